@@ -1,0 +1,72 @@
+"""A command group that imports a command's module only when that command is used.
+
+``jrc --help`` reads the one-line helps from a table, so it costs no import of any command.
+"""
+
+from collections.abc import Iterator, MutableMapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+
+@dataclass(frozen=True)
+class LazyCommand:
+    """Where a command lives, and the line that stands for it in the help of its group."""
+
+    module: str
+    help: str
+
+
+class _Commands(MutableMapping[str, Any]):
+    """The commands by name, each one built at its first use."""
+
+    def __init__(self, table: dict[str, LazyCommand]) -> None:
+        self._table = table
+        self._built: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._built:
+            command = get_command(import_module(self._table[name].module).app)
+            command.name = name
+            self._built[name] = command
+        return self._built[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._built[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._table[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table)
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+
+class LazyGroup(TyperGroup):
+    """A group whose commands are named in ``table``."""
+
+    table: dict[str, LazyCommand]
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = _Commands(dict(self.table))
+
+    def format_commands(self, _ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.help) for name, command in self.table.items()])
+
+
+def plain_typer(**options: Any) -> typer.Typer:
+    """A typer application with plain help: importing rich for it would double the start-up time."""
+    return typer.Typer(
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+        **options,
+    )

@@ -1,0 +1,1 @@
+"""Saved servers: profiles, where they are kept, and their secrets."""

@@ -1,0 +1,1 @@
+"""One execution of a document: cells to the kernel, outputs back, a notebook at the end."""

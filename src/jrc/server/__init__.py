@@ -1,0 +1,1 @@
+"""One Jupyter-compatible server: its REST interface, authentication and kernel channels."""

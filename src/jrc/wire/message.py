@@ -1,0 +1,145 @@
+"""One Jupyter message, kept as the bytes it travelled in.
+
+Source: jupyter_client "Messaging in Jupyter", sections "General Message Format" and "Wire protocol".
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from jrc.errors import WireError
+
+PROTOCOL_VERSION = "5.4"
+
+Part = bytes | memoryview
+"""One frame of a message; a view when it is a slice of a larger received buffer."""
+
+
+def decode_object(part: Part, what: str) -> dict[str, Any]:
+    """The JSON object in one frame.
+
+    Args:
+        part: UTF-8 JSON.
+        what: the frame's name, for the error message.
+
+    Raises:
+        WireError: the bytes are not a JSON object.
+    """
+    try:
+        # str() decodes straight from the view: no intermediate copy of a large content.
+        value = json.loads(str(part, "utf-8", "surrogateescape"))
+    except (ValueError, RecursionError) as error:
+        raise WireError(f"A message's {what} is not JSON: {error}.") from error
+    if not isinstance(value, dict):
+        raise WireError(f"A message's {what} is not a JSON object but {type(value).__name__}.")
+    return value
+
+
+def encode_object(value: dict[str, Any]) -> bytes:
+    """Compact UTF-8 JSON, lone surrogates kept as ``\\u`` escapes so that it always decodes."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=True)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
+@dataclass(frozen=True, eq=False)
+class Message:
+    """A message on a channel, decoded no further than somebody looks.
+
+    Attributes:
+        channel: ``shell``, ``iopub``, ``stdin`` or ``control``.
+        header, parent_header, metadata, content: JSON objects as UTF-8 bytes.
+        buffers: raw binary frames.
+    """
+
+    channel: str
+    header: Part
+    parent_header: Part
+    metadata: Part
+    content: Part = field(repr=False)
+    buffers: Sequence[Part] = field(default=(), repr=False)
+
+    @cached_property
+    def header_fields(self) -> dict[str, Any]:
+        return decode_object(self.header, "header")
+
+    @cached_property
+    def parent_fields(self) -> dict[str, Any]:
+        return decode_object(self.parent_header, "parent_header")
+
+    @cached_property
+    def metadata_fields(self) -> dict[str, Any]:
+        return decode_object(self.metadata, "metadata")
+
+    @cached_property
+    def content_fields(self) -> dict[str, Any]:
+        return decode_object(self.content, "content")
+
+    @property
+    def msg_id(self) -> str:
+        return _text(self.header_fields, "msg_id")
+
+    @property
+    def msg_type(self) -> str:
+        return _text(self.header_fields, "msg_type")
+
+    @property
+    def parent_id(self) -> str:
+        """``parent_header.msg_id``, empty for a message that nobody asked for."""
+        return _text(self.parent_fields, "msg_id")
+
+
+def _text(fields: dict[str, Any], key: str) -> str:
+    value = fields.get(key, "")
+    if not isinstance(value, str):
+        raise WireError(f"A message's {key} is not a string but {type(value).__name__}.")
+    return value
+
+
+def new_message(
+    channel: str,
+    msg_type: str,
+    content: dict[str, Any],
+    *,
+    msg_id: str,
+    session: str,
+    username: str,
+    date: str,
+    parent_header: dict[str, Any] | None = None,
+    metadata: dict[str, Any] | None = None,
+    buffers: Sequence[Part] = (),
+) -> Message:
+    """A message of our own.
+
+    Args:
+        channel: the channel to send it on.
+        msg_type: for example ``execute_request``.
+        content: the message's own fields.
+        msg_id: unique; everything that answers it carries it as ``parent_header.msg_id``.
+        session: hex id of this client; the same for all its messages.
+        username: who asks.
+        date: ISO 8601, in UTC.
+        parent_header: header of the message that this one answers.
+        metadata: what is neither header nor content.
+        buffers: raw binary frames.
+    """
+    header = {
+        "msg_id": msg_id,
+        "msg_type": msg_type,
+        "session": session,
+        "username": username,
+        "date": date,
+        "version": PROTOCOL_VERSION,
+    }
+    return Message(
+        channel=channel,
+        header=encode_object(header),
+        parent_header=encode_object(parent_header or {}),
+        metadata=encode_object(metadata or {}),
+        content=encode_object(content),
+        buffers=buffers,
+    )
