@@ -22,6 +22,8 @@ class Alarm(StrEnum):
 
 # E1122 19:31:05.123456    4242 portforward.go:424] an error occurred …
 _KLOG = re.compile(r"^[EWIF]\d{4} \d\d:\d\d:\d\d\.\d+\s+\d+ (?P<file>[\w.-]+):\d+\] ")
+# … "Unhandled Error" err="an error occurred …", as kubectl ≥ 1.31 wraps it
+_WRAPPED = re.compile(r'^"[^"]*" err="(?P<text>.*)"$')
 _NOISE = re.compile(r"memcache\.go|request\.go|couldn't get current server API group list")
 _VERDICT = re.compile(r"^(error|Unable to|The connection to)", re.IGNORECASE)
 
@@ -58,6 +60,9 @@ _RULES: tuple[tuple[Kind, str], ...] = (
     (Kind.API_UNREACHABLE, r"ServiceUnavailable|InternalError|TooManyRequests|Timeout|: EOF$"),
     (Kind.LOST, r"lost connection to pod"),
 )
+_SAYS_NO_MORE = frozenset({Kind.LOST, Kind.POD_GONE, Kind.NOT_LISTENING, Kind.RESET})
+"""Kinds for which kubectl's line adds ids that mean nothing to a person."""
+
 _COMPILED = tuple((kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in _RULES)
 
 
@@ -69,6 +74,8 @@ def plain_lines(lines: Sequence[str]) -> list[str]:
         if _NOISE.search(text):
             continue
         text = _KLOG.sub("", text)
+        if wrapped := _WRAPPED.match(text):
+            text = wrapped["text"].replace(r"\"", '"')
         if text and text not in kept:
             kept.append(text)
     return kept
@@ -110,6 +117,8 @@ def alarm(line: str) -> Alarm | None:
 
 def _quote(kind: Kind, lines: Sequence[str]) -> str:
     """The words of others that explain the cause best."""
+    if kind in _SAYS_NO_MORE and any("forwarding" in line or "lost" in line for line in lines):
+        return ""
     if kind is Kind.PLUGIN_FAILED:
         # What the login program printed says more than kubectl's verdict that it failed.
         printed = [line for line in lines if "getting credentials" not in line]

@@ -36,6 +36,14 @@ class Kubectl:
         """A cause in words, for this route."""
         return explain(kind, self.where, subject=subject, quote=quote)
 
+    async def kubeconfig(self) -> object:
+        """What ``kubectl config view`` shows: contexts, and which is the current one.
+
+        Raises:
+            CauseError: it can't be read.
+        """
+        return self._decoded(await self.run("config", "view", "-o", "json", bare=True))
+
     async def get(self, *words: str, on_line: OnLine | None = None) -> object:
         """``kubectl get … -o json``.
 
@@ -47,21 +55,20 @@ class Kubectl:
             CauseError: it failed.
         """
         wait = f"--request-timeout={REQUEST_SECONDS}s"
-        text = await self.run("get", *words, "-o", "json", wait, on_line=on_line)
-        try:
-            found: object = json.loads(text)
-        except ValueError as error:
-            cause = self.explain(Kind.API_UNREACHABLE, quote="kubectl's answer is not JSON")
-            raise CauseError(cause) from error
-        return found
+        return self._decoded(await self.run("get", *words, "-o", "json", wait, on_line=on_line))
 
-    async def run(self, *words: str, on_line: OnLine | None = None) -> str:
+    async def run(self, *words: str, on_line: OnLine | None = None, bare: bool = False) -> str:
         """Run one command and return its stdout.
+
+        Args:
+            words: the command.
+            on_line: called with each line on stderr while it runs.
+            bare: without context and namespace.
 
         Raises:
             CauseError: it failed.
         """
-        child = await self._start(words)
+        child = await self._start(words, bare=bare)
         said: list[str] = []
 
         async def listen() -> None:
@@ -90,9 +97,18 @@ class Kubectl:
             ["port-forward", "--address", "127.0.0.1", f"pod/{pod}", f":{port}"]
         )
 
-    async def _start(self, words: Sequence[str]) -> Child:
+    def _decoded(self, text: str) -> object:
+        try:
+            found: object = json.loads(text)
+        except ValueError as error:
+            cause = self.explain(Kind.API_UNREACHABLE, quote="kubectl's answer is not JSON")
+            raise CauseError(cause) from error
+        return found
+
+    async def _start(self, words: Sequence[str], *, bare: bool = False) -> Child:
         route = self._route
-        argv = [self.program, "--context", route.context, "--namespace", route.namespace, *words]
+        where = [] if bare else ["--context", route.context, "--namespace", route.namespace]
+        argv = [self.program, *where, *words]
         environment = dict(os.environ)
         if route.kubeconfig:
             environment["KUBECONFIG"] = route.kubeconfig

@@ -36,7 +36,7 @@ SLOW_AFTER_LOOKS = 40
 EXCUSE_SECONDS = 60.0
 """For so long after a loss, causes that may pass are retried though they are fatal at the start."""
 
-KNOCK_SECONDS = 2.0
+KNOCK_SECONDS = 1.0
 """A waiting client shortens the wait, down to this much after the last try."""
 
 
@@ -199,6 +199,18 @@ Action = Resolve | Forward | Probe | Stop
 Step = tuple[State, tuple[Action, ...]]
 
 
+_AT_WORK = frozenset({Phase.RESOLVING, Phase.FORWARDING, Phase.PROBING, Phase.READY})
+_WHEN: dict[type[Event], frozenset[Phase]] = {
+    Resolved: frozenset({Phase.RESOLVING}),
+    Forwarding: frozenset({Phase.FORWARDING}),
+    Probed: frozenset({Phase.PROBING, Phase.READY}),
+    Broken: _AT_WORK,
+    Doubted: _AT_WORK,
+    Said: _AT_WORK,
+}
+"""The phases in which an event can happen; in others it is out of date."""
+
+
 class Machine:
     """The transitions.
 
@@ -228,7 +240,7 @@ class Machine:
                 return self._knocked(state, now)
             case Woke():
                 return self._woke(state, now)
-        if event.attempt != state.attempt:
+        if event.attempt != state.attempt or state.phase not in _WHEN[type(event)]:
             return state, ()
         match event:
             case Resolved():

@@ -9,13 +9,22 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class PodPort:
+    """A port that a container declares."""
+
+    number: int
+    name: str = ""
+    container: str = ""
+
+
+@dataclass(frozen=True)
 class Pod:
     """One pod.
 
     Attributes:
         created: its ``creationTimestamp``; these sort by time as text.
         terminating: it has a ``deletionTimestamp``: it is on its way out though it may be Ready.
-        ports: declared container ports by their name.
+        ports: what its containers declare; a server may listen on others too.
         trouble: why it is not Ready, in the cluster's own words; empty when it does not say.
     """
 
@@ -24,7 +33,7 @@ class Pod:
     ready: bool = True
     terminating: bool = False
     created: str = ""
-    ports: tuple[tuple[str, int], ...] = ()
+    ports: tuple[PodPort, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     trouble: str = ""
 
@@ -55,8 +64,6 @@ def items(listing: object) -> list[object]:
 
 def read_pod(obj: object) -> Pod:
     """The pod in one JSON object."""
-    containers = list(_list(obj, "spec", "containers"))
-    ports = [port for container in containers for port in _list(container, "ports")]
     return Pod(
         name=_text(obj, "metadata", "name"),
         phase=_text(obj, "status", "phase"),
@@ -66,7 +73,11 @@ def read_pod(obj: object) -> Pod:
         ),
         terminating=bool(_text(obj, "metadata", "deletionTimestamp")),
         created=_text(obj, "metadata", "creationTimestamp"),
-        ports=tuple((_text(port, "name"), _number(port, "containerPort")) for port in ports),
+        ports=tuple(
+            PodPort(_number(port, "containerPort"), _text(port, "name"), _text(container, "name"))
+            for container in _list(obj, "spec", "containers")
+            for port in _list(container, "ports")
+        ),
         labels=_labels(obj),
         trouble=_trouble(obj),
     )

@@ -13,10 +13,11 @@ from jrc.tunnel.target import BadPort, NoPod, Target, TargetKind, container_port
 
 @dataclass(frozen=True)
 class Found:
-    """Where to forward to."""
+    """Where to forward to; ``container`` is empty when none declares the port."""
 
     pod: str
     port: int
+    container: str = ""
 
 
 class Resolver:
@@ -81,4 +82,5 @@ class Resolver:
         port = container_port(self._route.port, pod, service)
         if isinstance(port, BadPort):
             raise CauseError(self._kubectl.explain(Kind.BAD_PORT, subject=port.reason))
-        return Found(pod.name, port)
+        container = next((each.container for each in pod.ports if each.number == port), "")
+        return Found(pod.name, port, container)

@@ -112,7 +112,11 @@ class Supervisor:
         if state == self.state and not actions:
             return
         if state.phase is not self.state.phase:
-            log.info("%s%s", state.phase, f": {state.cause.message}" if state.cause else "")
+            down = state.phase in (Phase.WAITING, Phase.FAILED) and state.cause
+            log.info("%s%s", state.phase, f": {down.message}" if down else "")
+            if state.phase is Phase.WAITING and self.pump.waiting:
+                # They knocked before the door was known to be shut.
+                self._on_knock()
         self.state = state
         for action in actions:
             self._act(action)
@@ -125,19 +129,19 @@ class Supervisor:
     def _act(self, action: Action) -> None:
         match action:
             case Resolve(attempt):
-                self._spawn(self._resolve(attempt), attempt)
+                self._spawn(attempt, self._resolve)
             case Forward(attempt, pod, port):
-                self._spawn(self._forward(attempt, pod, port), attempt)
+                self._spawn(attempt, lambda attempt: self._forward(attempt, pod, port))
             case Probe(attempt):
-                self._spawn(self._probe(attempt), attempt)
+                self._spawn(attempt, self._probe)
             case Stop(attempt):
                 for task in [task for task, number in self._tasks.items() if number == attempt]:
                     task.cancel()
 
-    def _spawn(self, work: Coroutine[Any, Any, None], attempt: int) -> None:
+    def _spawn(self, attempt: int, work: Callable[[int], Coroutine[Any, Any, None]]) -> None:
         async def guarded() -> None:
             try:
-                await work
+                await work(attempt)
             except CauseError as error:
                 self._events.put_nowait(Broken(attempt, error.cause))
             except Exception:

@@ -111,7 +111,7 @@ def container_port(port: int, pod: Pod, service: Service | None) -> int | BadPor
         return BadPort(f"Service {service.name} has no port {port}; it has {known}.")
     if isinstance(match.target, int):
         return match.target
-    number = dict(pod.ports).get(match.target)
+    number = next((port.number for port in pod.ports if port.name == match.target), None)
     if number is None:
         return BadPort(
             f"Service {service.name} sends port {port} to {match.target!r}, "
