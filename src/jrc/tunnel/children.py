@@ -70,12 +70,17 @@ class Child:
         return await self._process.wait()
 
     async def stop(self) -> None:
-        """End it with everything that it started."""
+        """End it with everything that it started, unless it ended."""
+        if self._process.returncode is not None:
+            return
         self._signal(forced=False)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_SECONDS):
-                await self._process.wait()
-        self.kill()
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_SECONDS):
+                    await self._process.wait()
+        finally:
+            # Also when somebody has no time to wait for this.
+            self.kill()
         await self._process.wait()
 
     def kill(self) -> None:

@@ -79,9 +79,8 @@ class Kubectl:
 
         try:
             output, _, code = await asyncio.gather(child.stdout.read(), listen(), child.wait())
-        except BaseException:
-            child.kill()
-            raise
+        finally:
+            await child.stop()
         if code != 0:
             raise CauseError(classify(said, where=self.where))
         return output.decode(errors="replace")

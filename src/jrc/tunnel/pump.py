@@ -178,8 +178,9 @@ class Client(asyncio.Protocol):
         self._finished = True
         if self._up:
             self._up.transport.write_eof()
-        # True keeps it half open: the answer may still come.
-        return not self._refused and not self._answered
+        # True keeps it half open: the answer may still come. One that waits has left.
+        joined = self._up or self._joining
+        return bool(joined) and not self._refused and not self._answered
 
     def pause_writing(self) -> None:
         if self._up:

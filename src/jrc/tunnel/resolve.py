@@ -53,11 +53,7 @@ class Resolver:
 
     async def _behind(self, target: Target, on_line: OnLine | None) -> Found:
         """The pod behind a Service, Deployment or StatefulSet."""
-        asked = self._kubectl.get(target.kind.value, target.name, on_line=on_line)
-        if self._selector is None:
-            owner, pods = await asked, None
-        else:
-            owner, pods = await asyncio.gather(asked, self._pods(self._selector, on_line))
+        owner, pods = await self._ask(target, on_line)
         is_service = target.kind is TargetKind.SERVICE
         service = read_service(owner) if is_service else None
         selector = service.selector if service else read_workload_selector(owner)
@@ -71,6 +67,23 @@ class Resolver:
             pods = await self._pods(selector, on_line)
             self._selector = selector
         return self._choose(target, pods, service)
+
+    async def _ask(
+        self, target: Target, on_line: OnLine | None
+    ) -> tuple[object, list[object] | None]:
+        """The object that a target names, and the pods of the selector that it had last."""
+        asked = self._kubectl.get(target.kind.value, target.name, on_line=on_line)
+        if self._selector is None:
+            return await asked, None
+        try:
+            async with asyncio.TaskGroup() as group:
+                owner = group.create_task(asked)
+                pods = group.create_task(self._pods(self._selector, on_line))
+        except* CauseError as errors:
+            failure = errors.exceptions[0]
+        else:
+            return owner.result(), pods.result()
+        raise failure
 
     async def _pods(self, selector: str, on_line: OnLine | None) -> list[object]:
         return items(await self._kubectl.get("pods", "--selector", selector, on_line=on_line))

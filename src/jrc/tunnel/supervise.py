@@ -155,7 +155,8 @@ class Supervisor:
 
     async def _stop_tasks(self, tasks: list[asyncio.Task[None]]) -> None:
         for task in tasks:
-            task.cancel()
+            if not task.cancelling():
+                task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _resolve(self, attempt: int) -> None:
