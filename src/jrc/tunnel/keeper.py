@@ -25,6 +25,8 @@ from jrc.tunnel.supervise import Supervisor
 LOOK_SECONDS = 2.0
 """How often traffic and idleness are looked at."""
 
+MINUTE = 60.0
+
 LOCKED_OUT = 75
 """Exit code: another keeper of the profile runs."""
 
@@ -128,7 +130,7 @@ class Keeper:
 
     async def _idle(self) -> None:
         """Return when nobody has used the tunnel for long and nobody asked to hold it."""
-        limit = self._spec.route.idle_minutes * 60
+        limit = self._spec.route.idle_minutes * MINUTE
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             if self._supervisor.pump.clients or self._files.held or not limit:
