@@ -1,6 +1,7 @@
 """One Jupyter message, kept as the bytes it travelled in.
 
-Source: jupyter_client "Messaging in Jupyter", sections "General Message Format" and "Wire protocol".
+Source: jupyter_client "Messaging in Jupyter", sections "General Message Format" and
+"The Wire Protocol".
 """
 
 import json

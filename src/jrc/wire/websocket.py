@@ -6,6 +6,7 @@ Source: jupyter_server ``docs/source/developers/websocket-protocols.rst`` and
 
 import json
 import struct
+from itertools import pairwise
 
 from jrc.errors import WireError
 from jrc.wire.message import Message, Part, decode_object, encode_object
@@ -20,9 +21,9 @@ _LEGACY_KEYS = ("header", "parent_header", "metadata", "content")
 def encode_v1(message: Message) -> bytes:
     """The binary frame of ``message`` in the v1 subprotocol.
 
-    All integers are uint64 little-endian: their number N, then N offsets from the start of the frame
-    (each part's start, and the end of the last one), then channel, header, parent_header, metadata,
-    content and the buffers. N is 6 plus the number of buffers.
+    All integers are uint64 little-endian: their number N, then N offsets from the start of the
+    frame (each part's start, and the end of the last one), then channel, header, parent_header,
+    metadata, content and the buffers. N is 6 plus the number of buffers.
     """
     parts: list[Part] = [
         message.channel.encode(),
@@ -55,11 +56,11 @@ def decode_v1(frame: bytes) -> Message:
     offsets = struct.unpack_from(f"<{count}Q", frame, 8)
     if offsets[0] != 8 * (1 + count) or offsets[-1] != len(frame):
         raise WireError("A v1 frame's offsets do not cover the frame.")
-    if any(start > stop for start, stop in zip(offsets, offsets[1:], strict=False)):
+    if any(start > stop for start, stop in pairwise(offsets)):
         raise WireError("A v1 frame's offsets are not in order.")
     view = memoryview(frame)
     channel, header, parent, metadata, content, *buffers = (
-        view[start:stop] for start, stop in zip(offsets, offsets[1:], strict=False)
+        view[start:stop] for start, stop in pairwise(offsets)
     )
     return Message(_channel(channel), header, parent, metadata, content, tuple(buffers))
 
@@ -112,12 +113,10 @@ def decode_legacy(frame: str | bytes) -> Message:
     if count < 1 or 4 * (1 + count) > len(frame):
         raise WireError(f"A legacy frame of {len(frame)} bytes can't have {count} parts.")
     offsets = [*struct.unpack_from(f"!{count}I", frame, 4), len(frame)]
-    if offsets[0] != 4 * (1 + count) or any(
-        start > stop for start, stop in zip(offsets, offsets[1:], strict=False)
-    ):
+    if offsets[0] != 4 * (1 + count) or any(start > stop for start, stop in pairwise(offsets)):
         raise WireError("A legacy frame's offsets are not in order.")
     view = memoryview(frame)
-    text, *buffers = (view[start:stop] for start, stop in zip(offsets, offsets[1:], strict=False))
+    text, *buffers = (view[start:stop] for start, stop in pairwise(offsets))
     return _from_legacy_json(text, tuple(buffers))
 
 
