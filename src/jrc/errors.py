@@ -57,49 +57,49 @@ class JrcError(Exception):
 class UsageError(JrcError):
     """The command line asks for something impossible."""
 
-    exit_code = ExitCode.USAGE
+    exit_code: int = ExitCode.USAGE
 
 
 class ConfigError(JrcError):
     """A profile, a config file or the secret store can't be used."""
 
-    exit_code = ExitCode.CONFIG
+    exit_code: int = ExitCode.CONFIG
 
 
 class AuthError(JrcError):
     """The server refused the credentials, or there are none."""
 
-    exit_code = ExitCode.AUTH
+    exit_code: int = ExitCode.AUTH
 
 
 class NotFoundError(JrcError):
     """A file, kernelspec, kernel, profile or run does not exist."""
 
-    exit_code = ExitCode.NOT_FOUND
+    exit_code: int = ExitCode.NOT_FOUND
 
 
 class UnreachableError(JrcError):
     """No usable answer came from the server, the hub or the cluster."""
 
-    exit_code = ExitCode.UNREACHABLE
+    exit_code: int = ExitCode.UNREACHABLE
 
 
 class DeadlineError(JrcError):
     """A named deadline passed."""
 
-    exit_code = ExitCode.DEADLINE
+    exit_code: int = ExitCode.DEADLINE
 
 
 class KernelDiedError(JrcError):
     """The kernel died, was restarted or was deleted while it was needed."""
 
-    exit_code = ExitCode.KERNEL_DIED
+    exit_code: int = ExitCode.KERNEL_DIED
 
 
 class ProtocolError(JrcError):
     """The other side broke the protocol."""
 
-    exit_code = ExitCode.PROTOCOL
+    exit_code: int = ExitCode.PROTOCOL
 
 
 class WireError(ProtocolError):
@@ -113,14 +113,14 @@ class OutputLostError(ProtocolError):
 class RemoteError(JrcError):
     """The remote code failed. ``exit_code`` is a script's own ``sys.exit(n)``, else 1."""
 
-    exit_code = ExitCode.REMOTE_FAILED
+    exit_code: int = ExitCode.REMOTE_FAILED
 
     def __init__(self, message: str, *, hint: str | None = None, exit_code: int = 1) -> None:
         super().__init__(message, hint=hint)
-        self.exit_code = exit_code
+        self.exit_code: int = exit_code
 
 
 class InterruptedByUserError(JrcError):
     """The person pressed Ctrl-C and jrc stopped because of it."""
 
-    exit_code = ExitCode.INTERRUPTED
+    exit_code: int = ExitCode.INTERRUPTED

@@ -1,7 +1,7 @@
 """The ``jrc`` command: its table of commands, and the boundary where every error ends."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
@@ -11,7 +11,7 @@ from jrc.errors import ExitCode, JrcError
 
 
 class RootGroup(LazyGroup):
-    table = {
+    table: ClassVar = {
         "run": LazyCommand("jrc.cli.run", "Run a notebook or a script on a Jupyter Server."),
         "login": LazyCommand("jrc.cli.login", "Save a server and its credentials as a profile."),
         "logout": LazyCommand("jrc.cli.logout", "Forget the credentials of a profile."),
@@ -23,7 +23,7 @@ class RootGroup(LazyGroup):
 app = plain_typer(cls=RootGroup, no_args_is_help=True, add_completion=True)
 
 
-def _version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
@@ -44,8 +44,9 @@ def _verbose(level: int) -> None:
 
 @app.callback()
 def jrc(
-    version: Annotated[
-        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
     ] = False,
     verbose: Annotated[
         int, typer.Option("-v", "--verbose", count=True, help="Log to stderr; twice for more.")

@@ -6,7 +6,7 @@
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar
 
 import typer
 from typer.core import TyperGroup
@@ -51,7 +51,7 @@ class _Commands(MutableMapping[str, Any]):
 class LazyGroup(TyperGroup):
     """A group whose commands are named in ``table``."""
 
-    table: dict[str, LazyCommand]
+    table: ClassVar[dict[str, LazyCommand]]
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)

@@ -1,0 +1,147 @@
+"""What a run shows: to a person at a terminal, or to a program that reads JSON lines."""
+
+import asyncio
+import dataclasses
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any, TypeVar
+
+from jrc.cli.live import LiveLine
+from jrc.cli.rendering import as_text, image_type, strip_ansi
+from jrc.cli.terminal import Terminal
+from jrc.run.events import CellFinished, CellOutput, CellStarted, Notice, RunEvent, RunStarted
+
+
+class TerminalListener:
+    """Remote stdout on stdout, remote stderr and all talk on stderr, and one live line.
+
+    Args:
+        terminal: where to.
+        saved_in: the file that will hold the outputs; None when they are not saved.
+    """
+
+    def __init__(self, terminal: Terminal, *, saved_in: str | None) -> None:
+        self._terminal = terminal
+        self._saved_in = saved_in
+        self.live = LiveLine(enabled=terminal.live)
+        self.can_answer = terminal.interactive
+
+    def on_event(self, event: RunEvent) -> None:
+        match event:
+            case RunStarted():
+                self.live.show("starting")
+            case CellStarted():
+                self.live.show(f"cell {event.number}/{event.total}  {_first_line(event.source)}")
+            case CellOutput():
+                self._output(event.output)
+            case CellFinished():
+                self.live.draw()
+            case Notice():
+                self.live.start_line()
+                self._terminal.say(f"jrc: {event.text}")
+                self.live.draw()
+
+    async def ask(self, prompt: str, *, hidden: bool) -> str | None:
+        self.live.before_output()
+        return await in_daemon_thread(_read_line, prompt, hidden)
+
+    def _output(self, output: dict[str, Any]) -> None:
+        kind = output["output_type"]
+        if kind == "stream":
+            self._write(str(output["text"]), error=output["name"] == "stderr")
+        elif kind == "error":
+            self._write("\n".join(output["traceback"]) + "\n", error=True)
+        elif kind in ("display_data", "execute_result", "update_display_data"):
+            self._display(output.get("data", {}))
+
+    def _display(self, data: dict[str, Any]) -> None:
+        text = as_text(data)
+        if text:
+            self._write(text + "\n", error=False)
+        image = image_type(data)
+        if image is not None:
+            place = (
+                f"saved in {self._saved_in}" if self._saved_in else "not saved; -o FILE keeps it"
+            )
+            self._write(f"[{image}: {place}]\n", error=True)
+
+    def _write(self, text: str, *, error: bool) -> None:
+        self.live.before_output()
+        colored = self._terminal.color_err if error else self._terminal.color_out
+        stream = sys.stderr if error else sys.stdout
+        stream.write(text if colored else strip_ansi(text))
+        stream.flush()
+        self.live.after_output(text)
+        self.live.draw()
+
+
+class JsonListener:
+    """One JSON object a line on stdout; ``event`` names its kind, the other keys its fields."""
+
+    can_answer = False
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+
+    def on_event(self, event: RunEvent) -> None:
+        self._terminal.json({"event": _event_name(event), **dataclasses.asdict(event)})
+
+    async def ask(self, _prompt: str, *, hidden: bool) -> str | None:  # noqa: ARG002
+        return None
+
+
+def _event_name(event: RunEvent) -> str:
+    """``CellStarted`` is ``cell-started``."""
+    name = type(event).__name__
+    return "".join(f"-{c.lower()}" if c.isupper() else c for c in name).lstrip("-")
+
+
+def _first_line(source: str) -> str:
+    """The first line of code that says something."""
+    lines = [line.strip() for line in source.splitlines()]
+    return next((line for line in lines if line and not line.startswith("#")), "")
+
+
+def _read_line(prompt: str, hidden: bool) -> str | None:
+    try:
+        if hidden:
+            from getpass import getpass
+
+            return getpass(prompt, stream=sys.stderr)
+        sys.stderr.write(prompt)
+        sys.stderr.flush()
+        line = sys.stdin.readline()
+    except EOFError:
+        return None
+    return line.rstrip("\r\n") if line else None
+
+
+_T = TypeVar("_T")
+
+
+async def in_daemon_thread(function: Callable[..., _T], *args: Any) -> _T:
+    """Call ``function`` in a thread that does not keep the process alive.
+
+    A thread of the event loop's pool would: a person who presses Ctrl-C at a prompt would have to
+    press Enter as well.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[_T] = loop.create_future()
+
+    def deliver(act: Callable[[], None]) -> None:
+        if not future.done():
+            act()
+
+    def work() -> None:
+        try:
+            act = partial(future.set_result, function(*args))
+        except Exception as error:  # noqa: BLE001  it is raised again where it is awaited
+            act = partial(future.set_exception, error)
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(deliver, act)
+
+    threading.Thread(target=work, name="jrc-prompt", daemon=True).start()
+    return await future

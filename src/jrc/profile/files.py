@@ -1,0 +1,145 @@
+"""Files that are replaced in one step, and the locks that guard them between processes."""
+
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from jrc.errors import ConfigError
+
+LOCK_DEADLINE = 10.0
+"""Seconds to wait for another jrc process that holds a file."""
+
+REPLACE_DEADLINE = 2.0
+"""Seconds during which Windows may refuse to replace a file that a reader has open."""
+
+# Windows refuses to replace a file while a reader, often a virus scanner, has it open.
+_READERS_BLOCK_REPLACE = os.name == "nt"
+
+
+def write_atomically(path: Path, data: bytes | str, *, private: bool = False) -> None:
+    """Replace a file's content so that a reader sees the old or the new one, never a part.
+
+    A symbolic link is followed: the file that it names is replaced, the link stays. An existing
+    file keeps its mode. A missing folder is created. What is not a file (``/dev/stdout``, a pipe)
+    is written to.
+
+    Args:
+        path: the file.
+        data: its whole new content; text is stored as UTF-8, line ends unchanged.
+        private: only the owner may read it: mode 0600, a new folder 0700.
+
+    Raises:
+        ConfigError: the file can't be written. It is as it was.
+    """
+    content = data.encode() if isinstance(data, str) else data
+    try:
+        # realpath names what is there even for /dev/stdout, so the kind is asked before it.
+        kind = _mode_of(path)
+        if kind is not None and not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+            path.write_bytes(content)
+            return
+        target = Path(os.path.realpath(path))
+        create_folder(target.parent, private=private)
+        _replace_content(target, content, private=private)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def create_folder(folder: Path, *, private: bool = False) -> None:
+    """Create a folder and its missing parents, all with mode 0700 when private.
+
+    Raises:
+        OSError: it can't be created.
+    """
+    if folder.is_dir():
+        return
+    create_folder(folder.parent, private=private)
+    folder.mkdir(mode=0o700 if private else 0o777, exist_ok=True)
+
+
+@contextmanager
+def locked(path: Path, *, deadline: float = LOCK_DEADLINE) -> Iterator[None]:
+    """Hold the lock of a file that several jrc processes read, change and write.
+
+    The lock is a hidden file beside it, because the file itself is replaced. A missing folder is
+    created with mode 0700.
+
+    Args:
+        path: the file.
+        deadline: seconds to wait for another holder.
+
+    Raises:
+        ConfigError: somebody else kept the lock, or the folder can't be written.
+    """
+    from filelock import FileLock, Timeout
+
+    target = Path(os.path.realpath(path))
+    lock = FileLock(target.with_name(f".{target.name}.lock"), timeout=deadline)
+    try:
+        create_folder(target.parent, private=True)
+        lock.acquire()
+    except Timeout as error:
+        raise ConfigError(
+            f"Can't change {path}: another jrc has held it for {deadline:g} s.",
+            hint="Wait for that command to end, or stop it, and try again.",
+        ) from error
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _mode_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _replace_content(target: Path, content: bytes, *, private: bool) -> None:
+    mode = _mode_of(target)
+    # A rename needs no right on the file that it replaces; a read-only file means "hands off".
+    if mode is not None and not os.access(target, os.W_OK):
+        raise PermissionError(0, "the file is read-only")
+    # A name of its own, not the target's with a suffix: that could be too long for the system.
+    temporary = target.parent / f".jrc-{os.urandom(8).hex()}.tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    handle = os.open(temporary, flags, 0o600 if private else 0o666)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if mode is not None:
+            temporary.chmod(0o600 if private else stat.S_IMODE(mode))
+        _replace(temporary, target)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _replace(source: Path, target: Path) -> None:
+    give_up = time.monotonic() + REPLACE_DEADLINE
+    while True:
+        try:
+            source.replace(target)
+        except PermissionError:
+            if not _READERS_BLOCK_REPLACE or time.monotonic() > give_up:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _unwritable(path: Path, error: OSError) -> ConfigError:
+    reason = error.strerror or str(error) or type(error).__name__
+    return ConfigError(
+        f"Can't write {path}: {reason[0].lower()}{reason[1:]}.",
+        hint="Check the free space and the permissions of its folder.",
+    )

@@ -1,0 +1,170 @@
+"""A profile: a saved server, how to authenticate there, and who uses it."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from jrc.errors import ConfigError, UsageError
+
+KINDS = ("server", "hub", "gateway")
+AUTHS = ("token", "password", "none")
+
+# A name is typed in shells, names folders of kernelspecs, and is a user in the keyring.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_NAME_RULE = "only letters, digits, '.', '_' and '-', at most 63, the first a letter or digit"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A saved server.
+
+    Attributes:
+        name: what a person types; see ``check_name``.
+        url: ``http(s)://host[:port]/prefix/``, without a token.
+        kind: one of ``KINDS``.
+        auth: one of ``AUTHS``; the secret itself is in the ``SecretStore``.
+        user: who uses it; empty when the server does not tell.
+        verify_tls: whether the server's certificate must be valid.
+    """
+
+    name: str
+    url: str
+    kind: str = "server"
+    auth: str = "token"
+    user: str = ""
+    verify_tls: bool = True
+
+    def to_table(self) -> dict[str, str | bool]:
+        """What config.toml holds under ``[profiles.NAME]``; what equals its default is left out."""
+        table: dict[str, str | bool] = {"url": self.url, "kind": self.kind, "auth": self.auth}
+        if self.user:
+            table["user"] = self.user
+        if not self.verify_tls:
+            table["verify_tls"] = False
+        return table
+
+    @classmethod
+    def from_table(cls, name: str, table: object) -> "Profile":
+        """The profile that a hand-edited table describes. Keys that are not ours are ignored.
+
+        Args:
+            name: the table's name.
+            table: its value as TOML gives it.
+
+        Raises:
+            ConfigError: the table is not a profile; the message names the key.
+        """
+        if not isinstance(table, Mapping):
+            raise ConfigError(f"Profile {name!r} is not a table but {_kind_of(table)}.")
+        if not is_name(name):
+            raise ConfigError(f"{name!r} can't name a profile: {_NAME_RULE}.")
+        read = _TableReader(name, table)
+        return cls(
+            name=name,
+            url=read.text("url", check=url_fault),
+            kind=read.text("kind", default="server", check=_one_of(KINDS)),
+            auth=read.text("auth", default="token", check=_one_of(AUTHS)),
+            user=read.text("user", default=""),
+            verify_tls=read.flag("verify_tls", default=True),
+        )
+
+
+def is_name(text: str) -> bool:
+    """Whether the text can name a profile."""
+    return _NAME.fullmatch(text) is not None
+
+
+def check_name(text: str) -> str:
+    """The text, if it can name a profile.
+
+    Raises:
+        UsageError: it can't; the message says the rule.
+    """
+    if not is_name(text):
+        raise UsageError(f"{text!r} can't name a profile: {_NAME_RULE}.")
+    return text
+
+
+def name_from_url(url: str) -> str:
+    """A profile name made of a URL's host; ``server`` where nothing of it is usable."""
+    host = urlsplit(url).hostname or ""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", host).strip("-._")[:63].rstrip("-._") or "server"
+
+
+def free_name(wanted: str, url: str, taken: Mapping[str, Profile]) -> str:
+    """The wanted name, or with ``-2``, ``-3``… where another server has it.
+
+    Args:
+        wanted: a valid name.
+        url: the server that is to be saved; a profile of the same server is taken again.
+        taken: the profiles that exist.
+    """
+    name, number = wanted, 2
+    while name in taken and taken[name].url != url:
+        suffix = f"-{number}"
+        name, number = wanted[: 63 - len(suffix)] + suffix, number + 1
+    return name
+
+
+def url_fault(url: str) -> str | None:
+    """What is wrong with a server's URL in a profile, in words that do not repeat it; or None."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises where the port is no number
+    except ValueError:
+        return "is not a URL"
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return "is not http://HOST or https://HOST"
+    if parts.username is not None or parts.password is not None:
+        return "holds a password"
+    if parts.query or parts.fragment:
+        return "holds more than the server's address (a token?)"
+    return None
+
+
+def _one_of(choices: tuple[str, ...]) -> Callable[[str], str | None]:
+    def fault(value: str) -> str | None:
+        return None if value in choices else f"is none of {', '.join(choices)}"
+
+    return fault
+
+
+def _kind_of(value: object) -> str:
+    return {str: "text", bool: "true or false", int: "a number"}.get(
+        type(value), type(value).__name__
+    )
+
+
+@dataclass(frozen=True)
+class _TableReader:
+    """Takes values of a known type out of a profile's table."""
+
+    name: str
+    table: Mapping[object, object]
+
+    def text(
+        self,
+        key: str,
+        *,
+        default: str | None = None,
+        check: Callable[[str], str | None] | None = None,
+    ) -> str:
+        value = self.table.get(key, default)
+        if value is None:
+            raise ConfigError(f"Profile {self.name!r} has no {key}.")
+        if not isinstance(value, str):
+            raise self._fault(key, f"is not text but {_kind_of(value)}")
+        fault = check(value) if check else None
+        if fault:
+            raise self._fault(key, fault)
+        return value
+
+    def flag(self, key: str, *, default: bool) -> bool:
+        value = self.table.get(key, default)
+        if not isinstance(value, bool):
+            raise self._fault(key, f"is not true or false but {_kind_of(value)}")
+        return value
+
+    def _fault(self, key: str, fault: str) -> ConfigError:
+        return ConfigError(f"Profile {self.name!r}: its {key} {fault}.")

@@ -1,0 +1,117 @@
+"""What happens in a run, as its listener sees it.
+
+``jrc run --json`` prints these, one JSON object a line: field names and ``event`` names are a
+contract, described in docs/json.md.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """The kernel is there and the first cell goes out.
+
+    Attributes:
+        run: id of the run.
+        document: path of the file that is executed.
+        server: base URL.
+        kernel_id: of the remote kernel.
+        session: its session path on the server; empty for a kernel that was already running.
+        cells: how many will be executed.
+    """
+
+    run: str
+    document: str
+    server: str
+    kernel_id: str
+    session: str
+    cells: int
+
+
+@dataclass(frozen=True)
+class CellStarted:
+    """The kernel began to execute a cell.
+
+    Attributes:
+        cell: index in the notebook, from 0.
+        number: which of the executed cells, from 1.
+        total: how many will be executed.
+        source: the code.
+    """
+
+    cell: int
+    number: int
+    total: int
+    source: str
+
+
+@dataclass(frozen=True)
+class CellOutput:
+    """One output arrived.
+
+    Attributes:
+        cell: index in the notebook, from 0.
+        output: as a notebook holds it (``output_type`` …); for ``update_display_data`` and
+            ``clear_output`` the message's own fields.
+    """
+
+    cell: int
+    output: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class CellFinished:
+    """A cell is done.
+
+    Attributes:
+        cell: index in the notebook, from 0.
+        number, total: as in ``CellStarted``.
+        status: ``ok``, ``error``, ``aborted``, ``lost``, ``timeout``, ``interrupted``.
+        seconds: from the kernel's busy to its end.
+        execution_count: the ``In[n]`` number.
+    """
+
+    cell: int
+    number: int
+    total: int
+    status: str
+    seconds: float
+    execution_count: int | None
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that the person should know while the run goes on.
+
+    Attributes:
+        kind: ``link-lost``, ``link-restored``, ``output-lost``, ``interrupted``, ``timeout``,
+            ``kernel``, ``saved``.
+        text: one sentence.
+    """
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    """The run is over.
+
+    Attributes:
+        run: id of the run.
+        status: ``ok``, ``error``, ``timeout``, ``interrupted``, ``output-lost``, ``kernel-died``,
+            ``failed``.
+        exit_code: what ``jrc`` exits with.
+        output: the file that holds the result; None when none was asked for.
+        lost: one sentence for each loss of output.
+    """
+
+    run: str
+    status: str
+    exit_code: int
+    output: str | None
+    lost: list[str]
+
+
+RunEvent = RunStarted | CellStarted | CellOutput | CellFinished | Notice | RunFinished

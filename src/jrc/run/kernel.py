@@ -1,0 +1,137 @@
+"""The remote kernel of a run: which kernelspec, its session, its end."""
+
+import logging
+import secrets
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jrc.errors import JrcError, NotFoundError
+from jrc.run.requests import user_name
+
+if TYPE_CHECKING:
+    from jrc.server.client import ServerClient
+    from jrc.server.models import KernelSpecs
+
+log = logging.getLogger("jrc.run.kernel")
+
+
+@dataclass(frozen=True)
+class KernelChoice:
+    """What a person or a document says about the kernel to start.
+
+    Attributes:
+        asked: name of a kernelspec that the person asked for; it or nothing.
+        named: name of the kernelspec that the document was written with.
+        language: of the document, lower case, when it is known.
+    """
+
+    asked: str | None = None
+    named: str | None = None
+    language: str | None = None
+
+    @property
+    def first_try(self) -> str | None:
+        """The kernelspec to ask for; None for the server's default."""
+        return self.asked or self.named
+
+
+def choose_kernelspec(choice: KernelChoice, available: "KernelSpecs") -> str:
+    """The kernelspec to start, where the first try is not on the server.
+
+    A notebook names the kernelspec of the machine that it was written on (``.venv``, ``my-env``):
+    one of the same language is meant.
+
+    Raises:
+        NotFoundError: there is none that would do.
+    """
+    have = ", ".join(sorted(available.specs)) or "none"
+    wanted = choice.first_try
+    if choice.asked is None:
+        default = available.specs.get(available.default)
+        candidates = [*([default] if default else []), *available.specs.values()]
+        for spec in candidates:
+            if choice.language is None or spec.language.lower() == choice.language:
+                return spec.name
+    raise NotFoundError(
+        f"The server has no kernel '{wanted}'"
+        + (f", and none for {choice.language}" if choice.asked is None else "")
+        + f". It has: {have}.",
+        hint="Choose one of them: jrc run --kernel NAME …",
+    )
+
+
+class RemoteKernel:
+    """One kernel on the server, as long as a run needs it.
+
+    Attributes:
+        id: of the kernel.
+        session_path: of the session that owns it; empty for a kernel that was already running.
+        notice: what the person should know about the choice of the kernel; empty for nothing.
+    """
+
+    def __init__(
+        self,
+        server: "ServerClient",
+        kernel_id: str,
+        *,
+        session_id: str | None = None,
+        session_path: str = "",
+        notice: str = "",
+    ) -> None:
+        self._server = server
+        self._session_id = session_id
+        self.id = kernel_id
+        self.session_path = session_path
+        self.notice = notice
+
+    async def interrupt(self) -> None:
+        await self._server.interrupt(self.id)
+
+    async def exists(self) -> bool:
+        return await self._server.kernel(self.id) is not None
+
+    async def delete(self) -> None:
+        """End the kernel, if the run started it. A server that is gone has no kernel to delete."""
+        if self._session_id is None:
+            return
+        try:
+            await self._server.delete_session(self._session_id)
+        except JrcError as error:
+            log.warning("could not delete the session %s: %s", self.session_path, error)
+
+
+async def start_kernel(
+    server: "ServerClient", choice: KernelChoice, *, document: str, run: str
+) -> RemoteKernel:
+    """Start a kernel in a session of its own.
+
+    A session's path is unique: the server gives every client that asks for the same path the same
+    kernel. It is also the only place that says whose kernel this is.
+
+    Args:
+        server: where.
+        choice: which kernel.
+        document: file name of the document.
+        run: id of the run.
+
+    Raises:
+        NotFoundError: no kernel of the server will do.
+    """
+    path = f"jrc/{user_name()}@{socket.gethostname()}/{document}-{run}"
+    name = choice.first_try
+    notice = ""
+    try:
+        session = await server.create_session(path, document, "notebook", name)
+    except NotFoundError:
+        chosen = choose_kernelspec(choice, await server.kernelspecs())
+        notice = f"The server has no kernel '{name}': using '{chosen}'."
+        session = await server.create_session(path, document, "notebook", chosen)
+    return RemoteKernel(
+        server, session.kernel.id, session_id=session.id, session_path=path, notice=notice
+    )
+
+
+def new_run_id() -> str:
+    """Eight hex digits: enough for one person's runs, short enough to type."""
+    return secrets.token_hex(4)

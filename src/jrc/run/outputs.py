@@ -1,0 +1,228 @@
+"""Outputs of cells, built from the messages that a kernel publishes.
+
+The result is what nbclient writes with ``coalesce_streams`` on, with two differences: an update of
+a display finds its output also after streams were merged, and output that a thread publishes after
+its cell has finished still goes to that cell.
+
+Source: nbformat "The Notebook file format", section "Code cell outputs"; nbclient ``client.py``.
+"""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from jrc.run.widgets import CommMessage, Widgets
+from jrc.wire.message import Message
+
+Output = dict[str, Any]
+
+
+@dataclass
+class _Stream:
+    """One run of text on stdout or stderr, kept in the pieces that arrived."""
+
+    name: str
+    pieces: list[str]
+
+
+@dataclass
+class _Cell:
+    items: list[_Stream | Output] = field(default_factory=list)
+    clear_before_next: bool = False
+    display_ids: set[str] = field(default_factory=set)
+    execution_count: int | None = None
+    timing: dict[str, str] = field(default_factory=dict)
+
+
+class Outputs:
+    """The outputs of one document's cells, by the index of the cell."""
+
+    def __init__(self) -> None:
+        self._cells: dict[int, _Cell] = {}
+        self._displays: dict[str, dict[int, list[Output]]] = {}
+        self._widgets = Widgets()
+
+    def start(self, index: int) -> None:
+        """Forget what a cell had: it is executed anew."""
+        self._forget_displays(index)
+        self._cells[index] = _Cell()
+
+    def publish(self, index: int, message: Message) -> list[CommMessage]:
+        """Take in one published message.
+
+        Args:
+            index: of the cell whose code caused it.
+            message: one of ``execution.OUTPUT_TYPES``.
+
+        Returns:
+            what the kernel must be told: an output widget's new content.
+        """
+        msg_type = message.msg_type
+        content = message.content_fields
+        display_id = _display_id(content)
+        if display_id is not None and msg_type != "clear_output":
+            self._update_display(display_id, content)
+        if msg_type == "update_display_data":
+            return []
+        if msg_type.startswith("comm"):
+            self._widgets.comm(msg_type, content, message.buffers)
+            return []
+        widget = self._widgets.capturing(message.parent_id)
+        if msg_type == "clear_output":
+            wait = bool(content.get("wait"))
+            if widget is not None:
+                return widget.clear(message.parent_fields, wait=wait)
+            self._clear(index, wait=wait)
+            return []
+        if widget is not None:
+            return widget.add(message.parent_fields, to_output(msg_type, content))
+        self._add(index, msg_type, content, display_id)
+        return []
+
+    def error(self, index: int, reply: dict[str, Any]) -> None:
+        """Add the error of an ``execute_reply`` whose ``error`` message was lost on the way."""
+        self._add(index, "error", reply, None)
+
+    def set_execution_count(self, index: int, count: object) -> None:
+        if isinstance(count, int):
+            self._cells[index].execution_count = count
+
+    def mark(self, index: int, what: str, message: Message) -> None:
+        """Note when something happened to a cell.
+
+        Args:
+            index: of the cell.
+            what: a key of the cell's ``execution`` metadata, as JupyterLab and nbclient name it.
+            message: the one whose date counts.
+        """
+        self._cells[index].timing[what] = _timestamp(message.header_fields.get("date"))
+
+    def cell(self, index: int) -> list[Output]:
+        """The outputs of a cell as a notebook holds them, streams merged by name."""
+        return _merged(self._cells[index].items)
+
+    def execution_count(self, index: int) -> int | None:
+        return self._cells[index].execution_count
+
+    def timing(self, index: int) -> dict[str, str]:
+        return dict(self._cells[index].timing)
+
+    def widget_state(self) -> dict[str, Any] | None:
+        """The ``widgets`` metadata of the notebook; None when no widget was made."""
+        return self._widgets.metadata()
+
+    def _add(
+        self, index: int, msg_type: str, content: dict[str, Any], display_id: str | None
+    ) -> None:
+        cell = self._cells[index]
+        if cell.clear_before_next:
+            self._clear(index, wait=False)
+        if msg_type == "stream":
+            name, text = str(content.get("name", "stdout")), str(content.get("text", ""))
+            last = cell.items[-1] if cell.items else None
+            if isinstance(last, _Stream) and last.name == name:
+                last.pieces.append(text)
+            else:
+                cell.items.append(_Stream(name, [text]))
+            return
+        output = to_output(msg_type, content)
+        cell.items.append(output)
+        if display_id is not None:
+            self._displays.setdefault(display_id, {}).setdefault(index, []).append(output)
+
+    def _clear(self, index: int, *, wait: bool) -> None:
+        cell = self._cells[index]
+        cell.clear_before_next = wait
+        if not wait:
+            cell.items.clear()
+            self._forget_displays(index)
+
+    def _forget_displays(self, index: int) -> None:
+        for by_cell in self._displays.values():
+            by_cell.pop(index, None)
+
+    def _update_display(self, display_id: str, content: dict[str, Any]) -> None:
+        for outputs in self._displays.get(display_id, {}).values():
+            for output in outputs:
+                output["data"] = content.get("data", {})
+                output["metadata"] = content.get("metadata", {})
+
+
+def to_output(msg_type: str, content: dict[str, Any]) -> Output:
+    """The output that a notebook holds for the content of one message."""
+    if msg_type == "stream":
+        return {
+            "output_type": "stream",
+            "name": str(content.get("name", "stdout")),
+            "text": str(content.get("text", "")),
+        }
+    if msg_type == "error":
+        return {
+            "output_type": "error",
+            "ename": str(content.get("ename", "")),
+            "evalue": str(content.get("evalue", "")),
+            "traceback": [str(line) for line in content.get("traceback", [])],
+        }
+    output: Output = {
+        "output_type": msg_type,
+        "data": content.get("data", {}),
+        "metadata": content.get("metadata", {}),
+    }
+    if msg_type == "execute_result":
+        output["execution_count"] = content.get("execution_count")
+    return output
+
+
+def apply_carriage_returns(text: str) -> str:
+    """What a terminal shows of ``text``: a carriage return goes back to the start of its line."""
+    if "\r" not in text:
+        return text
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        # A carriage return at the end of a line overwrites nothing.
+        start = line.rfind("\r", 0, len(line) - 1)
+        if start >= 0:
+            lines[number] = line[start + 1 :]
+    return "\n".join(lines)
+
+
+def _merged(items: list[_Stream | Output]) -> list[Output]:
+    outputs: list[Output] = []
+    pieces: dict[str, list[str]] = {}
+    streams: dict[str, Output] = {}
+    for item in items:
+        if not isinstance(item, _Stream):
+            outputs.append(item)
+        elif item.name in streams:
+            pieces[item.name].extend(item.pieces)
+        else:
+            output = {"output_type": "stream", "name": item.name, "text": ""}
+            streams[item.name] = output
+            pieces[item.name] = list(item.pieces)
+            outputs.append(output)
+    for name, output in streams.items():
+        output["text"] = apply_carriage_returns("".join(pieces[name]))
+    _put_stdout_first(outputs)
+    return outputs
+
+
+def _put_stdout_first(outputs: list[Output]) -> None:
+    """Two streams side by side arrive in no certain order: stdout goes first, always."""
+    for i in range(len(outputs) - 1):
+        if outputs[i].get("name") == "stderr" and outputs[i + 1].get("name") == "stdout":
+            outputs[i], outputs[i + 1] = outputs[i + 1], outputs[i]
+
+
+def _display_id(content: dict[str, Any]) -> str | None:
+    transient = content.get("transient")
+    display_id = transient.get("display_id") if isinstance(transient, dict) else None
+    return display_id if isinstance(display_id, str) and display_id else None
+
+
+def _timestamp(date: object) -> str:
+    """A message's date in UTC, as nbclient writes it; now, when the message has none."""
+    try:
+        when = datetime.fromisoformat(str(date))
+    except ValueError:
+        when = datetime.now(UTC)
+    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

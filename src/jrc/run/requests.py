@@ -1,0 +1,99 @@
+"""The messages that a client sends to a kernel."""
+
+import getpass
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+from jrc.wire.message import Message, new_message
+
+
+class Requests:
+    """Makes the messages of one client, with ids that nobody else uses.
+
+    Attributes:
+        session: hex id of the client; also the ``session_id`` of its websocket.
+    """
+
+    def __init__(self) -> None:
+        self.session = secrets.token_hex(16)
+        self._username = user_name()
+        self._count = 0
+
+    def execute(
+        self,
+        code: str,
+        *,
+        stop_on_error: bool,
+        allow_stdin: bool,
+        user_expressions: dict[str, str] | None = None,
+    ) -> Message:
+        """An ``execute_request`` whose code goes into the kernel's history."""
+        return self._message(
+            "shell",
+            "execute_request",
+            {
+                "code": code,
+                "silent": False,
+                "store_history": True,
+                "user_expressions": user_expressions or {},
+                "allow_stdin": allow_stdin,
+                "stop_on_error": stop_on_error,
+            },
+        )
+
+    def execute_silently(self, code: str) -> Message:
+        """An ``execute_request`` that shows nothing and leaves no trace in the history."""
+        return self._message(
+            "shell",
+            "execute_request",
+            {
+                "code": code,
+                "silent": True,
+                "store_history": False,
+                "user_expressions": {},
+                "allow_stdin": False,
+                "stop_on_error": False,
+            },
+        )
+
+    def kernel_info(self) -> Message:
+        return self._message("shell", "kernel_info_request", {})
+
+    def input_reply(self, value: str, request: Message) -> Message:
+        """The answer to an ``input_request``."""
+        return self._message(
+            "stdin", "input_reply", {"value": value, "status": "ok"}, request.header_fields
+        )
+
+    def comm_message(
+        self, comm_id: str, data: dict[str, Any], parent_header: dict[str, Any]
+    ) -> Message:
+        return self._message("shell", "comm_msg", {"comm_id": comm_id, "data": data}, parent_header)
+
+    def _message(
+        self,
+        channel: str,
+        msg_type: str,
+        content: dict[str, Any],
+        parent_header: dict[str, Any] | None = None,
+    ) -> Message:
+        self._count += 1
+        return new_message(
+            channel,
+            msg_type,
+            content,
+            msg_id=f"{self.session}_{self._count}",
+            session=self.session,
+            username=self._username,
+            date=datetime.now(UTC).isoformat(),
+            parent_header=parent_header,
+        )
+
+
+def user_name() -> str:
+    """Who runs this process; ``unknown`` where the system has no name for it (some containers)."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return "unknown"

@@ -1,0 +1,101 @@
+"""When a run must act although nothing arrived: pure, the clock is an argument.
+
+All times are seconds of one monotonic clock.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+FENCE_AFTER = 1.0
+"""After a reply without its idle: idle usually comes within milliseconds."""
+
+FENCES_AT_MOST = 10
+QUIET_BEFORE_POLL = 5.0
+"""A kernel that was deleted leaves its websockets open and silent: ask the server then."""
+
+INTERRUPT_GRACE = 15.0
+"""For code to stop after a timeout's interrupt, before the run gives up on the kernel."""
+
+
+class Act(Enum):
+    """What to do now."""
+
+    FENCE = "send a fence"
+    STOP_WAITING_FOR_IDLE = "no fence helps: take the idle for lost"
+    POLL_KERNEL = "ask the server whether the kernel is still there"
+    INTERRUPT = "the cell's time is up"
+    GIVE_UP = "the cell does not stop"
+
+
+@dataclass
+class Watch:
+    """The deadlines of one run.
+
+    Attributes:
+        cell_timeout: seconds for one cell, from the kernel's busy; None for no limit.
+    """
+
+    cell_timeout: float | None = None
+    _started: dict[int, float] = field(default_factory=dict)
+    _interrupted_at: float | None = None
+    _heard_at: float = 0.0
+    _idle_missing_since: float | None = None
+    _fences: int = 0
+
+    def heard(self, now: float) -> None:
+        """Something arrived from the kernel."""
+        self._heard_at = now
+
+    def started(self, key: int, now: float) -> None:
+        self._started[key] = now
+
+    def finished(self, key: int) -> None:
+        self._started.pop(key, None)
+        self._interrupted_at = None
+        self._idle_missing_since = None
+        self._fences = 0
+
+    def elapsed(self, key: int, now: float) -> float:
+        """Seconds since the kernel began with a cell; 0 when it did not."""
+        return now - self._started.get(key, now)
+
+    def due(self, now: float, *, pending: bool, idle_missing: bool) -> list[Act]:
+        """What to do now.
+
+        Args:
+            now: the clock.
+            pending: a request is not finished.
+            idle_missing: a reply came without its idle, and no fence is out.
+        """
+        if not pending:
+            self._heard_at = now
+            return []
+        return [*self._timeout(now), *self._fence(now, idle_missing), *self._poll(now)]
+
+    def _timeout(self, now: float) -> list[Act]:
+        if self.cell_timeout is None:
+            return []
+        if self._interrupted_at is not None:
+            return [Act.GIVE_UP] if now - self._interrupted_at > INTERRUPT_GRACE else []
+        if any(now - since > self.cell_timeout for since in self._started.values()):
+            self._interrupted_at = now
+            return [Act.INTERRUPT]
+        return []
+
+    def _fence(self, now: float, idle_missing: bool) -> list[Act]:
+        if not idle_missing:
+            self._idle_missing_since = None
+            return []
+        if self._idle_missing_since is None:
+            self._idle_missing_since = now
+        if now - self._idle_missing_since < FENCE_AFTER:
+            return []
+        self._idle_missing_since = None
+        self._fences += 1
+        return [Act.STOP_WAITING_FOR_IDLE if self._fences > FENCES_AT_MOST else Act.FENCE]
+
+    def _poll(self, now: float) -> list[Act]:
+        if now - self._heard_at < QUIET_BEFORE_POLL:
+            return []
+        self._heard_at = now
+        return [Act.POLL_KERNEL]

@@ -1,0 +1,188 @@
+"""The channels of one kernel: one websocket that connects again by itself.
+
+Every connection uses the same ``session_id``: then the server, which buffers what a kernel
+publishes while nobody listens, gives it to us when we come back.
+
+Source: jupyter_server ``services/kernels/connection/channels.py``.
+"""
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from jrc.errors import AuthError, JrcError, NotFoundError, UnreachableError
+from jrc.server.address import ServerAddress
+from jrc.server.link import Link, LinkClosedError, open_link
+from jrc.server.tls import tls_context
+from jrc.wire.message import Message
+
+log = logging.getLogger("jrc.server.channels")
+
+
+@dataclass(frozen=True)
+class LinkLost:
+    """The link is down; ``Channels`` tries to bring it back.
+
+    Attributes:
+        reason: why, in words.
+        half_open: what the server sent in the last seconds before is lost.
+    """
+
+    reason: str
+    half_open: bool
+
+
+@dataclass(frozen=True)
+class LinkRestored:
+    """The link is up again.
+
+    Attributes:
+        seconds: how long it was down.
+    """
+
+    seconds: float
+
+
+ChannelEvent = Message | LinkLost | LinkRestored
+
+
+class Server(Protocol):
+    """What the channels need of a server."""
+
+    @property
+    def address(self) -> ServerAddress: ...
+
+    @property
+    def verify_tls(self) -> bool: ...
+
+    async def headers(self) -> dict[str, str]: ...
+
+    def forget_login(self) -> None: ...
+
+
+class Channels:
+    """The channels of one kernel.
+
+    Args:
+        server: where, and with which credentials.
+        kernel_id: of a running kernel.
+        session_id: hex; the same as in the messages' headers.
+        patience: seconds to try to bring a lost link back.
+    """
+
+    def __init__(
+        self, server: Server, kernel_id: str, *, session_id: str, patience: float = 60.0
+    ) -> None:
+        self._server = server
+        self._kernel_id = kernel_id
+        self._url = server.address.websocket(kernel_id, session_id)
+        self._patience = patience
+        self._link: Link | None = None
+        self._outbox: deque[Message] = deque()
+
+    @property
+    def up(self) -> bool:
+        return self._link is not None and self._link.usable
+
+    async def open(self) -> None:
+        """Connect for the first time.
+
+        Raises:
+            AuthError, NotFoundError, UnreachableError, ProtocolError: it is not possible.
+        """
+        self._link = await self._connect()
+
+    async def send(self, message: Message) -> None:
+        """Send a message now, or as soon as the link is up again.
+
+        A message that was under way when the link broke is not sent again: it may have arrived.
+        """
+        link = self._link
+        if link is None or not link.usable:
+            self._outbox.append(message)
+            return
+        try:
+            await link.send(message)
+        except LinkClosedError as error:
+            log.info("link broke while sending a %s: %s", message.msg_type, error)
+
+    async def events(self) -> AsyncIterator[ChannelEvent]:
+        """Every message from the kernel, and what happens to the link. Ends with an error only.
+
+        Raises:
+            UnreachableError: the link did not come back within ``patience``.
+            NotFoundError: the server no longer has this kernel.
+            AuthError: the server no longer accepts the credentials.
+            WireError: the server sent something that can't be decoded.
+        """
+        while True:
+            link = self._link
+            if link is None:
+                raise UnreachableError("The channels of the kernel are closed.")
+            try:
+                while True:
+                    yield await link.receive()
+            except LinkClosedError as lost:
+                yield LinkLost(lost.message, lost.half_open)
+                started = asyncio.get_running_loop().time()
+                self._link = await self._reconnect(lost)
+                await self._flush()
+                yield LinkRestored(asyncio.get_running_loop().time() - started)
+
+    async def close(self) -> None:
+        """Close the link for good."""
+        link, self._link = self._link, None
+        if link is not None:
+            await link.close()
+
+    async def _flush(self) -> None:
+        while self._outbox and self.up:
+            await self.send(self._outbox.popleft())
+
+    async def _connect(self) -> Link:
+        address = self._server.address
+        return await open_link(
+            self._url,
+            await self._server.headers(),
+            tls=tls_context(address, verify=self._server.verify_tls),
+            use_proxy=not address.is_loopback,
+        )
+
+    async def _reconnect(self, lost: JrcError) -> Link:
+        pauses = backoff()
+        renewed = False
+        last: JrcError = lost
+        try:
+            async with asyncio.timeout(self._patience):
+                while True:
+                    try:
+                        return await self._connect()
+                    except NotFoundError:
+                        raise
+                    except AuthError:
+                        if renewed:
+                            raise
+                        renewed = True
+                        self._server.forget_login()
+                    except UnreachableError as error:
+                        last = error
+                        log.info("reconnect failed: %s", error)
+                        await asyncio.sleep(next(pauses))
+        except TimeoutError as error:
+            raise UnreachableError(
+                f"The link to {self._server.address.base_url} was lost ({lost.message}) and did "
+                f"not come back within {self._patience:.0f} s. Last try: {last.message}",
+                hint="Is the server still running? See: jrc kernel list",
+            ) from error
+
+
+def backoff(first: float = 0.1, factor: float = 2.0, last: float = 5.0) -> Iterator[float]:
+    """Pauses in seconds between tries: growing, with jitter so that clients do not come at once."""
+    pause = first
+    while True:
+        yield pause * random.uniform(0.5, 1.0)  # noqa: S311  jitter, not a secret
+        pause = min(pause * factor, last)

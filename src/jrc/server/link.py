@@ -1,0 +1,249 @@
+"""One websocket to one kernel: frames in, frames out, and a verdict on a silent line.
+
+The thin edge around the ``websockets`` library. ``channels`` decides when to connect again.
+"""
+
+import asyncio
+import socket
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from jrc.errors import AuthError, JrcError, NotFoundError, ProtocolError, UnreachableError
+from jrc.wire.message import Message
+from jrc.wire.websocket import (
+    V1_SUBPROTOCOL,
+    decode_legacy,
+    decode_v1,
+    encode_legacy,
+    encode_v1,
+)
+
+if TYPE_CHECKING:
+    import ssl
+
+OPEN_TIMEOUT = 20.0
+"""Seconds for the TCP connection, the TLS and the websocket handshake together."""
+
+SILENCE_LIMIT = 45.0
+"""Seconds without a byte after which a link counts as half-open. A server pings every 30 s."""
+
+_PROBE_INTERVAL = 15.0
+_CLOSE_TIMEOUT = 1.0
+_MAX_QUEUED_FRAMES = 32
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+
+
+class LinkClosedError(UnreachableError):
+    """The websocket is closed.
+
+    Attributes:
+        half_open: we closed it because nothing was heard any more: what the server sent meanwhile
+            is lost, even for a client that comes back.
+    """
+
+    def __init__(self, reason: str, *, half_open: bool = False) -> None:
+        super().__init__(reason)
+        self.half_open = half_open
+
+
+class Link:
+    """An open websocket. Made by ``open_link``."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._v1 = connection.subprotocol == V1_SUBPROTOCOL
+        self._half_open = False
+        self._watch = asyncio.create_task(self._watch_silence(), name="link-watch")
+
+    @property
+    def protocol(self) -> str:
+        """``v1`` or ``legacy``."""
+        return "v1" if self._v1 else "legacy"
+
+    @property
+    def usable(self) -> bool:
+        """Not known to be closed: what is sent now has a chance to arrive."""
+        return bool(self._connection.state == 1)
+
+    async def send(self, message: Message) -> None:
+        """Send one message.
+
+        Raises:
+            LinkClosedError: it may or may not have arrived.
+        """
+        from websockets.exceptions import ConnectionClosed
+
+        frame = encode_v1(message) if self._v1 else encode_legacy(message)
+        try:
+            await self._connection.send(frame)
+        except ConnectionClosed as error:
+            raise self._closed(error) from error
+
+    async def receive(self) -> Message:
+        """The next message.
+
+        Raises:
+            LinkClosedError: there is none.
+            WireError: the frame can't be decoded.
+        """
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            frame = await self._connection.recv()
+        except ConnectionClosed as error:
+            raise self._closed(error) from error
+        if self._v1 and isinstance(frame, bytes):
+            return decode_v1(frame)
+        return decode_legacy(frame)
+
+    async def close(self) -> None:
+        """Say goodbye, and wait a short while for the answer."""
+        self._watch.cancel()
+        await self._connection.close()
+
+    def abort(self) -> None:
+        """Drop the connection without a word."""
+        self._watch.cancel()
+        self._connection.transport.abort()
+
+    def _closed(self, error: Any) -> LinkClosedError:
+        self._watch.cancel()
+        if self._half_open:
+            return LinkClosedError("nothing was heard from the server", half_open=True)
+        frame = error.rcvd or error.sent
+        reason = f"closed with code {frame.code}" if frame is not None else "connection lost"
+        return LinkClosedError(f"{reason} {frame.reason}".strip() if frame else reason)
+
+    async def _watch_silence(self) -> None:
+        """Abort the connection when nothing was heard for ``SILENCE_LIMIT`` seconds.
+
+        A process that was stopped, or a laptop that slept, must not take its own pause for the
+        server's: a tick that comes late starts the count again, with a shorter limit.
+        """
+        connection = self._connection
+        limit = SILENCE_LIMIT
+        while True:
+            before = time.time()
+            await asyncio.sleep(min(_PROBE_INTERVAL, limit))
+            if time.time() - before > 2 * _PROBE_INTERVAL:
+                connection.heard = asyncio.get_running_loop().time()
+                limit = _PROBE_INTERVAL / 3
+            if not connection.transport.is_reading():
+                continue
+            silent = asyncio.get_running_loop().time() - connection.heard
+            if silent < min(_PROBE_INTERVAL, limit):
+                limit = SILENCE_LIMIT
+            elif silent >= limit:
+                self._half_open = True
+                connection.transport.abort()
+                return
+            await self._ping()
+
+    async def _ping(self) -> None:
+        """Make the server say something. On a dead link even the sending may block."""
+        from websockets.exceptions import ConnectionClosed
+
+        with suppress(ConnectionClosed, TimeoutError):
+            async with asyncio.timeout(_PROBE_INTERVAL / 3):
+                await self._connection.ping()
+
+
+async def open_link(
+    url: str, headers: dict[str, str], *, tls: "ssl.SSLContext | None", use_proxy: bool
+) -> Link:
+    """Connect to a kernel's channels.
+
+    Args:
+        url: ``ws://`` or ``wss://``, without a secret.
+        headers: the authentication.
+        tls: how to verify the server; None for the system's way, or without TLS.
+        use_proxy: go through the proxy that the environment names.
+
+    Raises:
+        AuthError, NotFoundError, UnreachableError, ProtocolError: see ``_refused``.
+    """
+    from websockets.exceptions import InvalidHandshake, InvalidStatus
+
+    connect, connection_class = _websocket_classes()
+    options: dict[str, Any] = {"ssl": tls} if tls is not None else {}
+    try:
+        connection = await connect(
+            url,
+            additional_headers=headers,
+            subprotocols=[V1_SUBPROTOCOL],
+            compression=None,
+            proxy=True if use_proxy else None,
+            open_timeout=OPEN_TIMEOUT,
+            ping_interval=None,
+            close_timeout=_CLOSE_TIMEOUT,
+            max_size=None,
+            max_queue=_MAX_QUEUED_FRAMES,
+            create_connection=connection_class,
+            **options,
+        )
+    except InvalidStatus as error:
+        raise _refused(error.response.status_code, url) from error
+    except TimeoutError as error:
+        raise UnreachableError(
+            f"The websocket {_place(url)} did not open within {OPEN_TIMEOUT:.0f} s."
+        ) from error
+    except (OSError, InvalidHandshake, EOFError) as error:
+        raise UnreachableError(f"Can't open the websocket {_place(url)}: {error}.") from error
+    return Link(connection)
+
+
+def _refused(status: int, url: str) -> JrcError:
+    """What an HTTP status instead of a websocket means."""
+    place = _place(url)
+    if status in (401, 403):
+        return AuthError(
+            f"The server refused the credentials for {place} (HTTP {status}).",
+            hint="Log in again: jrc login",
+        )
+    if status == 404:
+        return NotFoundError(f"There is no kernel behind {place}.", hint="jrc kernel list")
+    if status >= 500 or status == 429:
+        return UnreachableError(f"The server can't open {place} now (HTTP {status}).")
+    return ProtocolError(
+        f"{place} answered HTTP {status} instead of opening a websocket.",
+        hint="A proxy in front of the server may not pass websockets through.",
+    )
+
+
+def _place(url: str) -> str:
+    return url.partition("?")[0]
+
+
+def _websocket_classes() -> tuple[Any, Any]:
+    """The library's classes with our two changes, made at first use: the import is slow."""
+    from websockets.asyncio.client import ClientConnection, connect
+
+    class Connection(ClientConnection):
+        """Notes when it heard something, and acknowledges every segment at once.
+
+        The server writes a cell's busy, input, reply and idle as separate small segments with
+        Nagle's algorithm on: a delayed acknowledgement holds each of them for 40 ms. Linux
+        forgets TCP_QUICKACK, so it is set again after every segment.
+        """
+
+        heard = 0.0
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            self._socket: socket.socket | None = transport.get_extra_info("socket")
+            self.heard = self.loop.time()
+
+        def data_received(self, data: bytes) -> None:
+            self.heard = self.loop.time()
+            if _QUICKACK is not None and self._socket is not None:
+                self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+            super().data_received(data)
+
+    class Connect(connect):
+        """Follows no redirect: it would take the credentials along."""
+
+        def process_redirect(self, exc: Exception) -> Exception | str:
+            return exc
+
+    return Connect, Connection

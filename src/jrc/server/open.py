@@ -1,0 +1,85 @@
+"""From a profile to a server that is ready to be asked."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from jrc.errors import AuthError, ConfigError
+from jrc.profile.model import Profile
+from jrc.profile.paths import Paths
+from jrc.profile.secrets import SecretStore
+from jrc.profile.store import ProfileStore
+from jrc.server.address import ServerAddress
+from jrc.server.auth import Auth, NoAuth, PasswordAuth, TokenAuth
+
+if TYPE_CHECKING:
+    from jrc.server.client import ServerClient
+
+
+def chosen_profile(name: str | None, *, paths: Paths | None = None) -> Profile | None:
+    """The profile that a command works with; None when none was named and none is configured.
+
+    Without a name ``JRC_URL`` in the environment stands for a profile: containers and CI have no
+    config file.
+
+    Raises:
+        NotFoundError: there is no profile of that name.
+    """
+    url = os.environ.get("JRC_URL")
+    if name is None and url:
+        return Profile(name="environment", url=url)
+    store = ProfileStore(paths or Paths.from_environment())
+    return store.get(name) if name is not None else store.find(None)
+
+
+def authentication(profile: Profile, address: ServerAddress, paths: Paths) -> Auth:
+    """The way to authenticate that a profile says, with its secret.
+
+    Raises:
+        AuthError: the profile needs a secret, and there is none.
+    """
+    if profile.auth == "none":
+        return NoAuth()
+    found = SecretStore(paths).get(profile.name)
+    if found is None:
+        raise AuthError(
+            f"There is no {profile.auth} for the profile '{profile.name}'.",
+            hint=f"jrc login {profile.url} --profile {profile.name}",
+        )
+    secret, _ = found
+    return PasswordAuth(secret, address) if profile.auth == "password" else TokenAuth(secret)
+
+
+@asynccontextmanager
+async def open_server(name: str | None) -> AsyncIterator["ServerClient"]:
+    """The server of a profile.
+
+    Args:
+        name: of the profile; None for the one that ``JRC_PROFILE`` names, or the default one.
+
+    Raises:
+        ConfigError: there is no profile.
+        NotFoundError: there is none of that name.
+        AuthError: its secret is missing.
+    """
+    profile = chosen_profile(name)
+    if profile is None:
+        raise ConfigError("No server is configured.", hint="jrc login URL")
+    async with open_profile(profile) as server:
+        yield server
+
+
+@asynccontextmanager
+async def open_profile(profile: Profile) -> AsyncIterator["ServerClient"]:
+    """The server of ``profile``."""
+    from jrc.server.client import ServerClient
+
+    address, pasted = ServerAddress.parse(profile.url)
+    auth = (
+        TokenAuth(pasted)
+        if pasted is not None
+        else authentication(profile, address, Paths.from_environment())
+    )
+    async with ServerClient(address, auth, verify_tls=profile.verify_tls) as server:
+        yield server
