@@ -127,6 +127,7 @@ def _stop(files: KeeperFiles) -> bool:
             time.sleep(_POLL_SECONDS)
         if not status.runs():
             files.forget()
+            _take_note_of_ends()
             return True
     raise UnreachableError(
         f"The tunnel's background process {status.pid} does not end.",
@@ -142,7 +143,7 @@ async def _until_ready(
     told: KeeperStatus | None = None
     while True:
         status = files.read()
-        if status and status.phase is Phase.FAILED and status.since >= began and status.cause:
+        if status and status.cause and _gave_up(status, began):
             # Also the verdict for those who wait for a keeper that somebody else started.
             raise status.cause.error()
         if status is None or not status.runs() or status.spec != spec:
@@ -166,9 +167,9 @@ async def _start(spec: Spec, files: KeeperFiles, began: float) -> bool:
     """
     async with _alone(files):
         status = files.read()
-        if status and (status.runs() or status.since >= began):
-            if status.spec == spec:
-                return False
+        if status and status.spec == spec and (status.runs() or _gave_up(status, began)):
+            return False
+        if status and status.runs():
             # The profile has changed since.
             await asyncio.to_thread(_stop, files)
         process = _spawn(spec, files)
@@ -180,6 +181,11 @@ async def _start(spec: Spec, files: KeeperFiles, began: float) -> bool:
         if code not in (None, 0, 1, LOCKED_OUT):
             raise _died(files)
         return True
+
+
+def _gave_up(status: KeeperStatus, began: float) -> bool:
+    """Whether a keeper has failed since then; an earlier failure may be mended by now."""
+    return status.phase is Phase.FAILED and status.since >= began
 
 
 @asynccontextmanager
@@ -203,7 +209,7 @@ async def _alone(files: KeeperFiles) -> AsyncIterator[None]:
 
 def _spawn(spec: Spec, files: KeeperFiles) -> "subprocess.Popen[bytes]":
     """Start the keeper's process: apart from this one, its terminal and its folder."""
-    _started[:] = [process for process in _started if process.poll() is None]
+    _take_note_of_ends()
     if files.log.exists() and files.log.stat().st_size > _LOG_BYTES:
         files.log.replace(files.log.with_suffix(".old.log"))
     log = os.open(files.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -225,6 +231,11 @@ def _spawn(spec: Spec, files: KeeperFiles) -> "subprocess.Popen[bytes]":
         pipe.write(encode_orders(spec, files).encode() + b"\n")
     _started.append(process)
     return process
+
+
+def _take_note_of_ends() -> None:
+    """A child of ours that ended is a zombie until somebody asks for it."""
+    _started[:] = [process for process in _started if process.poll() is None]
 
 
 def _news(status: KeeperStatus) -> KeeperStatus:

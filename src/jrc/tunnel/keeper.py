@@ -56,6 +56,7 @@ class Keeper:
         self._files = files
         self._supervisor = Supervisor(spec.route, spec.path, self._publish)
         self._changed = asyncio.Event()
+        self._ending = False
         self._used_at = time.monotonic()
         pid = os.getpid()
         self.status = KeeperStatus(
@@ -75,8 +76,11 @@ class Keeper:
                 task.result()
             return supervising.result() if supervising in done else None
         finally:
-            for task in tasks:
-                task.cancel()
+            supervising.cancel()
+            idle.cancel()
+            # Not cancelled: a write that still goes on in its thread would come after the last one.
+            self._ending = True
+            self._changed.set()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._supervisor.pump.close()
 
@@ -108,7 +112,7 @@ class Keeper:
 
     async def _write(self) -> None:
         """Bring the state file up to date: at once after a change, else when there was traffic."""
-        while True:
+        while not self._ending:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._changed.wait()
@@ -116,8 +120,7 @@ class Keeper:
             await self._save()
 
     async def _save(self) -> None:
-        before = self.status
-        self.status = replace(before, traffic=self._traffic())
+        self.status = replace(self.status, traffic=self._traffic())
         try:
             # In a thread: the pump does not wait for the disk.
             await asyncio.to_thread(self._files.write, self.status)
