@@ -105,6 +105,7 @@ CASES: list[tuple[str, Kind]] = [
         f"{LOG}error creating error stream for port 4 -> 8888: Timeout occurred",
         Kind.STALLED,
     ),
+    ("sh: jupyter: not found\ncommand terminated with exit code 127", Kind.EXEC_FAILED),
     ("", Kind.LOST),
     ("something that no version says", Kind.LOST),
 ]

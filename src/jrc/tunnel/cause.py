@@ -35,6 +35,7 @@ class Kind(StrEnum):
     FORBIDDEN = "forbidden"
     PLUGIN_FAILED = "plugin-failed"
     PLUGIN_MISSING = "plugin-missing"
+    EXEC_FAILED = "exec-failed"
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,11 @@ _TOLD = {
         "You are not allowed to do that in {where}",
         "Ask for the role in docs/tunnel.md, which lists the few rights that a tunnel needs.",
         AuthError,
+    ),
+    Kind.EXEC_FAILED: _Told(
+        "The server in the pod could not be asked for its token",
+        "Take it from a Secret with --token-from secret/NAME:KEY, or type it in.",
+        NotFoundError,
     ),
     Kind.PLUGIN_FAILED: _Told(
         "The login program {subject} failed for {where}", f"{{login}}, {_AGAIN}", AuthError

@@ -35,6 +35,7 @@ _RULES: tuple[tuple[Kind, str], ...] = (
     (Kind.PLUGIN_FAILED, r"getting credentials: (exec|decoding)|exec plugin"),
     # It asks for a user name and finds stdin closed.
     (Kind.NO_CREDENTIALS, r"Please enter Username|^error: EOF$"),
+    (Kind.EXEC_FAILED, r"command terminated with|OCI runtime exec failed|container not found"),
     (Kind.BAD_CONTEXT, r"context was not found|context \"[^\"]*\" does not exist"),
     (Kind.BAD_CONTEXT, r"(cluster|auth info|user) \"[^\"]*\" does not exist"),
     (Kind.BAD_KUBECONFIG, r"error loading config file|invalid configuration"),
@@ -119,9 +120,10 @@ def _quote(kind: Kind, lines: Sequence[str]) -> str:
     """The words of others that explain the cause best."""
     if kind in _SAYS_NO_MORE and any("forwarding" in line or "lost" in line for line in lines):
         return ""
-    if kind is Kind.PLUGIN_FAILED:
-        # What the login program printed says more than kubectl's verdict that it failed.
-        printed = [line for line in lines if "getting credentials" not in line]
+    if kind in (Kind.PLUGIN_FAILED, Kind.EXEC_FAILED):
+        # What the program printed says more than kubectl's verdict that it failed.
+        verdicts = ("getting credentials", "command terminated")
+        printed = [line for line in lines if not any(word in line for word in verdicts)]
         if printed:
             return "; ".join(printed[-3:])[:300]
     return last_words(lines)
