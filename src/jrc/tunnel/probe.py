@@ -1,10 +1,12 @@
 """Ask Jupyter through the tunnel whether it is there: ``GET /api``, which needs no credentials."""
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 
 PROBE_SECONDS = 5.0
-_HEAD_BYTES = 4096
+DRAIN_SECONDS = 0.5
+"""How long the rest of an answer is waited for: closing early makes kubectl log a reset."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,10 @@ async def ask(port: int, path: str) -> Answer:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(request.encode())
             line = await reader.readline()
-            # To the end: closing early would make kubectl log a reset connection.
-            while await reader.read(_HEAD_BYTES):
-                pass
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    while await reader.read(4096):
+                        pass
     except TimeoutError:
         return Answer(silent=True)
     except (OSError, ValueError):

@@ -32,6 +32,8 @@ DRAIN_SECONDS = 2.0
 
 _BUFFERED = 1024 * 1024
 _BACKLOG = 512
+_SMALL = 4096
+"""Smaller pieces may be followed by one that the client holds back until we acknowledge."""
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 _BODY = (
     b'{"message": "The tunnel to the Jupyter Server is down; jrc is bringing it back. '
@@ -162,7 +164,8 @@ class Client(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        _acknowledge(self._quick)
+        if len(data) < _SMALL:
+            _acknowledge(self._quick)
         self._pump.bytes_up += len(data)
         if self._request is not None:
             self._request += data
@@ -319,16 +322,13 @@ class _Upstream(asyncio.Protocol):
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._quick: socket.socket
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=_BUFFERED)
-        self._quick = transport.get_extra_info("socket")
 
     def data_received(self, data: bytes) -> None:
-        _acknowledge(self._quick)
         self._client.answered(data)
 
     def eof_received(self) -> bool:
@@ -346,7 +346,10 @@ class _Upstream(asyncio.Protocol):
 
 
 def _acknowledge(connection: socket.socket) -> None:
-    """Linux: send the ACK now. A peer that waits for it with its next segment (Nagle) goes on."""
+    """Linux: send the ACK now. A client that waits for it with its next segment (Nagle) goes on.
+
+    kubectl sets TCP_NODELAY, so its side does not need this.
+    """
     if _QUICKACK is not None:
         with contextlib.suppress(OSError):
             connection.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
