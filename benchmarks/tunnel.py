@@ -1,6 +1,6 @@
 """What the keeper costs over kubectl alone, and how fast a lost tunnel comes back.
 
-    python benchmarks/tunnel.py [--kubectl PATH] [--quick]
+    python -m benchmarks.tunnel [--kubectl PATH] [--quick]
 
 Everything runs on this machine: a stand-in API server and a small server behind it in one process,
 the real kubectl, the keeper in its own process, and the client here. All of them share the cores,
@@ -17,24 +17,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from jrc.profile.paths import Paths  # noqa: E402
-from jrc.profile.route import Route  # noqa: E402
-from jrc.tunnel.children import Child, lines  # noqa: E402
-from jrc.tunnel.connect import ensure_keeper, stop_keeper  # noqa: E402
-from jrc.tunnel.keeper import preferred_ports  # noqa: E402
-from jrc.tunnel.kubectl import Kubectl  # noqa: E402
-from jrc.tunnel.status import Spec  # noqa: E402
-from tests.support.kube import Kube  # noqa: E402
-from tests.support.kubectls import all_kubectls  # noqa: E402
+from jrc.profile.paths import Paths
+from jrc.profile.route import Route
+from jrc.tunnel.children import Child, lines
+from jrc.tunnel.connect import ensure_keeper, stop_keeper
+from jrc.tunnel.keeper import preferred_ports
+from jrc.tunnel.kubectl import Kubectl
+from jrc.tunnel.status import KeeperStatus, Spec
+from tests.support.kube import Kube
+from tests.support.kubectls import all_kubectls
 
 MB = 1_000_000
 SMALL = b'HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n{"version": "2"}\n'
@@ -121,7 +118,7 @@ class Cluster:
 @contextmanager
 def cluster() -> Iterator[Cluster]:
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, __file__, "--cluster", folder]
+        command = [sys.executable, "-m", "benchmarks.tunnel", "--cluster", folder]
         with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as process:
             assert process.stdout
             process.stdout.readline()
@@ -269,15 +266,17 @@ async def alone(route: Route) -> tuple[Child, int]:
     raise RuntimeError("kubectl ended")
 
 
-async def best_of(times: int, measure: Callable[[], Awaitable[float]]) -> float:
-    return statistics.median([await measure() for _ in range(times)])
-
-
 def row(name: str, *values: str) -> None:
     print(f"| {name:<44} | " + " | ".join(f"{value:>13}" for value in values) + " |", flush=True)
 
 
-async def compare(route: Route, keeper: int, times: int, size: int) -> None:
+def cpu(pid: int) -> float:
+    """Seconds of processor time that a process has used."""
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
+
+
+async def compare(route: Route, keeper: KeeperStatus, times: int, size: int) -> None:
     """The same work through kubectl alone and through the keeper, in turns."""
     child, bare = await alone(route)
     row("", "kubectl alone", "keeper", "ratio")
@@ -289,9 +288,14 @@ async def compare(route: Route, keeper: int, times: int, size: int) -> None:
         ("round trip, new connection, ms", lambda port: fresh_round_trips(port, 200)),
         ("200 clients at once, 200 kB each, s", lambda port: together(port, 200)),
     ):
-        pairs = [(await work(bare), await work(keeper)) for _ in range(times)]
+        pairs = [(await work(bare), await work(keeper.port)) for _ in range(times)]
         one, other = (statistics.median(column) for column in zip(*pairs, strict=True))
         row(name, f"{one:.2f}", f"{other:.2f}", f"{other / one:.2f}")
+    before = cpu(child.pid), cpu(keeper.pid)
+    await download(bare, size)
+    await download(keeper.port, size)
+    spent = cpu(child.pid) - before[0], cpu(keeper.pid) - before[1]
+    row("processor, ms/MB", *(f"{each * 1e9 / size:.2f}" for each in spent), "(its own)")
     await child.stop()
 
 
@@ -306,7 +310,7 @@ async def measure(stand_in: Cluster, *, quick: bool) -> None:
     await ensure_keeper(spec, paths)
     print(f"connect, keeper running: {(time.perf_counter() - began) * 1000:.1f} ms\n")
     try:
-        await compare(route, keeper.port, 3 if quick else 7, (40 if quick else 200) * MB)
+        await compare(route, keeper, 3 if quick else 7, (40 if quick else 200) * MB)
         print()
         rounds = 2 if quick else 7
         for name, order in (("connection to the API cut", "drop"), ("pod replaced", "roll")):
