@@ -39,7 +39,7 @@ class Answer:
 
     request: str
     status: int
-    headers: dict[str, str]
+    headers: dict[str, str] = field(repr=False)
     cookies: list[str] = field(default_factory=list, repr=False)
     body: bytes = field(default=b"", repr=False)
 
