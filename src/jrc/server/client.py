@@ -200,9 +200,7 @@ class ServerClient:
             method, "api", "kernels", kernel_id, *action, seconds=START_SECONDS
         )
         # The restart of a kernel that is gone is 500.
-        if answer.status == 404 or (
-            answer.status == 500 and await self.kernel(kernel_id) is None
-        ):
+        if answer.status == 404 or (answer.status == 500 and await self.kernel(kernel_id) is None):
             raise NotFoundError(
                 f"{self.address.base_url} has no kernel {kernel_id}.",
                 hint="See those that run: jrc kernel list",
