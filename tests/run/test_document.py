@@ -343,7 +343,7 @@ sound_notebooks = st.fixed_dictionaries(
 @st.composite
 def damaged_notebooks(draw: st.DrawFn) -> dict[str, Any]:
     """A sound notebook in which one value is another one, is gone, or has a stranger beside it."""
-    damaged: dict[str, Any] = draw(sound_notebooks)
+    damaged: dict[str, Any] = copy.deepcopy(draw(sound_notebooks))
     place: Any = damaged
     while True:
         keys = list(place) if isinstance(place, dict) else list(range(len(place)))
