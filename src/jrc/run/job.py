@@ -235,6 +235,7 @@ class Job:
     def _finish(self, status: str, code: int, lost: list[str]) -> None:
         if self._saver is not None:
             self._saver.save()
+        self._outputs.close()
         output = None if self._output is None else str(self._output)
         self._listener.on_event(RunFinished(self.run_id, status, code, output, lost))
 

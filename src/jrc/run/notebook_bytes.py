@@ -16,6 +16,7 @@ from typing import Any
 
 from jrc.run.notebook import TRANSIENT_CELL_METADATA, TRANSIENT_METADATA
 from jrc.run.notebook_shape import Json
+from jrc.run.spool import SpooledText, Text
 
 PIECE = 1 << 18
 """Characters that are encoded at a time."""
@@ -29,7 +30,7 @@ _SCALARS = (str, int, float, bool, type(None))
 class _Lines:
     """Text that the file holds as a list of lines."""
 
-    text: str
+    text: Text
 
 
 def notebook_bytes(notebook: Json) -> Iterator[bytes]:
@@ -96,7 +97,7 @@ def _bundle_as_in_file(bundle: Json) -> Json:
 
 
 def _mark(fields: Json, key: str) -> None:
-    if isinstance(fields.get(key), str):
+    if isinstance(fields.get(key), Text):
         fields[key] = _Lines(fields[key])
 
 
@@ -113,7 +114,7 @@ def _value(value: Any, newline: str) -> Iterator[str]:
     """
     if isinstance(value, _Lines):
         yield from _lines(value.text, newline)
-    elif isinstance(value, str):
+    elif isinstance(value, Text):
         yield from _text(value)
     elif not isinstance(value, dict | list) or not value:
         yield _encoder("").encode(value)
@@ -153,7 +154,7 @@ def _nested(value: Json | list[Any], newline: str) -> Iterator[str]:
         yield newline + "]"
 
 
-def _lines(text: str, newline: str) -> Iterator[str]:
+def _lines(text: Text, newline: str) -> Iterator[str]:
     """A list of lines. Each keeps its end, of whatever kind ``str.splitlines`` knows."""
     if not text:
         yield "[]"
@@ -174,8 +175,11 @@ def _lines(text: str, newline: str) -> Iterator[str]:
     yield newline + "]"
 
 
-def _blocks(text: str) -> Iterator[str]:
-    """The text in blocks of whole lines."""
+def _blocks(text: Text) -> Iterator[str]:
+    """The text in blocks of whole lines. Spooled text has its pieces so."""
+    if isinstance(text, SpooledText):
+        yield from (piece for piece in text.pieces() if piece)
+        return
     start = 0
     while start < len(text):
         end = text.find("\n", start + PIECE) + 1 or len(text)
@@ -183,7 +187,12 @@ def _blocks(text: str) -> Iterator[str]:
         start = end
 
 
-def _text(text: str) -> Iterator[str]:
+def _text(text: Text) -> Iterator[str]:
+    if isinstance(text, SpooledText):
+        yield '"'
+        yield from (encode_basestring(piece)[1:-1] for piece in text.pieces())
+        yield '"'
+        return
     if len(text) <= PIECE:
         yield encode_basestring(text)
         return

@@ -72,6 +72,7 @@ class Saver:
     Args:
         path: the file.
         content: makes the notebook as it is now.
+        every: seconds between two saves inside a cell.
         clock: seconds, of any origin.
 
     Attributes:
@@ -83,13 +84,14 @@ class Saver:
         path: Path,
         content: Callable[[], Json],
         *,
+        every: float = EVERY,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = path
         self.problem: UsageError | None = None
         self._content = content
         self._clock = clock
-        self._rhythm = Rhythm()
+        self._rhythm = Rhythm(every)
         self._changed = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0

@@ -4,6 +4,7 @@ Source: jupyter_server ``auth/identity.py``, ``auth/login.py``, ``base/handlers.
 """
 
 import asyncio
+import secrets
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Protocol
 
@@ -42,12 +43,18 @@ class Auth(Protocol):
 
 
 class NoAuth:
-    """For a server that asks for nothing."""
+    """For a server that asks for nothing but still for the XSRF token.
+
+    It compares the cookie with the header, and that is all: a value of our own will do.
+    """
 
     renewable = False
 
+    def __init__(self) -> None:
+        self._headers = _cookie_headers({XSRF_COOKIE: secrets.token_hex(16)})
+
     async def headers(self, http: "httpx.AsyncClient") -> dict[str, str]:  # noqa: ARG002
-        return {}
+        return dict(self._headers)
 
     def forget(self) -> None:
         """There is nothing."""
@@ -139,8 +146,10 @@ class PasswordAuth:
                 hint=f"Try again: jrc login {self._address.base_url}",
             )
         given = _cookies(answer)
-        if answer.status not in (200, 302) or not given.keys() - {XSRF_COOKIE}:
+        if answer.status not in (200, 302):
             raise from_answer(answer, self._address)
+        if not given.keys() - {XSRF_COOKIE}:
+            raise AuthError(f"{self._address.base_url} took the password and gave no cookie.")
         return _cookie_headers(cookies | given)
 
 

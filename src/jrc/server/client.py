@@ -199,7 +199,8 @@ class ServerClient:
         answer = await self._send(
             method, "api", "kernels", kernel_id, *action, seconds=START_SECONDS
         )
-        if answer.status == 404:
+        # The restart of a kernel that is gone is 500.
+        if answer.status == 404 or (answer.status == 500 and await self.kernel(kernel_id) is None):
             raise NotFoundError(
                 f"{self.address.base_url} has no kernel {kernel_id}.",
                 hint="See those that run: jrc kernel list",

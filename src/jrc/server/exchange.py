@@ -51,6 +51,7 @@ async def exchange(
     form: dict[str, str] | None = None,
     params: dict[str, str] | None = None,
     seconds: float = ANSWER_SECONDS,
+    connect: float = CONNECT_SECONDS,
 ) -> Answer:
     """Send a request and take the answer, whatever its status.
 
@@ -62,6 +63,7 @@ async def exchange(
         json, form: the body.
         params: the query.
         seconds: how long the server may think.
+        connect: how long it may take to connect, in seconds.
 
     Raises:
         UnreachableError: there is no answer.
@@ -77,7 +79,7 @@ async def exchange(
             json=json,
             data=form,
             params=params,
-            timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS),
+            timeout=httpx.Timeout(seconds, connect=connect),
         )
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         raise from_exception(error, request, address) from error
