@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import pytest
 
 from jrc.profile.route import Route
@@ -91,6 +92,12 @@ class Tunnel:
         return await self.until(
             lambda state: state.phase is Phase.READY and state.restarts >= times
         )
+
+
+def forwarders_of(pid: int) -> list[psutil.Process]:
+    """The port-forwards that a process runs."""
+    children = psutil.Process(pid).children(recursive=True)
+    return [child for child in children if "port-forward" in child.cmdline()]
 
 
 OpenTunnel = Callable[..., AbstractAsyncContextManager[Tunnel]]

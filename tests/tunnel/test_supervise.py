@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import socket
 import time
@@ -20,7 +21,7 @@ from jrc.tunnel.supervise import Supervisor
 from tests.support.http import request
 from tests.support.kube import Kube
 from tests.support.webapp import WebApp
-from tests.tunnel.conftest import OpenTunnel
+from tests.tunnel.conftest import OpenTunnel, forwarders_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("kubectl")]
 
@@ -528,9 +529,5 @@ async def test_kubectl_never_waits_for_a_key(kube: Kube, app: WebApp) -> None:
 
 
 def forwarders() -> list[psutil.Process]:
-    """The kubectl processes that this process runs."""
-    return [
-        child
-        for child in psutil.Process().children(recursive=True)
-        if "port-forward" in child.cmdline()
-    ]
+    """The port-forwards that this process runs."""
+    return forwarders_of(os.getpid())

@@ -19,5 +19,5 @@ def kernelspec_names(incomplete: str) -> list[str]:
 async def _kernelspec_names() -> list[str]:
     from jrc.server.open import open_server
 
-    async with asyncio.timeout(_DEADLINE), open_server(None) as server:
+    async with asyncio.timeout(_DEADLINE), open_server(None, bring_up=False) as server:
         return sorted((await server.kernelspecs()).specs)

@@ -1,6 +1,6 @@
 """The way to a server inside a Kubernetes cluster, as a profile saves it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 IDLE_MINUTES = 30
 """After so long without a connection a tunnel that nobody asked to hold ends itself."""
@@ -25,3 +25,12 @@ class Route:
     port: int
     kubeconfig: str = ""
     idle_minutes: int = IDLE_MINUTES
+
+    def to_table(self) -> dict[str, str | int]:
+        """What config.toml holds; what equals its default is left out."""
+        table: dict[str, str | int] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value != field.default:
+                table[field.name] = value
+        return table

@@ -11,8 +11,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeGuard
+from urllib.parse import urlsplit
 
-from jrc.errors import DeadlineError, UnreachableError
+from jrc.errors import DeadlineError, UnreachableError, UsageError
+from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
 from jrc.tunnel.keeper import LOCKED_OUT
 from jrc.tunnel.machine import Phase
@@ -46,6 +49,18 @@ _started: list["subprocess.Popen[bytes]"] = []
 """The keepers that this process started: kept so that it can take note of their ends."""
 
 
+def spec_of(profile: Profile) -> Spec:
+    """The tunnel of a profile.
+
+    Raises:
+        UsageError: its server is reached without one.
+    """
+    if profile.kubernetes is None:
+        raise UsageError(f"Profile {profile.name!r} needs no tunnel: its server is {profile.url}")
+    parts = urlsplit(profile.url)
+    return Spec(profile.name, profile.kubernetes, parts.port or 0, parts.path or "/")
+
+
 async def ensure_keeper(
     spec: Spec,
     paths: Paths,
@@ -59,7 +74,7 @@ async def ensure_keeper(
     Args:
         spec: the profile's tunnel.
         paths: where keepers leave their files.
-        on_progress: called with each new state while it is not ready.
+        on_progress: called with each new state while it is not ready, and then once more.
         deadline: seconds until the tunnel must be ready.
         hold: keep it until ``stop_keeper``, even when nobody uses it.
 
@@ -97,6 +112,12 @@ def keeper_status(profile: str, paths: Paths) -> KeeperStatus | None:
     if status is None or status.runs() or status.phase is Phase.FAILED:
         return status
     return crashed(status)
+
+
+def is_ready(spec: Spec, paths: Paths) -> bool:
+    """Whether the tunnel is up and can be used at once."""
+    status = KeeperFiles.of(paths, spec.profile).read()
+    return _serves(status, spec) and status.phase is Phase.READY
 
 
 def stop_keeper(profile: str, paths: Paths) -> bool:
@@ -146,12 +167,14 @@ async def _until_ready(
         if status and status.cause and _gave_up(status, began):
             # Also the verdict for those who wait for a keeper that somebody else started.
             raise status.cause.error()
-        if status is None or not status.runs() or status.spec != spec:
+        if not _serves(status, spec):
             if starts == _STARTS:
                 raise _died(files)
             starts += await _start(spec, files, began)
             continue
         if status.phase is Phase.READY:
+            if on_progress and told:
+                on_progress(status)
             return status
         if on_progress and (told is None or _news(status) != _news(told)):
             told = status
@@ -167,7 +190,7 @@ async def _start(spec: Spec, files: KeeperFiles, began: float) -> bool:
     """
     async with _alone(files):
         status = files.read()
-        if status and status.spec == spec and (status.runs() or _gave_up(status, began)):
+        if _serves(status, spec) or (status and status.spec == spec and _gave_up(status, began)):
             return False
         if status and status.runs():
             # The profile has changed since.
@@ -181,6 +204,11 @@ async def _start(spec: Spec, files: KeeperFiles, began: float) -> bool:
         if code not in (None, 0, 1, LOCKED_OUT):
             raise _died(files)
         return True
+
+
+def _serves(status: KeeperStatus | None, spec: Spec) -> TypeGuard[KeeperStatus]:
+    """Whether a keeper runs that keeps just this."""
+    return status is not None and status.spec == spec and status.runs()
 
 
 def _gave_up(status: KeeperStatus, began: float) -> bool:
@@ -256,3 +284,9 @@ def _died(files: KeeperFiles) -> UnreachableError:
     return UnreachableError(
         "The tunnel's background process ended at its start.", hint=f"Its log is {files.log}."
     )
+
+
+def keepers(paths: Paths) -> list[str]:
+    """The profiles that have left a tunnel's files, running or not."""
+    folder = paths.state / "tunnels"
+    return sorted(file.parent.name for file in folder.glob("*/keeper.json"))
