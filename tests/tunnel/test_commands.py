@@ -305,7 +305,8 @@ def test_a_run_survives_lost_connections_and_a_dead_keeper(
     source = (
         f"import time\nfor i in range({ticks}):\n    print(i, flush=True)\n    time.sleep(0.25)"
     )
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)] * 2)
+    cells = [nbformat.v4.new_code_cell(source) for _ in range(2)]
+    notebook = nbformat.v4.new_notebook(cells=cells)
     nbformat.write(notebook, tmp_path / "ticks.ipynb")
     with subprocess.Popen(
         jrc_command("run", tmp_path / "ticks.ipynb"),

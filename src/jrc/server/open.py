@@ -93,15 +93,25 @@ async def open_profile(
     from jrc.server.client import ServerClient
 
     paths = Paths.from_environment()
-    url = profile.url
-    if profile.kubernetes:
-        from jrc.tunnel.connect import ensure_keeper, is_ready, spec_of
+    async with _way(profile, paths, on_tunnel, bring_up) as url:
+        address, pasted = ServerAddress.parse(url)
+        auth = TokenAuth(pasted) if pasted is not None else authentication(profile, address, paths)
+        async with ServerClient(address, auth, verify_tls=profile.verify_tls) as server:
+            yield server
 
-        spec = spec_of(profile)
-        if not bring_up and not is_ready(spec, paths):
-            raise UnreachableError(f"The tunnel of '{profile.name}' is down.", hint="jrc connect")
-        url = (await ensure_keeper(spec, paths, on_progress=on_tunnel)).url
-    address, pasted = ServerAddress.parse(url)
-    auth = TokenAuth(pasted) if pasted is not None else authentication(profile, address, paths)
-    async with ServerClient(address, auth, verify_tls=profile.verify_tls) as server:
-        yield server
+
+@asynccontextmanager
+async def _way(
+    profile: Profile, paths: Paths, on_tunnel: "Progress | None", bring_up: bool
+) -> AsyncIterator[str]:
+    """The URL at which the profile's server is reached from here."""
+    if profile.kubernetes is None:
+        yield profile.url
+        return
+    from jrc.tunnel.connect import in_use, is_ready, spec_of
+
+    spec = spec_of(profile)
+    if not bring_up and not is_ready(spec, paths):
+        raise UnreachableError(f"The tunnel of '{profile.name}' is down.", hint="jrc connect")
+    async with in_use(spec, paths, on_progress=on_tunnel) as status:
+        yield status.url

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeGuard
 from urllib.parse import urlsplit
 
-from jrc.errors import DeadlineError, UnreachableError, UsageError
+from jrc.errors import DeadlineError, JrcError, UnreachableError, UsageError
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
 from jrc.tunnel.keeper import LOCKED_OUT
@@ -38,6 +38,7 @@ _STARTS = 3
 """So many keepers may die on us before we give up."""
 
 _POLL_SECONDS = 0.05
+_WATCH_SECONDS = 1.0
 _DETACHED = 0
 if sys.platform == "win32":
     _DETACHED = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS
@@ -101,6 +102,47 @@ async def ensure_keeper(
     if hold:
         files.hold(True)
     return status
+
+
+@asynccontextmanager
+async def in_use(
+    spec: Spec, paths: Paths, *, on_progress: Progress | None = None
+) -> AsyncIterator[KeeperStatus]:
+    """Use a profile's tunnel: it is up at the start, and a keeper that dies meanwhile is replaced.
+
+    Args:
+        spec: the profile's tunnel.
+        paths: where keepers leave their files.
+        on_progress: called with each new state while it comes up.
+
+    Raises:
+        JrcError: as ``ensure_keeper``. Where the block fails because the server is out of reach and
+            the tunnel knows why, the reason is that of the tunnel.
+    """
+    status = await ensure_keeper(spec, paths, on_progress=on_progress)
+    replacing = asyncio.create_task(_replace_dead_keepers(spec, paths), name="keeper watch")
+    try:
+        yield status
+    except UnreachableError as error:
+        now = keeper_status(spec.profile, paths)
+        if now and now.phase is Phase.FAILED and now.cause:
+            raise now.cause.error() from error
+        raise
+    finally:
+        replacing.cancel()
+        await asyncio.gather(replacing, return_exceptions=True)
+
+
+async def _replace_dead_keepers(spec: Spec, paths: Paths) -> None:
+    """Start another keeper when the one in use crashed. One that gave up had its reason."""
+    while True:
+        await asyncio.sleep(_WATCH_SECONDS)
+        status = KeeperFiles.of(paths, spec.profile).read()
+        if status is None or (not status.runs() and status.phase is Phase.FAILED):
+            return
+        if not status.runs():
+            with contextlib.suppress(JrcError):
+                await ensure_keeper(spec, paths)
 
 
 def keeper_status(profile: str, paths: Paths) -> KeeperStatus | None:
