@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jrc.errors import UsageError
+from jrc.profile.files import replace_content
 from jrc.run.document import load
 from jrc.run.notebook import complete
 from jrc.run.notebook_bytes import PIECE, notebook_bytes
-from jrc.profile.files import replace_content
 from jrc.run.saving import Rhythm, Saver
 from jrc.run.spool import Spool, SpooledText
 from tests.run.corpus import make
