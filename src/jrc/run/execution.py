@@ -194,6 +194,10 @@ class Execution:
             msg_id: r for msg_id, r in self._requests.items() if r.key is not None or r.finished
         }
 
+    def forget(self, msg_id: str) -> None:
+        """A request was not executed after all, and is sent again under another id."""
+        self._requests.pop(msg_id, None)
+
     def stop_waiting_for_idle(self) -> list[Event]:
         """Finish every request that has its reply: no fence could make the kernel's idle come."""
         events: list[Event] = []
