@@ -39,6 +39,8 @@ class Invocation:
     reconnect: float
     allow_errors: bool
     allow_loss: bool
+    recorder: bool
+    pipeline: bool
     json: bool
 
 
@@ -114,6 +116,8 @@ async def _run(invocation: Invocation, document: Document, terminal: Terminal) -
                 cell_timeout=invocation.timeout,
                 allow_errors=invocation.allow_errors,
                 allow_loss=invocation.allow_loss,
+                recorder=invocation.recorder,
+                pipeline=invocation.pipeline,
                 patience=_EMBEDDED_PATIENCE if embedded else invocation.reconnect,
             ),
             listener=listener,
