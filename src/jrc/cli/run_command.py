@@ -144,10 +144,7 @@ async def _server(
     from jrc.server.embedded import EmbeddedServer
 
     async with EmbeddedServer(root=document.path.parent) as embedded:
-        terminal.say(
-            "jrc: no profile is configured: using an embedded server on this machine "
-            "(jrc login URL for another one)"
-        )
+        terminal.say("jrc: no profile: using an embedded server on this machine (jrc login URL)")
         async with ServerClient(embedded.address, TokenAuth(embedded.secret)) as server:
             yield server, True
 
