@@ -32,7 +32,6 @@ def test_a_module_means_the_same_without_its_talk(path: Path) -> None:
     text = path.read_text("utf-8")
     stripped = install._without_talk(text)
     assert without_docstrings(ast.parse(stripped)) == without_docstrings(ast.parse(text))
-    assert "#" not in stripped.replace("'#'", "").replace('"#"', "")
 
 
 def test_every_module_is_sent() -> None:
