@@ -1,6 +1,5 @@
 """``jrc connect``: bring up a profile's tunnel and keep it."""
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -42,6 +41,8 @@ def connect(
     Example:
       jrc connect team
     """
+    import asyncio
+
     terminal, paths = Terminal(), Paths.from_environment()
     chosen = ProfileStore(paths).get(profile)
     if chosen.kubernetes is None:
@@ -80,6 +81,8 @@ async def _connect(
 
 async def _watch(profile: str, paths: Paths, terminal: Terminal) -> None:
     """Show the tunnel's state until it is gone."""
+    import asyncio
+
     from jrc.cli.status import traffic_in_words
     from jrc.tunnel.connect import keeper_status
 
