@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from jrc.recorder.protocol import REMOVE_REQUEST
 from tests.support.kernels import (
     KernelPython,
     ZmqKernel,
     interpreters,
     kernel_python,
     running_kernel,
+    settle,
 )
 
 
@@ -32,8 +34,24 @@ def python(request: pytest.FixtureRequest, kernel_pythons: dict[int, KernelPytho
     return kernel_pythons[request.param]
 
 
+@pytest.fixture(scope="module")
+def shared_kernel(
+    python: KernelPython, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ZmqKernel]:
+    with running_kernel(python, tmp_path_factory.mktemp("kernel")) as kernel:
+        yield kernel
+
+
 @pytest.fixture
-def kernel(python: KernelPython, tmp_path: Path) -> Iterator[ZmqKernel]:
-    """A new kernel of each version."""
+def kernel(shared_kernel: ZmqKernel) -> Iterator[ZmqKernel]:
+    """A kernel of each version, without a recorder. What a test does to it must be undone."""
+    yield shared_kernel
+    shared_kernel.send(shared_kernel.make("control", REMOVE_REQUEST, {"force": True}))
+    settle(shared_kernel)
+
+
+@pytest.fixture
+def own_kernel(python: KernelPython, tmp_path: Path) -> Iterator[ZmqKernel]:
+    """A kernel of each version for one test, which may do to it what it likes."""
     with running_kernel(python, tmp_path / "kernel") as kernel:
         yield kernel

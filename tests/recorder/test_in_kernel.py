@@ -492,17 +492,17 @@ def test_removal_leaves_the_kernel_as_it_was(kernel: ZmqKernel) -> None:
     assert run.news[-1] == NotExecuted(msg_id)
 
 
-def test_a_removed_recorder_under_a_foreign_hook_stays_quiet(kernel: ZmqKernel) -> None:
-    run = RecordedRun(kernel)
+def test_a_removed_recorder_under_a_foreign_hook_stays_quiet(own_kernel: ZmqKernel) -> None:
+    run = RecordedRun(own_kernel)
     run.install()
     run_plainly(
-        kernel,
+        own_kernel,
         "session = get_ipython().kernel.session\n"
         "ours = session.send\n"
         "session.send = lambda *args, **kwargs: ours(*args, **kwargs)\n",
     )
     assert run.ask(REMOVE_REQUEST, {"force": True}) == Done()
-    messages = run_plainly(kernel, "print('x')")
+    messages = run_plainly(own_kernel, "print('x')")
     assert "stream" in {each.msg_type for each in messages}
 
 
@@ -526,7 +526,7 @@ BREAKAGES = {
 
 @pytest.mark.parametrize("breakage", BREAKAGES.values(), ids=BREAKAGES.keys())
 def test_an_exception_inside_ends_the_recording_and_not_the_kernel(
-    kernel: ZmqKernel, breakage: str
+    own_kernel: ZmqKernel, breakage: str
 ) -> None:
     if "session.msg" in breakage:
         # The kernel itself needs it: break it for the recorder's own call only.
@@ -534,11 +534,11 @@ def test_an_exception_inside_ends_the_recording_and_not_the_kernel(
             "import types\n"
             "recorder.session = types.SimpleNamespace(sign=recorder.session.sign, msg=None)"
         )
-    run = RecordedRun(kernel)
+    run = RecordedRun(own_kernel)
     run.install()
     first = run.execute("print('before')")
     run.finish()
-    run_plainly(kernel, f"recorder = get_ipython().kernel._jrc_recorder\n{breakage}")
+    run_plainly(own_kernel, f"recorder = get_ipython().kernel._jrc_recorder\n{breakage}")
     second = run.execute("print('after')", guarded=False)
     run.finish()
     lost = [each for each in run.news if isinstance(each, RecorderLost)]
@@ -550,24 +550,24 @@ def test_an_exception_inside_ends_the_recording_and_not_the_kernel(
     third = run.execute("print('never')")
     run.finish()
     assert NotExecuted(third) in run.news
-    messages = run_plainly(kernel, "print('fine')")
+    messages = run_plainly(own_kernel, "print('fine')")
     assert "stream" in {each.msg_type for each in messages}
 
 
-def test_a_broken_recorder_is_no_recorder_for_the_next_client(kernel: ZmqKernel) -> None:
-    run = RecordedRun(kernel)
+def test_a_broken_recorder_is_no_recorder_for_the_next_client(own_kernel: ZmqKernel) -> None:
+    run = RecordedRun(own_kernel)
     run.install()
-    run_plainly(kernel, "get_ipython().kernel._jrc_recorder._parents = None")
+    run_plainly(own_kernel, "get_ipython().kernel._jrc_recorder._parents = None")
     run.execute("1", guarded=False)
     run.finish()
-    answer = RecordedRun(kernel, "run2").install()
+    answer = RecordedRun(own_kernel, "run2").install()
     assert isinstance(answer, NotPossible)
     assert "gave up" in answer.reason
 
 
-def test_a_kernel_that_lacks_what_is_needed_says_so(kernel: ZmqKernel) -> None:
-    run_plainly(kernel, "get_ipython().kernel.session.pack = lambda value: b'packed'\n")
-    answer = RecordedRun(kernel).install()
+def test_a_kernel_that_lacks_what_is_needed_says_so(own_kernel: ZmqKernel) -> None:
+    run_plainly(own_kernel, "get_ipython().kernel.session.pack = lambda value: b'packed'\n")
+    answer = RecordedRun(own_kernel).install()
     assert answer == NotPossible("RuntimeError: its messages are not JSON")
 
 
