@@ -1,7 +1,6 @@
 """What the recorder keeps, and its bounds."""
 
 import json
-import os
 import stat
 import sys
 from collections.abc import Iterator
@@ -189,7 +188,7 @@ def test_a_journal_is_for_its_owner_only(tmp_path: Path) -> None:
     file.write_state({"run": "r"})
     for path in (file.path, file.state_path):
         if sys.platform != "win32":
-            assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+            assert stat.S_IMODE(Path(path).stat().st_mode) == 0o600
     assert json.loads(Path(file.state_path).read_text()) == {"run": "r"}
     file.file.close()
 

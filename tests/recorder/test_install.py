@@ -78,7 +78,12 @@ def test_no_module_redefines_what_another_one_defines() -> None:
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
             defined.append(node.name)
         elif isinstance(node, ast.Assign):
-            defined += [name.id for each in node.targets for name in ast.walk(each) if isinstance(name, ast.Name)]
+            defined += [
+                name.id
+                for each in node.targets
+                for name in ast.walk(each)
+                if isinstance(name, ast.Name)
+            ]
     assert sorted(set(defined)) == sorted(defined)
 
 
@@ -107,7 +112,7 @@ def test_the_request_fits_into_the_first_segments() -> None:
 
 
 def test_the_options_survive_the_quoting() -> None:
-    about = {"document": "it's a \"test\" \\ {} \n 漢字 🙂.ipynb"}
+    about = {"document": 'it\'s a "test" \\ {} \n 漢字 🙂.ipynb'}
     code = install_content(InstallOptions("run1", about=about))["code"]
     call = ast.parse(code).body[0]
     assert isinstance(call, ast.Expr)

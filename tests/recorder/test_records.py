@@ -44,9 +44,7 @@ def test_a_cut_anywhere_keeps_the_records_before_it(
 
 
 @given(PARTS, st.data())
-def test_a_damaged_checked_record_is_never_decoded(
-    parts: list[bytes], data: st.DataObject
-) -> None:
+def test_a_damaged_checked_record_is_never_decoded(parts: list[bytes], data: st.DataObject) -> None:
     record = bytearray(encode_record(7, 0, parts, checked=True))
     at = data.draw(st.integers(0, len(record) - 1))
     record[at] ^= data.draw(st.integers(1, 255))
