@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Protocol
 
-from jrc.errors import InterruptedByUserError, JrcError
+from jrc.errors import ExitCode, InterruptedByUserError, JrcError
 
 TWICE_WITHIN = 2.0
 """Seconds in which a second Ctrl-C means: leave."""
@@ -19,6 +19,11 @@ class Interruptible(Protocol):
     @property
     def can_be_left(self) -> bool:
         """The remote code can go on without the job."""
+        ...
+
+    @property
+    def only_follows(self) -> bool:
+        """The remote code is on its own already: Ctrl-C is not for it."""
         ...
 
     async def run(self) -> int: ...
@@ -37,12 +42,12 @@ async def run_interruptibly(job: Interruptible, *, say: Callable[[str], None] | 
     Ctrl-C waits these two seconds for a second one before it interrupts anything.
 
     Args:
-        job: what to run.
+        job: what to run. When it is left, it says itself what becomes of the remote code.
         say: shows the person a line; None where nobody sits at a terminal. Then nobody presses
             twice, and a first signal interrupts at once.
 
     Raises:
-        InterruptedByUserError: the job was left.
+        InterruptedByUserError: the job was stopped by a second Ctrl-C, or by SIGTERM.
     """
     running = asyncio.create_task(job.run(), name="job")
     presses = _Presses(job, running, say)
@@ -50,7 +55,9 @@ async def run_interruptibly(job: Interruptible, *, say: Callable[[str], None] | 
         try:
             return await running
         except asyncio.CancelledError:
-            raise InterruptedByUserError(presses.farewell, hint=job.how_to_come_back()) from None
+            if presses.left:
+                return ExitCode.INTERRUPTED
+            raise InterruptedByUserError("Interrupted.", hint=job.how_to_come_back()) from None
         finally:
             presses.stop()
 
@@ -59,7 +66,7 @@ class _Presses:
     def __init__(
         self, job: Interruptible, running: asyncio.Task[int], say: Callable[[str], None] | None
     ) -> None:
-        self.farewell = "Interrupted."
+        self.left = False
         self._job = job
         self._running = running
         self._say = say
@@ -69,7 +76,7 @@ class _Presses:
 
     def pressed(self) -> None:
         now = time.monotonic()
-        if self._waiting is not None:
+        if self._waiting is not None or self._job.only_follows:
             self.stop()
             self._act(self._leave())
         elif now - self._last < TWICE_WITHIN:
@@ -108,7 +115,7 @@ class _Presses:
     async def _leave(self) -> None:
         try:
             await self._job.leave()
-            self.farewell = "Left."
+            self.left = True
         finally:
             self._running.cancel()
 

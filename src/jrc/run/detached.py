@@ -45,7 +45,7 @@ async def begin_detached(
         server: where.
         options: how.
         listener: who is told.
-        output: absolute path of the file that ``jrc attach`` saves to on this computer.
+        output: the file that ``jrc attach`` saves to on this computer.
         records: what this computer remembers of its runs.
 
     Returns:
@@ -75,11 +75,12 @@ async def begin_detached(
                 server=place,
                 kernel_id=kernel.id,
                 session_id=kernel.session_id or "",
-                output="" if output is None else str(output),
+                output="" if output is None else str(_absolute(output)),
                 started=time.time(),
                 about=begin.about,
                 detached=True,
                 pid=os.getpid(),
+                journal=installed.journal or "",
                 language_info=begin.language_info,
             )
         )
@@ -95,6 +96,10 @@ async def begin_detached(
             )
         )
     return RunDetached(run, place, kernel.id, installed.journal, f"jrc attach {run}")
+
+
+def _absolute(path: Path) -> Path:
+    return path.absolute()
 
 
 class _Begin:

@@ -141,12 +141,12 @@ class Job:
             raise failure
         return code
 
+    only_follows = False
+
     @property
     def can_be_left(self) -> bool:
         """The run can go on without us."""
-        return (
-            self._runner is not None and self._records is not None and self._runner.detachable
-        ) or self._left is not None
+        return self._runner is not None and self._records is not None and self._runner.detachable
 
     async def interrupt(self) -> None:
         """Interrupt the cell that runs now, and execute no other.
@@ -175,9 +175,7 @@ class Job:
         self._remember(self._runner.sent, detached=True)
 
     def how_to_come_back(self) -> str | None:
-        """What to type to go on with a run, or with the kernel of a run, that was left."""
-        if self._left is not None:
-            return f"The run goes on: {self._left.attach}"
+        """What to type to go on with the kernel of a run that was stopped."""
         if self._kernel is None or not self._keep:
             return None
         return f"The kernel is kept: jrc run --kernel-id {self._kernel.id} FILE"
@@ -313,6 +311,7 @@ class Job:
             about=self._about(sent).to_json(),
             detached=detached,
             pid=os.getpid(),
+            journal="" if self._left is None else self._left.journal or "",
             shown=0 if self._exchange is None or not detached else self._exchange.given_out,
             language_info=None if self._exchange is None else self._exchange.language_info,
         )

@@ -36,7 +36,7 @@ class RunRecord:
         detached: the run goes on without a client; else its client is, or was, ``pid``.
         pid: of the client.
         shown: the messages up to this number were shown before the client left.
-        journal: path of the journal for the server's contents; empty when it is not known.
+        journal: absolute path of the journal on the server's machine; empty for none.
         language_info: what the kernel says of its language.
     """
 
