@@ -26,6 +26,7 @@ _HOW_KERNELS_END = {
     "dead": "The kernel died and the server gave up restarting it.",
     "restarted": "Somebody restarted the kernel.",
     "shutdown": "Somebody shut the kernel down.",
+    "gone": "The kernel is gone: it died, somebody ended it, or the server culled it.",
     "deleted": "The kernel was deleted on the server: by somebody, or culled as idle.",
 }
 
@@ -57,7 +58,8 @@ class Result:
         status: as in ``events.RunFinished``.
         cell: the one that ended the run before its last cell; None when all were executed.
         reply: content of the last ``execute_reply``.
-        reason: why the kernel is gone, when it is.
+        ended: how the kernel went, when it is gone.
+        reason: the same in words.
         lost: one sentence for each loss of output.
         language_info: what the kernel says of its language.
     """
@@ -65,6 +67,7 @@ class Result:
     status: str = "ok"
     cell: CellRequest | None = None
     reply: dict[str, Any] | None = None
+    ended: KernelEnded | None = None
     reason: str = ""
     lost: list[str] = field(default_factory=list)
     language_info: dict[str, Any] | None = None
@@ -185,6 +188,7 @@ class Account:
             )
 
     def kernel_ended(self, event: KernelEnded, pending: Sequence[int]) -> None:
+        self.result.ended = event
         self.result.reason = _HOW_KERNELS_END[event.how]
         self.notice("kernel", self.result.reason)
         self.stop("kernel-died", self._cells[pending[0]] if pending else None)

@@ -17,8 +17,9 @@ from jrc.run.about import About, about_from_json
 from jrc.run.account import Account, Listener, Result
 from jrc.run.ask import state_of_run
 from jrc.run.ending import Ending
-from jrc.run.events import Notice, RunDetached, RunFinished, RunStarted
+from jrc.run.events import Notice, RunDetached, RunEvent, RunFinished, RunStarted
 from jrc.run.exchange import Exchange
+from jrc.run.execution import KernelEnded
 from jrc.run.filling import Filling
 from jrc.run.found import FoundRun, delete_journal, read_journal_of
 from jrc.run.gate import Gate
@@ -97,6 +98,7 @@ class Attachment:
         self._output = output
         self._records = records
         self._journal: Journal | None = None
+        self._told: set[RunEvent] = set()
         self._past: _Past | None = None
         self._shown = 0 if found.record is None else found.record.shown
 
@@ -126,7 +128,7 @@ class Attachment:
                 # What the kernel published last may be in its journal only.
                 filling.close()
                 filling = Filling(about.document, output)
-                result = await self._read_past(about, filling)
+                result = await self._read_past(about, filling, result.ended)
         except BaseException:
             filling.close()
             raise
@@ -242,7 +244,9 @@ class Attachment:
         finally:
             await channels.close()
 
-    async def _read_past(self, about: About, filling: Filling) -> Result:
+    async def _read_past(
+        self, about: About, filling: Filling, ended: KernelEnded | None = None
+    ) -> Result:
         if self._journal is None and not await self._has_journal():
             raise NotFoundError(
                 f"Nothing is left of the run {self._found.run}: its kernel is gone, and there is "
@@ -259,7 +263,7 @@ class Attachment:
             about,
             filling,
             past,
-            channels=PastChannels(self._journal),
+            channels=PastChannels(self._journal, ended or KernelEnded("gone")),
             control=PastKernel(),
             requests=Requests(),
         )
@@ -284,7 +288,7 @@ class Attachment:
         exchange = Exchange(requests, recorded_as=self._found.run, after=after, acknowledge=False)
         exchange.questions = not isinstance(channels, PastChannels)
         seen = max(self._shown, past.count if self._options.latest else 0)
-        gate = Gate(self._listener, lambda: self._is_new(exchange, seen))
+        gate = Gate(self._listener, lambda: self._is_new(exchange, seen), self._told)
         account = Account(
             requested,
             outputs=filling.outputs,

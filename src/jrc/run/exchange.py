@@ -123,6 +123,7 @@ class Exchange:
         self._keys: dict[str, int] = {}
         self._unconfirmed: dict[str, Message] = {}
         self._in_place = False
+        self._in_the_middle = after > 0
         self._current: Message | None = None
         self._info_id = ""
         self._install_id = ""
@@ -310,6 +311,7 @@ class Exchange:
                     self._unconfirmed.pop(news.parent_id, None)
                     self._in_place = self._in_place or recording.next > 1
                     self._current = news
+                    self._forget_before(news)
                     for event in self._execution.receive(news):
                         if not (isinstance(event, InputRequested) and self._is_answered(news)):
                             yield event
@@ -320,6 +322,19 @@ class Exchange:
                     yield NotRun(self._keys[news.msg_id])
                 case RecorderLost():
                     yield from self._unrecorded(news.reason)
+
+    def _forget_before(self, message: Message) -> None:
+        """Drop what ended before the first message of a run that is taken up in its middle.
+
+        A kernel works on one request after the other, and the recorder's sequence has no holes.
+        """
+        if not self._in_the_middle or message.parent_id not in self._keys:
+            return
+        self._in_the_middle = False
+        for msg_id in self._keys:
+            if msg_id == message.parent_id:
+                return
+            self._execution.forget(msg_id)
 
     def _is_answered(self, question: Message) -> bool:
         """Somebody answered an ``input_request`` that came in a replay."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from jrc.run.account import Listener
-from jrc.run.events import CellFinished, CellOutput, CellStarted, RunEvent
+from jrc.run.events import CellFinished, CellOutput, CellStarted, Notice, RunEvent
 
 
 class Gate:
@@ -12,11 +12,15 @@ class Gate:
     Args:
         listener: who is told.
         is_open: whether what happens now is new to the listener.
+        told: the notices that the listener knows; grows.
     """
 
-    def __init__(self, listener: Listener, is_open: Callable[[], bool]) -> None:
+    def __init__(
+        self, listener: Listener, is_open: Callable[[], bool], told: set[RunEvent]
+    ) -> None:
         self._listener = listener
         self._is_open = is_open
+        self._told = told
         self._running: CellStarted | None = None
 
     @property
@@ -24,7 +28,11 @@ class Gate:
         return self._listener.can_answer
 
     def on_event(self, event: RunEvent) -> None:
-        if not isinstance(event, CellStarted | CellOutput | CellFinished):
+        if isinstance(event, Notice):
+            if event not in self._told:
+                self._told.add(event)
+                self._listener.on_event(event)
+        elif not isinstance(event, CellStarted | CellOutput | CellFinished):
             self._listener.on_event(event)
         elif self._is_open():
             if self._running is not None and not isinstance(event, CellStarted):

@@ -15,6 +15,9 @@ from jrc.run.requests import user_name
 from jrc.run.survey import RemoteRun, survey
 from jrc.server.open import profiles_to_ask
 
+GONE_SECONDS = 86400.0
+"""So long a run is shown of which nothing is left: somebody attached to it elsewhere."""
+
 _NOT_ALIVE = ("dead", "restarting", "starting")
 
 
@@ -108,8 +111,13 @@ async def list_runs(
         if isinstance(answer, JrcError)
     }
     for record in records:
-        if record.run not in listed:
-            listing.rows.append(_remembered(record, profiles, failed, now))
+        if record.run in listed:
+            continue
+        row = _remembered(record, profiles, failed, now)
+        if row.state == "gone" and now - record.started > GONE_SECONDS:
+            RunRecords(paths).remove(record.run)
+        else:
+            listing.rows.append(row)
     listing.rows.sort(key=lambda row: row.seconds if row.seconds is not None else float("inf"))
     return listing
 
@@ -135,7 +143,7 @@ def _row(run: RemoteRun, record: RunRecord | None, profile: Profile, now: float)
     return RunRow(
         run=run.run,
         state=state,
-        cell=_begun(run.state),
+        cell=run.executed if run.state.get("stopped") else _begun(run.state),
         cells=_count(_last(run.state).get("cells")),
         seconds=None if began is None else max(0.0, until - began),
         document=run.document or (_document(record) if record else ""),
@@ -165,8 +173,8 @@ def state_name(run: RemoteRun) -> str:
 
 
 def _begun(state: Mapping[str, Any]) -> int | None:
-    """How many cells were begun. Of a run that stopped early, the ones behind are counted too."""
-    if not state or state.get("stopped"):
+    """How many cells were begun, of a run that did not stop early."""
+    if not state:
         return None
     return (_count(state.get("done")) or 0) + (_count(state.get("running")) or 0)
 

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from jrc.errors import NotFoundError
 from jrc.recorder.journal import Journal
+from jrc.run.execution import KernelEnded
 from jrc.wire.message import Message
 
 _BREATH = 200
@@ -13,29 +13,25 @@ _BREATH = 200
 class PastChannels:
     """Gives out the messages of a journal as the channels of a kernel would.
 
-    Behind the last one the kernel is gone, which is the truth.
-
     Args:
         journal: what the recorder wrote.
+        ended: what became of the kernel.
     """
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, ended: KernelEnded) -> None:
         self._journal = journal
+        self._ended = ended
 
     async def send(self, message: Message) -> None:
         """Nobody is there to hear it."""
 
-    async def events(self) -> AsyncIterator[Message]:
-        """Every message.
-
-        Raises:
-            NotFoundError: that was all.
-        """
+    async def events(self) -> AsyncIterator[Message | KernelEnded]:
+        """Every message, and behind the last one the end of the kernel."""
         for count, (_, message) in enumerate(self._journal.messages):
             yield message
             if count % _BREATH == 0:
                 await asyncio.sleep(0)
-        raise NotFoundError("The kernel is gone.")
+        yield self._ended
 
 
 class PastKernel:

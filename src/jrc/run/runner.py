@@ -221,8 +221,10 @@ class Runner:
     def _over(self) -> bool:
         return self._given_up or not (self._waiting or self._exchange.pending)
 
-    def _meaning(self, event: ChannelEvent) -> Iterable[Event]:
+    def _meaning(self, event: ChannelEvent | KernelEnded) -> Iterable[Event]:
         match event:
+            case KernelEnded():
+                return [event]
             case LinkLost():
                 self._link_was_half_open = event.half_open
                 self._exchange.link_lost()

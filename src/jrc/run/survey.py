@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from jrc.errors import JrcError, NotFoundError
-from jrc.recorder.journal import JOURNAL_SUFFIX, STATE_SUFFIX
+from jrc.recorder.journal import JOURNAL_SUFFIX, STATE_SUFFIX, read_journal
 from jrc.run.exchange import JOURNAL_FOLDER
 from jrc.server.contents import Entry, list_folder, read_file
 from jrc.server.models import KernelModel, SessionModel
@@ -23,6 +23,7 @@ FOLDERS = (JOURNAL_FOLDER, f"jrc/{JOURNAL_FOLDER}")
 
 _AT_ONCE = 8
 _LARGEST_STATE = 1 << 20
+_LARGEST_JOURNAL = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,9 @@ class RemoteRun:
         kernel: it, when it lives.
         journal: the file; None when there is none.
         state: what the recorder wrote beside the journal; empty when there is nothing.
-        changed: POSIX time in seconds of the last change of the state; 0 when it is not known.
+        changed: POSIX time in seconds of the last change; 0 when it is not known.
+        executed: how many cells were executed of a run that stopped early; None when that is not
+            known.
     """
 
     run: str
@@ -48,6 +51,7 @@ class RemoteRun:
     journal: Entry | None = None
     state: Mapping[str, Any] = field(default_factory=dict)
     changed: float = 0.0
+    executed: int | None = None
 
 
 async def survey(server: "ServerClient", *, states: bool = True) -> list[RemoteRun]:
@@ -119,5 +123,17 @@ async def _with_state(
         owner=run.owner or str(told.get("owner", "")),
         document=run.document or str(told.get("document", "")),
         state=state,
-        changed=entry.modified,
+        changed=max(entry.modified, 0.0 if run.journal is None else run.journal.modified),
+        executed=await _executed(server, run.journal) if state.get("stopped") else None,
     )
+
+
+async def _executed(server: "ServerClient", entry: Entry | None) -> int | None:
+    """The state counts the cells that were refused, too; the journal tells them apart."""
+    if entry is None or entry.size > _LARGEST_JOURNAL:
+        return None
+    try:
+        journal = read_journal(await read_file(server, entry.path))
+    except JrcError:
+        return None
+    return sum(bool(each.status) and each.status != "aborted" for each in journal.requests.values())
