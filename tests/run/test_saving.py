@@ -17,10 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jrc.errors import UsageError
+from jrc.profile.files import replace_content
 from jrc.run.document import load
 from jrc.run.notebook import complete
 from jrc.run.notebook_bytes import PIECE, notebook_bytes
-from jrc.run.saving import Rhythm, Saver, write_chunks_atomically
+from jrc.run.saving import Rhythm, Saver
+from jrc.run.spool import Spool, SpooledText
 from tests.run.corpus import make
 
 CORPUS = sorted(Path(make.__file__).parent.glob("*.ipynb"))
@@ -83,6 +85,28 @@ def test_large_outputs_are_written_as_nbformat_writes_them(cell: dict[str, Any])
     assert b"".join(notebook_bytes(made)) == written_by_nbformat(made)
 
 
+@pytest.mark.parametrize("cell", LARGE.values(), ids=LARGE)
+def test_spooled_text_is_written_as_nbformat_writes_it(cell: dict[str, Any]) -> None:
+    """Text that a run keeps on the disk, in pieces that end anywhere, is text all the same."""
+    plain, spooled = notebook(cell), notebook(copy.deepcopy(cell))
+    spool = Spool()
+    output = spooled["cells"][0]["outputs"][0]
+    for fields in (output, output.get("data", {})):
+        for key, value in fields.items():
+            fields[key] = spool.keep(value) if isinstance(value, str) else value
+    assert b"".join(notebook_bytes(spooled)) == written_by_nbformat(plain)
+    spool.close()
+
+
+@given(st.lists(st.text("ab\r\n\x0b\u2028", max_size=4), max_size=5))
+def test_lines_do_not_depend_on_the_pieces(pieces: list[str]) -> None:
+    """Wherever the pieces of a text end, between carriage return and line feed too."""
+    with_pieces = notebook(stream(""))
+    with_pieces["cells"][0]["outputs"][0]["text"] = SpooledText(Spool(), pieces)
+    plain = notebook(stream("".join(pieces)))
+    assert b"".join(notebook_bytes(with_pieces)) == b"".join(notebook_bytes(plain))
+
+
 text = st.text(st.characters(codec="utf-8"), max_size=8) | st.sampled_from(
     ["a\nb\n", "\r\n", "\x0b\x0c\x1c\x85\u2028\u2029", "\x00\x7f\x9f", '"\\/', "😀"]
 )
@@ -143,7 +167,7 @@ def test_what_was_written_is_read_again(
     for cell in made["cells"]:
         cell["metadata"].pop("trusted", None)
     path = tmp_path_factory.mktemp("any") / "a.ipynb"
-    write_chunks_atomically(path, notebook_bytes(made), sync=False)
+    replace_content(path, notebook_bytes(made), sync=False)
     assert load(path, args=[]).notebook == made
 
 
@@ -152,7 +176,7 @@ def test_lone_surrogates(tmp_path: Path, lone: str) -> None:
     """Text that is no UTF-8, from a kernel that decodes carelessly, is saved and comes back."""
     made = notebook(stream(lone), display(text__plain=lone), **{lone: 1})
     path = tmp_path / "a.ipynb"
-    write_chunks_atomically(path, notebook_bytes(made))
+    replace_content(path, notebook_bytes(made))
     assert load(path, args=[]).notebook == made
 
 
@@ -184,7 +208,7 @@ def test_replaces_a_file_and_keeps_its_mode(tmp_path: Path) -> None:
     path = tmp_path / "a.ipynb"
     path.write_bytes(b"old")
     path.chmod(0o640)
-    write_chunks_atomically(path, [b"new ", b"content"])
+    replace_content(path, [b"new ", b"content"])
     assert path.read_bytes() == b"new content"
     assert os.name == "nt" or stat.S_IMODE(path.stat().st_mode) == 0o640
     assert list(tmp_path.iterdir()) == [path]
@@ -192,7 +216,7 @@ def test_replaces_a_file_and_keeps_its_mode(tmp_path: Path) -> None:
 
 def test_a_new_file_has_the_usual_mode(tmp_path: Path) -> None:
     ours, usual = tmp_path / "ours", tmp_path / "usual"
-    write_chunks_atomically(ours, [b"x"], sync=False)
+    replace_content(ours, [b"x"], sync=False)
     usual.write_bytes(b"x")
     assert ours.stat().st_mode == usual.stat().st_mode
 
@@ -202,7 +226,7 @@ def test_follows_a_link(tmp_path: Path) -> None:
     target, link = tmp_path / "folder" / "real.ipynb", tmp_path / "link.ipynb"
     target.write_bytes(b"old")
     link.symlink_to(target)
-    write_chunks_atomically(link, [b"new"])
+    replace_content(link, [b"new"])
     assert link.is_symlink()
     assert target.read_bytes() == b"new"
 
@@ -212,9 +236,9 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.ipynb"
     path.write_bytes(b"old")
     with pytest.raises(OSError, match="No space left"):
-        write_chunks_atomically(path, chunks_that_fail(OSError(28, "No space left on device")))
+        replace_content(path, chunks_that_fail(OSError(28, "No space left on device")))
     with pytest.raises(KeyError):
-        write_chunks_atomically(path, notebook_bytes({"metadata": {}}))
+        replace_content(path, notebook_bytes({"metadata": {}}))
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -223,7 +247,7 @@ def test_what_is_not_a_file_is_left_alone(tmp_path: Path) -> None:
     """Above all ``/dev/null``, which the superuser could replace."""
     for path in (tmp_path, Path(os.devnull)):
         with pytest.raises(OSError, match="it is not a file"):
-            write_chunks_atomically(path, [b"x"])
+            replace_content(path, [b"x"])
     assert Path(os.devnull).read_bytes() == b""
 
 

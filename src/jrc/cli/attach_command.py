@@ -7,6 +7,7 @@ from jrc.cli.interrupts import run_interruptibly
 from jrc.cli.run_command import live
 from jrc.cli.run_listener import JsonListener, TerminalListener
 from jrc.cli.terminal import Terminal
+from jrc.cli.tunnel_talk import TunnelTalk
 from jrc.errors import UsageError
 from jrc.profile.paths import Paths
 from jrc.run.attach import Attachment, AttachOptions
@@ -38,8 +39,9 @@ async def _follow(
     records = RunRecords(paths)
     found = await find_run(prefix, records, profiles_to_ask(paths))
     listener = JsonListener(terminal) if json else TerminalListener(terminal, saved_in=None)
-    async with open_profile(found.profile) as server, live(listener):
-        attachment = Attachment(
-            found, server, options=options, listener=listener, output=output, records=records
-        )
-        return await run_interruptibly(attachment)
+    with TunnelTalk(terminal) as talk:
+        async with open_profile(found.profile, on_tunnel=talk) as server, live(listener):
+            attachment = Attachment(
+                found, server, options=options, listener=listener, output=output, records=records
+            )
+            return await run_interruptibly(attachment)

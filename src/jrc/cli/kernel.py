@@ -11,6 +11,7 @@ from jrc.cli.complete import kernelspec_names
 from jrc.cli.lazy import plain_typer
 from jrc.cli.profile import complete_profile
 from jrc.cli.terminal import Terminal
+from jrc.cli.tunnel_talk import TunnelTalk
 from jrc.errors import JrcError, KernelDiedError
 from jrc.server.models import KernelModel, SessionModel, find_kernel, short_ids
 
@@ -48,7 +49,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Ids = Annotated[
     list[str],
     typer.Argument(
-        metavar="ID…", help="Its id, or the beginning of it.", autocompletion=complete_kernel
+        metavar="ID", help="Its id, or the beginning of it.", autocompletion=complete_kernel
     ),
 ]
 
@@ -215,12 +216,13 @@ def _each(
 
     async def do(server: "ServerClient") -> None:
         kernels = await server.kernels()
-        for kernel in [find_kernel(kernels, prefix) for prefix in dict.fromkeys(ids)]:
-            await act(server, kernel.id)
+        short = short_ids(kernels)
+        for kernel_id in dict.fromkeys([find_kernel(kernels, prefix).id for prefix in ids]):
+            await act(server, kernel_id)
             if json:
-                terminal.json({"id": kernel.id, "event": done})
+                terminal.json({"id": kernel_id, "event": done})
             else:
-                terminal.say(f"Kernel {short_ids(kernels)[kernel.id]} {done}.")
+                terminal.say(f"Kernel {short[kernel_id]} {done}.")
 
     _on_server(profile, do)
 
@@ -242,8 +244,15 @@ def _on_server(
 
     from jrc.server.open import open_server
 
+    # Who presses the tab key did not ask for a tunnel.
+    completing = seconds is not None
+
     async def run() -> T:
-        async with asyncio.timeout(seconds), open_server(profile) as server:
+        async with (
+            asyncio.timeout(seconds),
+            open_server(profile, on_tunnel=talk, bring_up=not completing) as server,
+        ):
             return await work(server)
 
-    return asyncio.run(run())
+    with TunnelTalk(Terminal()) as talk:
+        return asyncio.run(run())

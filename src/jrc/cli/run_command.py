@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from jrc.cli.interrupts import run_interruptibly
 from jrc.cli.run_listener import JsonListener, TerminalListener
 from jrc.cli.terminal import Terminal
+from jrc.cli.tunnel_talk import TunnelTalk
 from jrc.errors import ExitCode, UsageError
 from jrc.profile.paths import Paths
 from jrc.run.account import Listener
@@ -227,8 +228,9 @@ async def _server(
     """The server of the profile, and its name; without one the embedded server, without a name."""
     profile = chosen_profile(invocation.profile)
     if profile is not None:
-        async with open_profile(profile) as server:
-            yield server, profile.name
+        with TunnelTalk(terminal) as talk:
+            async with open_profile(profile, on_tunnel=talk) as server:
+                yield server, profile.name
         return
     if invocation.kernel_id is not None:
         raise UsageError("--kernel-id needs a server.", hint="jrc login URL")
@@ -237,10 +239,7 @@ async def _server(
     from jrc.server.embedded import EmbeddedServer
 
     async with EmbeddedServer(root=document.path.parent) as embedded:
-        terminal.say(
-            "jrc: no profile is configured: using an embedded server on this machine "
-            "(jrc login URL for another one)"
-        )
+        terminal.say("jrc: no profile: using an embedded server on this machine (jrc login URL)")
         async with ServerClient(embedded.address, TokenAuth(embedded.secret)) as server:
             yield server, ""
 

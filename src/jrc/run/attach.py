@@ -23,10 +23,10 @@ from jrc.run.execution import KernelEnded
 from jrc.run.filling import Filling
 from jrc.run.found import FoundRun, delete_journal, read_journal_of
 from jrc.run.gate import Gate
-from jrc.run.job import Options, cell_request
 from jrc.run.kernel import RemoteKernel
 from jrc.run.past import PastChannels, PastKernel
 from jrc.run.records import RunRecords, client_lives
+from jrc.run.requested import cell_request
 from jrc.run.requests import Requests
 from jrc.run.runner import KernelChannels, KernelControl, Runner
 from jrc.server.channels import Channels
@@ -282,7 +282,7 @@ class Attachment:
         document = about.document
         cells = document.cells[about.first :]
         requested = [
-            cell_request(document, cell, Options(allow_errors=about.allow_errors)) for cell in cells
+            cell_request(document, cell, allow_errors=about.allow_errors) for cell in cells
         ]
         after, kept = self._begin_with(about, filling, past)
         exchange = Exchange(requests, recorded_as=self._found.run, after=after, acknowledge=False)

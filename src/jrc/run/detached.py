@@ -15,9 +15,10 @@ from jrc.run.document import Document
 from jrc.run.events import Notice, RunDetached, RunStarted
 from jrc.run.exchange import Exchange
 from jrc.run.execution import KernelEnded
-from jrc.run.job import Options, cell_request, kernel_for, owner, request_fields
+from jrc.run.job import Options, kernel_for
 from jrc.run.kernel import RemoteKernel, new_run_id
 from jrc.run.records import RunRecord, RunRecords
+from jrc.run.requested import cell_request, owner, request_fields
 from jrc.run.requests import Requests
 from jrc.server.channels import Channels, LinkLost, LinkRestored
 from jrc.wire.message import Message
@@ -125,7 +126,9 @@ class _Begin:
             server, kernel.id, session_id=self._requests.session, patience=options.patience
         )
         self._cells = [
-            self._cell(key, cell_request(document, cell, options), can_answer)
+            self._cell(
+                key, cell_request(document, cell, allow_errors=options.allow_errors), can_answer
+            )
             for key, cell in enumerate(cells)
         ]
         self.about = About(
@@ -210,6 +213,7 @@ class _Begin:
             stop_on_error=not cell.allows_error,
             allow_stdin=can_answer,
             user_expressions=cell.user_expressions,
+            store_history=cell.store_history,
             now=self._now(),
         )
 

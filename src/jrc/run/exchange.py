@@ -194,6 +194,7 @@ class Exchange:
         stop_on_error: bool,
         allow_stdin: bool,
         user_expressions: dict[str, str],
+        store_history: bool,
         now: float,
     ) -> Message:
         """A request to execute code, noted as sent.
@@ -204,6 +205,7 @@ class Exchange:
             stop_on_error: whether an error makes the kernel abort what was sent behind it.
             allow_stdin: whether the code may ask questions.
             user_expressions: what the kernel evaluates afterwards.
+            store_history: whether the code goes into the kernel's history.
             now: the clock.
         """
         guarded = self.recorded
@@ -212,6 +214,7 @@ class Exchange:
             stop_on_error=stop_on_error,
             allow_stdin=allow_stdin,
             user_expressions=user_expressions,
+            store_history=store_history,
             metadata=guarded_metadata(self._run, code, {**self._fields, "cell": key + 1})
             if guarded
             else {},

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 SERVER_SECONDS = 10.0
 """For one server to say which runs it knows."""
 
+TUNNEL_SECONDS = 120.0
+"""The same for the server of a run that is remembered: its tunnel may have to be brought up."""
+
 
 @dataclass(frozen=True)
 class FoundRun:
@@ -88,7 +91,7 @@ async def find_run(
     record = records.find(prefix)
     if record is not None:
         profile = profile_of(record, profiles)
-        async with asked(profile, seconds) as server:
+        async with asked(profile, TUNNEL_SECONDS, bring_up=True) as server:
             runs = {run.run: run for run in await survey(server, states=False)}
         return FoundRun(record.run, profile, record, runs.get(record.run))
     found: list[FoundRun] = []
@@ -117,14 +120,21 @@ async def _survey(profile: Profile, seconds: float) -> list[RemoteRun] | JrcErro
 
 
 @asynccontextmanager
-async def asked(profile: Profile, seconds: float) -> "AsyncIterator[ServerClient]":
+async def asked(
+    profile: Profile, seconds: float, *, bring_up: bool = False
+) -> "AsyncIterator[ServerClient]":
     """The server of a profile, for a question that must not take long.
+
+    Args:
+        profile: whose server.
+        seconds: for the whole.
+        bring_up: bring its tunnel up when that is down.
 
     Raises:
         UnreachableError: the time is over.
     """
     try:
-        async with asyncio.timeout(seconds), open_profile(profile) as server:
+        async with asyncio.timeout(seconds), open_profile(profile, bring_up=bring_up) as server:
             yield server
     except TimeoutError as error:
         raise UnreachableError(

@@ -5,12 +5,11 @@ import contextlib
 import logging
 import os
 import shlex
-import socket
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jrc.errors import (
     ExitCode,
@@ -20,17 +19,17 @@ from jrc.errors import (
     UnreachableError,
 )
 from jrc.run.about import About
-from jrc.run.account import Account, CellRequest, Listener, Result
-from jrc.run.document import Cell, Document
+from jrc.run.account import Account, Listener, Result
+from jrc.run.document import Document
 from jrc.run.ending import Ending
 from jrc.run.events import Notice, RunDetached, RunFinished, RunStarted
 from jrc.run.exchange import Exchange
 from jrc.run.filling import Filling
 from jrc.run.kernel import KernelChoice, RemoteKernel, new_run_id, start_kernel
 from jrc.run.records import RunRecord, RunRecords
-from jrc.run.requests import Requests, user_name
+from jrc.run.requested import cell_request, owner, request_fields
+from jrc.run.requests import Requests
 from jrc.run.runner import Runner
-from jrc.run.script import EXIT_EXPRESSIONS
 from jrc.server.channels import Channels
 
 if TYPE_CHECKING:
@@ -109,6 +108,8 @@ class Job:
         self._listener = listener
         self._records = records if options.profile else None
         self._filling = Filling(document, output)
+        if output is not None and options.first:
+            self._filling.take_up(output, document.cells[: options.first])
         self._exchange: Exchange | None = None
         self._runner: Runner | None = None
         self._kernel: RemoteKernel | None = None
@@ -209,7 +210,10 @@ class Job:
                 await channels.close()
 
     def _make_runner(self, channels: Channels, kernel: RemoteKernel, requests: Requests) -> Runner:
-        requested = [cell_request(self._document, cell, self._options) for cell in self._cells]
+        requested = [
+            cell_request(self._document, cell, allow_errors=self._options.allow_errors)
+            for cell in self._cells
+        ]
         self._exchange = Exchange(
             requests,
             recorded_as=self.run_id if self._wants_recorder else None,
@@ -371,27 +375,6 @@ async def kernel_for(
         return RemoteKernel(server, options.kernel_id)
     choice = KernelChoice(options.kernel, document.kernel_name, document.language)
     return await start_kernel(server, choice, document=document.path.name, run=run)
-
-
-def cell_request(document: Document, cell: Cell, options: Options) -> CellRequest:
-    """A cell as the kernel gets it."""
-    return CellRequest(
-        index=cell.index,
-        source=cell.source,
-        code=document.code(cell),
-        allows_error=options.allow_errors or "raises-exception" in cell.tags,
-        user_expressions=dict(EXIT_EXPRESSIONS) if document.kind == "script" else {},
-    )
-
-
-def request_fields(document: Document, cells: int) -> dict[str, Any]:
-    """What the recorder shall say of a document's requests to whoever lists the runs."""
-    return {"owner": owner(), "document": document.path.name, "cells": cells}
-
-
-def owner() -> str:
-    """Who runs this, and where: the part of a session's path that says whose kernel it is."""
-    return f"{user_name()}@{socket.gethostname()}"
 
 
 async def _save(records: RunRecords, record: RunRecord, before: asyncio.Task[None] | None) -> None:

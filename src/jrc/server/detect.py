@@ -5,16 +5,18 @@ import re
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from jrc.errors import JrcError, ProtocolError, UnreachableError
 from jrc.server.address import ServerAddress
-from jrc.server.exchange import CONNECT_SECONDS, exchange, http_client
-from jrc.server.failure import Answer, closed_early, from_answer, not_tls
-
-if TYPE_CHECKING:
-    import httpx
+from jrc.server.exchange import CONNECT_SECONDS, HttpClient, exchange
+from jrc.server.failure import (
+    Answer,
+    closed_early,
+    found_no_connection_in_time,
+    from_answer,
+    not_tls,
+)
 
 DETECT_SECONDS = 15.0
 """For each answer; somebody waits at a terminal."""
@@ -58,7 +60,7 @@ async def detect(address: ServerAddress, *, verify_tls: bool = True) -> Detected
         UnreachableError: it is not a Jupyter Server that jrc can use, or it does not answer; the
             sentence says what it is instead and the hint what to type.
     """
-    async with http_client(address, verify_tls=verify_tls) as http:
+    async with HttpClient(address, verify_tls=verify_tls) as http:
 
         async def ask(*segments: str) -> Answer:
             url = address.rest(*segments)
@@ -224,7 +226,7 @@ def _wants_https(address: ServerAddress) -> UnreachableError:
     )
 
 
-async def _ask_api(http: "httpx.AsyncClient", address: ServerAddress) -> Answer:
+async def _ask_api(http: HttpClient, address: ServerAddress) -> Answer:
     """``GET /api``, or the error that says it when http was typed for https, or the reverse.
 
     A Jupyter Server that gets the beginning of TLS waits for more of it, so the first try is short;
@@ -253,7 +255,7 @@ async def _speaks_plain(address: ServerAddress) -> bool:
     """Whether plain HTTP gets an answer."""
     plain = ServerAddress(f"http{address.base_url.removeprefix('https')}")
     with suppress(UnreachableError):
-        async with http_client(plain, verify_tls=False) as http:
+        async with HttpClient(plain, verify_tls=False) as http:
             answer = await exchange(
                 *(http, plain, "GET", plain.rest("api")),
                 seconds=SLOW_SECONDS,
