@@ -180,6 +180,23 @@ class Archive:
             run.journal = journal
             return run
 
+    def start_journal(self, run: Run, journal: JournalFile) -> None:
+        """Write what is kept of a run into its new journal, and go on with it."""
+        with self.lock:
+            run.journal = journal
+            run.journaled = run.first - 1
+            try:
+                for msg_id, request in run.requests.items():
+                    journal.note({"request": msg_id, "fields": request.fields})
+                for _, kept in run.read(run.gone + 1, run.first):
+                    if not journal.has_room(kept.size):
+                        raise OSError(f"the journal reached its bound of {journal.limit} bytes")
+                    journal.file.append(bytes(kept.fetch(0, kept.size)))
+            except OSError as error:
+                run.journal_error = str(error)
+                return
+            self._write_journal(run, journal)
+
     def append(self, run: Run, channel: int, parts: list[Any]) -> None:
         """Keep the message that has the number ``run.count + 1``.
 
