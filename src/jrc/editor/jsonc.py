@@ -9,7 +9,17 @@ from dataclasses import dataclass
 
 from jrc.editor.jsonc_parser import Json, JsoncError, Node, parse, skip_trivia
 
-__all__ = ["MISSING", "Json", "JsoncError", "Missing", "get", "loads", "parse", "remove", "set_value"]
+__all__ = [
+    "MISSING",
+    "Json",
+    "JsoncError",
+    "Missing",
+    "get",
+    "loads",
+    "parse",
+    "remove",
+    "set_value",
+]
 
 Path = tuple[str, ...]
 

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from jrc.errors import ConfigError
 
-Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 
 DEEPEST = 100
 """Levels of nesting. Settings have five; a file that has more is not for us."""
