@@ -72,7 +72,6 @@ def test_an_editor_that_was_never_used_gets_no_folder() -> None:
         ("linux", {"VSCODE_APPDATA": "/app"}, "/app/Code/User"),
         ("linux", {"VSCODE_PORTABLE": "/stick"}, "/stick/user-data/User"),
         ("win32", {"APPDATA": r"D:\Roaming"}, r"D:\Roaming\Code\User"),
-        ("linux", {"XDG_DATA_HOME": "/data"}, "/data/code-server/User"),
     ],
 )
 def test_the_environment_moves_the_folders(platform: str, env: dict[str, str], folder: str) -> None:
@@ -81,16 +80,28 @@ def test_the_environment_moves_the_folders(platform: str, env: dict[str, str], f
     assert str(place.settings.parent) == folder
 
 
-@pytest.mark.parametrize("platform", ["linux", "darwin"])
-def test_code_server_is_in_the_xdg_folder_on_macos_too(platform: str) -> None:
-    user = "/home/ada/.local/share/code-server/User"
-    assert found(machine(platform, "/home/ada", folders=(user,))) == [f"{user}/settings.json"]
+@pytest.mark.parametrize(
+    ("platform", "home", "env", "folder"),
+    [
+        ("linux", "/home/ada", {}, "/home/ada/.local/share/code-server"),
+        ("darwin", "/Users/ada", {}, "/Users/ada/.local/share/code-server"),
+        ("linux", "/home/ada", {"XDG_DATA_HOME": "/data"}, "/data/code-server"),
+        ("win32", r"C:\Users\ada", {}, r"C:\Users\ada\AppData\Local\code-server\Data"),
+    ],
+)
+def test_code_server_reads_its_machine_settings(
+    platform: str, home: str, env: dict[str, str], folder: str
+) -> None:
+    """On macOS too it follows XDG; its User/settings.json can't name programs."""
+    (place,) = settings_places(machine(platform, home, folders=(folder,), env=env))
+    assert (place.label, place.settings.parts[-2:]) == ("code-server", ("Machine", "settings.json"))
+    assert str(place.settings.parent.parent) == folder
 
 
 def test_code_server_is_where_its_config_file_says() -> None:
     config = {"/home/ada/.config/code-server/config.yaml": 'auth: none\nuser-data-dir: "/d ata"\n'}
-    assert found(machine("linux", "/home/ada", folders=("/d ata/User",), files=config)) == [
-        "/d ata/User/settings.json"
+    assert found(machine("linux", "/home/ada", folders=("/d ata",), files=config)) == [
+        "/d ata/Machine/settings.json"
     ]
 
 

@@ -16,6 +16,9 @@ class RootGroup(LazyGroup):
         "login": LazyCommand("jrc.cli.login", "Save a server and its credentials as a profile."),
         "logout": LazyCommand("jrc.cli.logout", "Forget the credentials of a profile."),
         "profile": LazyCommand("jrc.cli.profile", "List, show, choose, rename, remove profiles."),
+        "companion": LazyCommand(
+            "jrc.cli.companion", "What jrc's extension in VS Code asks.", hidden=True
+        ),
         "kernel": LazyCommand("jrc.cli.kernel", "List, start, stop, interrupt, restart kernels."),
     }
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from jrc.editor.kernelspecs import owner_of
 from jrc.editor.ledger import Ledger
-from jrc.editor.plan import Decide, SettingsChange, SpecChange, settings_change
 from jrc.editor.places import Place
+from jrc.editor.plan import Decide, SettingsChange, SpecChange, settings_change
 from jrc.editor.settings import Record
 from jrc.errors import ConfigError
 from jrc.profile.files import write_atomically

@@ -2,7 +2,8 @@
 
 A desktop editor reads ``User/settings.json`` and one such file for each of its own profiles. What
 runs on the far side of Remote-SSH, WSL or a dev container reads ``data/Machine/settings.json`` of
-the server that the editor put there.
+the server that the editor put there, and code-server the one in its data folder. In remote windows
+VS Code ignores the paths of programs that the person's own settings name.
 
 Source: vscode ``src/vs/platform/environment/node/userDataPath.ts``,
 ``src/vs/platform/userDataProfile/node/userDataProfile.ts``; code-server ``src/node/util.ts``;
@@ -170,7 +171,10 @@ def _all_places(machine: Surroundings[P]) -> Iterator[Place[P]]:
     for editor in EDITORS:
         user = application_data(machine) / editor.folder / "User"
         yield from _user_places(machine, editor, user)
-    yield from _user_places(machine, CODE_SERVER, _code_server_data(machine) / "User")
+    data = _code_server_data(machine)
+    if machine.exists(data):
+        # Its windows count as remote ones: what is of a machine is taken from here alone.
+        yield Place(CODE_SERVER.name, PlaceKind.USER, data / "Machine" / "settings.json")
     for editor, folder in server_folders(machine):
         settings = folder / "data" / "Machine" / "settings.json"
         yield Place(editor.name, PlaceKind.REMOTE, settings)

@@ -148,9 +148,9 @@ def _diff(path: Path, before: bytes | None, after: bytes | None) -> str:
     old_name = "/dev/null" if before is None else str(path)
     new_name = "/dev/null" if after is None else str(path)
     old, new = _lines(before), _lines(after)
-    if old is None or new is None:
+    if old is None or new is None or path.name.startswith("logo-"):
         sizes = f"{len(before or b'')} to {len(after or b'')} bytes"
-        return f"--- {old_name}\n+++ {new_name}\nbinary: {sizes}\n"
+        return f"--- {old_name}\n+++ {new_name}\na picture: {sizes}\n"
     lines = difflib.unified_diff(old, new, old_name, new_name, n=CONTEXT_LINES, lineterm="")
     return "".join(f"{line}\n" for line in lines)
 

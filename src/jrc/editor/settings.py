@@ -93,7 +93,7 @@ def connected(text: str | None, record: Record | None, profile: str, wanted: Wan
     return _rendered(original, before, wants)
 
 
-def disconnected(text: str | None, record: Record, profile: str) -> Outcome:
+def disconnected(text: str | None, record: Record | None, profile: str) -> Outcome:
     """The file with a profile disconnected.
 
     Args:
@@ -104,7 +104,7 @@ def disconnected(text: str | None, record: Record, profile: str) -> Outcome:
     Raises:
         JsoncError: somebody edited the text, and it can't be parsed.
     """
-    if profile not in record.wanted:
+    if record is None or profile not in record.wanted:
         return Outcome(text, record)
     rest = {name: wanted for name, wanted in record.wanted.items() if name != profile}
     if fingerprint(text) == record.written:

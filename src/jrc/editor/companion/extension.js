@@ -21,6 +21,7 @@ const RESOLVE_DEADLINE = 180_000;
 const CONNECT_DEADLINE = 300_000;
 const STATUS_DEADLINE = 20_000;
 const STATUS_EVERY = 30_000;
+const APPEAR_DEADLINE = 5_000;
 
 /** What the status bar shows for a state of `jrc companion status`. */
 const ICONS = /** @type {Record<string, string>} */ ({
@@ -155,6 +156,27 @@ class Servers {
     }
 
     /**
+     * The server of a profile, as soon as VS Code has noticed that the settings name it.
+     * @param {string} profile
+     * @returns {Promise<JupyterServer | undefined>} undefined if that takes too long
+     */
+    appeared(profile) {
+        const find = () => readServers().find((entry) => entry.profile === profile);
+        return new Promise((resolve) => {
+            const end = () => {
+                listener.dispose();
+                clearTimeout(timer);
+                resolve(find());
+            };
+            const timer = setTimeout(end, APPEAR_DEADLINE);
+            const listener = this.onDidChangeServers(() => find() && end());
+            if (find()) {
+                end();
+            }
+        });
+    }
+
+    /**
      * @param {JupyterServer} server
      * @param {import('vscode').CancellationToken} token
      * @returns {Promise<JupyterServer>}
@@ -169,7 +191,8 @@ class Servers {
             id: entry.id,
             label: entry.label,
             connectionInformation: {
-                baseUrl: vscode.Uri.parse(found.base_url),
+                // Uri.parse decodes, and the Jupyter extension does not encode again.
+                baseUrl: vscode.Uri.parse(found.base_url.replaceAll('%', '%25')),
                 // The credentials are in the headers alone: VS Code would put a token into the
                 // URL of each websocket, and so into the server's log.
                 headers: found.headers
@@ -301,10 +324,19 @@ function unlessCancelled(result, token) {
 }
 
 /**
- * Let the person choose a saved server, and connect it.
+ * Tell the person of a failure.
+ * @param {unknown} error
+ */
+function tell(error) {
+    const message = error instanceof Error ? error.message : String(error);
+    void vscode.window.showErrorMessage(`jrc: ${message}`);
+}
+
+/**
+ * Connect a saved server.
  * @param {Program} program
- * @param {string} [chosen] the profile's name; asked for without it
- * @returns {Promise<string | undefined>} the profile's name; undefined if nothing was chosen
+ * @param {string} [chosen] the profile's name; the person is asked without it
+ * @returns {Promise<string | undefined>} the profile's name; undefined if nothing was connected
  */
 async function connect(program, chosen) {
     const profile = chosen ?? (await chooseProfile(program));
@@ -376,26 +408,28 @@ async function showStatus(program, status) {
  * Give the Jupyter extension our servers, as soon as it runs: starting it is left to notebooks.
  * @param {import('vscode').ExtensionContext} context
  * @param {Servers} servers
- * @param {() => Promise<string | undefined>} connectOne
+ * @param {Program} program
  */
-function offer(context, servers, connectOne) {
+function offer(context, servers, program) {
     let offered = false;
-    /** @param {Jupyter} jupyter */
+    /** @param {Jupyter | undefined} jupyter */
     const create = (jupyter) => {
-        if (offered) {
+        if (offered || !jupyter) {
             return;
         }
         offered = true;
-        const collection = jupyter.createJupyterServerCollection(
-            'jrc',
-            'jrc: remote servers',
-            servers
-        );
+        const label = 'jrc: remote servers';
+        const collection = jupyter.createJupyterServerCollection('jrc', label, servers);
         collection.commandProvider = {
             provideCommands: () => [{ label: 'Connect a server of jrc…' }],
             handleCommand: async () => {
-                const profile = await connectOne();
-                return servers.provideJupyterServers().find(({ id }) => id === profile);
+                try {
+                    const profile = await connect(program);
+                    return profile ? await servers.appeared(profile) : undefined;
+                } catch (error) {
+                    tell(error);
+                    return undefined;
+                }
             }
         };
         context.subscriptions.push(collection);
@@ -411,7 +445,7 @@ function offer(context, servers, connectOne) {
             // and looks for the collection as soon as `activate` has returned.
             create(extension.exports);
         } else if (vscode.workspace.notebookDocuments.length) {
-            extension.activate().then(create, () => undefined);
+            extension.activate().then(create, tell);
         }
     };
     look();
@@ -427,36 +461,25 @@ function activate(context) {
     const program = new Program(log);
     const servers = new Servers(program);
     const status = new Status(program);
-    /** @param {() => Promise<unknown>} act */
-    const telling = (act) => async () => {
-        try {
-            return await act();
-        } catch (error) {
-            const message = error instanceof Error ? error.message : String(error);
-            void vscode.window.showErrorMessage(`jrc: ${message}`);
-            return undefined;
-        }
+    const refresh = () => {
+        servers.refresh();
+        return status.refresh();
     };
     context.subscriptions.push(
         log,
         program,
         servers,
         status,
-        vscode.commands.registerCommand('jrc.connect', telling(() => connect(program))),
-        vscode.commands.registerCommand('jrc.status', telling(() => showStatus(program, status))),
-        vscode.workspace.onDidChangeConfiguration((event) => {
-            if (event.affectsConfiguration('jrc')) {
-                servers.refresh();
-                void status.refresh();
-            }
-        }),
-        vscode.window.onDidChangeWindowState(({ focused }) => {
-            if (focused) {
-                void status.refresh();
-            }
-        })
+        vscode.commands.registerCommand('jrc.connect', () => connect(program).catch(tell)),
+        vscode.commands.registerCommand('jrc.status', () =>
+            showStatus(program, status).catch(tell)
+        ),
+        vscode.workspace.onDidChangeConfiguration(
+            (event) => event.affectsConfiguration('jrc') && refresh()
+        ),
+        vscode.window.onDidChangeWindowState(({ focused }) => focused && status.refresh())
     );
-    offer(context, servers, () => connect(program));
+    offer(context, servers, program);
     void status.refresh();
 }
 
