@@ -75,8 +75,11 @@ def connect_editors(
             _tell(report, terminal)
         if options.extension:
             _offer_companion(ledger, editors.find_editors(machine, shutil.which), options, terminal)
-        elif not options.dry_run and not report.settings:
-            terminal.say("No editor of the VS Code family was found; Jupyter sees the kernels.")
+    if not report.settings and not report.problems:
+        terminal.say(
+            "No settings of VS Code or one of its kin were found; start it once, then connect "
+            "again. Everything else that reads Jupyter's kernelspecs sees the kernels."
+        )
     if any(spec.new for spec in report.specs) and not options.dry_run:
         terminal.say(
             "New kernels show up after a click on the kernel picker's refresh icon, "
