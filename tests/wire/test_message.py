@@ -8,6 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jupyter_client.session import Session
+
+from jrc.errors import WireError
+from jrc.wire.message import decode_object, encode_object
 from tests.support.messages import (
     Fields,
     any_text,
@@ -17,9 +20,6 @@ from tests.support.messages import (
     nested,
     undecodable_text,
 )
-
-from jrc.errors import WireError
-from jrc.wire.message import decode_object, encode_object
 
 
 @given(value=json_objects(any_text))

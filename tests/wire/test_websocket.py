@@ -16,6 +16,10 @@ from jupyter_server.services.kernels.connection.base import (
     deserialize_msg_from_ws_v1,
     serialize_msg_to_ws_v1,
 )
+
+from jrc.errors import WireError
+from jrc.wire.message import Message
+from jrc.wire.websocket import decode_legacy, decode_v1, encode_legacy, encode_v1
 from tests.support.messages import (
     Fields,
     any_text,
@@ -27,10 +31,6 @@ from tests.support.messages import (
     packable_text,
     undecodable_text,
 )
-
-from jrc.errors import WireError
-from jrc.wire.message import Message
-from jrc.wire.websocket import decode_legacy, decode_v1, encode_legacy, encode_v1
 
 
 def parts_of(message: Message) -> list[bytes]:

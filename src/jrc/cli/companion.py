@@ -1,8 +1,6 @@
 """``jrc companion``: what the extension in VS Code asks. Hidden: for programs, not for people."""
 
-import asyncio
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +34,8 @@ def companion() -> None:
 @app.command()
 def resolve(profile: ProfileName) -> None:
     """Print the address and the credentials of a server as JSON; bring up the way to it."""
+    import asyncio
+
     if sys.stdout.isatty():
         raise UsageError(
             "What this command prints holds credentials, and is for programs.",
@@ -47,6 +47,8 @@ def resolve(profile: ProfileName) -> None:
 @app.command()
 def status(profiles: ProfileNames) -> None:
     """Print the state of the ways to servers: one JSON object a line."""
+    import asyncio
+
     terminal = Terminal()
     for answer in asyncio.run(_states(profiles)):
         terminal.json(answer)
@@ -55,6 +57,8 @@ def status(profiles: ProfileNames) -> None:
 @app.command()
 def vsix(file: Annotated[Path, typer.Argument(help="Where to write it.")]) -> None:
     """Write the companion extension to a file, to install it by hand."""
+    from importlib.metadata import version
+
     from jrc.editor.vsix import build_vsix
     from jrc.profile.files import write_atomically
 
@@ -76,11 +80,15 @@ async def _resolve(name: str) -> dict[str, object]:
 
 
 async def _states(names: list[str]) -> list[dict[str, str]]:
+    import asyncio
+
     return await asyncio.gather(*(_state(name) for name in names))
 
 
 async def _state(name: str) -> dict[str, str]:
     """``ready`` or ``failed``, and where the server is or what is wrong. Logs in nowhere."""
+    import asyncio
+
     from jrc.server.address import ServerAddress
     from jrc.server.auth import NoAuth
     from jrc.server.client import ServerClient

@@ -45,9 +45,12 @@ def fold_parameters(words: list[str]) -> list[str]:
 
 @app.command(cls=RunCommand)
 def run(
-    file: Annotated[Path, typer.Argument(help="A .ipynb, or a .py (plain, or with # %% cells).")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A .ipynb, or a .py (plain or with # %% cells).")
+    ],
     args: Annotated[
-        list[str] | None, typer.Argument(help="The script's sys.argv; options behind --.")
+        list[str] | None,
+        typer.Argument(metavar="ARGS", help="The script's sys.argv; options behind --."),
     ] = None,
     parameter: Annotated[
         list[str] | None,
@@ -56,32 +59,39 @@ def run(
         ),
     ] = None,
     parameter_file: Annotated[
-        Path | None, typer.Option("-f", "--parameter-file", help="Parameters as YAML or JSON.")
+        Path | None,
+        typer.Option("-f", "--parameter-file", metavar="PATH", help="Parameters as YAML or JSON."),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Save here.  [default: NAME.out.ipynb for a notebook]"),
+        typer.Option("-o", "--output", metavar="PATH", help="Save here; else in NAME.out.ipynb."),
     ] = None,
     in_place: Annotated[bool, typer.Option("--in-place", help="Save into FILE itself.")] = False,
     profile: Annotated[
         str | None,
-        typer.Option("-P", "--profile", help="The server.", autocompletion=complete_profile),
+        typer.Option(
+            "-P", "--profile", metavar="NAME", help="The server.", autocompletion=complete_profile
+        ),
     ] = None,
     kernel: Annotated[
         str | None,
-        typer.Option("--kernel", help="The kernelspec.", autocompletion=kernelspec_names),
+        typer.Option(
+            "--kernel", metavar="NAME", help="The kernelspec.", autocompletion=kernelspec_names
+        ),
     ] = None,
     kernel_id: Annotated[
-        str | None, typer.Option("--kernel-id", help="Use a running kernel, and keep it.")
+        str | None,
+        typer.Option("--kernel-id", metavar="ID", help="Use a running kernel, and keep it."),
     ] = None,
     keep_kernel: Annotated[
         bool, typer.Option("--keep-kernel", help="Do not delete the kernel at the end.")
     ] = False,
     timeout: Annotated[
-        float | None, typer.Option(help="Seconds for one cell; then it is interrupted.", min=0)
+        float | None,
+        typer.Option(metavar="S", help="Seconds for one cell; then it is interrupted.", min=0),
     ] = None,
     reconnect: Annotated[
-        float, typer.Option(help="Seconds to try to reach a lost server again.", min=0)
+        float, typer.Option(metavar="S", help="Seconds to try to reach a lost server again.", min=0)
     ] = 60,
     allow_errors: Annotated[
         bool, typer.Option("--allow-errors", help="Go on after a cell that failed.")
@@ -89,6 +99,12 @@ def run(
     allow_loss: Annotated[
         bool, typer.Option("--allow-loss", help="Exit with 0 though output was lost.")
     ] = False,
+    recorder: Annotated[
+        bool, typer.Option("--recorder/--no-recorder", help="Keep output in the kernel until here.")
+    ] = True,
+    pipeline: Annotated[
+        bool, typer.Option("--pipeline/--no-pipeline", help="Send all cells at once.")
+    ] = True,
     json: Annotated[bool, typer.Option("--json", help="One event a line, as JSON.")] = False,
 ) -> None:
     """Run a notebook or a script on a Jupyter Server.
@@ -118,6 +134,8 @@ def run(
             reconnect=reconnect,
             allow_errors=allow_errors,
             allow_loss=allow_loss,
+            recorder=recorder,
+            pipeline=pipeline,
             json=json,
         ),
         Terminal(),

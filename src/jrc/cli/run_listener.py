@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -12,7 +13,15 @@ from typing import Any, TypeVar
 from jrc.cli.live import LiveLine
 from jrc.cli.rendering import as_text, image_type, strip_ansi
 from jrc.cli.terminal import Terminal
-from jrc.run.events import CellFinished, CellOutput, CellStarted, Notice, RunEvent, RunStarted
+from jrc.run.events import (
+    CellFinished,
+    CellOutput,
+    CellStarted,
+    Notice,
+    RunEvent,
+    RunFinished,
+    RunStarted,
+)
 
 
 class TerminalListener:
@@ -28,21 +37,30 @@ class TerminalListener:
         self._saved_in = saved_in
         self.live = LiveLine(enabled=terminal.live)
         self.can_answer = terminal.interactive
+        self._started_at = time.monotonic()
+        self._images = 0
 
     def on_event(self, event: RunEvent) -> None:
         match event:
             case RunStarted():
+                self._started_at = time.monotonic()
                 self.live.show("starting")
             case CellStarted():
                 self.live.show(f"cell {event.number}/{event.total}  {_first_line(event.source)}")
             case CellOutput():
                 self._output(event.output)
             case CellFinished():
+                self._finish_images()
                 self.live.draw()
             case Notice():
                 self.live.start_line()
                 self._terminal.say(f"jrc: {event.text}")
                 self.live.draw()
+            case RunFinished(status="ok"):
+                self.live.hide()
+                seconds = time.monotonic() - self._started_at
+                place = f", saved in {event.output}" if event.output else ""
+                self._terminal.say(f"jrc: done in {seconds:.1f} s{place}")
 
     async def ask(self, prompt: str, *, hidden: bool) -> str | None:
         self.live.before_output()
@@ -62,11 +80,18 @@ class TerminalListener:
         if text:
             self._write(text + "\n", error=False)
         image = image_type(data)
-        if image is not None:
-            place = (
-                f"saved in {self._saved_in}" if self._saved_in else "not saved; -o FILE keeps it"
-            )
+        if image is None:
+            return
+        self._images += 1
+        if self._images == 1:
+            place = f"saved in {self._saved_in}" if self._saved_in else "-o FILE saves it"
             self._write(f"[{image}: {place}]\n", error=True)
+
+    def _finish_images(self) -> None:
+        """A cell may show hundreds: one line for the first, one for the rest."""
+        if self._images > 1:
+            self._write(f"[and {self._images - 1} more]\n", error=True)
+        self._images = 0
 
     def _write(self, text: str, *, error: bool) -> None:
         self.live.before_output()

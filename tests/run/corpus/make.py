@@ -351,14 +351,23 @@ update(image, [b"newer", b"nested"], [["value"], ["deep", 0]], deep=[None])
 NOTEBOOKS["output_widget"] = [
     code(WIDGET),
     code("""
+import sys, time
+from IPython.display import clear_output
+
 def output(comm_id):
     return widget(comm_id, "OutputModel", "@jupyter-widgets/output", msg_id="", outputs=[])
 
 def begin(comm):
+    sys.stdout.flush()
     update(comm, msg_id=get_ipython().kernel.get_parent()["header"]["msg_id"])
 
 def end(comm):
+    sys.stdout.flush()
+    sys.stderr.flush()
     update(comm, msg_id="")
+    # A client that answers the widget gets the time for it: with an answer and the reply to the
+    # cell on their way at once, nbclient sometimes overlooks the reply.
+    time.sleep(0.5)
 
 out = output("out-1")
 view("out-1")
@@ -371,8 +380,6 @@ end(out)
 print("in the cell again")
 """),
     code("""
-from IPython.display import clear_output
-import sys
 other = output("out-2")
 begin(other)
 print("gone")
@@ -447,7 +454,7 @@ async def count(name, n):
 await asyncio.gather(count("a", 2), count("b", 2))
 """),
     code("async for x in (i async for i in agen()):\n    pass", "raises-exception"),
-    code("await asyncio.wait_for(asyncio.sleep(60), 0.01)", "raises-exception"),
+    code("async def fail():\n    raise LookupError('awaited')\n\nawait fail()", "raises-exception"),
 ]
 
 NOTEBOOKS["threads"] = [
@@ -502,7 +509,7 @@ time.sleep(0.5)
 NOTEBOOKS["warnings_and_logging"] = [
     code("""
 import logging, sys, warnings
-warnings.formatwarning = lambda message, category, *rest, **more: f"{category.__name__}: {message}\\n"
+warnings.formatwarning = lambda message, category, *_, **__: f"{category.__name__}: {message}\\n"
 warnings.warn("careful")
 warnings.warn("old", DeprecationWarning)
 """),
@@ -642,15 +649,17 @@ def notebook(cells: list[Json], metadata: Json, minor: int) -> Json:
     }
 
 
-def main() -> None:
-    folder = Path(__file__).parent
+def texts() -> dict[str, str]:
+    """The text of each file, by its name."""
     made = {name: notebook(cells, METADATA.get(name, {}), 5) for name, cells in NOTEBOOKS.items()}
     for minor in (0, 1, 2, 4):
         made[f"nbformat_4_{minor}"] = notebook(OLD, {"orig_nbformat": 3}, minor)
-    for name, content in made.items():
-        text = json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True)
-        (folder / f"{name}.ipynb").write_bytes(f"{text}\n".encode())
+    return {
+        f"{name}.ipynb": json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+        for name, content in made.items()
+    }
 
 
 if __name__ == "__main__":
-    main()
+    for name, text in texts().items():
+        Path(__file__).with_name(name).write_bytes(text.encode())
