@@ -23,6 +23,9 @@ class RootGroup(LazyGroup):
         "disconnect": LazyCommand("jrc.cli.disconnect", "End tunnels."),
         "status": LazyCommand("jrc.cli.status", "Show the profiles' tunnels."),
         "open": LazyCommand("jrc.cli.open", "Open the server's page in the browser."),
+        "companion": LazyCommand(
+            "jrc.cli.companion", "What jrc's extension in VS Code asks.", hidden=True
+        ),
         "kernel": LazyCommand("jrc.cli.kernel", "List, start, stop, interrupt, restart kernels."),
     }
 
