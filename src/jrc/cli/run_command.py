@@ -114,7 +114,7 @@ def check_choices(invocation: Invocation, document: Document) -> None:
     cells = len(document.cells)
     if invocation.first > max(cells, 1):
         raise UsageError(
-            f"--from {invocation.first}: {document.path.name} has {cells} cells to execute."
+            f"--from {invocation.first}: {document.path.name} has only {cells} to execute."
         )
     if invocation.first > 1 and invocation.kernel_id is None:
         raise UsageError(
