@@ -174,7 +174,7 @@ if JUPYTER_VSIX:
     def test_a_cell_is_executed_on_the_server(
         browser: Browser, jupyter: JupyterServer, tmp_path: Path
     ) -> None:
-        """With the Jupyter extension: both ways are in the kernel picker; the second one is taken."""
+        """With the Jupyter extension both ways are in the kernel picker; the second is taken."""
         search(browser, "p", "demo.ipynb", control=True)
         # The Jupyter extension suggests the only kernel that it has found: our kernelspec.
         browser.wait_for("document.body.innerText.includes('Python 3 · ml (jrc)')", "kernelspec")
