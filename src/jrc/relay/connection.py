@@ -6,6 +6,7 @@ Source: jupyter_client "Making kernels for Jupyter", section "Connection files".
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from jrc.errors import ConfigError
 
@@ -20,11 +21,13 @@ class ConnectionFile:
         endpoints: ZMQ address of each of ``CHANNELS``.
         key: the shared secret; empty for none.
         scheme: how to sign, for example ``hmac-sha256``.
+        curve: public and secret key with which the sockets encrypt; None for no encryption.
     """
 
     endpoints: dict[str, str]
     key: bytes = field(repr=False)
     scheme: str
+    curve: tuple[bytes, bytes] | None = field(default=None, repr=False)
 
 
 def read_connection_file(path: Path) -> ConnectionFile:
@@ -56,4 +59,12 @@ def read_connection_file(path: Path) -> ConnectionFile:
         endpoints=endpoints,
         key=str(fields.get("key", "")).encode(),
         scheme=str(fields.get("signature_scheme") or "hmac-sha256"),
+        curve=_curve_keys(fields),
     )
+
+
+def _curve_keys(fields: dict[str, Any]) -> tuple[bytes, bytes] | None:
+    public, secret = fields.get("curve_publickey"), fields.get("curve_secretkey")
+    if not isinstance(public, str) or not isinstance(secret, str):
+        return None
+    return public.encode(), secret.encode()

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jrc.errors import JrcError, NotFoundError
+from jrc.errors import AuthError, JrcError, NotFoundError, ProtocolError
 from jrc.relay.records import RecordFile
 
 if TYPE_CHECKING:
@@ -53,15 +53,9 @@ class RemoteKernel:
         try:
             # Shielded: a kernel whose start was asked for must be deleted, so its id is needed.
             session = await asyncio.shield(self._creating)
-        except JrcError:
+        except (AuthError, NotFoundError):
             self._record.remove()
-            specs = (await self._server.kernelspecs()).specs
-            if name is None or name in specs:
-                raise
-            raise NotFoundError(
-                f"The server has no kernel '{name}'. It has: {', '.join(sorted(specs)) or 'none'}.",
-                hint="Write the editor's list of kernels again: jrc connect",
-            ) from None
+            raise
         self._record.created(session.id)
         self.id = session.kernel.id
 
@@ -82,7 +76,7 @@ class RemoteKernel:
             return model.state == "dead"
         try:
             await self._server.version()
-        except NotFoundError:
+        except (NotFoundError, ProtocolError):
             return False
         return True
 

@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("jrc.relay.records")
 
+LATEST_START = 600.0
+"""Seconds after which no server starts a kernel any more that a killed relay asked for."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -36,6 +40,7 @@ class Record:
         base_url: of the server.
         session_path: of the session; unique.
         session_id: empty while the server has not answered.
+        created: when the record was made, in seconds of the system's clock.
         host: where the relay runs. For people.
         pid: of the relay. For people.
     """
@@ -43,6 +48,7 @@ class Record:
     base_url: str
     session_path: str
     session_id: str = ""
+    created: float = 0.0
     host: str = ""
     pid: int = 0
 
@@ -70,7 +76,13 @@ class RecordFile:
                 f"Can't write {self._path.parent}: {error.strerror or error}.",
                 hint="Check the free space and the permissions of this folder.",
             ) from error
-        self._record = Record(base_url, session_path, host=socket.gethostname(), pid=os.getpid())
+        self._record = Record(
+            base_url,
+            session_path,
+            created=time.time(),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+        )
         self._write()
 
     @property
@@ -120,10 +132,10 @@ async def remove_orphans(server: "ServerClient", *, paths: Paths | None = None) 
         if not _taken(lock):
             continue
         try:
-            await _delete(server, record)
-            _remove(path)
-            removed.append(record.session_path)
-        except JrcError as error:
+            if await _delete(server, record):
+                _remove(path)
+                removed.append(record.session_path)
+        except (JrcError, OSError) as error:
             log.info("the orphan %s stays for now: %s", record.session_path, error)
         finally:
             lock.release()
@@ -132,12 +144,14 @@ async def remove_orphans(server: "ServerClient", *, paths: Paths | None = None) 
     return removed
 
 
-async def _delete(server: "ServerClient", record: Record) -> None:
+async def _delete(server: "ServerClient", record: Record) -> bool:
+    """Delete the session of a record; False where it may still be about to appear."""
     ids = [record.session_id]
     if not record.session_id:  # killed between the request and its answer
         ids = [s.id for s in await server.sessions() if s.path == record.session_path]
     for session_id in ids:
         await server.delete_session(session_id)
+    return bool(ids) or time.time() - record.created > LATEST_START
 
 
 def _records(paths: Paths) -> Iterator[tuple[Path, Record]]:

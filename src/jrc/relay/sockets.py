@@ -10,19 +10,18 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import zmq
 
 from jrc.errors import ConfigError, WireError
-from jrc.relay.connection import ConnectionFile
+from jrc.relay.connection import CHANNELS, ConnectionFile
 from jrc.wire.message import Message
 from jrc.wire.zmq import Addressed, Signer, decode_zmq, encode_zmq
 
 LINGER = 1.0
 """Seconds for the last messages to reach the clients after the sockets were closed."""
 
-_MAX_DRAINED = 64  # of one socket in a row: the others must not wait for a flood
+_MOST_IN_A_ROW = 64  # messages of one kind: the others must not wait for a flood
 _ZERO_COPY_FROM = 65_536  # bytes; below it a copy is cheaper than keeping track of the owner
 _REQUEST_CHANNELS = ("control", "stdin", "shell")  # control first: never behind shell
 _SUBSCRIBE = 1
@@ -70,10 +69,13 @@ class Sockets:
         self.beating = False
         self._signer = Signer(connection.key, connection.scheme)
         self._context = zmq.Context()
-        self._sockets = {
-            channel: _bind(self._context, channel, endpoint)
-            for channel, endpoint in connection.endpoints.items()
-        }
+        try:
+            self._sockets = {
+                channel: _bind(self._context, channel, connection) for channel in CHANNELS
+            }
+        except ConfigError:
+            self._context.destroy(linger=0)
+            raise
         self._outgoing: deque[tuple[Message, tuple[bytes, ...]]] = deque()
         self._closing = False
         self._thread: threading.Thread | None = None
@@ -110,39 +112,34 @@ class Sockets:
             self._bell.send(b"", zmq.NOBLOCK)
 
     def close(self) -> None:
-        """Send what waits, and free the ports."""
+        """Send what waits, and free the ports. Nothing happens when they are free already."""
+        if self._bell.closed:
+            return
         self._closing = True
-        if self._thread is None:
-            self._close_sockets()
-        else:
+        if self._thread is not None:
             self._bell.send(b"", zmq.NOBLOCK)
-            self._thread.join(LINGER)
-        self._bell.close(0)
-        if self._thread is None or not self._thread.is_alive():
-            self._context.term()
+            self._thread.join()
+        self._context.destroy()
 
     def _serve(self, receive: Callable[[list[Received]], None]) -> None:
         poller = zmq.Poller()
         for socket in (*self._sockets.values(), self._ear):
             poller.register(socket, zmq.POLLIN)
-        try:
-            while not (self._closing and not self._outgoing):
-                ready = {socket for socket, _ in poller.poll()}
-                received: list[Received] = []
-                for channel in _REQUEST_CHANNELS:
-                    if self._sockets[channel] in ready:
-                        received.extend(self._requests(channel))
-                if self._sockets["iopub"] in ready:
-                    received.extend(self._subscriptions())
-                if received:
-                    receive(received)
-                if self._sockets["hb"] in ready:
-                    self._echo()
-                if self._ear in ready:
-                    self._ear.recv()
-                self._flush()
-        finally:
-            self._close_sockets()
+        while not (self._closing and not self._outgoing):
+            ready = {socket for socket, _ in poller.poll(0 if self._outgoing else None)}
+            received: list[Received] = []
+            for channel in _REQUEST_CHANNELS:
+                if self._sockets[channel] in ready:
+                    received.extend(self._requests(channel))
+            if self._sockets["iopub"] in ready:
+                received.extend(self._subscriptions())
+            if received:
+                receive(received)
+            if self._sockets["hb"] in ready:
+                self._echo()
+            if self._ear in ready:
+                self._ear.recv()
+            self._flush()
 
     def _requests(self, channel: str) -> Iterable[Received]:
         for frames in _drain(self._sockets[channel]):
@@ -163,18 +160,17 @@ class Sockets:
                 self._sockets["hb"].send_multipart(frames, zmq.NOBLOCK)
 
     def _flush(self) -> None:
-        while self._outgoing:
+        for _ in range(min(len(self._outgoing), _MOST_IN_A_ROW)):
             message, front = self._outgoing.popleft()
             frames = encode_zmq(message, front, self._signer)
             large = len(message.content) >= _ZERO_COPY_FROM or bool(message.buffers)
             self._sockets[message.channel].send_multipart(frames, zmq.NOBLOCK, copy=not large)
 
-    def _close_sockets(self) -> None:
-        for socket in (*self._sockets.values(), self._ear):
-            socket.close()
 
-
-def _bind(context: "zmq.Context[Any]", channel: str, endpoint: str) -> "zmq.Socket[bytes]":
+def _bind(
+    context: "zmq.Context[zmq.Socket[bytes]]", channel: str, connection: ConnectionFile
+) -> "zmq.Socket[bytes]":
+    endpoint = connection.endpoints[channel]
     socket: zmq.Socket[bytes] = context.socket(zmq.XPUB if channel == "iopub" else zmq.ROUTER)
     socket.linger = int(LINGER * 1000)
     # No limits: a full queue would drop output, or the answer that a client waits for.
@@ -184,13 +180,19 @@ def _bind(context: "zmq.Context[Any]", channel: str, endpoint: str) -> "zmq.Sock
     else:
         socket.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a client that connects again keeps its name
     try:
+        if connection.curve is not None:
+            socket.curve_publickey, socket.curve_secretkey = connection.curve
+            socket.curve_server = True
         socket.bind(endpoint)
     except zmq.ZMQError as error:
+        socket.close(0)
         raise ConfigError(f"Can't listen on {endpoint} for {channel}: {error.strerror}.") from error
     return socket
 
 
-def _pair(context: "zmq.Context[Any]") -> "tuple[zmq.Socket[bytes], zmq.Socket[bytes]]":
+def _pair(
+    context: "zmq.Context[zmq.Socket[bytes]]",
+) -> "tuple[zmq.Socket[bytes], zmq.Socket[bytes]]":
     """Two connected sockets: what is sent into the first wakes who polls the second."""
     bell, ear = context.socket(zmq.PAIR), context.socket(zmq.PAIR)
     bell.linger = ear.linger = 0
@@ -200,7 +202,7 @@ def _pair(context: "zmq.Context[Any]") -> "tuple[zmq.Socket[bytes], zmq.Socket[b
 
 
 def _drain(socket: "zmq.Socket[bytes]") -> Iterable[list[bytes]]:
-    for _ in range(_MAX_DRAINED):
+    for _ in range(_MOST_IN_A_ROW):
         try:
             yield socket.recv_multipart(zmq.NOBLOCK)
         except zmq.Again:
