@@ -159,10 +159,14 @@ def test_an_input_request_is_told(execution: Execution) -> None:
     assert feed(execution, question) == [InputRequested(1, question)]
 
 
-def test_a_lost_error_message_is_noticed(execution: Execution) -> None:
-    (done,) = finished(feed(execution, busy("r1"), reply("r1", "error", ename="E"), idle("r1")))
+@pytest.mark.parametrize(("traceback", "lost"), [(["Traceback…"], True), ([], False)])
+def test_a_lost_error_message_is_told_from_an_error_that_has_none(
+    execution: Execution, traceback: list[str], lost: bool
+) -> None:
+    answer = reply("r1", "error", ename="E", traceback=traceback)
+    (done,) = finished(feed(execution, busy("r1"), answer, idle("r1")))
     assert done.status == "error"
-    assert not done.error_published
+    assert done.error_lost is lost
 
 
 @given(st.data(), st.integers(1, 6))

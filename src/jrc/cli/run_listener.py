@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -12,7 +13,15 @@ from typing import Any, TypeVar
 from jrc.cli.live import LiveLine
 from jrc.cli.rendering import as_text, image_type, strip_ansi
 from jrc.cli.terminal import Terminal
-from jrc.run.events import CellFinished, CellOutput, CellStarted, Notice, RunEvent, RunStarted
+from jrc.run.events import (
+    CellFinished,
+    CellOutput,
+    CellStarted,
+    Notice,
+    RunEvent,
+    RunFinished,
+    RunStarted,
+)
 
 
 class TerminalListener:
@@ -28,10 +37,12 @@ class TerminalListener:
         self._saved_in = saved_in
         self.live = LiveLine(enabled=terminal.live)
         self.can_answer = terminal.interactive
+        self._started_at = time.monotonic()
 
     def on_event(self, event: RunEvent) -> None:
         match event:
             case RunStarted():
+                self._started_at = time.monotonic()
                 self.live.show("starting")
             case CellStarted():
                 self.live.show(f"cell {event.number}/{event.total}  {_first_line(event.source)}")
@@ -43,6 +54,11 @@ class TerminalListener:
                 self.live.start_line()
                 self._terminal.say(f"jrc: {event.text}")
                 self.live.draw()
+            case RunFinished(status="ok"):
+                self.live.hide()
+                seconds = time.monotonic() - self._started_at
+                place = f", saved in {event.output}" if event.output else ""
+                self._terminal.say(f"jrc: done in {seconds:.1f} s{place}")
 
     async def ask(self, prompt: str, *, hidden: bool) -> str | None:
         self.live.before_output()

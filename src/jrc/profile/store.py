@@ -42,6 +42,27 @@ class ProfileStore:
         except ConfigError as error:
             raise self._broken(error) from error
 
+    def names(self) -> list[str]:
+        """The names alone, of profiles that can't be understood too.
+
+        Raises:
+            ConfigError: the file can't be understood.
+        """
+        try:
+            return list(_profiles_of(_parse(self._text())))
+        except ConfigError as error:
+            raise self._broken(error) from error
+
+    def require(self, name: str) -> None:
+        """Check that a profile is there, understood or not.
+
+        Raises:
+            NotFoundError: it is not; the message names those that exist.
+        """
+        names = self.names()
+        if name not in names:
+            raise _not_found(name, names)
+
     def default_name(self) -> str | None:
         """The profile that is used where none is named: the chosen one, or the only one.
 
@@ -140,7 +161,7 @@ class ProfileStore:
         """
 
         def change(document: Document) -> None:
-            self._require(document, name)
+            _require(document, name)
             document["default"] = name
 
         self._edit(change)
@@ -155,7 +176,7 @@ class ProfileStore:
         check_name(new)
 
         def change(document: Document) -> None:
-            self._require(document, old)
+            _require(document, old)
             tables = _profiles_of(document)
             if new in tables:
                 raise UsageError(f"There is a profile {new!r} already.")
@@ -173,7 +194,7 @@ class ProfileStore:
         """
 
         def change(document: Document) -> None:
-            self._require(document, name)
+            _require(document, name)
             tables = _profiles_of(document)
             del tables[name]
             if not tables:
@@ -188,11 +209,6 @@ class ProfileStore:
         if name not in profiles:
             raise _not_found(name, list(profiles), remark)
         return profiles[name]
-
-    def _require(self, document: Document, name: str) -> None:
-        names = list(_profiles_of(document))
-        if name not in names:
-            raise _not_found(name, names)
 
     def _text(self) -> str:
         return read_text(self.path)
@@ -320,6 +336,12 @@ def _profiles_of(document: Document) -> Document:
     if not isinstance(tables, MutableMapping):
         raise ConfigError("Its profiles are not tables.")
     return tables
+
+
+def _require(document: Document, name: str) -> None:
+    names = list(_profiles_of(document))
+    if name not in names:
+        raise _not_found(name, names)
 
 
 def _not_found(name: str, names: list[str], remark: str = "") -> NotFoundError:

@@ -105,6 +105,17 @@ class Finished:
         """``ok``, ``error``, ``aborted``, or ``lost`` without a reply."""
         return "lost" if self.reply is None else str(self.reply.get("status", "lost"))
 
+    @property
+    def error_lost(self) -> bool:
+        """The ``error`` message was dropped on the way; the reply carries the same fields.
+
+        Without a traceback there was none: IPython prints what a wrong magic or an exception
+        group has to say to stderr.
+        """
+        if self.reply is None or self.status != "error":
+            return False
+        return not self.error_published and bool(self.reply.get("traceback"))
+
 
 @dataclass(frozen=True)
 class KernelEnded:

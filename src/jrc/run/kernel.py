@@ -123,11 +123,8 @@ async def start_kernel(
     notice = ""
     try:
         session = await server.create_session(path, document, "notebook", name)
-    except JrcError:
-        available = await server.kernelspecs()
-        if name is None or name in available.specs:
-            raise
-        chosen = choose_kernelspec(choice, available)
+    except NotFoundError:
+        chosen = choose_kernelspec(choice, await server.kernelspecs())
         notice = f"The server has no kernel '{name}': using '{chosen}'."
         session = await server.create_session(path, document, "notebook", chosen)
     return RemoteKernel(

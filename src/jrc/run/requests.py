@@ -42,6 +42,21 @@ class Requests:
             },
         )
 
+    def execute_silently(self, code: str) -> Message:
+        """An ``execute_request`` that shows nothing and leaves no trace in the history."""
+        return self._message(
+            "shell",
+            "execute_request",
+            {
+                "code": code,
+                "silent": True,
+                "store_history": False,
+                "user_expressions": {},
+                "allow_stdin": False,
+                "stop_on_error": False,
+            },
+        )
+
     def kernel_info(self) -> Message:
         return self._message("shell", "kernel_info_request", {})
 

@@ -124,6 +124,7 @@ class Runner:
         outputs: gets what the cells publish.
         changed: called with a cell's index when its outputs changed, and whether it is finished.
         cell_timeout: seconds for one cell; None for no limit.
+        prologue: code to execute silently before the first cell.
     """
 
     def __init__(
@@ -137,6 +138,7 @@ class Runner:
         outputs: Outputs,
         changed: Callable[[int, bool], None],
         cell_timeout: float | None = None,
+        prologue: str = "",
     ) -> None:
         self._cells = list(cells)
         self._waiting = deque(range(len(self._cells)))
@@ -148,6 +150,7 @@ class Runner:
         self._changed = changed
         self._execution = Execution()
         self._watch = Watch(cell_timeout)
+        self._prologue = prologue
         self._info_id = ""
         self._result = Result()
         self._interrupted = False
@@ -169,6 +172,8 @@ class Runner:
         info = self._requests.kernel_info()
         self._info_id = info.msg_id
         await self._channels.send(info)
+        if self._prologue:
+            await self._channels.send(self._requests.execute_silently(self._prologue))
         await self._send_next()
         consuming = asyncio.create_task(self._consume(), name="run-consume")
         watching = asyncio.create_task(self._keep_watch(), name="run-watch")
@@ -289,8 +294,7 @@ class Runner:
     async def _on_finished(self, event: Finished) -> None:
         cell = self._cells[event.key]
         self._note_losses(event)
-        if event.status == "error" and not event.error_published and event.reply is not None:
-            # The rate limit drops the error message too; the reply carries the same fields.
+        if event.error_lost and event.reply is not None:
             self._outputs.error(cell.index, event.reply)
             self._tell(CellOutput(cell.index, to_output("error", event.reply)))
         if event.idle is not None:

@@ -9,7 +9,6 @@ Source: jupyter_server ``services/kernels/connection/channels.py``.
 import asyncio
 import logging
 import random
-import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Protocol
 from jrc.errors import AuthError, JrcError, NotFoundError, ProtocolError, UnreachableError
 from jrc.server.address import ServerAddress
 from jrc.server.link import Link, LinkClosedError, open_link
+from jrc.server.tls import tls_context
 from jrc.wire.message import Message
 
 log = logging.getLogger("jrc.server.channels")
@@ -157,7 +157,7 @@ class Channels:
         return await open_link(
             self._url,
             await self._server.headers(),
-            tls=_tls_context(address, verify=self._server.verify_tls),
+            tls=tls_context(address, verify=self._server.verify_tls),
             use_proxy=not address.is_loopback,
         )
 
@@ -197,13 +197,3 @@ def backoff(first: float = 0.1, factor: float = 2.0, last: float = 5.0) -> Itera
     while True:
         yield pause * random.uniform(0.5, 1.0)  # noqa: S311  jitter, not a secret
         pause = min(pause * factor, last)
-
-
-def _tls_context(address: ServerAddress, *, verify: bool) -> ssl.SSLContext | None:
-    if not address.base_url.startswith("https:"):
-        return None
-    context = ssl.create_default_context()
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context

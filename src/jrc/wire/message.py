@@ -12,25 +12,24 @@ from typing import Any
 
 from jrc.errors import WireError
 
-PROTOCOL_VERSION = "5.4"
+PROTOCOL_VERSION = "5.3"
 
 Part = bytes | memoryview
 """One frame of a message; a view when it is a slice of a larger received buffer."""
 
 
-def decode_object(part: Part, what: str) -> dict[str, Any]:
+def decode_object(part: Part | str, what: str) -> dict[str, Any]:
     """The JSON object in one frame.
 
     Args:
-        part: UTF-8 JSON.
+        part: JSON, as UTF-8 or as text.
         what: the frame's name, for the error message.
 
     Raises:
         WireError: the bytes are not a JSON object.
     """
     try:
-        # str() decodes straight from the view: no intermediate copy of a large content.
-        value = json.loads(str(part, "utf-8", "surrogateescape"))
+        value = json.loads(part if isinstance(part, str) else decode_text(part))
     except (ValueError, RecursionError) as error:
         raise WireError(f"A message's {what} is not JSON: {error}.") from error
     if not isinstance(value, dict):
@@ -38,13 +37,25 @@ def decode_object(part: Part, what: str) -> dict[str, Any]:
     return value
 
 
+def decode_text(part: Part) -> str:
+    """The text of a frame; bytes that are not UTF-8 become surrogate escapes.
+
+    Kernels send such bytes: jupyter_client packs with ``surrogateescape``.
+    """
+    # str() decodes straight from the view: no intermediate copy of a large content.
+    return str(part, "utf-8", "surrogateescape")
+
+
+def encode_text(json_text: str) -> bytes:
+    """JSON text as UTF-8, its lone surrogates as ``\\u`` escapes so that it always decodes."""
+    # Python and JSON spell the escape of a surrogate alike, and JSON allows it inside strings,
+    # the only place where JSON text has surrogates.
+    return json_text.encode("utf-8", "backslashreplace")
+
+
 def encode_object(value: dict[str, Any]) -> bytes:
-    """Compact UTF-8 JSON, lone surrogates kept as ``\\u`` escapes so that it always decodes."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=True)
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return json.dumps(value, separators=(",", ":")).encode()
+    """Compact UTF-8 JSON."""
+    return encode_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
 @dataclass(frozen=True, eq=False)

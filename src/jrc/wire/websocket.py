@@ -7,12 +7,23 @@ Source: jupyter_server ``docs/source/developers/websocket-protocols.rst`` and
 import json
 import struct
 from itertools import pairwise
+from typing import Any
 
 from jrc.errors import WireError
-from jrc.wire.message import Message, Part, decode_object, encode_object
+from jrc.wire.message import (
+    Message,
+    Part,
+    decode_object,
+    decode_text,
+    encode_object,
+    encode_text,
+)
 
 V1_SUBPROTOCOL = "v1.kernel.websocket.jupyter.org"
 """The server frames in v1 only for a client that offers this subprotocol."""
+
+MAX_PARTS = 65_536
+"""Most parts of one frame. The count comes from the other side, and each part is an object here."""
 
 _V1_FIXED_PARTS = 5  # channel, header, parent_header, metadata, content
 _LEGACY_KEYS = ("header", "parent_header", "metadata", "content")
@@ -51,7 +62,7 @@ def decode_v1(frame: bytes) -> Message:
     if len(frame) < 8:
         raise WireError(f"A v1 frame of {len(frame)} bytes is too short for its offset count.")
     (count,) = struct.unpack_from("<Q", frame)
-    if count < 1 + _V1_FIXED_PARTS or 8 * (1 + count) > len(frame):
+    if not 1 + _V1_FIXED_PARTS <= count <= MAX_PARTS or 8 * (1 + count) > len(frame):
         raise WireError(f"A v1 frame of {len(frame)} bytes can't have {count} offsets.")
     offsets = struct.unpack_from(f"<{count}Q", frame, 8)
     if offsets[0] != 8 * (1 + count) or offsets[-1] != len(frame):
@@ -79,17 +90,17 @@ def encode_legacy(message: Message) -> str | bytes:
     offsets, then the JSON, then the buffers.
     """
     fields = ", ".join(
-        f'"{key}": {str(part, "utf-8")}'
+        f'"{key}": {decode_text(part)}'
         for key, part in zip(
             _LEGACY_KEYS,
             (message.header, message.parent_header, message.metadata, message.content),
             strict=True,
         )
     )
-    text = f'{{"channel": {json.dumps(message.channel)}, {fields}, "buffers": []}}'
+    text = encode_text(f'{{"channel": {json.dumps(message.channel)}, {fields}, "buffers": []}}')
     if not message.buffers:
-        return text
-    parts: list[Part] = [text.encode(), *message.buffers]
+        return text.decode()
+    parts: list[Part] = [text, *message.buffers]
     count = len(parts)
     offset = 4 * (1 + count)
     offsets = []
@@ -106,11 +117,11 @@ def decode_legacy(frame: str | bytes) -> Message:
         WireError: the frame is neither.
     """
     if isinstance(frame, str):
-        return _from_legacy_json(frame.encode("utf-8", "surrogatepass"), ())
+        return _from_legacy_json(frame, ())
     if len(frame) < 4:
         raise WireError(f"A legacy frame of {len(frame)} bytes is too short for its count.")
     (count,) = struct.unpack_from("!I", frame)
-    if count < 1 or 4 * (1 + count) > len(frame):
+    if not 1 <= count <= MAX_PARTS or 4 * (1 + count) > len(frame):
         raise WireError(f"A legacy frame of {len(frame)} bytes can't have {count} parts.")
     offsets = [*struct.unpack_from(f"!{count}I", frame, 4), len(frame)]
     if offsets[0] != 4 * (1 + count) or any(start > stop for start, stop in pairwise(offsets)):
@@ -120,7 +131,7 @@ def decode_legacy(frame: str | bytes) -> Message:
     return _from_legacy_json(text, tuple(buffers))
 
 
-def _from_legacy_json(text: Part, buffers: tuple[Part, ...]) -> Message:
+def _from_legacy_json(text: Part | str, buffers: tuple[Part, ...]) -> Message:
     fields = decode_object(text, "legacy frame")
     parts = []
     for key in _LEGACY_KEYS:
@@ -129,9 +140,16 @@ def _from_legacy_json(text: Part, buffers: tuple[Part, ...]) -> Message:
             part = {}
         if not isinstance(part, dict):
             raise WireError(f"A legacy message's {key} is not a JSON object.")
-        parts.append(encode_object(part))
+        parts.append(_encode_again(part, key))
     channel = fields.get("channel")
     if not isinstance(channel, str):
         raise WireError("A legacy message has no channel.")
     header, parent_header, metadata, content = parts
     return Message(channel, header, parent_header, metadata, content, buffers)
+
+
+def _encode_again(part: dict[str, Any], key: str) -> bytes:
+    try:
+        return encode_object(part)
+    except RecursionError as error:  # reading and writing need not have the same limit
+        raise WireError(f"A legacy message's {key} is nested too deeply.") from error

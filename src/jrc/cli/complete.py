@@ -1,0 +1,23 @@
+"""Words that the shell completes. Silent and quick: a completion never complains."""
+
+import asyncio
+
+from jrc.errors import JrcError
+
+_DEADLINE = 2.0
+
+
+def kernelspec_names(incomplete: str) -> list[str]:
+    """The kernelspecs of the default profile's server."""
+    try:
+        names = asyncio.run(_kernelspec_names())
+    except (JrcError, TimeoutError):
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+async def _kernelspec_names() -> list[str]:
+    from jrc.server.open import open_server
+
+    async with asyncio.timeout(_DEADLINE), open_server(None) as server:
+        return sorted((await server.kernelspecs()).specs)

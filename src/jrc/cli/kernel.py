@@ -1,0 +1,249 @@
+"""``jrc kernel``: list, start, stop, interrupt and restart kernels."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from jrc.cli.complete import kernelspec_names
+from jrc.cli.lazy import plain_typer
+from jrc.cli.profile import complete_profile
+from jrc.cli.terminal import Terminal
+from jrc.errors import JrcError, KernelDiedError
+from jrc.server.models import KernelModel, SessionModel, find_kernel, short_ids
+
+if TYPE_CHECKING:
+    from jrc.server.client import ServerClient
+
+T = TypeVar("T")
+
+COMPLETION_SECONDS = 2.0
+"""A shell that waits longer for a completion seems to hang."""
+
+app = plain_typer(add_completion=False, no_args_is_help=True)
+
+
+def complete_kernel(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """The running kernels whose id starts with what was typed: for the shell's completion."""
+    try:
+        rows = _on_server(ctx.params.get("profile"), _rows, seconds=COMPLETION_SECONDS)
+    except (JrcError, OSError, TimeoutError):
+        # A shell that completes can't show an error; the command itself will.
+        return []
+    short = short_ids([row.kernel for row in rows])
+    return [
+        (short[row.kernel.id], f"{row.kernel.name} {row.kernel.state} {row.path}".strip())
+        for row in rows
+        if row.kernel.id.startswith(incomplete)
+    ]
+
+
+OnProfile = Annotated[
+    str | None,
+    typer.Option("-P", "--profile", help="The server.", autocompletion=complete_profile),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+Ids = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="ID…", help="Its id, or the beginning of it.", autocompletion=complete_kernel
+    ),
+]
+
+
+@app.callback()
+def kernel() -> None:
+    """List, start, stop, interrupt and restart the kernels of a server.
+
+    \b
+    Example:
+      jrc kernel list
+    """
+
+
+@app.command("list")
+def list_kernels(profile: OnProfile = None, json: AsJson = False) -> None:
+    """List the kernels that run on the server, and whose they are.
+
+    \b
+    Example:
+      jrc kernel list --profile team
+    """
+    terminal = Terminal()
+    rows = _on_server(profile, _rows)
+    if json:
+        for row in rows:
+            terminal.json(row.as_json())
+    elif rows:
+        short, now = short_ids([row.kernel for row in rows]), datetime.now(UTC)
+        header = ["ID", "NAME", "STATE", "SESSION-PATH", "IDLE", "CONNECTIONS"]
+        terminal.table(header, [row.as_cells(short[row.kernel.id], now) for row in rows])
+    else:
+        terminal.say("No kernel runs on the server.")
+
+
+@app.command()
+def start(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME",
+            help="The kernelspec; else the server's default.",
+            autocompletion=kernelspec_names,
+        ),
+    ] = None,
+    profile: OnProfile = None,
+    json: AsJson = False,
+) -> None:
+    """Start a kernel that runs until it is stopped, and print its id.
+
+    \b
+    Example:
+      jrc run --kernel-id $(jrc kernel start) analysis.ipynb
+    """
+    from jrc.run.kernel import KernelChoice, new_run_id, start_kernel
+
+    async def begin(server: "ServerClient") -> Row:
+        choice = KernelChoice(asked=name)
+        begun = await start_kernel(server, choice, document="kernel", run=new_run_id())
+        kernel = await server.kernel(begun.id)
+        if kernel is None:
+            raise KernelDiedError("The kernel died at its start.", hint="See the server's log.")
+        return Row(kernel, begun.session_path)
+
+    row, terminal = _on_server(profile, begin), Terminal()
+    if json:
+        terminal.json(row.as_json())
+    else:
+        terminal.data(row.kernel.id)
+
+
+@app.command()
+def stop(ids: Ids, profile: OnProfile = None, json: AsJson = False) -> None:
+    """Stop kernels. What they hold in memory is lost.
+
+    \b
+    Example:
+      jrc kernel stop 3f2a91c0
+    """
+    _each(ids, profile, json, "stopped", lambda server, kernel_id: server.delete_kernel(kernel_id))
+
+
+@app.command()
+def interrupt(ids: Ids, profile: OnProfile = None, json: AsJson = False) -> None:
+    """Interrupt what kernels execute, as Ctrl-C does.
+
+    \b
+    Example:
+      jrc kernel interrupt 3f2a91c0
+    """
+    _each(ids, profile, json, "interrupted", lambda server, kernel_id: server.interrupt(kernel_id))
+
+
+@app.command()
+def restart(ids: Ids, profile: OnProfile = None, json: AsJson = False) -> None:
+    """Restart kernels: same id, empty memory.
+
+    \b
+    Example:
+      jrc kernel restart 3f2a91c0
+    """
+    _each(ids, profile, json, "restarted", lambda server, kernel_id: server.restart(kernel_id))
+
+
+@dataclass(frozen=True)
+class Row:
+    """A running kernel and the path of its session; empty when it has none."""
+
+    kernel: KernelModel
+    path: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract of ``jrc kernel list --json``."""
+        active = self.kernel.last_activity
+        return {
+            "id": self.kernel.id,
+            "name": self.kernel.name,
+            "state": self.kernel.state,
+            "session_path": self.path or None,
+            "last_activity": active.isoformat() if active else None,
+            "connections": self.kernel.connections,
+        }
+
+    def as_cells(self, short_id: str, now: datetime) -> list[str]:
+        """The cells of the table."""
+        active = self.kernel.last_activity
+        resting = active is not None and self.kernel.state != "busy"
+        return [
+            short_id,
+            self.kernel.name,
+            self.kernel.state,
+            self.path or "-",
+            duration((now - active).total_seconds()) if active and resting else "-",
+            str(self.kernel.connections),
+        ]
+
+
+def duration(seconds: float) -> str:
+    """A time span in its largest unit: ``42s``, ``7m``, ``3h``, ``5d``; a clock may be behind."""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)}{unit}"
+    return f"{max(0, int(seconds))}s"
+
+
+async def _rows(server: "ServerClient") -> list[Row]:
+    """The server's kernels with their sessions, the one that was last active first."""
+    sessions: list[SessionModel] = await server.sessions()
+    paths = {session.kernel.id: session.path for session in sessions}
+    rows = [Row(kernel, paths.get(kernel.id, "")) for kernel in await server.kernels()]
+    never = datetime.min.replace(tzinfo=UTC)
+    return sorted(rows, key=lambda row: row.kernel.last_activity or never, reverse=True)
+
+
+def _each(
+    ids: list[str],
+    profile: str | None,
+    json: bool,
+    done: str,
+    act: Callable[["ServerClient", str], Awaitable[object]],
+) -> None:
+    """Do the same to several kernels; to none when one of the ids is wrong."""
+    terminal = Terminal()
+
+    async def do(server: "ServerClient") -> None:
+        kernels = await server.kernels()
+        for kernel in [find_kernel(kernels, prefix) for prefix in dict.fromkeys(ids)]:
+            await act(server, kernel.id)
+            if json:
+                terminal.json({"id": kernel.id, "event": done})
+            else:
+                terminal.say(f"Kernel {short_ids(kernels)[kernel.id]} {done}.")
+
+    _on_server(profile, do)
+
+
+def _on_server(
+    profile: str | None,
+    work: Callable[["ServerClient"], Awaitable[T]],
+    *,
+    seconds: float | None = None,
+) -> T:
+    """Do some work on the server of a profile.
+
+    Args:
+        profile: its name; None for the default one.
+        work: what to do there.
+        seconds: give up then, with ``TimeoutError``.
+    """
+    import asyncio
+
+    from jrc.server.open import open_server
+
+    async def run() -> T:
+        async with asyncio.timeout(seconds), open_server(profile) as server:
+            return await work(server)
+
+    return asyncio.run(run())

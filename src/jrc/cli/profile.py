@@ -1,0 +1,209 @@
+"""``jrc profile``: list, show, choose, rename and remove profiles."""
+
+import os
+from typing import Annotated, Any
+
+import typer
+
+from jrc.cli.lazy import plain_typer
+from jrc.cli.terminal import Terminal
+from jrc.errors import ExitCode, JrcError
+from jrc.profile.model import Profile
+from jrc.profile.paths import Paths
+from jrc.profile.secrets import NO_KEYRING, SecretSource, SecretStore
+from jrc.profile.store import ProfileStore
+
+app = plain_typer(add_completion=False, no_args_is_help=True)
+
+
+def complete_profile(incomplete: str) -> list[str]:
+    """The names of profiles that start with what was typed: for the shell's completion."""
+    try:
+        names = ProfileStore(Paths.from_environment()).names()
+    except JrcError:
+        # A shell that completes can't show an error; the command itself will.
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="Its name.", autocompletion=complete_profile)
+]
+NameOrDefault = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="NAME", help="Its name; else the default one.", autocompletion=complete_profile
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+
+
+@app.callback()
+def profile() -> None:
+    """List, show, choose, rename and remove saved servers.
+
+    \b
+    Example:
+      jrc profile use team
+    """
+
+
+@app.command("list")
+def list_profiles(json: AsJson = False) -> None:
+    """List the profiles; a * marks the default one.
+
+    \b
+    Example:
+      jrc profile list --json
+    """
+    terminal, store = Terminal(), ProfileStore(Paths.from_environment())
+    profiles, default = store.all(), store.default_name()
+    if json:
+        for each in profiles.values():
+            terminal.json(_as_json(each, default))
+    elif profiles:
+        header = ["", "NAME", "URL", "KIND", "AUTH"]
+        rows = [
+            ["*" if each.name == default else "", each.name, each.url, each.kind, each.auth]
+            for each in profiles.values()
+        ]
+        terminal.table(header, rows)
+    else:
+        terminal.say("No server is saved yet. Type: jrc login URL")
+
+
+@app.command()
+def show(profile: NameOrDefault = None, json: AsJson = False) -> None:
+    """Show a profile, and where its token or password comes from. Never the secret itself.
+
+    \b
+    Example:
+      jrc profile show team
+    """
+    terminal, paths = Terminal(), Paths.from_environment()
+    store, secrets = ProfileStore(paths), SecretStore(paths)
+    found, default = store.get(profile), store.default_name()
+    sources = secrets.sources(found.name)
+    warn_of_keyring(terminal, secrets)
+    if json:
+        secret = {"wins": sources[0] if sources else None, "sources": sources}
+        terminal.json({**_as_json(found, default), "secret": secret, "file": str(store.path)})
+        return
+    lines = {
+        "name": found.name + (" (default)" if found.name == default else ""),
+        "url": found.url,
+        "kind": found.kind,
+        "user": found.user or "not known: everybody shares one token or password",
+        "auth": found.auth,
+        "secret": _secret_line(found, sources, secrets),
+        "tls": _tls_line(found),
+        "file": str(store.path),
+    }
+    for key, value in lines.items():
+        terminal.data(f"{key:<8}{value}")
+
+
+@app.command()
+def use(profile: Name) -> None:
+    """Make a profile the default.
+
+    \b
+    Example:
+      jrc profile use team
+    """
+    terminal = Terminal()
+    ProfileStore(Paths.from_environment()).use(profile)
+    terminal.say(f"'{profile}' is the default now.")
+    chosen = os.environ.get("JRC_PROFILE")
+    if os.environ.get("JRC_URL"):
+        terminal.warn("JRC_URL in the environment wins over the default.")
+    elif chosen and chosen != profile:
+        terminal.warn(f"JRC_PROFILE={chosen} in the environment wins over the default.")
+
+
+@app.command()
+def rename(
+    old: Annotated[
+        str,
+        typer.Argument(metavar="OLD", help="Its name.", autocompletion=complete_profile),
+    ],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The name that it gets.")],
+) -> None:
+    """Give a profile another name. Its token or password moves with it.
+
+    \b
+    Example:
+      jrc profile rename jupyter.team.org team
+    """
+    terminal, paths = Terminal(), Paths.from_environment()
+    secrets = SecretStore(paths)
+    ProfileStore(paths).rename(old, new)
+    secrets.rename(old, new)
+    warn_of_keyring(terminal, secrets)
+    terminal.say(f"'{old}' is called '{new}' now.")
+
+
+@app.command()
+def remove(
+    profile: Name,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Forget a profile, with its token or password.
+
+    \b
+    Example:
+      jrc profile remove team --yes
+    """
+    terminal, paths = Terminal(), Paths.from_environment()
+    store, secrets = ProfileStore(paths), SecretStore(paths)
+    store.require(profile)
+    if not yes:
+        answer = terminal.ask(f"Remove '{profile}' and its secret? [y/N]", without="Add --yes")
+        if answer.strip().lower() not in ("y", "yes"):
+            terminal.say("Nothing was removed.")
+            raise typer.Exit(ExitCode.INTERRUPTED)
+    # The secret goes first: what fails in between must not leave one that no profile names.
+    secrets.delete(profile)
+    store.remove(profile)
+    warn_of_keyring(terminal, secrets)
+    terminal.say(f"'{profile}' is removed.")
+    if store.names() and store.default_name() is None:
+        terminal.say("No profile is the default now. Choose one: jrc profile use NAME")
+
+
+def warn_of_keyring(terminal: Terminal, secrets: SecretStore) -> None:
+    """Say that a keyring is there but could not be asked, so that it may hold a secret."""
+    if secrets.keyring_fault not in (None, NO_KEYRING):
+        terminal.warn(f"{secrets.keyring_fault}: what it may hold for jrc was out of reach.")
+
+
+def _as_json(profile: Profile, default: str | None) -> dict[str, Any]:
+    return {
+        "name": profile.name,
+        "url": profile.url,
+        "kind": profile.kind,
+        "auth": profile.auth,
+        "user": profile.user or None,
+        "verify_tls": profile.verify_tls,
+        "default": profile.name == default,
+    }
+
+
+def _tls_line(profile: Profile) -> str:
+    if not profile.url.startswith("https:"):
+        return "none: plain http"
+    return "certificate checked" if profile.verify_tls else "certificate NOT checked"
+
+
+def _secret_line(profile: Profile, sources: list[SecretSource], secrets: SecretStore) -> str:
+    if profile.auth == "none":
+        return "not needed"
+    if not sources:
+        return f"none; type: jrc login --profile {profile.name}"
+    places = {
+        SecretSource.ENVIRONMENT: "JRC_TOKEN in the environment",
+        SecretSource.KEYRING: f"the keyring ({secrets.keyring_name})",
+        SecretSource.FILE: str(secrets.file_path),
+    }
+    wins, *others = (places[source] for source in sources)
+    return wins + (f" (wins over {' and '.join(others)})" if others else "")

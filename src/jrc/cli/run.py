@@ -1,0 +1,141 @@
+"""``jrc run``: a notebook or a script on a Jupyter Server."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from jrc.cli.complete import kernelspec_names
+from jrc.cli.lazy import plain_typer
+from jrc.cli.profile import complete_profile
+from jrc.cli.terminal import Terminal
+from jrc.errors import UsageError
+
+app = plain_typer(add_completion=False)
+
+
+class RunCommand(TyperCommand):
+    """Takes ``-p NAME VALUE``, as papermill does; typer knows no repeated option of two words."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, fold_parameters(args))
+
+
+def fold_parameters(words: list[str]) -> list[str]:
+    """``-p NAME VALUE`` as ``-p NAME=VALUE``. What stands behind ``--`` is the script's.
+
+    Raises:
+        UsageError: a name or a value is missing.
+    """
+    folded: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word == "--":
+            return [*folded, word, *rest]
+        if word not in ("-p", "--parameter"):
+            folded.append(word)
+            continue
+        name, value = next(rest, None), next(rest, None)
+        if name is None or value is None or "=" in name:
+            raise UsageError(f"{word} takes a name and a value.", hint="-p alpha 0.6")
+        folded += ["-p", f"{name}={value}"]
+    return folded
+
+
+@app.command(cls=RunCommand)
+def run(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A .ipynb, or a .py (plain or with # %% cells).")
+    ],
+    args: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="ARGS", help="The script's sys.argv; options behind --."),
+    ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-p", "--parameter", metavar="NAME VALUE", help="Set a parameter. Repeatable."
+        ),
+    ] = None,
+    parameter_file: Annotated[
+        Path | None,
+        typer.Option("-f", "--parameter-file", metavar="PATH", help="Parameters as YAML or JSON."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="PATH", help="Save here; else in NAME.out.ipynb."),
+    ] = None,
+    in_place: Annotated[bool, typer.Option("--in-place", help="Save into FILE itself.")] = False,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            "-P", "--profile", metavar="NAME", help="The server.", autocompletion=complete_profile
+        ),
+    ] = None,
+    kernel: Annotated[
+        str | None,
+        typer.Option(
+            "--kernel", metavar="NAME", help="The kernelspec.", autocompletion=kernelspec_names
+        ),
+    ] = None,
+    kernel_id: Annotated[
+        str | None,
+        typer.Option("--kernel-id", metavar="ID", help="Use a running kernel, and keep it."),
+    ] = None,
+    keep_kernel: Annotated[
+        bool, typer.Option("--keep-kernel", help="Do not delete the kernel at the end.")
+    ] = False,
+    timeout: Annotated[
+        float | None,
+        typer.Option(metavar="S", help="Seconds for one cell; then it is interrupted.", min=0),
+    ] = None,
+    reconnect: Annotated[
+        float, typer.Option(metavar="S", help="Seconds to try to reach a lost server again.", min=0)
+    ] = 60,
+    allow_errors: Annotated[
+        bool, typer.Option("--allow-errors", help="Go on after a cell that failed.")
+    ] = False,
+    allow_loss: Annotated[
+        bool, typer.Option("--allow-loss", help="Exit with 0 though output was lost.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="One event a line, as JSON.")] = False,
+) -> None:
+    """Run a notebook or a script on a Jupyter Server.
+
+    Without a profile it runs on an embedded server on this machine.
+
+    \b
+    Example:
+      jrc run train.ipynb -p epochs 20 -o result.ipynb
+      jrc run train.py -- --epochs 20
+    """
+    from jrc.cli.run_command import Invocation, execute
+
+    code = execute(
+        Invocation(
+            file=file,
+            args=args or [],
+            parameters=[split_parameter(text) for text in parameter or []],
+            parameter_file=parameter_file,
+            output=output,
+            in_place=in_place,
+            profile=profile,
+            kernel=kernel,
+            kernel_id=kernel_id,
+            keep_kernel=keep_kernel,
+            timeout=timeout or None,
+            reconnect=reconnect,
+            allow_errors=allow_errors,
+            allow_loss=allow_loss,
+            json=json,
+        ),
+        Terminal(),
+    )
+    raise typer.Exit(code)
+
+
+def split_parameter(text: str) -> tuple[str, str]:
+    """A folded parameter as name and value."""
+    name, _, value = text.partition("=")
+    return name, value

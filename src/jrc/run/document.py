@@ -1,0 +1,147 @@
+"""Documents: notebooks and scripts, read as cells to execute and a notebook to fill."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from jrc.errors import UsageError
+from jrc.run.notebook import complete, read_bytes, read_notebook
+from jrc.run.notebook_shape import NBFORMAT, NBFORMAT_MINOR, Json
+from jrc.run.percent import is_percent_script, read_percent_script
+from jrc.run.script import decode_script, prologue_code, script_code
+
+SKIP_TAG = "skip-execution"
+
+Kind = Literal["notebook", "percent", "script"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A code cell that will be executed.
+
+    Attributes:
+        index: its position in the notebook, from 0.
+        source: its code, as a person wrote it.
+        tags: for example ``raises-exception``.
+        line: number of its first line in the file of a script, from 1; 0 when there is none.
+    """
+
+    index: int
+    source: str
+    tags: frozenset[str]
+    line: int
+
+
+@dataclass
+class Document:
+    """What is executed: cells, and the notebook that their outputs go into.
+
+    Attributes:
+        kind: a notebook, a script that runs cell by cell, or one that runs as a whole.
+        path: its file, as it was named.
+        notebook: nbformat 4.5 JSON; text is joined, ids are there.
+        args: the words behind the file on the command line.
+        lines: first line of a cell in the script's file, by cell id.
+        cells: the cells to execute: all code but blank cells and those tagged ``skip-execution``.
+    """
+
+    kind: Kind
+    path: Path
+    notebook: Json
+    args: list[str] = field(default_factory=list)
+    lines: dict[str, int] = field(default_factory=dict)
+    cells: list[Cell] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.find_cells()
+
+    def find_cells(self) -> None:
+        """Look again which cells there are: somebody put one in."""
+        self.cells = []
+        for index, node in enumerate(self.notebook["cells"]):
+            tags = cell_tags(node)
+            source = node["source"]
+            if node["cell_type"] == "code" and source.strip() and SKIP_TAG not in tags:
+                line = self.lines.get(node.get("id", ""), 0)
+                self.cells.append(Cell(index, source, tags, line))
+
+    @property
+    def language(self) -> str | None:
+        """The language that the document names, for example ``python``."""
+        metadata = self.notebook["metadata"]
+        named = metadata.get("kernelspec", {}).get("language")
+        name = named or metadata.get("language_info", {}).get("name")
+        return name if isinstance(name, str) else None
+
+    @property
+    def kernel_name(self) -> str | None:
+        """The kernelspec that the document asks for."""
+        name = self.notebook["metadata"].get("kernelspec", {}).get("name")
+        return name if isinstance(name, str) and name else None
+
+    @property
+    def prologue(self) -> str:
+        """Code to execute silently before the first cell; empty when there is nothing to do."""
+        if self.kind != "percent":
+            return ""
+        return prologue_code(str(self.path.absolute()), [str(self.path), *self.args])
+
+    def code(self, cell: Cell) -> str:
+        """What to send to the kernel for a cell."""
+        if self.kind != "script":
+            return cell.source
+        return script_code(cell.source, str(self.path.absolute()), [str(self.path), *self.args])
+
+
+def cell_tags(node: Json) -> frozenset[str]:
+    """The tags of a cell of a notebook."""
+    tags = node["metadata"].get("tags")
+    return frozenset(tags) if isinstance(tags, list) else frozenset()
+
+
+def load(path: Path, *, args: list[str]) -> Document:
+    """Read a document.
+
+    Args:
+        path: a notebook (``.ipynb``) or a Python script (``.py``).
+        args: the words behind it on the command line; scripts find them in ``sys.argv``.
+
+    Raises:
+        NotFoundError: there is no such file.
+        UsageError: it can't be executed, or not with ``args``.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".py":
+        return _load_script(path, args)
+    if suffix != ".ipynb":
+        raise UsageError(
+            f"{path} is neither a notebook nor a Python script.",
+            hint="jrc runs notebooks (.ipynb) and Python scripts (.py), with or without '# %%'.",
+        )
+    if args:
+        raise UsageError(
+            f"{path} is a notebook and takes no arguments, but got {args[0]!r}.",
+            hint="Give a notebook values with -p NAME VALUE.",
+        )
+    return Document("notebook", path, read_notebook(path))
+
+
+def _load_script(path: Path, args: list[str]) -> Document:
+    source = decode_script(path, read_bytes(path))
+    if not is_percent_script(source):
+        cell = {"cell_type": "code", "source": source}
+        notebook = _python_notebook({"cells": [cell], "metadata": {}})
+        return Document("script", path, notebook, args, {notebook["cells"][0]["id"]: 1})
+    cells, lines = read_percent_script(source, str(path))
+    notebook = _python_notebook(cells)
+    first_lines = zip((cell["id"] for cell in notebook["cells"]), lines, strict=True)
+    return Document("percent", path, notebook, args, dict(first_lines))
+
+
+def _python_notebook(notebook: Json) -> Json:
+    """A notebook made from a script: complete, and of a language even without a header."""
+    notebook.update(nbformat=NBFORMAT, nbformat_minor=NBFORMAT_MINOR)
+    complete(notebook)
+    if "kernelspec" not in notebook["metadata"]:
+        notebook["metadata"].setdefault("language_info", {"name": "python"})
+    return notebook

@@ -1,0 +1,111 @@
+"""Plain scripts: the code that makes a kernel run one, and how it ended."""
+
+import base64
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jrc.errors import ExitCode, UsageError
+
+# Source: PEP 263 and PEP 3120.
+_COOKIE = re.compile(rb"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
+_BLANK = re.compile(rb"[ \t\f]*(?:#.*)?\r?\n?$")
+_BOM = b"\xef\xbb\xbf"
+
+_EXIT_KEY = "jrc_exit_code"
+
+# The expression takes the value away, so that nothing is left in the kernel.
+EXIT_EXPRESSIONS: Mapping[str, str] = {
+    _EXIT_KEY: "__import__('sys').__dict__.pop('_jrc_exit_code', None)"
+}
+"""``user_expressions`` to send along with ``script_code``; ``exit_code_from_reply`` reads them."""
+
+
+def decode_script(path: Path, data: bytes) -> str:
+    """The text of a Python file, decoded as Python does it: coding cookie, BOM, all line ends.
+
+    Args:
+        path: of the file, for the error message.
+        data: its content.
+
+    Returns:
+        the text with ``\\n`` at the ends of its lines.
+
+    Raises:
+        UsageError: the content does not fit its encoding.
+    """
+    encoding = "utf-8-sig" if data.startswith(_BOM) else _cookie(data)
+    try:
+        text = data.decode(encoding)
+    except LookupError as error:
+        raise UsageError(f"{path} names an encoding that does not exist: {encoding}.") from error
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UsageError(
+            f"{path} is not {encoding} text: line {line} has a byte that does not fit.",
+            hint="Save it as UTF-8, or name its encoding: # -*- coding: … -*- in line 1.",
+        ) from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _cookie(data: bytes) -> str:
+    for line in data.split(b"\n", 2)[:2]:
+        cookie = _COOKIE.match(line)
+        if cookie:
+            return cookie[1].decode("ascii")
+        if not _BLANK.match(line):
+            break
+    return "utf-8"
+
+
+def script_code(source: str, path: str, argv: Sequence[str]) -> str:
+    """The code that runs a whole script in a kernel as ``python FILE ARGS`` would.
+
+    It is one expression without a value. Its parts are compressed: a kernel echoes the code to all
+    its clients, and a server refuses messages over 10 MiB.
+
+    Args:
+        source: the script's text, its lines ended by ``\\n``.
+        path: absolute path of the script on this machine: its ``__file__``.
+        argv: ``sys.argv`` for it.
+    """
+    runner = Path(__file__).with_name("script_in_kernel.py").read_text(encoding="utf-8")
+    text = f"{runner}\nrun({source!r}, {path!r}, {list(argv)!r})\n"
+    packed = base64.b64encode(zlib.compress(text.encode())).decode()
+    # Through __import__: a running kernel's namespace may have its own idea of `exec`.
+    return (
+        "__import__('builtins').exec(__import__('zlib').decompress("
+        f"__import__('base64').b64decode('{packed}')).decode(), {{'__name__': 'jrc_script'}})"
+    )
+
+
+def prologue_code(path: str, argv: Sequence[str]) -> str:
+    """The code that gives a script that runs cell by cell its ``__file__`` and ``sys.argv``."""
+    return f"__file__ = {path!r}\n__import__('sys').argv = {list(argv)!r}"
+
+
+def exit_code_from_reply(content: Mapping[str, Any]) -> int | None:
+    """How a script ended, from the content of the ``execute_reply`` to ``script_code``.
+
+    A script that came to its end, by ``sys.exit`` or without, is answered with status ``ok`` and
+    the exit code in ``user_expressions``. An uncaught exception is answered with status ``error``,
+    as for any cell; the ``error`` output holds the traceback that ``python`` would have printed.
+
+    Args:
+        content: the reply's content.
+
+    Returns:
+        0 for the end of the script, ``sys.exit()`` or ``sys.exit(None)``; n for ``sys.exit(n)``; 1
+        for ``sys.exit("text")`` (the text went to stderr) and for an uncaught exception; 130 when
+        Ctrl-C ended it; None when the reply does not tell (``aborted``).
+    """
+    if content.get("status") == "error":
+        interrupted = content.get("ename") == "KeyboardInterrupt"
+        return ExitCode.INTERRUPTED if interrupted else ExitCode.REMOTE_FAILED
+    try:
+        text = content["user_expressions"][_EXIT_KEY]["data"]["text/plain"]
+        return int(text) if re.fullmatch(r"-?\d+", text) else None
+    except (KeyError, TypeError):
+        return None

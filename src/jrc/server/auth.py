@@ -1,0 +1,173 @@
+"""The ways to authenticate at a server: a token, a password, or nothing.
+
+Source: jupyter_server ``auth/identity.py``, ``auth/login.py``, ``base/handlers.py``.
+"""
+
+import asyncio
+import secrets
+from http.cookies import CookieError, SimpleCookie
+from typing import TYPE_CHECKING, Protocol
+
+from jrc.errors import AuthError
+from jrc.profile.secret import Secret
+from jrc.server.address import ServerAddress
+
+if TYPE_CHECKING:
+    import httpx
+
+    from jrc.server.failure import Answer
+
+XSRF_COOKIE = "_xsrf"
+
+
+class Auth(Protocol):
+    """A way to authenticate."""
+
+    @property
+    def renewable(self) -> bool:
+        """Whether a refused request is worth a second try after :meth:`forget`."""
+        ...
+
+    async def headers(self, http: "httpx.AsyncClient") -> dict[str, str]:
+        """The headers that every request carries, the websocket's included. May log in for them.
+
+        Raises:
+            AuthError: the login failed.
+            UnreachableError: it could not be tried.
+        """
+        ...
+
+    def forget(self) -> None:
+        """What was learned from the server is no longer good: log in again at the next need."""
+        ...
+
+
+class NoAuth:
+    """For a server that asks for nothing but still for the XSRF token.
+
+    It compares the cookie with the header, and that is all: a value of our own will do.
+    """
+
+    renewable = False
+
+    def __init__(self) -> None:
+        self._headers = _cookie_headers({XSRF_COOKIE: secrets.token_hex(16)})
+
+    async def headers(self, http: "httpx.AsyncClient") -> dict[str, str]:  # noqa: ARG002
+        return dict(self._headers)
+
+    def forget(self) -> None:
+        """There is nothing."""
+
+
+class TokenAuth:
+    """A token in a header. Needs no XSRF token, and works on websockets.
+
+    Args:
+        secret: the token.
+
+    Raises:
+        AuthError: no header can carry it.
+    """
+
+    renewable = False
+
+    def __init__(self, secret: Secret) -> None:
+        token = secret.reveal()
+        if not token.isascii() or not token.isprintable() or " " in token or not token:
+            raise AuthError(
+                "This is not a token: it is empty, or has characters that no token has.",
+                hint="Copy it again: jrc login URL",
+            )
+        # Lower case: gateways know neither "Token" nor "Bearer".
+        self._headers = {"Authorization": f"token {token}"}
+
+    async def headers(self, http: "httpx.AsyncClient") -> dict[str, str]:  # noqa: ARG002
+        return dict(self._headers)
+
+    def forget(self) -> None:
+        """A token stays the same."""
+
+
+class PasswordAuth:
+    """A password, which buys a cookie at the login page.
+
+    Every request but GET must also repeat the XSRF cookie in a header. The cookie is named after
+    the host and port, so it is kept here and not in a jar that several servers share.
+
+    Args:
+        secret: the password.
+        address: the server, and nobody else, gets it.
+    """
+
+    renewable = True
+
+    def __init__(self, secret: Secret, address: ServerAddress) -> None:
+        self._secret = secret
+        self._address = address
+        self._headers: dict[str, str] | None = None
+        self._logging_in = asyncio.Lock()
+
+    async def headers(self, http: "httpx.AsyncClient") -> dict[str, str]:
+        async with self._logging_in:
+            if self._headers is None:
+                self._headers = await self._log_in(http)
+            return dict(self._headers)
+
+    def forget(self) -> None:
+        """Give the cookie up."""
+        self._headers = None
+
+    async def _log_in(self, http: "httpx.AsyncClient") -> dict[str, str]:
+        from jrc.server.exchange import exchange
+        from jrc.server.failure import from_answer
+
+        url = self._address.rest("login")
+        page = await exchange(http, self._address, "GET", url)
+        cookies = _cookies(page)
+        if page.status == 404 or (page.status == 200 and XSRF_COOKIE not in cookies):
+            raise AuthError(
+                f"{self._address.base_url} has no password login.",
+                hint=f"It may want a token: jrc login {self._address.base_url}",
+            )
+        if page.status != 200:
+            raise from_answer(page, self._address)
+        answer = await exchange(
+            http,
+            self._address,
+            "POST",
+            url,
+            headers=_cookie_headers(cookies),
+            form={"password": self._secret.reveal(), XSRF_COOKIE: cookies[XSRF_COOKIE]},
+        )
+        if answer.status == 401:
+            raise AuthError(
+                f"{self._address.base_url} refused the password.",
+                hint=f"Try again: jrc login {self._address.base_url}",
+            )
+        given = _cookies(answer)
+        if answer.status not in (200, 302):
+            raise from_answer(answer, self._address)
+        if not given.keys() - {XSRF_COOKIE}:
+            raise AuthError(f"{self._address.base_url} took the password and gave no cookie.")
+        return _cookie_headers(cookies | given)
+
+
+def _cookies(answer: "Answer") -> dict[str, str]:
+    """The cookies that an answer sets, as they are sent back."""
+    cookies = {}
+    for line in answer.cookies:
+        parsed: SimpleCookie = SimpleCookie()
+        try:
+            parsed.load(line)
+        except CookieError:
+            continue
+        cookies.update({name: morsel.coded_value for name, morsel in parsed.items()})
+    return cookies
+
+
+def _cookie_headers(cookies: dict[str, str]) -> dict[str, str]:
+    return {
+        "Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items()),
+        "X-XSRFToken": cookies[XSRF_COOKIE],
+    }

@@ -1,0 +1,263 @@
+"""What went wrong with a request, in words: pure, from facts to one of our errors."""
+
+import json
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from urllib.parse import urljoin, urlsplit
+
+from jrc.errors import AuthError, JrcError, NotFoundError, ProtocolError, UnreachableError
+from jrc.server.address import ServerAddress
+from jrc.server.models import Body
+
+MESSAGE_LIMIT = 300
+"""Characters of a server's own words that are shown."""
+
+_TRUST_HINT = (
+    "Ask the server's administrator for the CA's certificate and set SSL_CERT_FILE to its file."
+)
+
+_PLAIN_TEXT_REASON = re.compile(
+    "WRONG_VERSION_NUMBER|UNKNOWN_PROTOCOL|HTTP_REQUEST|PACKET_LENGTH_TOO_LONG|RECORD_LAYER_FAILURE"
+)
+"""OpenSSL's words, by version, for bytes that are not TLS."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One HTTP response.
+
+    Attributes:
+        request: ``GET https://host/api/kernels``: what was asked, for sentences.
+        status: the HTTP status.
+        headers: by lower-case name.
+        cookies: the values of its Set-Cookie headers.
+        body: the bytes.
+    """
+
+    request: str
+    status: int
+    headers: dict[str, str] = field(repr=False)
+    cookies: list[str] = field(default_factory=list, repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+    @property
+    def refused(self) -> bool:
+        """The credentials were not accepted: 403 on a Jupyter Server, 401 on a gateway."""
+        return self.status in (401, 403)
+
+    @property
+    def is_html(self) -> bool:
+        """Whether it is a page for people."""
+        return "html" in self.headers.get("content-type", "")
+
+    @property
+    def location(self) -> str:
+        """Where a redirect leads: without its query, which may hold a secret. Else empty."""
+        if self.status // 100 != 3 or "location" not in self.headers:
+            return ""
+        url = urljoin(self.request.partition(" ")[2], self.headers["location"])
+        parts = urlsplit(url)
+        netloc = parts.netloc.rpartition("@")[2]
+        return f"{parts.scheme}://{netloc}{parts.path}"
+
+    def message(self) -> str:
+        """The server's own words in one short line; empty when there are none.
+
+        Only JSON is looked at: Jupyter Server's HTML error pages contain its token.
+        """
+        try:
+            value = json.loads(self.body)
+        except ValueError:
+            return ""
+        if not isinstance(value, dict):
+            return ""
+        words = next((w for w in (value.get("message"), value.get("reason")) if w), "")
+        line = " ".join(words.split()) if isinstance(words, str) else ""
+        return line if len(line) <= MESSAGE_LIMIT else line[: MESSAGE_LIMIT - 1] + "…"
+
+    def json(self) -> Body:
+        """The decoded body.
+
+        Raises:
+            ProtocolError: it is not JSON.
+        """
+        try:
+            return Body(json.loads(self.body), self.request)
+        except (ValueError, RecursionError) as error:
+            found = "a web page" if self.is_html else "something else"
+            raise ProtocolError(
+                f"{self.request} answered {found} where JSON belongs.",
+                hint="Is this a Jupyter Server? A login page or a proxy may have answered.",
+            ) from error
+
+
+def from_answer(answer: Answer, address: ServerAddress) -> JrcError:
+    """The error that a status of 300 and more means."""
+    message = answer.message()
+    said = f"HTTP {answer.status}: {message}" if message else f"HTTP {answer.status}"
+    if answer.refused:
+        return AuthError(
+            f"{address.base_url} refused the credentials ({said}).",
+            hint=f"Log in again: jrc login {address.base_url}",
+        )
+    if answer.status == 404:
+        return NotFoundError(f"{answer.request} does not exist ({said}).")
+    if answer.location:
+        return _redirected(answer, address)
+    if answer.status in (502, 503, 504):
+        return UnreachableError(
+            f"A proxy answers for {address.host}, but the server behind it does not ({said}).",
+            hint="Is the server running? It may still be starting.",
+        )
+    if answer.status == 424:
+        return UnreachableError(
+            f"JupyterHub says that the server {address.base_url} is not running ({said}).",
+            hint="Start it on the hub's page and try again.",
+        )
+    if answer.status >= 500 or answer.status == 429:
+        return UnreachableError(f"The server failed at {answer.request} ({said}).")
+    return ProtocolError(f"The server did not accept {answer.request} ({said}).")
+
+
+def _redirected(answer: Answer, address: ServerAddress) -> JrcError:
+    there = urlsplit(answer.location)
+    if there.netloc == address.host and there.scheme == "https" and not address.is_tls:
+        return UnreachableError(
+            f"{address.base_url} wants to be asked over https.",
+            hint=f"jrc login https{address.base_url.removeprefix('http')}",
+        )
+    if there.netloc != address.host:
+        return UnreachableError(
+            f"{address.base_url} sends us to {there.netloc}, probably a login page in front of it. "
+            "jrc did not go there.",
+            hint="Ask for a way to the server that needs its token only, or use a port-forward.",
+        )
+    return UnreachableError(f"{answer.request} redirects to {answer.location}.")
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether the same request may succeed a moment later: the server restarts, a tunnel breaks.
+
+    Not a timeout, which was long enough, and not what has to do with names or certificates.
+    """
+    import httpx
+
+    return any(
+        isinstance(cause, ConnectionError | httpx.RemoteProtocolError)
+        or (isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_AGAIN)
+        for cause in _causes(error)
+    )
+
+
+def from_exception(error: Exception, request: str, address: ServerAddress) -> UnreachableError:
+    """The error that a failed exchange means.
+
+    Args:
+        error: what httpx raised; its causes tell more than itself.
+        request: ``GET https://host/api``.
+        address: the server.
+    """
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return _certificate(cause, address)
+        if isinstance(cause, ssl.SSLError):
+            return _tls(cause, address)
+        if isinstance(cause, socket.gaierror):
+            return UnreachableError(
+                f"The host name {urlsplit(address.base_url).hostname} is not known "
+                f"({_lower(cause.strerror or 'no reason given')}).",
+                hint="Check the spelling of the URL, and the network or VPN.",
+            )
+        if isinstance(cause, ConnectionRefusedError):
+            return UnreachableError(
+                f"Nothing listens at {address.host} (connection refused).",
+                hint="Is the server running there? Does it need a port-forward or a VPN?",
+            )
+    return _other(error, request, address)
+
+
+def _other(error: Exception, request: str, address: ServerAddress) -> UnreachableError:
+    import httpx
+
+    if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
+        return UnreachableError(
+            f"{address.host} does not answer: no connection in time.",
+            hint="Check the network or VPN; a firewall may drop the packets.",
+        )
+    if isinstance(error, httpx.TimeoutException):
+        return UnreachableError(
+            f"{address.host} took the connection but did not answer {request} in time.",
+            hint="The server may be overloaded, or it is not the server at this port.",
+        )
+    if isinstance(error, httpx.ProxyError):
+        return UnreachableError(
+            f"The proxy in the environment did not let us through to {address.host}: {error}.",
+            hint=f"To go around it: NO_PROXY={urlsplit(address.base_url).hostname}",
+        )
+    for cause in _causes(error):
+        if isinstance(cause, ConnectionError | httpx.RemoteProtocolError | httpx.ReadError):
+            return UnreachableError(f"{address.host} closed the connection instead of an answer.")
+        if isinstance(cause, OSError) and cause.strerror:
+            return UnreachableError(f"{address.host} can't be reached: {_lower(cause.strerror)}.")
+    return UnreachableError(f"{request} failed: {type(error).__name__}.")
+
+
+def _certificate(error: ssl.SSLCertVerificationError, address: ServerAddress) -> UnreachableError:
+    """By OpenSSL's X509_V_ERR codes (``x509_vfy.h``)."""
+    whose = f"The certificate of {address.host}"
+    message = _lower(error.verify_message.rstrip("."))
+    if error.verify_code in (62, 63, 64):
+        return UnreachableError(
+            f"{whose} is for another name: {message}.",
+            hint="Use the name that the certificate is for.",
+        )
+    if error.verify_code in (9, 10):
+        return UnreachableError(
+            f"{whose} is not valid now: {message}.",
+            hint="Check this machine's clock; else the server needs a new certificate.",
+        )
+    if error.verify_code == 18:
+        return UnreachableError(
+            f"{whose} is self-signed, so it proves nothing.",
+            hint="Set SSL_CERT_FILE to the certificate's file if you have it from a safe source.",
+        )
+    if error.verify_code in (2, 19, 20, 21):
+        return UnreachableError(
+            f"{whose} is signed by a CA that this machine does not trust.", hint=_TRUST_HINT
+        )
+    return UnreachableError(f"{whose} is not valid: {message}.")
+
+
+def _tls(error: ssl.SSLError, address: ServerAddress) -> UnreachableError:
+    if error.reason and _PLAIN_TEXT_REASON.fullmatch(error.reason):
+        return UnreachableError(
+            f"{address.host} does not speak TLS.",
+            hint=f"jrc login http{address.base_url.removeprefix('https')}",
+        )
+    if error.reason and "CERTIFICATE_REQUIRED" in error.reason:
+        return UnreachableError(f"{address.host} asks for a client certificate, which jrc lacks.")
+    reason = re.sub(r"_+", " ", error.reason or "the connection was closed").lower()
+    return UnreachableError(f"No TLS connection to {address.host}: {reason}.")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, what it was raised from, and what that came from, to the ground."""
+    seen: set[int] = set()
+    pending: list[BaseException | None] = [error]
+    while pending:
+        cause = pending.pop(0)
+        if cause is None or id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        if isinstance(cause, BaseExceptionGroup):
+            pending.extend(cause.exceptions)
+        pending += [cause.__cause__, cause.__context__]
+
+
+def _lower(text: str) -> str:
+    """A system's message inside our sentence."""
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,308 @@
+"""``jrc run`` as people type it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from jrc.cli.run import fold_parameters
+from jrc.errors import UsageError
+from tests.support.command import jrc_command, jrc_environment, run_jrc
+from tests.support.dialog import Dialog
+from tests.support.jupyter import JupyterServer
+from tests.support.running import profile_of
+
+EVENTS = {
+    "run-started": {"run", "document", "server", "kernel_id", "session", "cells"},
+    "cell-started": {"cell", "number", "total", "source"},
+    "cell-output": {"cell", "output"},
+    "cell-finished": {"cell", "number", "total", "status", "seconds", "execution_count"},
+    "notice": {"kind", "text"},
+    "run-finished": {"run", "status", "exit_code", "output", "lost"},
+}
+"""The contract of ``--json``, as docs/json.md states it."""
+
+
+@pytest.fixture
+def env(jupyter: JupyterServer) -> dict[str, str]:
+    return profile_of(jupyter)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(path: Path, *sources: str) -> Path:
+    nbformat.write(new_notebook(cells=[new_code_cell(source) for source in sources]), path)
+    return path
+
+
+def texts(path: Path) -> list[str]:
+    cells = nbformat.read(path, as_version=4).cells
+    return ["".join(o.get("text", "") for o in cell.get("outputs", [])) for cell in cells]
+
+
+def test_a_notebook_runs_and_is_saved_beside_itself(folder: Path, env: dict[str, str]) -> None:
+    notebook = write(folder / "a.ipynb", "x = 20", "print(x + 1)\nx * 2")
+    before = notebook.read_bytes()
+    done = run_jrc("run", "a.ipynb", env=env)
+    assert (done.code, done.stdout) == (0, "21\n40\n")
+    assert re.fullmatch(r"jrc: done in [\d.]+ s, saved in a\.out\.ipynb\n", done.stderr)
+    assert texts(folder / "a.out.ipynb") == ["", "21\n"]
+    assert notebook.read_bytes() == before
+
+
+def test_without_a_profile_an_embedded_server_is_used(folder: Path) -> None:
+    (folder / "data.txt").write_text("beside the notebook")
+    write(folder / "a.ipynb", "print(open('data.txt').read())")
+    done = run_jrc("run", "a.ipynb")
+    assert (done.code, done.stdout) == (0, "beside the notebook\n")
+    assert "embedded server" in done.stderr.splitlines()[0]
+
+
+def test_in_place(folder: Path, env: dict[str, str]) -> None:
+    notebook = write(folder / "a.ipynb", "print(1)")
+    assert run_jrc("run", "a.ipynb", "--in-place", env=env).code == 0
+    assert texts(notebook) == ["1\n"]
+    assert [p.name for p in folder.iterdir()] == ["a.ipynb"]
+
+
+def test_parameters_from_file_and_command_line(folder: Path, env: dict[str, str]) -> None:
+    cell = new_code_cell("alpha = 1\nname = 'x'\nl = None")
+    cell.metadata.tags = ["parameters"]
+    show = new_code_cell("print(alpha, name, l)")
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# T"), cell, show]), folder / "a.ipynb")
+    (folder / "p.yaml").write_text("alpha: 2\nl: [1, two]\n")
+    done = run_jrc(
+        "run", "a.ipynb", "-f", "p.yaml", "-p", "alpha", "0.6", "-p", "name", "a=b", env=env
+    )
+    assert (done.code, done.stdout) == (0, "0.6 a=b [1, 'two']\n")
+    injected = nbformat.read(folder / "a.out.ipynb", as_version=4).cells[2]
+    assert injected.metadata.tags == ["injected-parameters"]
+
+
+@pytest.mark.parametrize(
+    ("words", "folded"),
+    [
+        (["f", "-p", "a", "1", "-o", "x"], ["f", "-p", "a=1", "-o", "x"]),
+        (["f", "--parameter", "a", "-p"], ["f", "-p", "a=-p"]),
+        (["f", "--", "-p", "a"], ["f", "--", "-p", "a"]),
+    ],
+)
+def test_parameters_are_folded(words: list[str], folded: list[str]) -> None:
+    assert fold_parameters(words) == folded
+
+
+@pytest.mark.parametrize("words", [["-p"], ["-p", "a"], ["-p", "a=1", "b"]])
+def test_half_a_parameter_is_an_error(words: list[str]) -> None:
+    with pytest.raises(UsageError):
+        fold_parameters(words)
+
+
+def test_a_script_has_arguments_streams_and_an_exit_code(folder: Path, env: dict[str, str]) -> None:
+    (folder / "s.py").write_text(
+        "import sys\nprint(sys.argv[1:], __name__)\nprint('bad', file=sys.stderr)\nsys.exit(3)\n"
+    )
+    done = run_jrc("run", "s.py", "x", "--", "--lr", "1", env=env)
+    assert (done.code, done.stdout) == (3, "['x', '--lr', '1'] __main__\n")
+    assert "bad\n" in done.stderr
+    assert [p.name for p in folder.iterdir()] == ["s.py"]
+
+
+def test_a_failing_script_shows_its_own_lines(folder: Path, env: dict[str, str]) -> None:
+    script = folder / "s.py"
+    script.write_text("def f(x):\n    return 1 / x\n\n\nf(0)\n")
+    done = run_jrc("run", "s.py", env=env)
+    assert done.code == 1
+    assert f'File "{script}", line 2, in f' in done.stderr
+    assert done.stderr.endswith("error: s.py failed: ZeroDivisionError: division by zero\n")
+
+
+def test_a_percent_script_runs_cell_by_cell_and_becomes_a_notebook(
+    folder: Path, env: dict[str, str]
+) -> None:
+    (folder / "s.py").write_text("# %% [markdown]\n# Hi\n\n# %%\nx = 1\n\n# %%\nprint(x)\n1 / 0\n")
+    done = run_jrc("run", "s.py", "-o", "s.ipynb", env=env)
+    assert done.code == 1
+    assert "Cell 2 of s.py failed at line 9 (1 / 0): ZeroDivisionError" in done.stderr
+    assert "What arrived is saved in s.ipynb." in done.stderr
+    assert [c.cell_type for c in nbformat.read(folder / "s.ipynb", as_version=4).cells] == [
+        "markdown",
+        "code",
+        "code",
+    ]
+
+
+def test_json_lines_are_the_contract(folder: Path, env: dict[str, str]) -> None:
+    write(folder / "a.ipynb", "print(1)", "1 / 0")
+    done = run_jrc("run", "a.ipynb", "--json", env=env)
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    for event in events:
+        assert set(event) == {"event", *EVENTS[event["event"]]}
+    assert events[0]["event"] == "run-started"
+    assert events[-1] == {
+        "event": "run-finished",
+        "run": events[0]["run"],
+        "status": "error",
+        "exit_code": 1,
+        "output": "a.out.ipynb",
+        "lost": [],
+    }
+    statuses = [event["status"] for event in events if event["event"] == "cell-finished"]
+    assert statuses == ["ok", "error"]
+    assert done.code == 1
+
+
+def test_a_running_kernel_is_used_and_kept(
+    folder: Path, env: dict[str, str], jupyter: JupyterServer
+) -> None:
+    kernel = jupyter.rest("POST", "api/kernels", {"name": "python3"})["id"]
+    try:
+        write(folder / "a.ipynb", "x = 5")
+        write(folder / "b.ipynb", "print(x)")
+        assert run_jrc("run", "a.ipynb", "--kernel-id", kernel, env=env).code == 0
+        assert run_jrc("run", "b.ipynb", "--kernel-id", kernel, env=env).stdout == "5\n"
+    finally:
+        jupyter.rest("DELETE", f"api/kernels/{kernel}")
+
+
+def test_a_kernel_can_be_kept(folder: Path, env: dict[str, str], jupyter: JupyterServer) -> None:
+    write(folder / "kept.ipynb", "1")
+    assert run_jrc("run", "kept.ipynb", "--keep-kernel", env=env).code == 0
+    (session,) = [s for s in jupyter.rest("GET", "api/sessions") if "kept.ipynb" in s["path"]]
+    assert re.fullmatch(r"jrc/[^/]+@[^/]+/kept\.ipynb-[0-9a-f]{8}", session["path"])
+    jupyter.rest("DELETE", f"api/sessions/{session['id']}")
+
+
+def test_a_kernel_of_the_same_language_stands_in(folder: Path, env: dict[str, str]) -> None:
+    notebook = new_notebook(cells=[new_code_cell("print(1)")])
+    notebook.metadata.kernelspec = {"name": "my-env", "display_name": "m", "language": "python"}
+    nbformat.write(notebook, folder / "a.ipynb")
+    done = run_jrc("run", "a.ipynb", env=env)
+    assert (done.code, done.stdout) == (0, "1\n")
+    assert "The server has no kernel 'my-env': using 'python3'." in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        (["nope.ipynb"], 5, "nope.ipynb does not exist"),
+        (["broken.ipynb"], 2, "broken.ipynb is not a notebook"),
+        (["a.txt"], 2, "neither a notebook nor a Python script"),
+        (["a.ipynb", "--kernel", "nope"], 5, "no kernel 'nope'. It has: python3."),
+        (["a.ipynb", "-o", "x.html"], 2, "does not end in .ipynb"),
+        (["a.ipynb", "-o", "x.ipynb", "--in-place"], 2, "exclude each other"),
+        (["a.ipynb", "-o", "missing/x.ipynb"], 2, "Can't write missing/x.ipynb"),
+        (["s.py", "--in-place"], 2, "is for notebooks"),
+        (["a.ipynb", "x"], 2, "takes no arguments"),
+        (["a.ipynb", "-p", "x"], 2, "-p takes a name and a value"),
+        (["a.ipynb", "-P", "nope"], 5, "nope"),
+    ],
+)
+def test_what_goes_wrong_is_one_sentence(
+    folder: Path, env: dict[str, str], words: list[str], code: int, text: str
+) -> None:
+    write(folder / "a.ipynb", "1")
+    (folder / "s.py").write_text("pass\n")
+    (folder / "a.txt").write_text("x")
+    (folder / "broken.ipynb").write_text("{")
+    done = run_jrc("run", *words, env=env)
+    assert done.code == code
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_wrong_token_and_a_dead_server(folder: Path, env: dict[str, str]) -> None:
+    write(folder / "a.ipynb", "1")
+    wrong = run_jrc("run", "a.ipynb", env={**env, "JRC_TOKEN": "wrong"})
+    assert wrong.code == 4
+    assert "refused" in wrong.stderr
+    dead = run_jrc("run", "a.ipynb", env={**env, "JRC_URL": "http://127.0.0.1:1/"})
+    assert dead.code == 6
+    assert "127.0.0.1:1" in dead.stderr
+
+
+def test_a_read_only_folder_is_told_before_anything_runs(
+    folder: Path, env: dict[str, str], read_only: Path
+) -> None:
+    write(folder / "a.ipynb", "print('ran')")
+    done = run_jrc("run", "a.ipynb", "-o", read_only / "out.ipynb", env=env)
+    assert (done.code, done.stdout) == (2, "")
+    assert f"Can't write {read_only / 'out.ipynb'}" in done.stderr
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A folder that this person can't write to; for root, who can, one of the kernel's."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        yield Path("/sys")
+        return
+    folder = tmp_path / "read-only"
+    folder.mkdir(mode=0o500)
+    yield folder
+    folder.chmod(0o700)
+
+
+def test_sigint_interrupts_the_remote_cell_and_saves(folder: Path, env: dict[str, str]) -> None:
+    write(folder / "a.ipynb", "import time\nprint('on', flush=True)\ntime.sleep(60)", "print(2)")
+    process = subprocess.Popen(
+        jrc_command("run", "a.ipynb"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        env=jrc_environment(env),
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "on\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == ""
+    assert "KeyboardInterrupt" in err
+    outputs = nbformat.read(folder / "a.out.ipynb", as_version=4).cells[0].outputs
+    assert [o.output_type for o in outputs] == ["stream", "error"]
+
+
+def test_ctrl_c_twice_leaves_a_cell_that_does_not_listen(
+    folder: Path, env: dict[str, str], jupyter: JupyterServer
+) -> None:
+    write(
+        folder / "stubborn.ipynb",
+        "import time\nprint('on', flush=True)\nwhile True:\n"
+        "    try:\n        time.sleep(60)\n    except KeyboardInterrupt:\n        pass",
+    )
+    with Dialog("run", "stubborn.ipynb", env=env) as dialog:
+        dialog.expect("on")
+        dialog.press("\x03")
+        dialog.expect("Interrupting the remote cell")
+        dialog.press("\x03")
+        assert dialog.end() == 130
+    assert not [s for s in jupyter.rest("GET", "api/sessions") if "stubborn" in s["path"]]
+
+
+def test_questions_are_answered_at_the_terminal(folder: Path, env: dict[str, str]) -> None:
+    write(
+        folder / "a.ipynb", "from getpass import getpass\nprint(input('name? '), getpass('pw? '))"
+    )
+    with Dialog("run", "a.ipynb", env=env) as dialog:
+        dialog.answer("name? ", "ada")
+        dialog.answer("pw? ", "secret")
+        dialog.expect("ada secret")
+        assert dialog.end() == 0
+
+
+def test_the_live_line_shows_what_runs(folder: Path, env: dict[str, str]) -> None:
+    write(folder / "a.ipynb", "x = 1", "# first\nimport time; time.sleep(1)")
+    with Dialog("run", "a.ipynb", env=env) as dialog:
+        dialog.expect("cell 2/2  import time; time.sleep(1)")
+        assert dialog.end() == 0

@@ -1,0 +1,248 @@
+"""Runs through links, servers and kernels that really break."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jrc.errors import (
+    DeadlineError,
+    JrcError,
+    KernelDiedError,
+    NotFoundError,
+    OutputLostError,
+    RemoteError,
+    UnreachableError,
+)
+from jrc.run.events import CellFinished, CellOutput, Notice, RunFinished, RunStarted
+from tests.support.jupyter import JupyterServer, StartJupyter
+from tests.support.proxy import Proxy
+from tests.support.running import Recorder, run_document
+
+pytestmark = pytest.mark.anyio
+
+TICKS = "import time\nfor i in range(40):\n    print(i, flush=True)\n    time.sleep(0.1)"
+
+
+def notebook(folder: Path, *sources: str) -> Path:
+    path = folder / "document.ipynb"
+    cells = [
+        {
+            "cell_type": "code",
+            "id": f"cell{number}",
+            "metadata": {},
+            "source": source,
+            "outputs": [],
+            "execution_count": None,
+        }
+        for number, source in enumerate(sources)
+    ]
+    content = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    path.write_text(json.dumps(content))
+    return path
+
+
+def stdout_of(path: Path, cell: int = 0) -> str:
+    outputs = json.loads(path.read_text())["cells"][cell]["outputs"]
+    return "".join("".join(o["text"]) for o in outputs if o.get("name") == "stdout")
+
+
+async def when(condition: Callable[[], Any], act: Callable[[], Awaitable[None] | None]) -> None:
+    """Act as soon as the condition holds."""
+    while not condition():
+        await asyncio.sleep(0.02)
+    done = act()
+    if done is not None:
+        await done
+
+
+def saw(listener: Recorder, text: str) -> Callable[[], bool]:
+    """Whether the output that arrived until now contains the text."""
+    return lambda: any(text in str(e.output.get("text")) for e in listener.of(CellOutput))
+
+
+async def run_with_fault(
+    server: JupyterServer,
+    path: Path,
+    output: Path,
+    *,
+    after: str,
+    fault: Callable[[Recorder], Any],
+    **options: Any,
+) -> Recorder:
+    """Run a document and let something happen once it printed ``after``."""
+    listener = Recorder()
+    breaking = asyncio.create_task(
+        when(saw(listener, after), lambda: asyncio.to_thread(fault, listener))
+    )
+    try:
+        await run_document(server, path, output, listener=listener, **options)
+    finally:
+        breaking.cancel()
+    return listener
+
+
+def kernel_of(listener: Recorder) -> str:
+    (started,) = listener.of(RunStarted)
+    return str(started.kernel_id)
+
+
+async def test_a_cut_in_mid_cell_loses_nothing_that_the_server_buffered(
+    jupyter: JupyterServer, tmp_path: Path
+) -> None:
+    path, output = notebook(tmp_path, TICKS, "print('next')"), tmp_path / "out.ipynb"
+    with Proxy(jupyter.url) as proxy:
+        listener = await run_with_fault(
+            jupyter, path, output, after="5", fault=lambda _: proxy.cut(), url=proxy.url
+        )
+    assert stdout_of(output) == "".join(f"{i}\n" for i in range(40))
+    assert stdout_of(output, 1) == "next\n"
+    kinds = [notice.kind for notice in listener.of(Notice)]
+    assert kinds == ["link-lost", "link-restored"]
+
+
+async def test_a_link_that_stays_down_ends_the_run_and_keeps_what_arrived(
+    jupyter: JupyterServer, tmp_path: Path
+) -> None:
+    path, output = notebook(tmp_path, TICKS), tmp_path / "out.ipynb"
+    with Proxy(jupyter.url) as proxy, pytest.raises(UnreachableError, match="did not come back"):
+        await run_with_fault(
+            jupyter,
+            path,
+            output,
+            after="5",
+            fault=lambda _: proxy.cut(refuse=True),
+            url=proxy.url,
+            patience=1,
+        )
+    assert stdout_of(output).startswith("0\n1\n2\n")
+    for session in jupyter.rest("GET", "api/sessions"):
+        if "document.ipynb" in session["path"]:
+            jupyter.rest("DELETE", f"api/sessions/{session['id']}")
+
+
+async def test_a_server_that_is_gone_is_told(start_jupyter: StartJupyter, tmp_path: Path) -> None:
+    server = start_jupyter()
+    path, output = notebook(tmp_path, TICKS), tmp_path / "out.ipynb"
+    with pytest.raises(JrcError) as caught:
+        await run_with_fault(
+            server, path, output, after="5", fault=lambda _: server.kill(), patience=1
+        )
+    assert isinstance(caught.value, UnreachableError | KernelDiedError)
+    assert stdout_of(output).startswith("0\n")
+
+
+async def test_a_kernel_that_dies_is_told(jupyter: JupyterServer, tmp_path: Path) -> None:
+    path = notebook(tmp_path, "print('before', flush=True)\nimport os\nos._exit(1)", "print(2)")
+    output = tmp_path / "out.ipynb"
+    with pytest.raises(KernelDiedError, match=r"Cell 1 of document\.ipynb: The kernel died"):
+        await run_document(jupyter, path, output)
+    assert json.loads(output.read_text())["cells"][1]["outputs"] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "endpoint", "text"),
+    [
+        ("DELETE", "api/kernels/{}", "deleted|shut the kernel down"),
+        ("POST", "api/kernels/{}/restart", "restarted"),
+    ],
+)
+async def test_a_kernel_that_somebody_else_ends_is_told(
+    jupyter: JupyterServer, tmp_path: Path, method: str, endpoint: str, text: str
+) -> None:
+    path = notebook(tmp_path, "import time\nprint('on', flush=True)\ntime.sleep(60)")
+    with pytest.raises(KernelDiedError, match=text):
+        await run_with_fault(
+            jupyter,
+            path,
+            tmp_path / "out.ipynb",
+            after="on",
+            fault=lambda listener: jupyter.rest(method, endpoint.format(kernel_of(listener))),
+        )
+
+
+async def test_a_cell_that_runs_too_long_is_interrupted(
+    jupyter: JupyterServer, tmp_path: Path
+) -> None:
+    path = notebook(tmp_path, "import time\nprint('on', flush=True)\ntime.sleep(60)", "print(2)")
+    output = tmp_path / "out.ipynb"
+    listener = Recorder()
+    with pytest.raises(DeadlineError, match=r"longer than 0\.5 s"):
+        await run_document(jupyter, path, output, listener=listener, cell_timeout=0.5)
+    assert [event.status for event in listener.of(CellFinished)] == ["timeout"]
+    assert stdout_of(output) == "on\n"
+
+
+async def test_a_failing_cell_stops_the_run_and_names_its_line(
+    jupyter: JupyterServer, tmp_path: Path
+) -> None:
+    path, output = notebook(tmp_path, "x = 0\n1 / x", "print('never')"), tmp_path / "out.ipynb"
+    with pytest.raises(RemoteError, match=r"failed at line 2 \(1 / x\): ZeroDivisionError"):
+        await run_document(jupyter, path, output)
+    assert stdout_of(output, 1) == ""
+
+
+async def test_errors_can_be_allowed(jupyter: JupyterServer, tmp_path: Path) -> None:
+    path, output = notebook(tmp_path, "1 / 0", "print('reached')"), tmp_path / "out.ipynb"
+    assert await run_document(jupyter, path, output, allow_errors=True) == 0
+    assert stdout_of(output, 1) == "reached\n"
+
+
+async def test_what_the_rate_limit_dropped_is_named(jupyter: JupyterServer, tmp_path: Path) -> None:
+    path = notebook(tmp_path, "print('x' * 70_000_000)", "print('next')")
+    output = tmp_path / "out.ipynb"
+    listener = Recorder()
+    with pytest.raises(OutputLostError, match="IOPub data rate exceeded"):
+        await run_document(jupyter, path, output, listener=listener)
+    (end,) = listener.of(RunFinished)
+    assert len(end.lost) == 1
+    assert stdout_of(output, 1) == "next\n"
+    assert await run_document(jupyter, path, output, allow_loss=True) == 0
+
+
+async def test_an_error_that_the_rate_limit_dropped_is_rebuilt(
+    jupyter: JupyterServer, tmp_path: Path
+) -> None:
+    path = notebook(tmp_path, "print('x' * 70_000_000, flush=True)\nraise ValueError('late')")
+    output = tmp_path / "out.ipynb"
+    with pytest.raises(RemoteError, match="ValueError: late"):
+        await run_document(jupyter, path, output)
+    outputs = json.loads(output.read_text())["cells"][0]["outputs"]
+    assert [o["ename"] for o in outputs if o["output_type"] == "error"] == ["ValueError"]
+
+
+async def test_a_kernel_that_does_not_exist(jupyter: JupyterServer, tmp_path: Path) -> None:
+    path, output = notebook(tmp_path, "1"), tmp_path / "out.ipynb"
+    with pytest.raises(NotFoundError, match=r"no kernel 'nope'\. It has: python3"):
+        await run_document(jupyter, path, output, kernel="nope")
+    with pytest.raises(NotFoundError, match="no kernel with the id"):
+        await run_document(jupyter, path, output, kernel_id="0b9fa7e4-1d5f-4c7e-9d5f-1d5f4c7e9d5f")
+
+
+async def test_no_session_is_left_behind(jupyter: JupyterServer, tmp_path: Path) -> None:
+    path = notebook(tmp_path, "print(1)")
+    before = jupyter.rest("GET", "api/sessions")
+    await run_document(jupyter, path, tmp_path / "out.ipynb")
+    assert jupyter.rest("GET", "api/sessions") == before
+
+
+async def test_questions_are_answered(jupyter: JupyterServer, tmp_path: Path) -> None:
+    path = notebook(
+        tmp_path, "from getpass import getpass\nprint(input('name? ') + getpass('secret? '))"
+    )
+    output = tmp_path / "out.ipynb"
+    listener = Recorder(answers=["ada", "42"])
+    await run_document(jupyter, path, output, listener=listener)
+    assert listener.asked == [("name? ", False), ("secret? ", True)]
+    assert "ada42" in stdout_of(output)
+
+
+async def test_a_question_without_a_terminal_is_an_error_of_the_cell(
+    jupyter: JupyterServer, tmp_path: Path
+) -> None:
+    path = notebook(tmp_path, "input()")
+    with pytest.raises(RemoteError, match="does not support input requests"):
+        await run_document(jupyter, path, tmp_path / "out.ipynb")

@@ -1,0 +1,242 @@
+"""A TCP proxy that breaks the link in the ways that links break.
+
+It runs in a thread of its own, so sync and async tests use it alike::
+
+    with Proxy(jupyter.url, delay_ms=25) as proxy:
+        connect_to(proxy.url)
+        proxy.cut(refuse=True)
+        proxy.restore()
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, Self
+from urllib.parse import urlsplit, urlunsplit
+
+CALL_SECONDS = 10
+"""Longer than any call into the proxy's thread can take."""
+
+CHUNK_BYTES = 64 * 1024
+
+Chunks = asyncio.Queue[tuple[float, bytes]]
+"""What was read: the loop time at which it is due, the bytes; empty bytes for the end."""
+
+
+class Proxy:
+    """Stands before a server, on a port of its own that it keeps while it lives.
+
+    Attributes:
+        port: where it listens, on 127.0.0.1.
+        delay_ms: milliseconds that everything takes, each way; may be changed at any time. The
+            first bytes of a connection take one round trip more, for TCP's handshake.
+        connections: how many were accepted so far.
+        bytes_up, bytes_down: how much came from clients and from the server so far.
+    """
+
+    def __init__(self, target: str, *, delay_ms: float = 0) -> None:
+        """
+        Args:
+            target: URL of the server, ``http://127.0.0.1:8888/prefix/``.
+            delay_ms: milliseconds, each way.
+        """
+        self._target = urlsplit(target)
+        self.port = 0
+        self.delay_ms = delay_ms
+        self.connections = 0
+        self.bytes_up = 0
+        self.bytes_down = 0
+        self._swallowing = False
+        self._open: dict[asyncio.Task[None], list[asyncio.StreamWriter]] = {}
+        self._listener: asyncio.Server | None = None
+
+    @property
+    def url(self) -> str:
+        """The server's URL with the proxy's port in it."""
+        return urlunsplit(self._target._replace(netloc=f"127.0.0.1:{self.port}"))
+
+    @property
+    def open_connections(self) -> int:
+        """How many connections are open now."""
+        return len(self._open)
+
+    def cut(self, *, refuse: bool = False) -> None:
+        """Abort all connections: both peers see a reset.
+
+        Args:
+            refuse: refuse new ones until :meth:`restore`.
+        """
+        self._call(self._cut(refuse))
+
+    def black_hole(self, *, swallow: bool = False) -> None:
+        """Keep the sockets open and deliver nothing until :meth:`restore`: a cable pulled out.
+
+        Args:
+            swallow: what is sent meanwhile is lost; else it is held and delivered afterwards.
+        """
+        self._call(self._black_hole(swallow))
+
+    def redirect(self, target: str) -> None:
+        """Take new connections to another server from now on."""
+        self._target = urlsplit(target)
+
+    def restore(self) -> None:
+        """Accept and deliver again."""
+        self._call(self._restore())
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
+        self._thread.start()
+        self._call(self._start())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._call(self._stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(CALL_SECONDS)
+        self._loop.close()
+
+    def _call(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_SECONDS)
+
+    async def _start(self) -> None:
+        self._delivering = asyncio.Event()
+        self._delivering.set()
+        self._bound = _bind(0)
+        self.port = self._bound.getsockname()[1]
+        await self._listen()
+
+    async def _stop(self) -> None:
+        await self._cut(refuse=True)
+        self._bound.close()
+
+    async def _listen(self) -> None:
+        self._listener = await asyncio.start_server(self._accept, sock=self._bound)
+
+    async def _cut(self, refuse: bool) -> None:
+        if refuse and self._listener:
+            self._listener.close()
+            self._listener = None
+            # Bound without listening: it refuses, and nobody else can take the port.
+            self._bound = _bind(self.port)
+        tasks = list(self._open)
+        for task in tasks:
+            for stream in self._open[task]:
+                _reset(stream)
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _black_hole(self, swallow: bool) -> None:
+        self._swallowing = swallow
+        self._delivering.clear()
+
+    async def _restore(self) -> None:
+        self._swallowing = False
+        self._delivering.set()
+        if self._listener is None:
+            await self._listen()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        with contextlib.suppress(asyncio.CancelledError, OSError):
+            async with self._registered(writer) as streams:
+                server_reader, server_writer = await asyncio.open_connection(
+                    self._target.hostname, self._target.port
+                )
+                streams.append(server_writer)
+                handshake = self._loop.time() + 2 * self.delay_ms / 1000
+                up = self._carry(reader, server_writer, self._count_up, handshake)
+                down = self._carry(server_reader, writer, self._count_down, 0)
+                await _both(up, down)
+
+    @contextlib.asynccontextmanager
+    async def _registered(
+        self, writer: asyncio.StreamWriter
+    ) -> AsyncIterator[list[asyncio.StreamWriter]]:
+        """Note the connection as open, and abort what is left of it at the end."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._open[task] = [writer]
+        try:
+            yield self._open[task]
+        finally:
+            for stream in self._open.pop(task):
+                stream.transport.abort()
+
+    async def _carry(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        count: Callable[[int], None],
+        not_before: float,
+    ) -> None:
+        """One direction of one connection, until its end was delivered."""
+        chunks: Chunks = asyncio.Queue(maxsize=1024)
+        await _both(self._read(reader, chunks, count, not_before), self._deliver(chunks, writer))
+
+    async def _read(
+        self,
+        reader: asyncio.StreamReader,
+        chunks: Chunks,
+        count: Callable[[int], None],
+        not_before: float,
+    ) -> None:
+        data = b"first"
+        while data:
+            data = await reader.read(CHUNK_BYTES)
+            count(len(data))
+            if not self._swallowing:
+                now = max(self._loop.time(), not_before)
+                await chunks.put((now + self.delay_ms / 1000, data))
+
+    async def _deliver(self, chunks: Chunks, writer: asyncio.StreamWriter) -> None:
+        while True:
+            due, data = await chunks.get()
+            await asyncio.sleep(max(0, due - self._loop.time()))
+            await self._delivering.wait()
+            if not data:
+                writer.write_eof()
+                return
+            writer.write(data)
+            await writer.drain()
+
+    def _count_up(self, size: int) -> None:
+        self.bytes_up += size
+
+    def _count_down(self, size: int) -> None:
+        self.bytes_down += size
+
+
+async def _both(first: Coroutine[Any, Any, None], second: Coroutine[Any, Any, None]) -> None:
+    """Run both to their ends; the failure of one ends the other.
+
+    Raises:
+        OSError: one of them lost its connection.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(first)
+            group.create_task(second)
+    except* OSError as lost:
+        raise ConnectionError("the connection was lost") from lost
+
+
+def _reset(stream: asyncio.StreamWriter) -> None:
+    """Close with RST: lingering for 0 seconds asks for it."""
+    linger = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+    stream.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    stream.transport.abort()
+
+
+def _bind(port: int) -> socket.socket:
+    bound = socket.socket()
+    if os.name == "posix":
+        # It allows a port whose old connections are in TIME_WAIT; on Windows it allows theft.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind(("127.0.0.1", port))
+    return bound

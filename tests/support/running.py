@@ -1,0 +1,70 @@
+"""Runs inside the test's own process, and ``jrc run`` as a command."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jrc.run.document import load
+from jrc.run.events import RunEvent
+from jrc.run.job import Job, Options
+from jrc.server.address import ServerAddress
+from jrc.server.auth import TokenAuth
+from jrc.server.client import ServerClient
+from tests.support.jupyter import JupyterServer
+
+
+@dataclass
+class Recorder:
+    """A listener that keeps every event, and answers questions from a list."""
+
+    answers: list[str] = field(default_factory=list)
+    events: list[RunEvent] = field(default_factory=list)
+    asked: list[tuple[str, bool]] = field(default_factory=list)
+
+    @property
+    def can_answer(self) -> bool:
+        return bool(self.answers)
+
+    def on_event(self, event: RunEvent) -> None:
+        self.events.append(event)
+
+    async def ask(self, prompt: str, *, hidden: bool) -> str | None:
+        self.asked.append((prompt, hidden))
+        return self.answers.pop(0)
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def client_of(server: JupyterServer, *, url: str | None = None) -> ServerClient:
+    """A client with the server's token, going to ``url`` (a proxy in front of it) if given."""
+    address, token = ServerAddress.parse(f"{url or server.url}?token={server.token}")
+    assert token is not None
+    return ServerClient(address, TokenAuth(token))
+
+
+async def run_document(
+    server: JupyterServer,
+    path: Path,
+    output: Path,
+    *,
+    listener: Recorder | None = None,
+    url: str | None = None,
+    args: list[str] | None = None,
+    **options: Any,
+) -> int:
+    """What ``jrc run PATH -o OUTPUT`` does, without the process around it."""
+    async with client_of(server, url=url) as client:
+        job = Job(
+            load(path, args=args or []),
+            client,
+            options=Options(**options),
+            listener=listener or Recorder(),
+            output=output,
+        )
+        return await job.run()
+
+
+def profile_of(server: JupyterServer, *, url: str | None = None) -> dict[str, str]:
+    """The environment that makes ``jrc`` go to this server."""
+    return {"JRC_URL": url or server.url, "JRC_TOKEN": server.token}

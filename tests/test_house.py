@@ -1,0 +1,166 @@
+"""What holds for the whole house: start-up imports, exit codes, module sizes, the front page."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import jrc.errors
+from jrc.cli.app import RootGroup
+from jrc.errors import ExitCode, JrcError
+from tests.support.command import run_jrc
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "jrc"
+MODULES = sorted(SOURCE.rglob("*.py"))
+
+MOST_LINES = 420
+
+HEAVY = {
+    "asyncio",
+    "filelock",
+    "httpx",
+    "importlib.metadata",
+    "jupytext",
+    "keyring",
+    "nbformat",
+    "platformdirs",
+    "pydantic",
+    "rich",
+    "ssl",
+    "tomlkit",
+    "websockets",
+    "yaml",
+}
+"""What help must not wait for."""
+
+EXIT_CODES = {
+    "JrcError": 70,
+    "UsageError": 2,
+    "ConfigError": 3,
+    "AuthError": 4,
+    "NotFoundError": 5,
+    "UnreachableError": 6,
+    "DeadlineError": 7,
+    "KernelDiedError": 8,
+    "ProtocolError": 9,
+    "WireError": 9,
+    "OutputLostError": 9,
+    "RemoteError": 1,
+    "InterruptedByUserError": 130,
+}
+"""A public promise: scripts and CI jobs decide by these numbers."""
+
+COMMAND_LINES = [[], *([name] for name in RootGroup.table)]
+
+
+@pytest.mark.parametrize("words", COMMAND_LINES, ids=lambda words: " ".join(["jrc", *words]))
+def test_help_imports_nothing_heavy(words: list[str]) -> None:
+    """Start-up speed is kept by what is not imported: milliseconds differ between machines."""
+    report = (
+        "import sys; from jrc.cli.app import run_cli; code = run_cli(sys.argv[1:]);"
+        "print(*sys.modules, file=sys.stderr); sys.exit(code)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", report, *words, "--help"], capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("Usage: jrc")
+    assert HEAVY & set(ended.stderr.split()) == set()
+
+
+@pytest.mark.parametrize("words", COMMAND_LINES, ids=lambda words: " ".join(["jrc", *words]))
+def test_help_fits_a_screen(words: list[str]) -> None:
+    """A screen is 80 columns wide and, with a window of today, 50 lines high."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "jrc", *words, "--help"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "80"},
+    )
+    lines = ended.stdout.splitlines()
+    assert ended.returncode == 0, ended.stderr
+    assert len(lines) <= 50
+    assert max(map(len, lines)) <= 80
+
+
+def test_each_public_error_has_its_exit_code() -> None:
+    errors = {
+        name: thing.exit_code
+        for name, thing in vars(jrc.errors).items()
+        if isinstance(thing, type) and issubclass(thing, JrcError)
+    }
+    assert errors == EXIT_CODES
+
+
+def test_every_error_of_the_house_is_public() -> None:
+    """A class of a room has the exit code of the public class above it."""
+    for path in MODULES:
+        if path.name == "errors.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef) and node.name.endswith("Error"):
+                bases = {ast.unparse(base) for base in node.bases}
+                assert bases & EXIT_CODES.keys(), f"{path}: {node.name}"
+
+
+def test_every_exit_code_is_used() -> None:
+    assert set(ExitCode) == {*EXIT_CODES.values(), ExitCode.OK}
+
+
+def test_an_error_keeps_its_hint_apart() -> None:
+    error = JrcError("It failed.", hint="Try again.")
+    assert (str(error), error.message, error.hint) == ("It failed.", "It failed.", "Try again.")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_modules_are_short_and_say_what_they_are_for(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert len(text.splitlines()) < MOST_LINES
+    assert ast.get_docstring(ast.parse(text))
+
+
+def test_the_quickstart_needs_nothing_but_python() -> None:
+    notebook = json.loads((ROOT / "examples" / "quickstart.ipynb").read_text("utf-8"))
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert all(not cell["outputs"] and cell["execution_count"] is None for cell in code)
+    tree = ast.parse("\n".join("".join(cell["source"]) for cell in code))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
+    imported = {alias.name for node in imports for alias in node.names}
+    assert imported
+    assert imported <= sys.stdlib_module_names
+
+
+def test_the_quickstart_runs_without_a_profile(tmp_path: Path) -> None:
+    """The job of the front page's first command: text, a table and a picture come home."""
+    out = tmp_path / "out.ipynb"
+    ended = run_jrc("run", ROOT / "examples" / "quickstart.ipynb", "-o", out)
+    assert ended.code == 0, ended.stderr
+    assert "200,000 darts" in ended.stdout
+    cells = json.loads(out.read_text("utf-8"))["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    kinds = {kind for output in outputs for kind in output.get("data", {})}
+    assert {"text/html", "image/svg+xml"} <= kinds
+
+
+def test_the_front_page_has_the_two_commands() -> None:
+    """.ci/run takes the second one from there; the first one names a file that exists."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    commands = re.findall(r"<!-- the (\w+) command -->\n+```\w*\n(.*)\n```", readme)
+    assert commands == [
+        ("first", 'python -m pip install ".[server]" && jrc run examples/quickstart.ipynb'),
+        ("test", "python -m pip install nox && nox"),
+    ]
+
+
+def test_the_changelog_tells_of_this_version() -> None:
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    version = re.search(r'^version = "(.+)"$', project, re.MULTILINE)
+    assert version is not None
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert version[1] in re.findall(r"^## \[(.+?)\]", changelog, re.MULTILINE)
