@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.scripted import busy, from_kernel, idle, info_reply, reply, stream
 
 from jrc.errors import WireError
 from jrc.relay.messages import Messages
@@ -23,6 +22,7 @@ from jrc.relay.router import (
 )
 from jrc.wire.message import Message, new_message
 from jrc.wire.zmq import Addressed
+from tests.support.scripted import busy, from_kernel, idle, info_reply, reply, stream
 
 ANN, BEN = (b"ann",), (b"ben",)
 GONE = Loss("KernelDied", "It died.")
@@ -95,9 +95,7 @@ def test_requests_go_to_the_kernel_as_they_are(router: Router) -> None:
 
 
 @pytest.mark.parametrize("channel", ["shell", "control"])
-def test_a_reply_goes_to_the_client_whose_request_it_answers(
-    router: Router, channel: str
-) -> None:
+def test_a_reply_goes_to_the_client_whose_request_it_answers(router: Router, channel: str) -> None:
     ann = sent(router, request("debug_request", ANN, channel))
     ben = sent(router, request("debug_request", BEN, channel))
     for msg_id, client in ((ben, BEN), (ann, ANN)):
@@ -221,9 +219,7 @@ def test_the_state_of_the_kernel_is_passed_on_and_reported(
 
 
 @pytest.mark.parametrize(("restart", "news"), [(True, News.RESTARTED), (False, News.SHUT_DOWN)])
-def test_a_shutdown_by_somebody_else_is_reported(
-    router: Router, restart: bool, news: News
-) -> None:
+def test_a_shutdown_by_somebody_else_is_reported(router: Router, restart: bool, news: News) -> None:
     message = from_kernel("iopub", "shutdown_reply", {"restart": restart})
     assert router.from_kernel(message) == [Deliver(message, (b"shutdown_reply",)), news]
 
@@ -422,7 +418,7 @@ steps = st.lists(
 def test_every_request_gets_one_reply_at_most_and_one_in_the_end(
     steps: list[tuple[str, int]],
 ) -> None:
-    """Whatever is lost, late or dead: after a last fence nobody waits, and nobody was told twice."""
+    """Whatever is lost, late or dead: after a last fence nobody waits or was told twice."""
     router = Router(Messages())
     asked: list[Message] = []
     queue: list[Message] = []

@@ -11,14 +11,14 @@ import pytest
 import zmq
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.connect import write_connection_file
-from tests.support.jupyter import wait_until
-from tests.support.relay import free_ports
 
 from jrc.errors import ConfigError
 from jrc.relay.connection import read_connection_file
 from jrc.relay.messages import Messages
 from jrc.relay.sockets import Dropped, Received, Sockets, Subscribed
 from jrc.wire.zmq import Addressed
+from tests.support.jupyter import wait_until
+from tests.support.relay import free_ports
 
 
 class Served:
@@ -186,8 +186,8 @@ def test_curve_encryption(tmp_path: Path) -> None:
         wait_until(client.hb_channel.is_beating, "an encrypted heartbeat")
         with closing(served.raw(zmq.DEALER, "shell")) as plain:
             plain.send(b"not encrypted")
-            client.execute("2")
-            assert isinstance(served.next(), Addressed)
+            msg_id = client.execute("2")
+            assert served.request().message.msg_id == msg_id
     finally:
         client.stop_channels()
         served.close()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import zmq
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
@@ -87,6 +88,24 @@ class Cell:
         )
 
 
+def answer_to(
+    client: BlockingKernelClient, msg_id: str, channel: str = "shell", *, timeout: float = 30
+) -> dict[str, Any]:
+    """The reply to a request of a client; those to earlier ones are passed over."""
+    get = {"shell": client.get_shell_msg, "control": client.get_control_msg}[channel]
+    while True:
+        reply: dict[str, Any] = get(timeout=timeout)
+        if reply["parent_header"].get("msg_id") == msg_id:
+            return reply
+
+
+def ask_control(client: BlockingKernelClient, msg_type: str, content: Content) -> dict[str, Any]:
+    """Send a request on control and wait for its reply."""
+    request = client.session.msg(msg_type, content)
+    client.control_channel.send(request)
+    return answer_to(client, request["header"]["msg_id"], "control")
+
+
 class Kernel:
     """One relay process with one blocking client.
 
@@ -98,6 +117,8 @@ class Kernel:
     def __init__(self, name: str = "remote", **env: str) -> None:
         self.manager = KernelManager(kernel_name=name)
         self.manager.start_kernel(env={**os.environ, **env})
+        self._received: list[Content] = []
+        self._looked_at = 0
         self.client: BlockingKernelClient = self.manager.client()
         self.client.start_channels()
 
@@ -107,45 +128,84 @@ class Kernel:
         provisioner: Any = self.manager.provisioner
         return provisioner.process
 
+    @contextlib.contextmanager
+    def another_client(self) -> Iterator[BlockingKernelClient]:
+        """One more client, with an identity of its own, ready."""
+        client = BlockingKernelClient(connection_file=self.manager.connection_file)
+        client.load_connection_file()
+        client.start_channels()
+        try:
+            client.wait_for_ready(timeout=START_SECONDS)
+            yield client
+        finally:
+            client.stop_channels()
+
     def ready(self) -> "Kernel":
         """Wait until the remote kernel has answered."""
         self.client.wait_for_ready(timeout=START_SECONDS)
         return self
 
-    def run(self, code: str, *, timeout: float = 60, **options: Any) -> Cell:
+    def run(self, code: str, *, timeout: float = 60) -> Cell:
         """Execute code and wait for both its reply and its idle."""
-        return self.finish(self.client.execute(code, **options), timeout=timeout)
+        return self.finish(self.client.execute(code), timeout=timeout)
 
     def finish(self, msg_id: str, *, timeout: float = 60) -> Cell:
         """Wait for the reply and the idle of a request."""
-        cell, idle = Cell(), False
         deadline = time.monotonic() + timeout
-        while not (idle and cell.reply):
+        while True:
+            cell, idle = Cell(), False
+            for message in self._of(msg_id):
+                kind, content = message["msg_type"], message["content"]
+                if kind.endswith("_reply"):
+                    cell.reply = content
+                elif kind == "status":
+                    idle = content["execution_state"] == "idle"
+                elif kind != "execute_input":
+                    cell.messages.append((kind, content))
+            if idle and cell.reply:
+                return cell
             if time.monotonic() > deadline:
                 raise AssertionError(f"not finished within {timeout} s: {cell}")
-            with contextlib.suppress(queue.Empty):
-                message = self.client.get_iopub_msg(timeout=0.05)
-                if message["parent_header"].get("msg_id") == msg_id:
-                    kind, content = message["msg_type"], message["content"]
-                    idle = idle or (kind == "status" and content["execution_state"] == "idle")
-                    if kind not in ("status", "execute_input"):
-                        cell.messages.append((kind, content))
-            with contextlib.suppress(queue.Empty):
-                reply = self.client.get_shell_msg(timeout=0 if not idle else 0.05)
-                if reply["parent_header"].get("msg_id") == msg_id:
-                    cell.reply = reply["content"]
-        return cell
+            self._receive()
 
     def published(self, msg_type: str, *, timeout: float = 30, **content: object) -> Content:
         """The next iopub message of this type that has these fields."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            with contextlib.suppress(queue.Empty):
-                message = self.client.get_iopub_msg(timeout=0.1)
-                found: Content = message["content"]
-                if message["msg_type"] == msg_type and content.items() <= found.items():
+            self._receive()
+            while self._looked_at < len(self._received):
+                message = self._received[self._looked_at]
+                self._looked_at += 1
+                if (
+                    message["msg_type"] == msg_type
+                    and content.items() <= message["content"].items()
+                ):
                     return message
         raise AssertionError(f"no {msg_type} with {content} within {timeout} s")
+
+    def reply(self, msg_id: str, *, timeout: float = 30) -> Content:
+        """The content of the reply to a request on shell."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            self._receive()
+            for message in self._of(msg_id):
+                if message["msg_type"].endswith("_reply"):
+                    content: Content = message["content"]
+                    return content
+        raise AssertionError(f"no reply within {timeout} s")
+
+    def _receive(self) -> None:
+        """Take what has arrived; wait a moment where nothing has."""
+        sockets = [self.client.iopub_channel.socket, self.client.shell_channel.socket]
+        if not zmq.select(sockets, [], [], 0.1)[0]:
+            return
+        for get in (self.client.get_iopub_msg, self.client.get_shell_msg):
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    self._received.append(get(timeout=0))
+
+    def _of(self, msg_id: str) -> list[Content]:
+        return [m for m in self._received if m["parent_header"].get("msg_id") == msg_id]
 
     def wait_for_exit(self, timeout: float = 20) -> int:
         """The exit code of the relay, which ends by itself."""

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jupyter_client.session import Session
-from tests.support.messages import Fields, any_text, fields, packable_text, unsigned
 
 from jrc.errors import ConfigError, WireError
 from jrc.wire.message import Message
 from jrc.wire.zmq import Addressed, Signer, decode_zmq, encode_zmq
+from tests.support.messages import Fields, any_text, fields, packable_text, unsigned
 
 SCHEMES = ("hmac-sha256", "hmac-sha512", "hmac-sha1")
 
@@ -32,9 +32,7 @@ def signed_by_jupyter(
     return [*session.serialize(made, ident=list(front)), *message.buffers]
 
 
-@given(
-    message=fields(packable_text), front=identities, key=keys, scheme=st.sampled_from(SCHEMES)
-)
+@given(message=fields(packable_text), front=identities, key=keys, scheme=st.sampled_from(SCHEMES))
 def test_frames_of_jupyter_client_are_read(
     message: Fields, front: tuple[bytes, ...], key: bytes, scheme: str
 ) -> None:

@@ -32,6 +32,7 @@ log = logging.getLogger("jrc.relay")
 
 _TICK = 0.25
 _INTERRUPT_DEADLINE = 10.0
+_POLL_DEADLINE = 5.0
 _REST_PAUSE = 2.0
 _USUAL_LIMIT = 10 * 2**20
 """Bytes of the largest message that a Jupyter Server takes when nobody has configured it."""
@@ -254,9 +255,10 @@ class Relay:
     async def _poll_kernel(self) -> None:
         assert self._kernel is not None
         try:
-            gone = await self._kernel.is_gone()
-        except UnreachableError as error:
-            log.info("the kernel can't be asked for: %s", error)
+            async with asyncio.timeout(_POLL_DEADLINE):
+                gone = await self._kernel.is_gone()
+        except (UnreachableError, TimeoutError) as error:
+            log.info("the kernel can't be asked for: %s", error or "no answer")
             return
         if gone:
             raise KernelDiedError(
