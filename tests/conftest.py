@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support import jupyter as support
 from tests.support.jupyter import JupyterServer, StartJupyter
@@ -23,6 +24,11 @@ GRACE_SECONDS = 10
 FOREIGN = ("JRC_", "JUPYTER", "IPYTHON", "XDG_", "PAPERMILL_")
 FOREIGN_NAMES = ("NO_COLOR", "FORCE_COLOR", "CI", "COLUMNS", "SSL_CERT_FILE", "SSL_CERT_DIR")
 PROXY_NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("jrc", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("jrc")
 
 
 @pytest.fixture(scope="session")

@@ -99,9 +99,12 @@ def test_each_public_error_has_its_exit_code() -> None:
 
 
 def test_every_error_of_the_house_is_public() -> None:
-    """A class of a room has the exit code of the public class above it."""
+    """A class of a room has the exit code of the public class above it.
+
+    What runs inside a remote kernel knows nothing of jrc.
+    """
     for path in MODULES:
-        if path.name == "errors.py":
+        if path.name == "errors.py" or path.parent.name == "in_kernel":
             continue
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.ClassDef) and node.name.endswith("Error"):

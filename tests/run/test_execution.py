@@ -14,6 +14,7 @@ from jrc.run.execution import (
     KernelEnded,
     LimitReached,
     Published,
+    Replied,
     Started,
 )
 from jrc.wire.message import Message
@@ -54,13 +55,18 @@ def test_started_is_told_once(execution: Execution) -> None:
     assert [type(e) for e in events].count(Started) == 1
 
 
+def test_a_request_that_is_aborted_never_started(execution: Execution) -> None:
+    events = feed(execution, busy("r1"), reply("r1", "aborted"), idle("r1"))
+    assert [type(event) for event in events] == [Replied, Finished]
+
+
 def test_the_messages_of_other_clients_mean_nothing(execution: Execution) -> None:
     assert feed(execution, busy("x"), stream("x", "no"), reply("x"), idle("x"), idle("")) == []
 
 
 def test_outputs_are_told_even_after_the_end(execution: Execution) -> None:
     feed(execution, busy("r1"), reply("r1"), idle("r1"))
-    (event,) = feed(execution, stream("r1", "from a thread"))
+    *_, event = feed(execution, stream("r1", "from a thread"))
     assert isinstance(event, Published)
 
 
@@ -145,13 +151,15 @@ def test_the_end_of_the_kernel_is_told(execution: Execution, message: Message, h
 
 def test_a_rate_limit_notice_is_output_and_loss(execution: Execution) -> None:
     notice = "\nIOPub data rate exceeded.\nThe server will temporarily stop sending output\n"
-    published, limit = feed(execution, stream("r1", notice, "stderr"))
+    started, published, limit = feed(execution, stream("r1", notice, "stderr"))
+    assert isinstance(started, Started)
     assert isinstance(published, Published)
     assert limit == LimitReached(1, "IOPub data rate exceeded.")
 
 
 def test_text_about_a_rate_limit_on_stdout_is_only_output(execution: Execution) -> None:
-    assert len(feed(execution, stream("r1", "IOPub data rate exceeded."))) == 1
+    events = feed(execution, stream("r1", "IOPub data rate exceeded."))
+    assert [type(event) for event in events] == [Started, Published]
 
 
 def test_an_input_request_is_told(execution: Execution) -> None:

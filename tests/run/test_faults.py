@@ -196,11 +196,11 @@ async def test_what_the_rate_limit_dropped_is_named(jupyter: JupyterServer, tmp_
     output = tmp_path / "out.ipynb"
     listener = Recorder()
     with pytest.raises(OutputLostError, match="IOPub data rate exceeded"):
-        await run_document(jupyter, path, output, listener=listener)
+        await run_document(jupyter, path, output, listener=listener, recorder=False)
     (end,) = listener.of(RunFinished)
     assert len(end.lost) == 1
     assert stdout_of(output, 1) == "next\n"
-    assert await run_document(jupyter, path, output, allow_loss=True) == 0
+    assert await run_document(jupyter, path, output, allow_loss=True, recorder=False) == 0
 
 
 async def test_an_error_that_the_rate_limit_dropped_is_rebuilt(
@@ -209,7 +209,7 @@ async def test_an_error_that_the_rate_limit_dropped_is_rebuilt(
     path = notebook(tmp_path, "print('x' * 70_000_000, flush=True)\nraise ValueError('late')")
     output = tmp_path / "out.ipynb"
     with pytest.raises(RemoteError, match="ValueError: late"):
-        await run_document(jupyter, path, output)
+        await run_document(jupyter, path, output, recorder=False)
     outputs = json.loads(output.read_text())["cells"][0]["outputs"]
     assert [o["ename"] for o in outputs if o["output_type"] == "error"] == ["ValueError"]
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
-from jrc.run.outputs import Outputs, apply_carriage_returns
+from jrc.run.outputs import Outputs
+from jrc.run.spool import apply_carriage_returns
 from jrc.wire.message import Message
 from tests.support.scripted import from_kernel, idle, reply, stream
 

@@ -102,7 +102,9 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
     """One kernel for all tests here: a script must leave it as it was."""
     folder = tmp_path_factory.mktemp("kernel")
     (folder / "work").mkdir()
-    manager = KernelManager(connection_file=str(folder / "kernel.json"))
+    # With TCP the ports are chosen before the kernel binds them; somebody else may take one.
+    transport = "tcp" if os.name == "nt" else "ipc"
+    manager = KernelManager(connection_file=str(folder / "k.json"), transport=transport)
     manager.start_kernel(cwd=str(folder / "work"), env=server_environment(folder))
     client = manager.blocking_client()
     client.start_channels()

@@ -50,8 +50,21 @@ def test_parse(text: str, base_url: str, token: str | None) -> None:
     "text",
     [
         *["", "  ", "http://", "http:///x", "ftp://h/", "file:///etc/passwd", "http://h:0/"],
-        *["http://h:99999/", "http://h:x/", "http://a b/", "http://[::1/", "http://..", "http://h\\x"],
-        *["http://" + "a" * 64, "http://" + "é" * 70, "http://h/a\tb", "http://%41/", "http://a_,b/"],
+        *[
+            "http://h:99999/",
+            "http://h:x/",
+            "http://a b/",
+            "http://[::1/",
+            "http://..",
+            "http://h\\x",
+        ],
+        *[
+            "http://" + "a" * 64,
+            "http://" + "é" * 70,
+            "http://h/a\tb",
+            "http://%41/",
+            "http://a_,b/",
+        ],
     ],
 )
 def test_what_is_no_server_url_is_a_usage_error(text: str) -> None:

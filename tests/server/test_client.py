@@ -48,9 +48,7 @@ async def test_wrong_credentials(jupyter: JupyterServer, auth: TokenAuth | NoAut
     async with ServerClient(ServerAddress(jupyter.url), auth) as client:
         with pytest.raises(AuthError) as raised:
             await client.verify()
-    assert raised.value.message == (
-        f"{jupyter.url} refused the credentials (HTTP 403: Forbidden)."
-    )
+    assert raised.value.message == (f"{jupyter.url} refused the credentials (HTTP 403: Forbidden).")
     assert raised.value.hint == f"Log in again: jrc login {jupyter.url}"
 
 
@@ -144,7 +142,7 @@ async def test_a_redirect_takes_no_credentials_elsewhere(status: int) -> None:
 async def test_a_redirect_on_the_same_server_is_not_followed_either() -> None:
     with Web({"/api/kernels": Reply(302, headers={"Location": "/elsewhere"})}) as web:
         async with client_of(web.url) as client:
-            with pytest.raises(UnreachableError, match="redirects to http://.*/elsewhere"):
+            with pytest.raises(UnreachableError, match=r"redirects to http://.*/elsewhere"):
                 await client.kernels()
     assert [request.path for request in web.requests] == ["/api/kernels"]
 
@@ -162,7 +160,9 @@ async def test_no_log_shows_the_token(
     assert jupyter.token not in repr(client)
 
 
-async def test_an_html_error_page_is_not_quoted(client: ServerClient, jupyter: JupyterServer) -> None:
+async def test_an_html_error_page_is_not_quoted(
+    client: ServerClient, jupyter: JupyterServer
+) -> None:
     """Jupyter Server writes its token into its error pages."""
     page = httpx.get(
         f"{jupyter.url}nothing",

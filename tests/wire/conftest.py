@@ -1,12 +1,7 @@
 """What the codec tests share."""
 
 import pytest
-from hypothesis import settings
 from jupyter_client.session import Session
-
-# Timing is measured in benchmarks/, never asserted in a test.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

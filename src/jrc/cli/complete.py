@@ -1,7 +1,5 @@
 """Words that the shell completes. Silent and quick: a completion never complains."""
 
-import asyncio
-
 from jrc.errors import JrcError
 
 _DEADLINE = 2.0
@@ -9,6 +7,8 @@ _DEADLINE = 2.0
 
 def kernelspec_names(incomplete: str) -> list[str]:
     """The kernelspecs of the default profile's server."""
+    import asyncio
+
     try:
         names = asyncio.run(_kernelspec_names())
     except (JrcError, TimeoutError):
@@ -17,6 +17,8 @@ def kernelspec_names(incomplete: str) -> list[str]:
 
 
 async def _kernelspec_names() -> list[str]:
+    import asyncio
+
     from jrc.server.open import open_server
 
     async with asyncio.timeout(_DEADLINE), open_server(None) as server:

@@ -48,7 +48,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Ids = Annotated[
     list[str],
     typer.Argument(
-        metavar="ID…", help="Its id, or the beginning of it.", autocompletion=complete_kernel
+        metavar="ID", help="Its id, or the beginning of it.", autocompletion=complete_kernel
     ),
 ]
 
@@ -215,12 +215,13 @@ def _each(
 
     async def do(server: "ServerClient") -> None:
         kernels = await server.kernels()
-        for kernel in [find_kernel(kernels, prefix) for prefix in dict.fromkeys(ids)]:
-            await act(server, kernel.id)
+        short = short_ids(kernels)
+        for kernel_id in dict.fromkeys([find_kernel(kernels, prefix).id for prefix in ids]):
+            await act(server, kernel_id)
             if json:
-                terminal.json({"id": kernel.id, "event": done})
+                terminal.json({"id": kernel_id, "event": done})
             else:
-                terminal.say(f"Kernel {short_ids(kernels)[kernel.id]} {done}.")
+                terminal.say(f"Kernel {short[kernel_id]} {done}.")
 
     _on_server(profile, do)
 

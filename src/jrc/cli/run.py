@@ -99,6 +99,12 @@ def run(
     allow_loss: Annotated[
         bool, typer.Option("--allow-loss", help="Exit with 0 though output was lost.")
     ] = False,
+    recorder: Annotated[
+        bool, typer.Option("--recorder/--no-recorder", help="Keep output in the kernel until here.")
+    ] = True,
+    pipeline: Annotated[
+        bool, typer.Option("--pipeline/--no-pipeline", help="Send all cells at once.")
+    ] = True,
     json: Annotated[bool, typer.Option("--json", help="One event a line, as JSON.")] = False,
 ) -> None:
     """Run a notebook or a script on a Jupyter Server.
@@ -128,6 +134,8 @@ def run(
             reconnect=reconnect,
             allow_errors=allow_errors,
             allow_loss=allow_loss,
+            recorder=recorder,
+            pipeline=pipeline,
             json=json,
         ),
         Terminal(),

@@ -39,6 +39,8 @@ class Invocation:
     reconnect: float
     allow_errors: bool
     allow_loss: bool
+    recorder: bool
+    pipeline: bool
     json: bool
 
 
@@ -114,6 +116,8 @@ async def _run(invocation: Invocation, document: Document, terminal: Terminal) -
                 cell_timeout=invocation.timeout,
                 allow_errors=invocation.allow_errors,
                 allow_loss=invocation.allow_loss,
+                recorder=invocation.recorder,
+                pipeline=invocation.pipeline,
                 patience=_EMBEDDED_PATIENCE if embedded else invocation.reconnect,
             ),
             listener=listener,
@@ -140,10 +144,7 @@ async def _server(
     from jrc.server.embedded import EmbeddedServer
 
     async with EmbeddedServer(root=document.path.parent) as embedded:
-        terminal.say(
-            "jrc: no profile is configured: using an embedded server on this machine "
-            "(jrc login URL for another one)"
-        )
+        terminal.say("jrc: no profile: using an embedded server on this machine (jrc login URL)")
         async with ServerClient(embedded.address, TokenAuth(embedded.secret)) as server:
             yield server, True
 

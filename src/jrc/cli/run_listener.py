@@ -38,6 +38,7 @@ class TerminalListener:
         self.live = LiveLine(enabled=terminal.live)
         self.can_answer = terminal.interactive
         self._started_at = time.monotonic()
+        self._images = 0
 
     def on_event(self, event: RunEvent) -> None:
         match event:
@@ -49,6 +50,7 @@ class TerminalListener:
             case CellOutput():
                 self._output(event.output)
             case CellFinished():
+                self._finish_images()
                 self.live.draw()
             case Notice():
                 self.live.start_line()
@@ -78,11 +80,18 @@ class TerminalListener:
         if text:
             self._write(text + "\n", error=False)
         image = image_type(data)
-        if image is not None:
-            place = (
-                f"saved in {self._saved_in}" if self._saved_in else "not saved; -o FILE keeps it"
-            )
+        if image is None:
+            return
+        self._images += 1
+        if self._images == 1:
+            place = f"saved in {self._saved_in}" if self._saved_in else "-o FILE saves it"
             self._write(f"[{image}: {place}]\n", error=True)
+
+    def _finish_images(self) -> None:
+        """A cell may show hundreds: one line for the first, one for the rest."""
+        if self._images > 1:
+            self._write(f"[and {self._images - 1} more]\n", error=True)
+        self._images = 0
 
     def _write(self, text: str, *, error: bool) -> None:
         self.live.before_output()

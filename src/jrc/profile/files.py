@@ -1,9 +1,10 @@
 """Files that are replaced in one step, and the locks that guard them between processes."""
 
+import errno
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -41,11 +42,50 @@ def write_atomically(path: Path, data: bytes | str, *, private: bool = False) ->
         if kind is not None and not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
             path.write_bytes(content)
             return
-        target = Path(os.path.realpath(path))
-        create_folder(target.parent, private=private)
-        _replace_content(target, content, private=private)
+        create_folder(Path(os.path.realpath(path)).parent, private=private)
+        replace_content(path, [content], private=private)
     except OSError as error:
         raise _unwritable(path, error) from error
+
+
+def replace_content(
+    path: Path, chunks: Iterable[bytes], *, private: bool = False, sync: bool = True
+) -> None:
+    """Replace a regular file's content in one step; ``write_atomically`` says what that means.
+
+    Args:
+        path: the file; its folder exists.
+        chunks: its whole new content, taken one after the other.
+        private: mode 0600.
+        sync: wait until it is on the disk, so that it survives a power cut.
+
+    Raises:
+        OSError: the file can't be written. It is as it was.
+    """
+    target = Path(os.path.realpath(path))
+    mode = _mode_of(target)
+    if mode is not None and not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is not a file")
+    # A rename needs no right on the file that it replaces; a read-only file means "hands off".
+    if mode is not None and not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, "the file is read-only")
+    # A name of its own, not the target's with a suffix: that could be too long for the system.
+    temporary = target.parent / f".jrc-{os.urandom(8).hex()}.tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    handle = os.open(temporary, flags, 0o600 if private else 0o666)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.writelines(chunks)
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+        if mode is not None:
+            temporary.chmod(0o600 if private else stat.S_IMODE(mode))
+        _replace(temporary, target)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
 
 
 def create_folder(folder: Path, *, private: bool = False) -> None:
@@ -99,29 +139,6 @@ def _mode_of(path: Path) -> int | None:
         return path.stat().st_mode
     except FileNotFoundError:
         return None
-
-
-def _replace_content(target: Path, content: bytes, *, private: bool) -> None:
-    mode = _mode_of(target)
-    # A rename needs no right on the file that it replaces; a read-only file means "hands off".
-    if mode is not None and not os.access(target, os.W_OK):
-        raise PermissionError(0, "the file is read-only")
-    # A name of its own, not the target's with a suffix: that could be too long for the system.
-    temporary = target.parent / f".jrc-{os.urandom(8).hex()}.tmp"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    handle = os.open(temporary, flags, 0o600 if private else 0o666)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if mode is not None:
-            temporary.chmod(0o600 if private else stat.S_IMODE(mode))
-        _replace(temporary, target)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
 
 
 def _replace(source: Path, target: Path) -> None:

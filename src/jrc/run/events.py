@@ -67,7 +67,7 @@ class CellFinished:
     Attributes:
         cell: index in the notebook, from 0.
         number, total: as in ``CellStarted``.
-        status: ``ok``, ``error``, ``aborted``, ``lost``, ``timeout``, ``interrupted``.
+        status: ``ok``, ``error``, ``lost``, ``timeout``, ``interrupted``.
         seconds: from the kernel's busy to its end.
         execution_count: the ``In[n]`` number.
     """
@@ -85,8 +85,8 @@ class Notice:
     """Something that the person should know while the run goes on.
 
     Attributes:
-        kind: ``link-lost``, ``link-restored``, ``output-lost``, ``interrupted``, ``timeout``,
-            ``kernel``, ``saved``.
+        kind: ``link-lost``, ``link-restored``, ``output-lost``, ``unrecorded``,
+            ``interrupted``, ``timeout``, ``kernel``, ``saved``.
         text: one sentence.
     """
 
@@ -100,8 +100,8 @@ class RunFinished:
 
     Attributes:
         run: id of the run.
-        status: ``ok``, ``error``, ``timeout``, ``interrupted``, ``output-lost``, ``kernel-died``,
-            ``failed``.
+        status: ``ok``, ``error``, ``aborted``, ``timeout``, ``interrupted``, ``output-lost``,
+            ``kernel-died``, ``failed``.
         exit_code: what ``jrc`` exits with.
         output: the file that holds the result; None when none was asked for.
         lost: one sentence for each loss of output.

@@ -39,7 +39,11 @@ _LIMIT_NOTICES = ("IOPub data rate exceeded", "IOPub message rate exceeded")
 
 @dataclass(frozen=True)
 class Started:
-    """The kernel began to work on a request."""
+    """The kernel began to execute the code of a request, and does not just abort it.
+
+    Attributes:
+        message: the ``busy`` status; what came first when that was lost.
+    """
 
     key: int
     message: Message
@@ -146,6 +150,7 @@ class _Request:
     key: int | None
     """None for a fence."""
     started: bool = False
+    busy: Message | None = None
     reply: dict[str, Any] | None = None
     reply_over: bool = False
     idle: Message | None = None
@@ -194,6 +199,10 @@ class Execution:
             msg_id: r for msg_id, r in self._requests.items() if r.key is not None or r.finished
         }
 
+    def forget(self, msg_id: str) -> None:
+        """A request was not executed after all, and is sent again under another id."""
+        self._requests.pop(msg_id, None)
+
     def stop_waiting_for_idle(self) -> list[Event]:
         """Finish every request that has its reply: no fence could make the kernel's idle come."""
         events: list[Event] = []
@@ -237,7 +246,7 @@ class Execution:
             return ()
         if msg_type == "error":
             request.error_published = True
-        events: list[Event] = [Published(request.key, message)]
+        events = [*self._start(message, request), Published(request.key, message)]
         notice = _limit_notice(message)
         if notice is not None:
             events.append(LimitReached(request.key, notice))
@@ -246,7 +255,8 @@ class Execution:
     def _on_status(self, message: Message, request: _Request) -> Iterable[Event]:
         state = message.content_fields.get("execution_state")
         if state == "busy":
-            return [*self._over(request, reply=False), *self._start(message, request)]
+            request.busy = message
+            return self._over(request, reply=False)
         if state == "idle":
             request.idle = message
             request.iopub_over = True
@@ -257,7 +267,7 @@ class Execution:
         if request.started or request.key is None:
             return []
         request.started = True
-        return [Started(request.key, message)]
+        return [Started(request.key, request.busy or message)]
 
     def _on_reply(self, message: Message, request: _Request) -> Iterable[Event]:
         events = self._over(request, reply=True)

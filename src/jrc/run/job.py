@@ -18,13 +18,14 @@ from jrc.errors import (
     OutputLostError,
     RemoteError,
 )
+from jrc.run.account import CellRequest, Listener, Result
 from jrc.run.document import Cell, Document
 from jrc.run.events import Notice, RunFinished, RunStarted
 from jrc.run.failure import error_sentence, failing_line
 from jrc.run.kernel import KernelChoice, RemoteKernel, new_run_id, start_kernel
 from jrc.run.outputs import Outputs
 from jrc.run.requests import Requests
-from jrc.run.runner import CellRequest, Listener, Result, Runner
+from jrc.run.runner import Runner
 from jrc.run.saving import Saver
 from jrc.run.script import EXIT_EXPRESSIONS, exit_code_from_reply
 from jrc.server.channels import Channels
@@ -47,6 +48,8 @@ class Options:
         allow_errors: go on after a cell that failed.
         allow_loss: lost output does not make the exit code non-zero.
         patience: seconds to try to bring a lost link back.
+        recorder: let a recorder in the kernel keep what is published until it arrived.
+        pipeline: send all cells at once.
     """
 
     kernel: str | None = None
@@ -56,6 +59,8 @@ class Options:
     allow_errors: bool = False
     allow_loss: bool = False
     patience: float = 60.0
+    recorder: bool = True
+    pipeline: bool = True
 
 
 class Job:
@@ -153,6 +158,8 @@ class Job:
                     changed=self._changed,
                     cell_timeout=self._options.cell_timeout,
                     prologue=self._document.prologue,
+                    recorded_as=self.run_id if self._wants_recorder else None,
+                    pipelined=self._options.pipeline,
                 )
                 self._announce(kernel)
                 result = await self._runner.run()
@@ -179,6 +186,11 @@ class Job:
         finally:
             if not self._options.keep_kernel:
                 await asyncio.shield(kernel.delete())
+
+    @property
+    def _wants_recorder(self) -> bool:
+        """Only an ipykernel can have one."""
+        return self._options.recorder and self._document.language in (None, "python")
 
     async def _open(self, channels: Channels, kernel: RemoteKernel) -> None:
         try:
@@ -235,6 +247,7 @@ class Job:
     def _finish(self, status: str, code: int, lost: list[str]) -> None:
         if self._saver is not None:
             self._saver.save()
+        self._outputs.close()
         output = None if self._output is None else str(self._output)
         self._listener.on_event(RunFinished(self.run_id, status, code, output, lost))
 
@@ -251,6 +264,10 @@ class Job:
             case "timeout":
                 limit = f"{self._options.cell_timeout:g} s"
                 return DeadlineError(f"{self._name(result)} ran longer than {limit}.", hint=hint)
+            case "aborted":
+                return RemoteError(
+                    f"{self._name(result)} was aborted: somebody interrupted the kernel.", hint=hint
+                )
             case "interrupted":
                 return InterruptedByUserError("Interrupted.", hint=hint)
             case "kernel-died":

@@ -46,7 +46,8 @@ def read_bytes(path: Path) -> bytes:
     except FileNotFoundError as error:
         raise NotFoundError(f"{path} does not exist.") from error
     except OSError as error:
-        if path.is_dir():
+        # Windows refuses to open a folder, others to read from it.
+        if isinstance(error, IsADirectoryError | PermissionError) and path.is_dir():
             raise UsageError(f"{path} is a folder.", hint="Name a file in it.") from error
         reason = error.strerror or type(error).__name__
         raise UsageError(f"{path} can't be read: {reason}.") from error

@@ -1,8 +1,7 @@
 """A notebook as the bytes of its file: the same bytes that nbformat writes, piece by piece.
 
 nbformat copies the whole notebook twice and encodes it token by token in Python. Here nothing is
-copied but the piece at hand, so that a large output costs little memory, and the innermost lists
-and objects, which are most of a notebook, are encoded by the C encoder of ``json``.
+copied but the piece at hand, so that a large output costs little memory.
 
 Source: nbformat ``v4/nbjson.py`` and ``v4/rwbase.py``.
 """
@@ -10,46 +9,66 @@ Source: nbformat ``v4/nbjson.py`` and ``v4/rwbase.py``.
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from json.encoder import encode_basestring
 from typing import Any
 
 from jrc.run.notebook import TRANSIENT_CELL_METADATA, TRANSIENT_METADATA
 from jrc.run.notebook_shape import Json
+from jrc.run.spool import SpooledText, Text
 
 PIECE = 1 << 18
 """Characters that are encoded at a time."""
 
 _SPLIT_MIMES = ("application/javascript", "image/svg+xml")
 
-_SCALARS = (str, int, float, bool, type(None))
+_OUTPUT_DEPTH = 4
+"""How deep an output lies in a notebook: in its list, in a cell, in the cells, in the notebook."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Lines:
     """Text that the file holds as a list of lines."""
 
-    text: str
+    text: Text
+
+
+@dataclass(frozen=True, slots=True)
+class _Late:
+    """Large text, encoded only when it is its turn to be written.
+
+    Attributes:
+        value: the text.
+        newline: as for ``_add``.
+    """
+
+    value: Text | _Lines
+    newline: str
+
+    def pieces(self) -> Iterator[str]:
+        if isinstance(self.value, _Lines):
+            return _list_of_lines(_pieces(self.value.text), self.newline)
+        return _string(_pieces(self.value))
 
 
 def notebook_bytes(notebook: Json) -> Iterator[bytes]:
     """The content of the file of a notebook, in pieces.
 
     The notebook must not be changed meanwhile. Lone surrogates, which UTF-8 can't hold, are
-    written as the ``\\\\u`` escapes that JSON has for them.
+    written as the ``\\u`` escapes that JSON has for them.
 
     Args:
         notebook: nbformat 4 JSON whose text is joined.
     """
     pieces: list[str] = []
     length = 0
-    for piece in _value(_as_in_file(notebook), "\n"):
-        pieces.append(piece)
-        length += len(piece)
-        if length >= PIECE:
-            yield _encoded(pieces)
-            pieces.clear()
-            length = 0
+    for part in _parts(_as_in_file(notebook), "\n", _OUTPUT_DEPTH):
+        for piece in (part,) if isinstance(part, str) else part.pieces():
+            pieces.append(piece)
+            length += len(piece)
+            if length >= PIECE:
+                yield _encoded(pieces)
+                pieces.clear()
+                length = 0
     pieces.append("\n")
     yield _encoded(pieces)
 
@@ -96,7 +115,7 @@ def _bundle_as_in_file(bundle: Json) -> Json:
 
 
 def _mark(fields: Json, key: str) -> None:
-    if isinstance(fields.get(key), str):
+    if isinstance(fields.get(key), Text):
         fields[key] = _Lines(fields[key])
 
 
@@ -104,104 +123,117 @@ def _without(fields: Json, keys: tuple[str, ...]) -> Json:
     return {key: value for key, value in fields.items() if key not in keys}
 
 
-def _value(value: Any, newline: str) -> Iterator[str]:
-    """The JSON text of a value, in pieces.
+def _parts(value: Any, newline: str, depth: int, before: str = "") -> Iterator[str | _Late]:
+    """The JSON text of a value, in parts: the items of its outer lists and objects, one by one.
+
+    Args:
+        value, newline: as for ``_add``.
+        depth: how many levels of lists and objects are taken apart.
+        before: what stands before it.
+    """
+    if depth == 0 or not value or not isinstance(value, dict | list):
+        parts: list[str | _Late] = [before]
+        _add(value, newline, parts)
+        yield from _joined(parts)
+        return
+    first, inner, after = _frame(value, newline)
+    before += first
+    for item in sorted(value) if isinstance(value, dict) else value:
+        if isinstance(value, dict):
+            key = f"{before}{encode_basestring(item)}: "
+            yield from _parts(value[item], inner, depth - 1, key)
+        else:
+            yield from _parts(item, inner, depth - 1, before)
+        before = "," + inner
+    yield after
+
+
+def _joined(parts: list[str | _Late]) -> Iterable[str | _Late]:
+    texts = [part for part in parts if isinstance(part, str)]
+    return ["".join(texts)] if len(texts) == len(parts) else parts
+
+
+def _add(value: Any, newline: str, parts: list[str | _Late]) -> None:
+    """Add the JSON text of a value to ``parts``.
 
     Args:
         value: a JSON value; text may be marked as ``_Lines``.
         newline: a line end and the indentation of the line on which the value begins.
+        parts: what is written before it.
     """
-    if isinstance(value, _Lines):
-        yield from _lines(value.text, newline)
-    elif isinstance(value, str):
-        yield from _text(value)
-    elif not isinstance(value, dict | list) or not value:
-        yield _encoder("").encode(value)
-    elif _is_flat(value.values() if isinstance(value, dict) else value):
-        yield _flat(value, newline)
-    else:
-        yield from _nested(value, newline)
-
-
-def _is_flat(values: Iterable[Any]) -> bool:
-    """Whether values are all of a kind that takes one line each, and no large text."""
-    return all(type(v) in _SCALARS and (type(v) is not str or len(v) <= PIECE) for v in values)
-
-
-def _flat(value: Json | list[Any], newline: str) -> str:
-    inner = newline + " "
-    text = _encoder(inner).encode(value)
-    return f"{text[0]}{inner}{text[1:-1]}{newline}{text[-1]}"
-
-
-def _nested(value: Json | list[Any], newline: str) -> Iterator[str]:
-    inner = newline + " "
-    before = inner
-    if isinstance(value, dict):
-        yield "{"
-        for key in sorted(value):
-            yield f"{before}{encode_basestring(key)}: "
-            yield from _value(value[key], inner)
-            before = "," + inner
-        yield newline + "}"
-    else:
-        yield "["
-        for item in value:
-            yield before
-            yield from _value(item, inner)
-            before = "," + inner
-        yield newline + "]"
-
-
-def _lines(text: str, newline: str) -> Iterator[str]:
-    """A list of lines. Each keeps its end, of whatever kind ``str.splitlines`` knows."""
-    if not text:
-        yield "[]"
-        return
-    inner = newline + " "
-    before = inner
-    yield "["
-    for block in _blocks(text):
-        lines = block.splitlines(keepends=True)
-        if _is_flat(lines):
-            yield before + _encoder(inner).encode(lines)[1:-1]
+    if isinstance(value, str):
+        parts.append(encode_basestring(value) if len(value) <= PIECE else _Late(value, newline))
+    elif isinstance(value, _Lines):
+        if isinstance(value.text, str) and len(value.text) <= PIECE:
+            parts.append(_few_lines(value.text, newline))
         else:
-            for line in lines:
-                yield before
-                yield from _text(line)
-                before = "," + inner
-        before = "," + inner
-    yield newline + "]"
+            parts.append(_Late(value, newline))
+    elif isinstance(value, SpooledText):
+        parts.append(_Late(value, newline))
+    elif value is None:
+        parts.append("null")
+    elif not value or not isinstance(value, dict | list):
+        parts.append(json.dumps(value))
+    else:
+        before, inner, after = _frame(value, newline)
+        for item in sorted(value) if isinstance(value, dict) else value:
+            if isinstance(value, dict):
+                parts.append(f"{before}{encode_basestring(item)}: ")
+                _add(value[item], inner, parts)
+            else:
+                parts.append(before)
+                _add(item, inner, parts)
+            before = "," + inner
+        parts.append(after)
 
 
-def _blocks(text: str) -> Iterator[str]:
-    """The text in blocks of whole lines."""
-    start = 0
-    while start < len(text):
-        end = text.find("\n", start + PIECE) + 1 or len(text)
-        yield text[start:end]
-        start = end
+def _frame(value: Json | list[Any], newline: str) -> tuple[str, str, str]:
+    """What stands before the first item of a list or object, before the others, and at its end."""
+    begin, end = "{}" if isinstance(value, dict) else "[]"
+    inner = newline + " "
+    return begin + inner, inner, newline + end
 
 
-def _text(text: str) -> Iterator[str]:
-    if len(text) <= PIECE:
-        yield encode_basestring(text)
-        return
+def _pieces(text: Text) -> Iterator[str]:
+    if isinstance(text, SpooledText):
+        return text.pieces()
+    return (text[start : start + PIECE] for start in range(0, len(text), PIECE))
+
+
+def _string(pieces: Iterable[str]) -> Iterator[str]:
     yield '"'
-    for start in range(0, len(text), PIECE):
-        yield encode_basestring(text[start : start + PIECE])[1:-1]
+    for piece in pieces:
+        yield encode_basestring(piece)[1:-1]
     yield '"'
 
 
-@cache
-def _encoder(inner: str) -> json.JSONEncoder:
-    """An encoder for lists and objects whose items stand on lines of their own.
+def _few_lines(text: str, newline: str) -> str:
+    lines = f",{newline} ".join(map(encode_basestring, text.splitlines(keepends=True)))
+    return f"[{newline} {lines}{newline}]" if lines else "[]"
 
-    Args:
-        inner: a line end and the indentation of the items.
-    """
-    separators = ("," + inner, ": ")
-    # Without `indent` json uses its C encoder; the separator does what `indent` would.
-    return json.JSONEncoder(
-        ensure_ascii=False, sort_keys=True, check_circular=False, separators=separators
-    )
+
+def _list_of_lines(pieces: Iterable[str], newline: str) -> Iterator[str]:
+    """A list of lines. Each keeps its end, of whatever kind ``str.splitlines`` knows."""
+    inner = newline + " "
+    between = "," + inner
+    # What to write before the next text: nothing behind a line that did not end yet.
+    before = f'[{inner}"'
+    for piece in _whole_line_ends(pieces):
+        lines = piece.splitlines(keepends=True)
+        yield before + between.join(map(encode_basestring, lines))[1:-1]
+        ended = len(lines[-1].splitlines()[0]) < len(lines[-1])
+        before = f'"{between}"' if ended else ""
+    yield "[]" if before.startswith("[") else f'"{newline}]'
+
+
+def _whole_line_ends(pieces: Iterable[str]) -> Iterator[str]:
+    """The same text in pieces of which none is empty or ends between ``\\r`` and ``\\n``."""
+    kept = ""
+    for piece in pieces:
+        text = kept + piece
+        kept = "\r" if text.endswith("\r") else ""
+        text = text.removesuffix(kept)
+        if text:
+            yield text
+    if kept:
+        yield kept

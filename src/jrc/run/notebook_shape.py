@@ -41,8 +41,8 @@ def fits(notebook: Json) -> bool:
         return False
     cells, metadata = notebook["cells"], notebook["metadata"]
     return (
-        type(notebook["nbformat_minor"]) is int
-        and notebook["nbformat_minor"] == NBFORMAT_MINOR
+        _is_number(notebook["nbformat"], NBFORMAT)
+        and _is_number(notebook["nbformat_minor"], NBFORMAT_MINOR)
         and isinstance(metadata, dict)
         and _notebook_metadata_fits(metadata)
         and isinstance(cells, list)
@@ -100,6 +100,10 @@ def _bundle_fits(bundle: object) -> bool:
     return isinstance(bundle, dict) and all(
         isinstance(value, str) or is_json_mime(mime) for mime, value in bundle.items()
     )
+
+
+def _is_number(value: object, number: int) -> bool:
+    return type(value) is int and value == number
 
 
 def _count_fits(count: object) -> bool:

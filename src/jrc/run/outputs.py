@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from jrc.run.spool import Spool, TerminalText
 from jrc.run.widgets import CommMessage, Widgets
 from jrc.wire.message import Message
 
@@ -18,16 +19,10 @@ Output = dict[str, Any]
 
 
 @dataclass
-class _Stream:
-    """One run of text on stdout or stderr, kept in the pieces that arrived."""
-
-    name: str
-    pieces: list[str]
-
-
-@dataclass
 class _Cell:
-    items: list[_Stream | Output] = field(default_factory=list)
+    outputs: list[Output] = field(default_factory=list)
+    """In order; the text of a stream is in ``streams``."""
+    streams: dict[str, TerminalText] = field(default_factory=dict)
     clear_before_next: bool = False
     display_ids: set[str] = field(default_factory=set)
     execution_count: int | None = None
@@ -41,6 +36,11 @@ class Outputs:
         self._cells: dict[int, _Cell] = {}
         self._displays: dict[str, dict[int, list[Output]]] = {}
         self._widgets = Widgets()
+        self._spool = Spool()
+
+    def close(self) -> None:
+        """Let large outputs go: nothing can be read any more."""
+        self._spool.close()
 
     def start(self, index: int) -> None:
         """Forget what a cell had: it is executed anew."""
@@ -99,7 +99,15 @@ class Outputs:
 
     def cell(self, index: int) -> list[Output]:
         """The outputs of a cell as a notebook holds them, streams merged by name."""
-        return _merged(self._cells[index].items)
+        cell = self._cells[index]
+        outputs = [
+            {**output, "text": cell.streams[output["name"]].text()}
+            if output["output_type"] == "stream"
+            else output
+            for output in cell.outputs
+        ]
+        _put_stdout_first(outputs)
+        return outputs
 
     def execution_count(self, index: int) -> int | None:
         return self._cells[index].execution_count
@@ -119,14 +127,13 @@ class Outputs:
             self._clear(index, wait=False)
         if msg_type == "stream":
             name, text = str(content.get("name", "stdout")), str(content.get("text", ""))
-            last = cell.items[-1] if cell.items else None
-            if isinstance(last, _Stream) and last.name == name:
-                last.pieces.append(text)
-            else:
-                cell.items.append(_Stream(name, [text]))
+            if name not in cell.streams:
+                cell.streams[name] = TerminalText(self._spool)
+                cell.outputs.append({"output_type": "stream", "name": name})
+            cell.streams[name].append(text)
             return
-        output = to_output(msg_type, content)
-        cell.items.append(output)
+        output = self._spooled(to_output(msg_type, content))
+        cell.outputs.append(output)
         if display_id is not None:
             self._displays.setdefault(display_id, {}).setdefault(index, []).append(output)
 
@@ -134,7 +141,8 @@ class Outputs:
         cell = self._cells[index]
         cell.clear_before_next = wait
         if not wait:
-            cell.items.clear()
+            cell.outputs.clear()
+            cell.streams.clear()
             self._forget_displays(index)
 
     def _forget_displays(self, index: int) -> None:
@@ -144,8 +152,19 @@ class Outputs:
     def _update_display(self, display_id: str, content: dict[str, Any]) -> None:
         for outputs in self._displays.get(display_id, {}).values():
             for output in outputs:
-                output["data"] = content.get("data", {})
-                output["metadata"] = content.get("metadata", {})
+                output.update(self._spooled(to_output(output["output_type"], content)))
+
+    def _spooled(self, output: Output) -> Output:
+        """The output with its large images and the like on the disk."""
+        data = output.get("data")
+        if isinstance(data, dict):
+            output["data"] = {
+                mimetype: self._spool.keep(value)
+                if isinstance(value, str) and not mimetype.startswith("text/")
+                else value
+                for mimetype, value in data.items()
+            }
+        return output
 
 
 def to_output(msg_type: str, content: dict[str, Any]) -> Output:
@@ -171,39 +190,6 @@ def to_output(msg_type: str, content: dict[str, Any]) -> Output:
     if msg_type == "execute_result":
         output["execution_count"] = content.get("execution_count")
     return output
-
-
-def apply_carriage_returns(text: str) -> str:
-    """What a terminal shows of ``text``: a carriage return goes back to the start of its line."""
-    if "\r" not in text:
-        return text
-    lines = text.split("\n")
-    for number, line in enumerate(lines):
-        # A carriage return at the end of a line overwrites nothing.
-        start = line.rfind("\r", 0, len(line) - 1)
-        if start >= 0:
-            lines[number] = line[start + 1 :]
-    return "\n".join(lines)
-
-
-def _merged(items: list[_Stream | Output]) -> list[Output]:
-    outputs: list[Output] = []
-    pieces: dict[str, list[str]] = {}
-    streams: dict[str, Output] = {}
-    for item in items:
-        if not isinstance(item, _Stream):
-            outputs.append(item)
-        elif item.name in streams:
-            pieces[item.name].extend(item.pieces)
-        else:
-            output = {"output_type": "stream", "name": item.name, "text": ""}
-            streams[item.name] = output
-            pieces[item.name] = list(item.pieces)
-            outputs.append(output)
-    for name, output in streams.items():
-        output["text"] = apply_carriage_returns("".join(pieces[name]))
-    _put_stdout_first(outputs)
-    return outputs
 
 
 def _put_stdout_first(outputs: list[Output]) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import tokenize
 from collections.abc import Iterator, Sequence
 
 from jrc.errors import UsageError
@@ -55,8 +56,6 @@ def read_percent_script(source: str, name: str) -> tuple[Json, list[int]]:
 
 
 def _has_marker_comment(source: str) -> bool:
-    import tokenize
-
     try:
         return any(
             token.type == tokenize.COMMENT

@@ -26,27 +26,23 @@ class Requests:
         *,
         stop_on_error: bool,
         allow_stdin: bool,
-        user_expressions: dict[str, str] | None = None,
+        user_expressions: dict[str, str],
+        metadata: dict[str, Any],
     ) -> Message:
         """An ``execute_request`` whose code goes into the kernel's history."""
-        return self._message(
-            "shell",
-            "execute_request",
-            {
-                "code": code,
-                "silent": False,
-                "store_history": True,
-                "user_expressions": user_expressions or {},
-                "allow_stdin": allow_stdin,
-                "stop_on_error": stop_on_error,
-            },
-        )
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": user_expressions,
+            "allow_stdin": allow_stdin,
+            "stop_on_error": stop_on_error,
+        }
+        return self._message("shell", "execute_request", content, metadata=metadata)
 
     def execute_silently(self, code: str) -> Message:
         """An ``execute_request`` that shows nothing and leaves no trace in the history."""
-        return self._message(
-            "shell",
-            "execute_request",
+        return self.of_content(
             {
                 "code": code,
                 "silent": True,
@@ -54,8 +50,16 @@ class Requests:
                 "user_expressions": {},
                 "allow_stdin": False,
                 "stop_on_error": False,
-            },
+            }
         )
+
+    def of_content(self, content: dict[str, Any]) -> Message:
+        """An ``execute_request`` of a content that somebody else made."""
+        return self._message("shell", "execute_request", content)
+
+    def control(self, msg_type: str, content: dict[str, Any]) -> Message:
+        """A request on the control channel, which the kernel answers while it executes."""
+        return self._message("control", msg_type, content)
 
     def kernel_info(self) -> Message:
         return self._message("shell", "kernel_info_request", {})
@@ -63,20 +67,27 @@ class Requests:
     def input_reply(self, value: str, request: Message) -> Message:
         """The answer to an ``input_request``."""
         return self._message(
-            "stdin", "input_reply", {"value": value, "status": "ok"}, request.header_fields
+            "stdin",
+            "input_reply",
+            {"value": value, "status": "ok"},
+            parent_header=request.header_fields,
         )
 
     def comm_message(
         self, comm_id: str, data: dict[str, Any], parent_header: dict[str, Any]
     ) -> Message:
-        return self._message("shell", "comm_msg", {"comm_id": comm_id, "data": data}, parent_header)
+        return self._message(
+            "shell", "comm_msg", {"comm_id": comm_id, "data": data}, parent_header=parent_header
+        )
 
     def _message(
         self,
         channel: str,
         msg_type: str,
         content: dict[str, Any],
+        *,
         parent_header: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
     ) -> Message:
         self._count += 1
         return new_message(
@@ -88,6 +99,7 @@ class Requests:
             username=self._username,
             date=datetime.now(UTC).isoformat(),
             parent_header=parent_header,
+            metadata=metadata,
         )
 
 

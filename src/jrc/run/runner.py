@@ -1,21 +1,19 @@
-"""Cells to a kernel, one after the other, and what comes back.
+"""Cells to a kernel and what comes back: the thin acting part.
 
-The thin acting part: ``execution`` tells what messages mean, ``watch`` when to act unasked,
-``outputs`` what a cell shows. Here they meet the channels.
+``exchange`` tells what messages mean and what to ask, ``watch`` when to act unasked, ``account``
+keeps what came. Here they meet the channels.
 """
 
 import asyncio
+import bisect
 import logging
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Protocol
 
 from jrc.errors import NotFoundError, UnreachableError
-from jrc.run.events import CellFinished, CellOutput, CellStarted, Notice, RunEvent
+from jrc.run.account import Account, CellRequest, Listener, Result
+from jrc.run.exchange import Event, Exchange, NotRun, OutputGone, Unrecorded
 from jrc.run.execution import (
-    Event,
-    Execution,
     Finished,
     InputEchoed,
     InputRequested,
@@ -25,7 +23,7 @@ from jrc.run.execution import (
     Replied,
     Started,
 )
-from jrc.run.outputs import Outputs, to_output
+from jrc.run.outputs import Outputs
 from jrc.run.requests import Requests
 from jrc.run.watch import Act, Watch
 from jrc.server.channels import ChannelEvent, LinkLost, LinkRestored
@@ -33,67 +31,7 @@ from jrc.wire.message import Message
 
 log = logging.getLogger("jrc.run")
 
-_TICK = 0.2
-
-_HOW_KERNELS_END = {
-    "died": "The kernel died (out of memory, or os._exit) and the server restarted it.",
-    "dead": "The kernel died and the server gave up restarting it.",
-    "restarted": "Somebody restarted the kernel.",
-    "shutdown": "Somebody shut the kernel down.",
-    "deleted": "The kernel was deleted on the server: by somebody, or culled as idle.",
-}
-
-
-@dataclass(frozen=True)
-class CellRequest:
-    """One cell as the kernel gets it.
-
-    Attributes:
-        index: of the cell in the notebook.
-        source: what the person wrote.
-        code: what the kernel executes; for a plain script more than ``source``.
-        allows_error: an error is expected, and the next cell runs.
-        user_expressions: expressions that the kernel evaluates after the code.
-    """
-
-    index: int
-    source: str
-    code: str
-    allows_error: bool = False
-    user_expressions: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass
-class Result:
-    """How the cells ended.
-
-    Attributes:
-        status: as in ``events.RunFinished``.
-        cell: the one that ended the run before its last cell; None when all were executed.
-        reply: content of the last ``execute_reply``.
-        reason: why the kernel is gone, when it is.
-        lost: one sentence for each loss of output.
-        language_info: what the kernel says of its language.
-    """
-
-    status: str = "ok"
-    cell: CellRequest | None = None
-    reply: dict[str, Any] | None = None
-    reason: str = ""
-    lost: list[str] = field(default_factory=list)
-    language_info: dict[str, Any] | None = None
-
-
-class Listener(Protocol):
-    """Who is told what happens, and who is asked."""
-
-    can_answer: bool
-
-    def on_event(self, event: RunEvent) -> None: ...
-
-    async def ask(self, prompt: str, *, hidden: bool) -> str | None:
-        """One line from the person; None when there is no answer to be had."""
-        ...
+_TICK = 0.1
 
 
 class KernelChannels(Protocol):
@@ -125,6 +63,8 @@ class Runner:
         changed: called with a cell's index when its outputs changed, and whether it is finished.
         cell_timeout: seconds for one cell; None for no limit.
         prologue: code to execute silently before the first cell.
+        recorded_as: id of the run for the recorder in the kernel; None to do without one.
+        pipelined: send all cells at once, if there is a recorder to guard them.
     """
 
     def __init__(
@@ -139,26 +79,26 @@ class Runner:
         changed: Callable[[int, bool], None],
         cell_timeout: float | None = None,
         prologue: str = "",
+        recorded_as: str | None = None,
+        pipelined: bool = True,
     ) -> None:
         self._cells = list(cells)
-        self._waiting = deque(range(len(self._cells)))
+        self._waiting = list(range(len(self._cells)))
         self._channels = channels
         self._control = control
         self._requests = requests
         self._listener = listener
-        self._outputs = outputs
-        self._changed = changed
-        self._execution = Execution()
+        self._exchange = Exchange(requests, recorded_as=recorded_as)
+        self._account = Account(self._cells, outputs=outputs, listener=listener, changed=changed)
         self._watch = Watch(cell_timeout)
         self._prologue = prologue
-        self._info_id = ""
-        self._result = Result()
+        self._pipelined = pipelined
         self._interrupted = False
         self._timed_out = False
         self._given_up = False
+        self._aborted: CellRequest | None = None
         self._link_was_half_open = False
         self._questions: set[asyncio.Task[None]] = set()
-        self._limited: set[int] = set()
 
     async def run(self) -> Result:
         """Execute the cells.
@@ -169,41 +109,45 @@ class Runner:
         Raises:
             UnreachableError, AuthError, NotFoundError, WireError: the link is gone for good.
         """
-        info = self._requests.kernel_info()
-        self._info_id = info.msg_id
-        await self._channels.send(info)
-        if self._prologue:
-            await self._channels.send(self._requests.execute_silently(self._prologue))
-        await self._send_next()
-        consuming = asyncio.create_task(self._consume(), name="run-consume")
-        watching = asyncio.create_task(self._keep_watch(), name="run-watch")
+        await self._send(self._exchange.begin(self._prologue))
+        await self._send_cells()
+        await self._until_first_ends(self._consume(), self._keep_watch())
+        if self._interrupted:
+            self._account.stop("interrupted", None)
+        if self._aborted is not None:
+            self._account.stop("aborted", self._aborted)
+        await self._send(self._exchange.forget())
+        self._account.result.language_info = self._exchange.language_info
+        return self._account.result
+
+    async def interrupt(self) -> None:
+        """Interrupt what runs now, because the person wants it."""
+        self._interrupted = True
+        self._account.notice("interrupted", "Interrupting the remote cell.")
+        await self._stop_remote_code()
+
+    async def _until_first_ends(self, *loops: Coroutine[Any, Any, None]) -> None:
+        """Run until one of the loops ends; raise what any of them raised."""
+        tasks = [asyncio.create_task(loop, name="run") for loop in loops]
         try:
-            await asyncio.wait({consuming, watching}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            tasks = [consuming, watching, *self._questions]
+            tasks.extend(self._questions)
             for task in tasks:
                 task.cancel()
             ended = await asyncio.gather(*tasks, return_exceptions=True)
         for outcome in ended:
             if isinstance(outcome, Exception):
                 raise outcome
-        if self._interrupted:
-            self._stop("interrupted", None)
-        return self._result
-
-    async def interrupt(self) -> None:
-        """Interrupt what runs now, because the person wants it."""
-        self._interrupted = True
-        self._waiting.clear()
-        self._notice("interrupted", "Interrupting the remote cell.")
-        await self._interrupt_kernel()
 
     async def _consume(self) -> None:
         try:
             async for event in self._channels.events():
                 self._watch.heard(self._now())
-                for meaning in await self._meaning(event):
-                    await self._on(meaning)
+                await self._handle(self._meaning(event))
+                await self._send(self._exchange.due(self._now()))
+                if isinstance(event, LinkRestored):
+                    await self._send(self._exchange.link_restored(self._now()))
                 if self._over:
                     return
         except NotFoundError:
@@ -211,114 +155,75 @@ class Runner:
 
     @property
     def _over(self) -> bool:
-        return self._given_up or not (self._waiting or self._execution.pending)
+        return self._given_up or not (self._waiting or self._exchange.pending)
 
-    async def _meaning(self, event: ChannelEvent) -> Sequence[Event]:
+    def _meaning(self, event: ChannelEvent) -> Sequence[Event]:
         match event:
             case LinkLost():
                 self._link_was_half_open = event.half_open
-                self._notice("link-lost", f"Link to the server lost: {event.reason}. Reconnecting…")
+                self._exchange.link_lost()
+                text = f"Link to the server lost: {event.reason}. Reconnecting…"
+                self._account.notice("link-lost", text)
+                return []
             case LinkRestored():
-                self._notice("link-restored", f"Link restored after {event.seconds:.1f} s.")
-                self._suspect_half_open_loss()
-                self._execution.fences_lost()
-                if self._execution.pending:
-                    await self._send_fence()
-            case _:
-                if event.parent_id == self._info_id and event.msg_type == "kernel_info_reply":
-                    self._result.language_info = event.content_fields.get("language_info")
-                return list(self._execution.receive(event))
-        return []
+                text = f"Link restored after {event.seconds:.1f} s."
+                self._account.notice("link-restored", text)
+                if self._link_was_half_open and not self._exchange.recorded:
+                    self._account.half_open(self._exchange.pending)
+                return []
+        return self._exchange.receive(event, self._now())
+
+    async def _handle(self, events: Iterable[Event]) -> None:
+        for event in events:
+            await self._on(event)
 
     async def _on(self, event: Event) -> None:
         match event:
             case Started():
-                self._on_started(event)
+                self._watch.started(event.key, self._now())
+                self._account.started(event)
             case InputEchoed():
-                index = self._index(event.key)
-                self._outputs.mark(index, "iopub.execute_input", event.message)
-                count = event.message.content_fields.get("execution_count")
-                self._outputs.set_execution_count(index, count)
+                self._account.echoed(event)
             case Published():
-                await self._on_published(event)
+                for note in self._account.published(event):
+                    await self._channels.send(
+                        self._requests.comm_message(note.comm_id, note.data, note.parent_header)
+                    )
             case LimitReached():
-                self._on_limit(event)
+                self._account.limit_reached(event)
+            case OutputGone():
+                self._account.output_gone(event.count)
             case InputRequested():
-                question = asyncio.create_task(self._answer(event.message), name="run-input")
-                self._questions.add(question)
-                question.add_done_callback(self._questions.discard)
+                self._ask(event.message)
             case Replied():
-                index = self._index(event.key)
-                self._outputs.mark(index, "shell.execute_reply", event.message)
-                count = event.message.content_fields.get("execution_count")
-                self._outputs.set_execution_count(index, count)
+                self._account.replied(event)
             case Finished():
                 await self._on_finished(event)
+            case NotRun():
+                bisect.insort(self._waiting, event.key)
+                await self._send_cells()
+            case Unrecorded():
+                self._on_unrecorded(event)
             case KernelEnded():
                 self._on_kernel_ended(event)
 
-    def _on_started(self, event: Started) -> None:
-        cell = self._cells[event.key]
-        self._watch.started(event.key, self._now())
-        self._outputs.mark(cell.index, "iopub.status.busy", event.message)
-        self._tell(CellStarted(cell.index, event.key + 1, len(self._cells), cell.source))
-
-    async def _on_published(self, event: Published) -> None:
-        index = self._index(event.key)
-        message = event.message
-        for note in self._outputs.publish(index, message):
-            await self._channels.send(
-                self._requests.comm_message(note.comm_id, note.data, note.parent_header)
-            )
-        self._tell_output(index, message)
-        self._changed(index, False)
-
-    def _tell_output(self, index: int, message: Message) -> None:
-        msg_type = message.msg_type
-        if msg_type.startswith("comm"):
-            return
-        if msg_type in ("clear_output", "update_display_data"):
-            self._tell(CellOutput(index, {"output_type": msg_type, **message.content_fields}))
-        else:
-            self._tell(CellOutput(index, to_output(msg_type, message.content_fields)))
-
-    def _on_limit(self, event: LimitReached) -> None:
-        if event.key in self._limited:
-            return
-        self._limited.add(event.key)
-        self._lose(
-            f"Cell {event.key + 1}: the server dropped output that came too fast "
-            f"({event.notice.rstrip('.')})."
-        )
-
     async def _on_finished(self, event: Finished) -> None:
         cell = self._cells[event.key]
-        self._note_losses(event)
-        if event.error_lost and event.reply is not None:
-            self._outputs.error(cell.index, event.reply)
-            self._tell(CellOutput(cell.index, to_output("error", event.reply)))
-        if event.idle is not None:
-            self._outputs.mark(cell.index, "iopub.status.idle", event.idle)
         status = self._status_of(event)
-        self._result.reply = event.reply
-        self._tell(
-            CellFinished(
-                cell=cell.index,
-                number=event.key + 1,
-                total=len(self._cells),
-                status=status,
-                seconds=self._watch.elapsed(event.key, self._now()),
-                execution_count=self._outputs.execution_count(cell.index),
-            )
-        )
+        seconds = self._watch.elapsed(event.key, self._now())
+        self._account.finished(event, status=status, seconds=seconds)
         self._watch.finished(event.key)
-        self._changed(cell.index, True)
-        if status != "ok" and not (status == "error" and cell.allows_error):
-            self._stop(status, cell)
+        if status == "aborted":
+            # The reason is the cell before it, whose end may arrive later.
+            self._waiting.clear()
+            self._aborted = self._aborted or cell
+        elif status != "ok" and not (status == "error" and cell.allows_error):
+            self._waiting.clear()
+            self._account.stop(status, cell)
         elif self._interrupted:
-            self._stop("interrupted", cell)
+            self._account.stop("interrupted", cell)
         else:
-            await self._send_next()
+            await self._send_cells()
 
     def _status_of(self, event: Finished) -> str:
         if event.status == "error" and self._timed_out:
@@ -327,41 +232,21 @@ class Runner:
             return "interrupted"
         return event.status
 
-    def _note_losses(self, event: Finished) -> None:
-        number = event.key + 1
-        if event.reply is None:
-            self._lose(
-                f"Cell {number}: its reply was lost while the link was down; "
-                "whether it was executed to its end is not known."
-            )
-        elif event.idle is None and event.status != "aborted":
-            self._lose(
-                f"Cell {number}: the kernel's end-of-output mark was lost between kernel and "
-                "server, and probably output before it."
-            )
-
-    def _suspect_half_open_loss(self) -> None:
-        if not self._link_was_half_open:
-            return
-        for key in self._execution.pending:
-            self._lose(
-                f"Cell {key + 1}: the link was silent before it broke; "
-                "what the server sent into the silence is lost."
-            )
+    def _on_unrecorded(self, event: Unrecorded) -> None:
+        self._account.notice(
+            "unrecorded",
+            f"There is no recorder in this kernel ({event.reason}): cells are sent one by one, and "
+            "output that gets lost on the way stays lost.",
+        )
 
     def _on_kernel_ended(self, event: KernelEnded) -> None:
-        pending = self._execution.pending
-        cell = self._cells[pending[0]] if pending else None
-        self._result.reason = _HOW_KERNELS_END[event.how]
-        self._notice("kernel", self._result.reason)
-        self._stop("kernel-died", cell)
+        self._account.kernel_ended(event, self._exchange.pending)
         self._given_up = True
 
-    def _stop(self, status: str, cell: CellRequest | None) -> None:
-        self._waiting.clear()
-        if self._result.status == "ok":
-            self._result.status = "output-lost" if status == "lost" else status
-            self._result.cell = cell
+    def _ask(self, request: Message) -> None:
+        question = asyncio.create_task(self._answer(request), name="run-input")
+        self._questions.add(question)
+        question.add_done_callback(self._questions.discard)
 
     async def _answer(self, request: Message) -> None:
         content = request.content_fields
@@ -373,35 +258,36 @@ class Runner:
         else:
             await self._channels.send(self._requests.input_reply(value, request))
 
-    async def _send_next(self) -> None:
-        if not self._waiting:
-            return
-        key = self._waiting.popleft()
-        cell = self._cells[key]
-        request = self._requests.execute(
-            cell.code,
-            stop_on_error=not cell.allows_error,
-            allow_stdin=self._listener.can_answer,
-            user_expressions=cell.user_expressions,
-        )
-        self._outputs.start(cell.index)
-        self._execution.sent(request.msg_id, key)
-        await self._channels.send(request)
+    async def _send(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            await self._channels.send(message)
 
-    async def _send_fence(self) -> None:
-        fence = self._requests.kernel_info()
-        self._execution.fence_sent(fence.msg_id)
-        await self._channels.send(fence)
+    async def _send_cells(self) -> None:
+        """Send all cells where a recorder guards them, else one, if none is under way."""
+        together = self._pipelined and self._exchange.recorded
+        while self._waiting and (together or not self._exchange.pending):
+            key = self._waiting.pop(0)
+            cell = self._cells[key]
+            request = self._exchange.execute(
+                key,
+                cell.code,
+                stop_on_error=not cell.allows_error,
+                allow_stdin=self._listener.can_answer,
+                user_expressions=cell.user_expressions,
+                now=self._now(),
+            )
+            await self._channels.send(request)
 
     async def _keep_watch(self) -> None:
         """Act at the deadlines. Ends only when the run is over."""
         self._watch.heard(self._now())
         while not self._over:
             await asyncio.sleep(_TICK)
+            await self._send(self._exchange.due(self._now()))
             actions = self._watch.due(
                 self._now(),
-                pending=bool(self._execution.pending),
-                idle_missing=self._execution.wants_fence,
+                pending=bool(self._exchange.pending),
+                idle_missing=self._exchange.wants_fence,
             )
             for action in actions:
                 await self._act(action)
@@ -409,27 +295,30 @@ class Runner:
     async def _act(self, action: Act) -> None:
         match action:
             case Act.FENCE:
-                await self._send_fence()
+                await self._channels.send(self._exchange.fence())
             case Act.STOP_WAITING_FOR_IDLE:
-                for event in self._execution.stop_waiting_for_idle():
-                    await self._on(event)
+                await self._handle(self._exchange.stop_waiting_for_idle())
             case Act.POLL_KERNEL:
                 await self._poll_kernel()
             case Act.INTERRUPT:
                 self._timed_out = True
-                self._notice("timeout", "The cell's time is up: interrupting it.")
-                await self._interrupt_kernel()
+                self._account.notice("timeout", "The cell's time is up: interrupting it.")
+                await self._stop_remote_code()
             case Act.GIVE_UP:
-                pending = self._execution.pending
-                self._notice("timeout", "The cell does not react to the interrupt: giving up.")
-                self._stop("timeout", self._cells[pending[0]])
+                text = "The cell does not react to the interrupt: giving up."
+                self._account.notice("timeout", text)
+                self._account.stop("timeout", self._cells[self._exchange.pending[0]])
                 self._given_up = True
 
-    async def _interrupt_kernel(self) -> None:
+    async def _stop_remote_code(self) -> None:
+        """Interrupt the cell that runs, and let no other begin."""
+        self._waiting.clear()
+        await self._send(self._exchange.cancel())
         try:
             await self._control.interrupt()
         except (UnreachableError, NotFoundError) as error:
-            self._notice("interrupted", f"The interrupt did not reach the kernel: {error.message}")
+            text = f"The interrupt did not reach the kernel: {error.message}"
+            self._account.notice("interrupted", text)
 
     async def _poll_kernel(self) -> None:
         try:
@@ -439,19 +328,6 @@ class Runner:
             return
         if not exists:
             self._on_kernel_ended(KernelEnded("deleted"))
-
-    def _lose(self, sentence: str) -> None:
-        self._result.lost.append(sentence)
-        self._notice("output-lost", sentence)
-
-    def _notice(self, kind: str, text: str) -> None:
-        self._tell(Notice(kind, text))
-
-    def _tell(self, event: RunEvent) -> None:
-        self._listener.on_event(event)
-
-    def _index(self, key: int) -> int:
-        return self._cells[key].index
 
     @staticmethod
     def _now() -> float:

@@ -1,18 +1,16 @@
 """Saving a notebook while it fills: often enough, never half, and without slowing the run."""
 
 import asyncio
-import errno
 import os
-import secrets
-import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from jrc.errors import UsageError
+from jrc.profile.files import replace_content
 from jrc.run.notebook_bytes import notebook_bytes
 from jrc.run.notebook_shape import Json
 
@@ -72,6 +70,7 @@ class Saver:
     Args:
         path: the file.
         content: makes the notebook as it is now.
+        every: seconds between two saves inside a cell.
         clock: seconds, of any origin.
 
     Attributes:
@@ -83,13 +82,14 @@ class Saver:
         path: Path,
         content: Callable[[], Json],
         *,
+        every: float = EVERY,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = path
         self.problem: UsageError | None = None
         self._content = content
         self._clock = clock
-        self._rhythm = Rhythm()
+        self._rhythm = Rhythm(every)
         self._changed = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
@@ -132,7 +132,7 @@ class Saver:
         started = self._clock()
         successful = False
         try:
-            write_chunks_atomically(self.path, notebook_bytes(self._content()), sync=sync)
+            replace_content(self.path, notebook_bytes(self._content()), sync=sync)
             successful = True
             self.problem = None
         finally:
@@ -146,7 +146,7 @@ class Saver:
             handle, name = tempfile.mkstemp(".ipynb", f"{self.path.stem[:50]}-")
             os.close(handle)
             copy = Path(name)
-            write_chunks_atomically(copy, notebook_bytes(self._content()))
+            replace_content(copy, notebook_bytes(self._content()))
         except OSError:
             if copy is not None:
                 with suppress(OSError):
@@ -173,50 +173,6 @@ class Saver:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def write_chunks_atomically(path: Path, chunks: Iterable[bytes], *, sync: bool = True) -> None:
-    """Replace a file's content so that a reader sees the old or the new one, never a part.
-
-    A symbolic link is followed. An existing file keeps its mode; a new one gets the usual mode.
-
-    Args:
-        path: the file.
-        chunks: its new content.
-        sync: wait until it is on the disk, so that it survives a power cut.
-
-    Raises:
-        OSError: it can't be written, and is as it was.
-    """
-    target = Path(os.path.realpath(path))
-    mode = _mode_of(target)
-    if mode is not None and not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, "it is not a file")
-    if mode is not None and not os.access(target, os.W_OK):
-        # A rename needs no right on the file that it replaces; a read-only file means "hands off".
-        raise PermissionError(errno.EACCES, "the file is read-only")
-    # A name of its own, not the target's with a suffix: that could be too long for the system.
-    temporary = target.parent / f".jrc-{secrets.token_hex(8)}.tmp"
-    try:
-        with temporary.open("xb") as file:
-            file.writelines(chunks)
-            file.flush()
-            if sync:
-                os.fsync(file.fileno())
-        if mode is not None:
-            temporary.chmod(stat.S_IMODE(mode))
-        temporary.replace(target)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-
-
-def _mode_of(path: Path) -> int | None:
-    try:
-        return path.stat().st_mode
-    except FileNotFoundError:
-        return None
 
 
 def _unwritable(path: Path, error: OSError, rescued: Path | None) -> UsageError:

@@ -13,8 +13,7 @@ from jrc.profile.secret import Secret
 from jrc.server.address import ServerAddress
 
 if TYPE_CHECKING:
-    import httpx
-
+    from jrc.server.exchange import HttpClient
     from jrc.server.failure import Answer
 
 XSRF_COOKIE = "_xsrf"
@@ -28,7 +27,7 @@ class Auth(Protocol):
         """Whether a refused request is worth a second try after :meth:`forget`."""
         ...
 
-    async def headers(self, http: "httpx.AsyncClient") -> dict[str, str]:
+    async def headers(self, http: "HttpClient") -> dict[str, str]:
         """The headers that every request carries, the websocket's included. May log in for them.
 
         Raises:
@@ -53,7 +52,7 @@ class NoAuth:
     def __init__(self) -> None:
         self._headers = _cookie_headers({XSRF_COOKIE: secrets.token_hex(16)})
 
-    async def headers(self, http: "httpx.AsyncClient") -> dict[str, str]:  # noqa: ARG002
+    async def headers(self, http: "HttpClient") -> dict[str, str]:  # noqa: ARG002
         return dict(self._headers)
 
     def forget(self) -> None:
@@ -82,7 +81,7 @@ class TokenAuth:
         # Lower case: gateways know neither "Token" nor "Bearer".
         self._headers = {"Authorization": f"token {token}"}
 
-    async def headers(self, http: "httpx.AsyncClient") -> dict[str, str]:  # noqa: ARG002
+    async def headers(self, http: "HttpClient") -> dict[str, str]:  # noqa: ARG002
         return dict(self._headers)
 
     def forget(self) -> None:
@@ -108,7 +107,7 @@ class PasswordAuth:
         self._headers: dict[str, str] | None = None
         self._logging_in = asyncio.Lock()
 
-    async def headers(self, http: "httpx.AsyncClient") -> dict[str, str]:
+    async def headers(self, http: "HttpClient") -> dict[str, str]:
         async with self._logging_in:
             if self._headers is None:
                 self._headers = await self._log_in(http)
@@ -118,7 +117,7 @@ class PasswordAuth:
         """Give the cookie up."""
         self._headers = None
 
-    async def _log_in(self, http: "httpx.AsyncClient") -> dict[str, str]:
+    async def _log_in(self, http: "HttpClient") -> dict[str, str]:
         from jrc.server.exchange import exchange
         from jrc.server.failure import from_answer
 

@@ -6,18 +6,15 @@ Source: jupyter_server ``services/api/api.yaml``; a live server where it is sile
 import asyncio
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from jrc.errors import NotFoundError, UnreachableError
 from jrc.server import models
 from jrc.server.address import ServerAddress
 from jrc.server.auth import Auth
-from jrc.server.exchange import ANSWER_SECONDS, exchange, http_client
+from jrc.server.exchange import ANSWER_SECONDS, HttpClient, exchange
 from jrc.server.failure import Answer, from_answer, may_pass
 from jrc.server.models import KernelModel, KernelSpecs, SessionModel
-
-if TYPE_CHECKING:
-    import httpx
 
 START_SECONDS = 120.0
 """For a request that starts or stops a kernel: a pod may have to be made for it."""
@@ -43,10 +40,10 @@ class ServerClient:
         self.address = address
         self.verify_tls = verify_tls
         self._auth = auth
-        self._client: httpx.AsyncClient | None = None
+        self._client: HttpClient | None = None
 
     async def __aenter__(self) -> Self:
-        self._client = http_client(self.address, verify_tls=self.verify_tls)
+        self._client = HttpClient(self.address, verify_tls=self.verify_tls)
         return self
 
     async def __aexit__(
@@ -57,7 +54,7 @@ class ServerClient:
     ) -> None:
         client, self._client = self._client, None
         if client is not None:
-            await client.aclose()
+            await client.__aexit__(kind, error, traceback)
 
     async def headers(self) -> dict[str, str]:
         """The credentials, for the websocket."""
@@ -200,9 +197,7 @@ class ServerClient:
             method, "api", "kernels", kernel_id, *action, seconds=START_SECONDS
         )
         # The restart of a kernel that is gone is 500.
-        if answer.status == 404 or (
-            answer.status == 500 and await self.kernel(kernel_id) is None
-        ):
+        if answer.status == 404 or (answer.status == 500 and await self.kernel(kernel_id) is None):
             raise NotFoundError(
                 f"{self.address.base_url} has no kernel {kernel_id}.",
                 hint="See those that run: jrc kernel list",
@@ -247,7 +242,7 @@ class ServerClient:
         return answer
 
     @property
-    def _http(self) -> "httpx.AsyncClient":
+    def _http(self) -> HttpClient:
         if self._client is None:
             raise RuntimeError("ServerClient is used outside of its context")
         return self._client

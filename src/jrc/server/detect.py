@@ -9,11 +9,20 @@ from urllib.parse import urljoin, urlsplit
 
 from jrc.errors import JrcError, ProtocolError, UnreachableError
 from jrc.server.address import ServerAddress
-from jrc.server.exchange import CONNECT_SECONDS, exchange, http_client
-from jrc.server.failure import Answer, from_answer, may_pass
+from jrc.server.exchange import CONNECT_SECONDS, HttpClient, exchange
+from jrc.server.failure import (
+    Answer,
+    closed_early,
+    found_no_connection_in_time,
+    from_answer,
+    not_tls,
+)
 
 DETECT_SECONDS = 15.0
 """For each answer; somebody waits at a terminal."""
+
+SLOW_SECONDS = 2.0
+"""After that a TLS handshake that does not come is looked into."""
 
 _HUB_HEADER = "x-jupyterhub-version"
 _USER_PATH = re.compile(r"(?P<hub>/.*?)user/(?P<user>[^/]+)/")
@@ -51,18 +60,13 @@ async def detect(address: ServerAddress, *, verify_tls: bool = True) -> Detected
         UnreachableError: it is not a Jupyter Server that jrc can use, or it does not answer; the
             sentence says what it is instead and the hint what to type.
     """
-    async with http_client(address, verify_tls=verify_tls) as http:
+    async with HttpClient(address, verify_tls=verify_tls) as http:
 
         async def ask(*segments: str) -> Answer:
             url = address.rest(*segments)
             return await exchange(http, address, "GET", url, seconds=DETECT_SECONDS)
 
-        try:
-            api = await ask("api")
-        except UnreachableError as error:
-            if not address.is_tls and may_pass(error) and await _speaks_tls(address):
-                raise _wants_https(address) from error
-            raise
+        api = await _ask_api(http, address)
         version = version_from(api, address)
         status = await ask("api", "status")
         login = await ask("login") if status.refused else None
@@ -90,7 +94,7 @@ def version_from(api: Answer, address: ServerAddress) -> str:
     if "gateway_version" in fields:
         raise _gateway(address)
     if _HUB_HEADER in api.headers and not _USER_PATH.search(_path(address)):
-        raise _hub(api, address)
+        raise _hub(address, api.headers[_HUB_HEADER])
     return version
 
 
@@ -129,7 +133,7 @@ def _fault(api: Answer, address: ServerAddress) -> JrcError | None:
     if api.status == 200:
         return None
     if _HUB_HEADER in api.headers:
-        return _hub(api, address)
+        return _hub(address, api.headers[_HUB_HEADER])
     if api.location:
         return _redirect(api, address)
     if api.status == 404:
@@ -143,8 +147,7 @@ def _fault(api: Answer, address: ServerAddress) -> JrcError | None:
     return from_answer(api, address)
 
 
-def _hub(api: Answer, address: ServerAddress) -> UnreachableError:
-    version = api.headers[_HUB_HEADER]
+def _hub(address: ServerAddress, version: str) -> UnreachableError:
     found = _USER_PATH.search(_path(address))
     if found:
         return UnreachableError(
@@ -170,11 +173,10 @@ def _redirect(api: Answer, address: ServerAddress) -> JrcError:
     there = urlsplit(api.location)
     here = urlsplit(address.base_url)
     if there.netloc == here.netloc and there.scheme == here.scheme:
-        if there.path.rstrip("/").endswith("/api"):
-            base = api.location.rstrip("/").removesuffix("api")
-            return _elsewhere(address, base)
         if "/hub/" in there.path:
-            return _hub(Answer(api.request, 302, {_HUB_HEADER: "of an unknown version"}), address)
+            return _hub(address, "of an unknown version")
+        if there.path.rstrip("/").endswith("/api"):
+            return _elsewhere(address, api.location.rstrip("/").removesuffix("api"))
     return from_answer(api, address)
 
 
@@ -222,6 +224,46 @@ def _wants_https(address: ServerAddress) -> UnreachableError:
         f"{address.host} speaks TLS, and was asked in plain HTTP.",
         hint=f"jrc login https{address.base_url.removeprefix('http')}",
     )
+
+
+async def _ask_api(http: HttpClient, address: ServerAddress) -> Answer:
+    """``GET /api``, or the error that says it when http was typed for https, or the reverse.
+
+    A Jupyter Server that gets the beginning of TLS waits for more of it, so the first try is short;
+    one that gets plain HTTP where TLS belongs closes the connection.
+    """
+    for connect in (SLOW_SECONDS, CONNECT_SECONDS):
+        try:
+            return await exchange(
+                *(http, address, "GET", address.rest("api")),
+                seconds=DETECT_SECONDS,
+                connect=connect,
+            )
+        except UnreachableError as error:
+            slow = found_no_connection_in_time(error)
+            if slow or closed_early(error):
+                if address.is_tls and await _speaks_plain(address):
+                    raise not_tls(address) from error
+                if not address.is_tls and not slow and await _speaks_tls(address):
+                    raise _wants_https(address) from error
+            if not slow or connect == CONNECT_SECONDS:
+                raise
+    raise AssertionError("unreachable")
+
+
+async def _speaks_plain(address: ServerAddress) -> bool:
+    """Whether plain HTTP gets an answer."""
+    plain = ServerAddress(f"http{address.base_url.removeprefix('https')}")
+    with suppress(UnreachableError):
+        async with HttpClient(plain, verify_tls=False) as http:
+            answer = await exchange(
+                *(http, plain, "GET", plain.rest("api")),
+                seconds=SLOW_SECONDS,
+                connect=SLOW_SECONDS,
+            )
+            # A TLS port may know plain HTTP well enough to complain about it.
+            return answer.status != 400 and not answer.location
+    return False
 
 
 async def _speaks_tls(address: ServerAddress) -> bool:

@@ -82,7 +82,7 @@ def _application(settings: dict[str, Any], port: int) -> Any:
         # Seconds that a kernel has for its own end.
         KernelManager={"shutdown_wait_time": 2.0},
     )
-    config.merge(settings["config"])
+    config.merge(config_class(settings["config"]))
     app = embedded_app.instance(config=config, runtime_dir=settings["runtime"])
     app.no_browser_open_file = True
     app.initialize(argv=[], find_extensions=False, new_httpserver=False)

@@ -5,8 +5,7 @@ a token-authenticated client that sends the server's cookie back is asked for an
 """
 
 import logging
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from jrc.server.address import ServerAddress
 from jrc.server.failure import Answer, from_exception
@@ -24,24 +23,54 @@ ANSWER_SECONDS = 30.0
 log = logging.getLogger("jrc.server")
 
 
-def http_client(address: ServerAddress, *, verify_tls: bool) -> "httpx.AsyncClient":
-    """A client for one server. On this machine it goes around the environment's proxies."""
-    import httpx
+class HttpClient:
+    """A client for one server; httpx is loaded and asked at the first request.
 
-    # At DEBUG it logs the headers of requests and answers, and they hold credentials.
-    logging.getLogger("httpcore").setLevel(logging.INFO)
-    return httpx.AsyncClient(
-        # Without TLS nothing is verified; not to load the CAs saves the time for it.
-        verify=tls_context(address, verify=verify_tls) or False,
-        trust_env=not address.is_loopback,
-        follow_redirects=False,
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-        headers={"User-Agent": "jrc", "Accept": "application/json"},
-    )
+    A run on a kernel that is already there needs the websocket only.
+
+    Args:
+        address: the server. On this machine it goes around the environment's proxies.
+        verify_tls: whether its certificate must be valid.
+    """
+
+    def __init__(self, address: ServerAddress, *, verify_tls: bool) -> None:
+        self._address = address
+        self._verify_tls = verify_tls
+        self._client: httpx.AsyncClient | None = None
+
+    @property
+    def client(self) -> "httpx.AsyncClient":
+        if self._client is None:
+            self._client = self._make()
+        return self._client
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    def _make(self) -> "httpx.AsyncClient":
+        from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+        import httpx
+
+        # At DEBUG it logs the headers of requests and answers, and they hold credentials.
+        logging.getLogger("httpcore").setLevel(logging.INFO)
+        return httpx.AsyncClient(
+            # Without TLS nothing is verified; not to load the CAs saves the time for it.
+            verify=tls_context(self._address, verify=self._verify_tls) or False,
+            trust_env=not self._address.is_loopback,
+            follow_redirects=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            headers={"User-Agent": "jrc", "Accept": "application/json"},
+        )
 
 
 async def exchange(
-    http: "httpx.AsyncClient",
+    http: HttpClient,
     address: ServerAddress,
     method: str,
     url: str,
@@ -51,17 +80,19 @@ async def exchange(
     form: dict[str, str] | None = None,
     params: dict[str, str] | None = None,
     seconds: float = ANSWER_SECONDS,
+    connect: float = CONNECT_SECONDS,
 ) -> Answer:
     """Send a request and take the answer, whatever its status.
 
     Args:
-        http: from :func:`http_client`.
+        http: the client.
         address: the server, for the sentences of errors.
         method, url: what to ask; the URL holds no secret.
         headers: the credentials.
         json, form: the body.
         params: the query.
         seconds: how long the server may think.
+        connect: how long it may take to connect, in seconds.
 
     Raises:
         UnreachableError: there is no answer.
@@ -70,14 +101,14 @@ async def exchange(
 
     request = f"{method} {url}"
     try:
-        response = await http.request(
+        response = await http.client.request(
             method,
             url,
             headers=headers,
             json=json,
             data=form,
             params=params,
-            timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS),
+            timeout=httpx.Timeout(seconds, connect=connect),
         )
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         raise from_exception(error, request, address) from error

@@ -6,11 +6,15 @@ import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from jrc.errors import AuthError, JrcError, NotFoundError, ProtocolError, UnreachableError
 from jrc.server.address import ServerAddress
 from jrc.server.models import Body
+
+if TYPE_CHECKING:
+    import httpx
 
 MESSAGE_LIMIT = 300
 """Characters of a server's own words that are shown."""
@@ -152,6 +156,27 @@ def may_pass(error: BaseException) -> bool:
     )
 
 
+def found_no_connection_in_time(error: UnreachableError) -> bool:
+    """Whether TCP or TLS took too long."""
+    import httpx
+
+    return isinstance(error.__cause__, httpx.ConnectTimeout)
+
+
+def closed_early(error: UnreachableError) -> bool:
+    """Whether somebody took the connection and did not speak the protocol that we began with."""
+    import httpx
+
+    if isinstance(error.__cause__, httpx.TimeoutException):
+        return False
+    kinds = (ConnectionError, ssl.SSLError, httpx.RemoteProtocolError, httpx.ReadError)
+    others = (ConnectionRefusedError, ssl.SSLCertVerificationError)
+    causes = list(_causes(error))
+    return any(isinstance(cause, kinds) for cause in causes) and not any(
+        isinstance(cause, others) for cause in causes
+    )
+
+
 def from_exception(error: Exception, request: str, address: ServerAddress) -> UnreachableError:
     """The error that a failed exchange means.
 
@@ -160,6 +185,10 @@ def from_exception(error: Exception, request: str, address: ServerAddress) -> Un
         request: ``GET https://host/api``.
         address: the server.
     """
+    import httpx
+
+    if isinstance(error, httpx.TimeoutException):
+        return _too_late(error, request, address)
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _certificate(cause, address)
@@ -179,7 +208,9 @@ def from_exception(error: Exception, request: str, address: ServerAddress) -> Un
     return _other(error, request, address)
 
 
-def _other(error: Exception, request: str, address: ServerAddress) -> UnreachableError:
+def _too_late(
+    error: "httpx.TimeoutException", request: str, address: ServerAddress
+) -> UnreachableError:
     import httpx
 
     if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
@@ -187,11 +218,15 @@ def _other(error: Exception, request: str, address: ServerAddress) -> Unreachabl
             f"{address.host} does not answer: no connection in time.",
             hint="Check the network or VPN; a firewall may drop the packets.",
         )
-    if isinstance(error, httpx.TimeoutException):
-        return UnreachableError(
-            f"{address.host} took the connection but did not answer {request} in time.",
-            hint="The server may be overloaded, or it is not the server at this port.",
-        )
+    return UnreachableError(
+        f"{address.host} took the connection but did not answer {request} in time.",
+        hint="The server may be overloaded, or it is not the server at this port.",
+    )
+
+
+def _other(error: Exception, request: str, address: ServerAddress) -> UnreachableError:
+    import httpx
+
     if isinstance(error, httpx.ProxyError):
         return UnreachableError(
             f"The proxy in the environment did not let us through to {address.host}: {error}.",
@@ -233,14 +268,19 @@ def _certificate(error: ssl.SSLCertVerificationError, address: ServerAddress) ->
 
 def _tls(error: ssl.SSLError, address: ServerAddress) -> UnreachableError:
     if error.reason and _PLAIN_TEXT_REASON.fullmatch(error.reason):
-        return UnreachableError(
-            f"{address.host} does not speak TLS.",
-            hint=f"jrc login http{address.base_url.removeprefix('https')}",
-        )
+        return not_tls(address)
     if error.reason and "CERTIFICATE_REQUIRED" in error.reason:
         return UnreachableError(f"{address.host} asks for a client certificate, which jrc lacks.")
     reason = re.sub(r"_+", " ", error.reason or "the connection was closed").lower()
     return UnreachableError(f"No TLS connection to {address.host}: {reason}.")
+
+
+def not_tls(address: ServerAddress) -> UnreachableError:
+    """The error for https where plain http is spoken."""
+    return UnreachableError(
+        f"{address.host} does not speak TLS.",
+        hint=f"jrc login http{address.base_url.removeprefix('https')}",
+    )
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

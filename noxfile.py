@@ -1,0 +1,99 @@
+"""The checks of jrc. ``nox`` runs those that every change must pass; the others have a name."""
+
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["lint", "typing", "tests", "docs"]
+nox.options.error_on_external_run = True
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+LOWEST_PYTHON = nox.project.python_versions(PYPROJECT)[0]
+TYPED_BY_HAND = ["noxfile.py", "benchmarks", "docs/_ext"]
+
+
+def group(name: str) -> list[str]:
+    """The requirements of one dependency group of pyproject.toml."""
+    return list(nox.project.dependency_groups(PYPROJECT, name))
+
+
+def build_wheel(session: nox.Session) -> Path:
+    """The wheel as it would be published: built from the source distribution, not from the tree."""
+    folder = Path(session.create_tmp()) / "dist"
+    for old in folder.glob("*"):
+        old.unlink()
+    session.install("build")
+    session.run("python", "-m", "build", "--outdir", str(folder), silent=True)
+    (wheel,) = folder.glob("*.whl")
+    return wheel.absolute()
+
+
+def run_pytest(session: nox.Session) -> None:
+    """Run the tests on the installed wheel.
+
+    The folder ``src`` is on no path of the tests, so that ``import jrc`` can only find the wheel.
+    """
+    where = "import jrc, sys; sys.exit(not jrc.__file__.startswith(sys.prefix))"
+    session.run("python", "-P", "-c", where)
+    session.run("pytest", *session.posargs, env={"PYTHONPATH": None})
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, the floors of the house, spelling."""
+    session.install(*group("lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("lint-imports", env={"PYTHONPATH": "src"})
+    session.run("codespell")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Strict types, in the package and in what is built around it."""
+    session.install(".[server]", *group("typing"), *group("docs"), *group("checks"))
+    session.run("mypy")
+    session.run("mypy", *TYPED_BY_HAND)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests, on the built wheel."""
+    session.install(f"{build_wheel(session)}[server]", *group("test"))
+    run_pytest(session)
+
+
+@nox.session(python=LOWEST_PYTHON)
+def minimums(session: nox.Session) -> None:
+    """All tests, with the oldest Python and the oldest direct dependencies that are allowed."""
+    wheel = build_wheel(session)
+    constraints = Path(session.create_tmp()) / "minimums.txt"
+    session.install("uv")
+    session.run(
+        *("uv", "pip", "compile", "pyproject.toml", "--extra", "server", "--no-header"),
+        *("--resolution", "lowest-direct", "--python", "python", "--no-python-downloads"),
+        *("--quiet", "--output-file", str(constraints)),
+    )
+    session.install(f"{wheel}[server]", *group("test"), "--constraint", str(constraints))
+    run_pytest(session)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation; a warning is an error."""
+    session.install(str(build_wheel(session)), *group("docs"))
+    session.run("sphinx-build", "-W", "--keep-going", "-n", "-q", "docs", "docs/_build/html")
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Measure jrc beside its peers and the floors: ``nox -s benchmarks -- --help``."""
+    session.install(f"{build_wheel(session)}[server]")
+    peers = Path(session.virtualenv.location).absolute() / "peers"
+    python = peers / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    if not python.exists():
+        session.run("python", "-m", "venv", str(peers))
+    session.run(str(python), "-m", "pip", "install", "-q", *group("peers"), external=True)
+    session.run("python", "-m", "benchmarks", "--peers", str(python), *session.posargs)

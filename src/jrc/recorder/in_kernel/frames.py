@@ -1,0 +1,73 @@
+"""Messages as an ipykernel has them: frames and dictionaries; and attributes that are hooked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+RECORDER_VERSION = 1
+RECORDER_PROTOCOL = 1
+METADATA_KEY = "jrc"
+MESSAGE_PREFIX = "jrc_"
+
+_DELIMITER = b"<IDS|MSG>"
+
+
+class Hooks:
+    """Attributes of other objects that were replaced, and can be put back."""
+
+    def __init__(self) -> None:
+        self._replaced: list[tuple[Any, str, Any, bool, Any]] = []
+
+    def replace(self, owner: Any, name: str, hook: Any) -> None:
+        own = vars(owner)
+        self._replaced.append((owner, name, hook, name in own, own.get(name)))
+        setattr(owner, name, hook)
+
+    def restore(self) -> None:
+        """Put everything back, except where somebody else hooked over ours: ours passes through."""
+        for owner, name, hook, was_own, previous in reversed(self._replaced):
+            if vars(owner).get(name) is not hook:
+                continue
+            if was_own:
+                setattr(owner, name, previous)
+            else:
+                delattr(owner, name)
+        self._replaced = []
+
+
+def fields_of(parent: Any) -> Any:
+    """What a request's metadata says to us; None when it says nothing."""
+    fields = (parent.get("metadata") or {}).get(METADATA_KEY)
+    return fields if isinstance(fields, dict) and isinstance(fields.get("run"), str) else None
+
+
+def delimiter_index(frames: Any) -> int | None:
+    """Where identities end and the message begins; None for frames that are no Jupyter message."""
+    for at, frame in enumerate(frames[:-5]):
+        if frame == _DELIMITER:
+            return int(at)
+    return None
+
+
+def stamped(metadata: Any, run_id: str, number: int) -> bytes:
+    """A metadata frame, with the run and the number added as its last key."""
+    stamp = b'"%s":{"run":"%s","n":%d}}' % (METADATA_KEY.encode(), run_id.encode(), number)
+    inner = bytes(metadata).strip()[1:-1]
+    return b"{" + inner + b"," + stamp if inner.strip() else b"{" + stamp
+
+
+def with_reason(parent: Any, metadata: Any, reason: str) -> Any:
+    """Reply metadata that says why a request of a run is no longer recorded."""
+    try:
+        fields = fields_of(parent)
+        if fields is not None:
+            told = {METADATA_KEY: {"run": fields["run"], "disabled": reason}}
+            return dict(metadata or {}, **told)
+    except Exception:
+        return metadata
+    return metadata
+
+
+def reason_of(error: Exception) -> str:
+    """An exception in one line."""
+    return f"{type(error).__name__}: {error}"

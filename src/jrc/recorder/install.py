@@ -1,0 +1,184 @@
+"""Bring the recorder into a remote kernel: the request that installs it, and what came of it."""
+
+import ast
+import base64
+import json
+import zlib
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jrc.errors import WireError
+from jrc.recorder.in_kernel.frames import METADATA_KEY, RECORDER_PROTOCOL, RECORDER_VERSION
+from jrc.wire.message import Message
+
+_MODULES = ("records", "storage", "archive", "frames", "recorder", "control")
+
+
+# Packed, the text fits into the first segments of a connection: a round trip less. On one line and
+# in a string, nothing in it can be taken for a magic or a shell escape.
+_CODE = """\
+# The recorder of jrc, version {version}: it keeps what the requests of jrc publish.
+# To read what runs here: python -m jrc.recorder.install
+__import__("builtins").exec(compile(__import__("zlib").decompress(__import__("base64").b85decode(\
+"{packed}")), "<jrc recorder {version}>", "exec"), {{"__name__": "jrc_recorder", \
+"JRC_OPTIONS": {options}}})
+"""
+
+
+@dataclass(frozen=True)
+class InstallOptions:
+    """What the kernel is asked to keep, and where.
+
+    Attributes:
+        run: id of the run: letters, digits, ``-`` and ``_``; 64 at most.
+        memory: bytes of all runs that stay in the kernel's memory; None for the default.
+        spool: bytes of all runs in temporary files, and of the journal; None for the default.
+        journal: folder for the run's journal, relative to where the kernel was started; None for
+            a run that needs none, because its client stays. No part of it may start with a dot:
+            servers do not serve hidden files.
+        about: goes into the journal's first note; whoever attaches later reads it.
+    """
+
+    run: str
+    memory: int | None = None
+    spool: int | None = None
+    journal: str | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Installed:
+    """The recorder is in the kernel, and the run is open.
+
+    Attributes:
+        version: of the recorder; newer than ours when somebody brought a newer one.
+        instance: hex; another one after a restart of the kernel.
+        run: id of the run.
+        count: messages of the run so far: more than 0 when it was open before.
+        folder: absolute path of the folder that the kernel was started in.
+        journal: absolute path of the journal; None without one.
+        journal_error: why there is no journal although one was asked for; empty otherwise.
+    """
+
+    version: int
+    instance: str
+    run: str
+    count: int
+    folder: str
+    journal: str | None
+    journal_error: str
+
+
+@dataclass(frozen=True)
+class NotPossible:
+    """The kernel has no recorder.
+
+    Attributes:
+        reason: why, for the person.
+    """
+
+    reason: str
+
+
+@cache
+def source() -> str:
+    """The text that runs in the kernel: the modules of ``in_kernel``, without their comments."""
+    folder = files("jrc.recorder.in_kernel")
+    bodies = [
+        _without_talk((folder / f"{name}.py").read_text(encoding="utf-8")) for name in _MODULES
+    ]
+    call = "install_here(__import__('json').loads(JRC_OPTIONS))\n"
+    return "\n".join(["from __future__ import annotations", *bodies, call])
+
+
+def install_content(options: InstallOptions) -> dict[str, Any]:
+    """The content of the ``execute_request`` that installs the recorder and opens a run.
+
+    It leaves no name behind and no trace in the history. The same request finds a recorder that
+    is there already, and replaces an older one.
+    """
+    asked = {
+        "run": options.run,
+        "memory": options.memory,
+        "spool": options.spool,
+        "journal": options.journal,
+        "about": options.about,
+    }
+    packed = base64.b85encode(zlib.compress(source().encode(), 9)).decode()
+    code = _CODE.format(
+        version=RECORDER_VERSION, packed=packed, options=json.dumps(json.dumps(asked))
+    )
+    return {
+        "code": code,
+        "silent": True,
+        "store_history": False,
+        "user_expressions": {},
+        "allow_stdin": False,
+        "stop_on_error": False,
+    }
+
+
+def parse_install_reply(reply: Message) -> Installed | NotPossible:
+    """What became of the installation.
+
+    Args:
+        reply: the ``execute_reply`` to ``install_content``.
+
+    Raises:
+        WireError: the reply can't be decoded.
+    """
+    answer = reply.metadata_fields.get(METADATA_KEY)
+    if not isinstance(answer, dict):
+        status = reply.content_fields.get("status")
+        reason = "it is not an ipykernel" if status == "ok" else f"its reply was '{status}'"
+        return NotPossible(reason)
+    if not answer.get("installed"):
+        return NotPossible(str(answer.get("reason", "it gave no reason")))
+    if answer.get("protocol") != RECORDER_PROTOCOL:
+        return NotPossible(
+            f"it has a recorder of another jrc, which speaks protocol {answer.get('protocol')}"
+        )
+    if answer.get("disabled"):
+        return NotPossible(f"its recorder gave up: {answer['disabled']}")
+    try:
+        return Installed(
+            version=int(answer["version"]),
+            instance=str(answer["instance"]),
+            run=str(answer["run"]),
+            count=int(answer["count"]),
+            folder=str(answer["folder"]),
+            journal=None if answer["journal"] is None else str(answer["journal"]),
+            journal_error=str(answer["journal_error"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise WireError(f"The recorder's answer is incomplete: {error!r}.") from error
+
+
+def _without_talk(text: str) -> str:
+    """A module without docstrings, comments, and what it imports of jrc."""
+    tree = ast.parse(text)
+    tree.body = [node for node in tree.body if not _is_ours(node)]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            node.body = [each for each in node.body if not _is_talk(each)] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _is_ours(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+        ("jrc.", "__future__")
+    )
+
+
+def _is_talk(node: ast.stmt) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+if __name__ == "__main__":
+    print(source(), end="")

@@ -1,0 +1,134 @@
+"""Read the journal that the recorder wrote for a detached run. Pure.
+
+The file only grows; when its kernel was killed in the middle of a write, or its node lost power,
+the last record is torn. All before it is good.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from jrc.errors import WireError
+from jrc.recorder.in_kernel.records import (
+    JOURNAL_SUFFIX,
+    STATE_SUFFIX,
+    BadRecordError,
+    Record,
+    decode_record,
+)
+from jrc.recorder.tracker import to_message
+from jrc.wire.message import Message, Part, decode_object
+
+__all__ = ["JOURNAL_SUFFIX", "STATE_SUFFIX", "Journal", "JournalRequest", "read_journal"]
+
+
+@dataclass
+class JournalRequest:
+    """A request that reached the kernel.
+
+    Attributes:
+        id: its ``msg_id``.
+        fields: what its metadata said of it.
+        status: of its reply; empty while there is none.
+        done: its idle was published.
+    """
+
+    id: str
+    fields: Mapping[str, Any]
+    status: str = ""
+    done: bool = False
+
+
+@dataclass
+class Journal:
+    """What a journal says.
+
+    Attributes:
+        run: id of the run.
+        instance: of the recorder that wrote it.
+        about: what the client that opened the run said of it.
+        opened: POSIX time in seconds, of the remote clock; None when the file ends before it.
+        messages: the run's messages with their numbers, in order.
+        requests: in the order in which they reached the kernel.
+        cancelled: somebody cancelled the run.
+        torn: the file ends in the middle of a record.
+        size: bytes up to the end of the last whole record.
+    """
+
+    run: str
+    instance: str
+    about: Mapping[str, Any]
+    opened: float | None = None
+    messages: list[tuple[int, Message]] = field(default_factory=list)
+    requests: dict[str, JournalRequest] = field(default_factory=dict)
+    cancelled: bool = False
+    torn: bool = False
+    size: int = 0
+
+
+def read_journal(data: Part) -> Journal:
+    """The journal in ``data``. The messages are views into it.
+
+    Args:
+        data: the whole file, or a mapping of it into memory.
+
+    Raises:
+        WireError: this is no journal.
+    """
+    view = memoryview(data)
+    try:
+        record = decode_record(view, 0)
+    except BadRecordError as error:
+        raise WireError(f"This is not a journal of a run: {error}.") from error
+    if record is None or record.channel:
+        raise WireError("This is not a journal of a run: its first note is missing.")
+    first = _note(record)
+    journal = Journal(
+        run=str(first.get("run", "")),
+        instance=str(first.get("instance", "")),
+        about=_object(first.get("about")),
+        size=record.end,
+    )
+    while journal.size < len(view):
+        try:
+            record = decode_record(view, journal.size)
+        except BadRecordError:
+            record = None
+        if record is None:
+            journal.torn = True
+            break
+        _take(journal, record)
+        journal.size = record.end
+    return journal
+
+
+def _take(journal: Journal, record: Record) -> None:
+    if record.channel:
+        message = to_message(record)
+        journal.messages.append((record.number, message))
+        request = journal.requests.get(message.parent_id)
+        if request is None:
+            return
+        if message.msg_type == "execute_reply":
+            request.status = str(message.content_fields.get("status", ""))
+        elif message.msg_type == "status":
+            request.done = message.content_fields.get("execution_state") == "idle"
+        return
+    note = _note(record)
+    if "request" in note:
+        msg_id = str(note["request"])
+        journal.requests[msg_id] = JournalRequest(msg_id, _object(note.get("fields")))
+    elif "opened" in note:
+        journal.opened = float(note["opened"])
+    elif "cancelled" in note:
+        journal.cancelled = True
+
+
+def _note(record: Record) -> dict[str, Any]:
+    if not record.parts:
+        raise WireError("A note in a journal is empty.")
+    return decode_object(record.parts[0], "note in a journal")
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

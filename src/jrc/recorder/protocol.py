@@ -1,0 +1,303 @@
+"""What client and recorder say to each other on the control channel.
+
+    request                reply carries
+    jrc_replay_request     acknowledges messages, and sends again those with the numbers asked for
+    jrc_state_request      all runs, or one run with its requests
+    jrc_cancel_request     later requests of the run are answered ``aborted``
+    jrc_forget_request     nothing of the run is kept any more
+    jrc_remove_request     the kernel is as it was before the installation
+
+And in metadata: of a request ``{"jrc": {"run": id, ...}}``, with ``"code"`` in it when only the
+recorder may execute it; of every message of a run ``{"jrc": {"run": id, "n": number}}``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jrc.errors import WireError
+from jrc.recorder.in_kernel.frames import METADATA_KEY
+from jrc.wire.message import Message, Part
+
+REPLAY_REQUEST = "jrc_replay_request"
+STATE_REQUEST = "jrc_state_request"
+CANCEL_REQUEST = "jrc_cancel_request"
+FORGET_REQUEST = "jrc_forget_request"
+REMOVE_REQUEST = "jrc_remove_request"
+
+Range = tuple[int, int | None]
+"""Numbers from the first up to, but without, the second; None for all that there are."""
+
+
+def request_metadata(run: str, fields: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The metadata of a request that is recorded.
+
+    Args:
+        run: id of an open run; a recorder does not touch the requests of another.
+        fields: what the recorder shall say of the request to whoever asks for the state.
+    """
+    return {METADATA_KEY: {**(fields or {}), "run": run}}
+
+
+def guarded_metadata(
+    run: str, code: str, fields: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The metadata of an ``execute_request`` that only a recorder with this open run executes.
+
+    The request's content has an empty ``code``: a kernel without the recorder, for example after
+    a restart, executes nothing and says ``ok`` without a number. In a run that failed or was
+    cancelled it is answered ``aborted``. So a pipeline of such requests can be sent behind the
+    installation without waiting for it.
+    """
+    return {METADATA_KEY: {**(fields or {}), "run": run, "code": code}}
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What the recorder wrote into a message's metadata.
+
+    Attributes:
+        run: id of the run.
+        number: from 1; 0 when the message is not recorded.
+        disabled: why the recorder gave up; empty otherwise.
+    """
+
+    run: str
+    number: int
+    disabled: str
+
+
+def read_stamp(message: Message) -> Stamp | None:
+    """The stamp of a message; None without one."""
+    if b'"%s"' % METADATA_KEY.encode() not in bytes(message.metadata):
+        return None
+    fields = message.metadata_fields.get(METADATA_KEY)
+    if not isinstance(fields, dict) or not isinstance(fields.get("run"), str):
+        return None
+    number = fields.get("n", 0)
+    if not _is_count(number):
+        raise WireError(f"A message's number in its run is {number!r}.")
+    return Stamp(fields["run"], number, str(fields.get("disabled", "")))
+
+
+def replay_content(
+    run: str,
+    ranges: Sequence[Range],
+    *,
+    max_bytes: int,
+    offset: int = 0,
+    acknowledge: int = 0,
+) -> dict[str, Any]:
+    """The content of a ``jrc_replay_request``.
+
+    Args:
+        run: id of the run.
+        ranges: the numbers that are wanted, in order; none to acknowledge or to ask only.
+        max_bytes: of the answer. A message that is larger comes in slices.
+        offset: byte of the first message's record to go on from.
+        acknowledge: the messages up to this number are no longer needed.
+    """
+    return {
+        "run": run,
+        "ranges": [list(each) for each in ranges],
+        "offset": offset,
+        "max_bytes": max_bytes,
+        "acknowledge": acknowledge,
+    }
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What the recorder says of a run.
+
+    Attributes:
+        run: its id.
+        instance: of the recorder.
+        opened: POSIX time in seconds, of the remote clock.
+        count: messages so far.
+        gone: messages up to this number are no longer kept.
+        running, done: how many requests are executed now, and were.
+        last: the fields of the request that arrived last; None without one.
+        stopped: ``failed``, ``aborted`` or ``cancelled`` when later requests are not executed.
+        asking: number of the ``input_request`` that waits for its answer; 0 for none.
+        journal: absolute path of the journal; None without one.
+        journal_error: why the journal is not complete; empty otherwise.
+    """
+
+    run: str
+    instance: str
+    opened: float
+    count: int
+    gone: int
+    running: int
+    done: int
+    last: Mapping[str, Any] | None
+    stopped: str
+    asking: int
+    journal: str | None
+    journal_error: str
+
+
+@dataclass(frozen=True)
+class RequestState:
+    """A request that reached the kernel. One that was sent and is not here did not yet begin.
+
+    Attributes:
+        id: its ``msg_id``.
+        state: ``arrived``, ``running`` or ``done``.
+        status: of its reply; empty before.
+        fields: as in ``request_metadata``.
+    """
+
+    id: str
+    state: str
+    status: str
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Replay:
+    """The answer to a ``jrc_replay_request``.
+
+    Attributes:
+        state: of the run, at that moment.
+        disabled: why the recorder gave up; empty otherwise.
+        first: number of the record that ``data`` begins in, and the byte in it.
+        missing: ranges [start, stop) that were asked for and are no longer kept.
+        next: number and byte to go on from; None when all that was asked for is here.
+        data: bytes of consecutive records.
+    """
+
+    state: RunState
+    disabled: str
+    first: tuple[int, int]
+    missing: tuple[tuple[int, int], ...]
+    next: tuple[int, int] | None
+    data: Part = field(repr=False)
+
+
+@dataclass(frozen=True)
+class States:
+    """The answer to a ``jrc_state_request``.
+
+    Attributes:
+        version: of the recorder.
+        disabled: why the recorder gave up; empty otherwise.
+        runs: all, or the one that was asked for.
+        requests: of that one.
+    """
+
+    version: int
+    disabled: str
+    runs: tuple[RunState, ...]
+    requests: tuple[RequestState, ...]
+
+
+@dataclass(frozen=True)
+class Done:
+    """The answer to any other request: it was done."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The recorder could not do what it was asked for.
+
+    Attributes:
+        kind: the exception's class: ``LookupError`` when it has no such run.
+        reason: its text.
+    """
+
+    kind: str
+    reason: str
+
+
+Answer = Replay | States | Done | Refused
+
+
+def parse_answer(message: Message) -> Answer:
+    """The recorder's reply.
+
+    Args:
+        message: a ``jrc_*_reply``, or what a ``Refused`` came in.
+
+    Raises:
+        WireError: it breaks the protocol.
+    """
+    content = message.content_fields
+    if content.get("status") != "ok":
+        return Refused(str(content.get("ename", "")), str(content.get("evalue", "")))
+    try:
+        if message.msg_type == "jrc_replay_reply":
+            return _replay(content, message)
+        if message.msg_type == "jrc_state_reply":
+            return _states(content)
+    except (KeyError, TypeError, ValueError) as error:
+        raise WireError(f"A {message.msg_type} breaks the protocol: {error!r}.") from error
+    return Done()
+
+
+def _replay(content: dict[str, Any], message: Message) -> Replay:
+    if len(message.buffers) > 1:
+        raise ValueError("more than one buffer")
+    data: Part = message.buffers[0] if message.buffers else b""
+    first = _pair(content["first"]) if content["first"] is not None else (0, 0)
+    return Replay(
+        state=_run_state(content),
+        disabled=str(content["disabled"]),
+        first=first,
+        missing=tuple(_pair(each) for each in content["missing"]),
+        next=None if content["next"] is None else _pair(content["next"]),
+        data=data,
+    )
+
+
+def _states(content: dict[str, Any]) -> States:
+    return States(
+        version=_count(content["version"]),
+        disabled=str(content["disabled"]),
+        runs=tuple(_run_state(each) for each in content["runs"]),
+        requests=tuple(
+            RequestState(
+                str(each["id"]), str(each["state"]), str(each["status"]), _object(each["fields"])
+            )
+            for each in content.get("requests", [])
+        ),
+    )
+
+
+def _run_state(fields: dict[str, Any]) -> RunState:
+    return RunState(
+        run=str(fields["run"]),
+        instance=str(fields["instance"]),
+        opened=float(fields["opened"]),
+        count=_count(fields["count"]),
+        gone=_count(fields["gone"]),
+        running=_count(fields["running"]),
+        done=_count(fields["done"]),
+        last=None if fields["last"] is None else _object(fields["last"]),
+        stopped=str(fields["stopped"]),
+        asking=_count(fields["asking"]),
+        journal=None if fields["journal"] is None else str(fields["journal"]),
+        journal_error=str(fields["journal_error"]),
+    )
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _count(value: Any) -> int:
+    if not _is_count(value):
+        raise ValueError(f"{value!r} is not a count")
+    return int(value)
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    first, second = value
+    return _count(first), _count(second)
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{value!r} is not an object")
+    return value

@@ -1,0 +1,342 @@
+"""The client's side of one run: which message is given out when, and what to ask the recorder.
+
+Pure: the clock is an argument, and the requests are returned for the caller to send.
+
+A request is finished when its ``status: idle`` is given out. Because the sequence has no holes,
+everything that was published for it, and its ``execute_reply``, were given out before. That needs
+no count and no fence; the rule "reply and idle, in either order" still holds.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from jrc.recorder.protocol import (
+    REPLAY_REQUEST,
+    Refused,
+    Replay,
+    RunState,
+    parse_answer,
+    read_stamp,
+    replay_content,
+)
+from jrc.recorder.tracker import Item, Lost, Tracker
+from jrc.wire.message import Message
+
+GAP_GRACE = 0.1
+"""Seconds that a gap may last: shell and iopub overtake each other by milliseconds."""
+
+IDLE_GRACE = 0.3
+"""Seconds from a reply to its idle."""
+
+QUIET = 2.0
+QUIET_AT_MOST = 15.0
+"""Seconds without a message, while a request is pending, before the recorder is asked whether the
+last ones were lost. Longer each time, until something arrives."""
+
+ANSWER_TIMEOUT = 10.0
+ANSWER_TIMEOUT_AT_MOST = 120.0
+"""Seconds for an answer. A kernel that is inside one long call of C code gives none meanwhile."""
+
+ACKNOWLEDGE_AFTER = 4 << 20
+"""Bytes that were given out before the kernel is told to free them."""
+
+ACKNOWLEDGE_QUIET = 1.0
+
+SMALLEST_BATCH = 64 << 10
+LARGEST_BATCH = 8 << 20
+FIRST_BATCH = 1 << 20
+FAST_ANSWER = 0.5
+SLOW_ANSWER = 2.0
+"""Seconds. A replay should not keep a slow link busy for long: other messages wait behind it."""
+
+_LIMIT_NOTICES = ("IOPub data rate exceeded", "IOPub message rate exceeded")
+_ENDS = ("restarting", "dead")
+
+
+@dataclass(frozen=True)
+class NotExecuted:
+    """A guarded request met a kernel without the recorder, or without its run: nothing was done.
+
+    Attributes:
+        msg_id: of the request. Send it again, unguarded, when the run goes on without a recorder.
+    """
+
+    msg_id: str
+
+
+@dataclass(frozen=True)
+class RecorderLost:
+    """From now on nothing is recorded: what arrives is what the server lets through.
+
+    Attributes:
+        reason: why, for the person.
+    """
+
+    reason: str
+
+
+News = Message | Lost | NotExecuted | RecorderLost
+
+
+@dataclass
+class _Pending:
+    guarded: bool
+    replied: bool = False
+
+
+@dataclass
+class _Question:
+    msg_id: str
+    asked: float
+
+
+class Recording:
+    """One run, as one client sees it.
+
+    Args:
+        run: its id.
+        make: makes a message for the control channel out of type and content.
+        after: the messages up to this number are not wanted.
+        acknowledge: what was given out may be freed in the kernel. Not for a run that somebody
+            may attach to later.
+
+    Attributes:
+        state: what the recorder said of the run last; None before it said anything.
+    """
+
+    def __init__(
+        self,
+        run: str,
+        make: Callable[[str, dict[str, Any]], Message],
+        *,
+        after: int = 0,
+        acknowledge: bool = True,
+    ) -> None:
+        self.state: RunState | None = None
+        self._run = run
+        self._make = make
+        self._tracker = Tracker(after=after)
+        self._acknowledge = acknowledge
+        self._acknowledged = after
+        self._unacknowledged_bytes = 0
+        self._pending: dict[str, _Pending] = {}
+        self._parents: set[str] = set()
+        self._question: _Question | None = None
+        self._answer_timeout = ANSWER_TIMEOUT
+        self._batch = FIRST_BATCH
+        self._heard = 0.0
+        self._quiet = QUIET
+        self._lacking_since: float | None = None
+        self._hurry = False
+        self._lost_recorder = False
+
+    @property
+    def next(self) -> int:
+        """Number of the message to give out next."""
+        return self._tracker.next
+
+    @property
+    def pending(self) -> list[str]:
+        """The requests that are not finished, oldest first."""
+        return list(self._pending)
+
+    def sent(self, msg_id: str, *, guarded: bool, now: float) -> None:
+        """Note that a request of the run goes out, or that it did before this client came.
+
+        Args:
+            msg_id: of the request.
+            guarded: it carries its code in its metadata.
+            now: the clock.
+        """
+        self._pending[msg_id] = _Pending(guarded)
+        self._parents.add(msg_id)
+        self._heard = max(self._heard, now)
+
+    def receive(self, message: Message, now: float) -> list[News]:
+        """Take in a message from the kernel; returns what is to be handled now, in order.
+
+        Messages that do not belong to the run come back at once.
+
+        Raises:
+            WireError: it can't be decoded.
+        """
+        stamp = read_stamp(message)
+        if stamp is not None and stamp.run == self._run:
+            if stamp.number:
+                self._heard, self._quiet = now, QUIET
+                self._parents.add(message.parent_id)
+                return self._out(self._tracker.live(stamp.number, message))
+            return [*self._lose(stamp.disabled), *self._unrecorded(message)]
+        if self._question is not None and message.parent_id == self._question.msg_id:
+            return self._on_answer(message, now)
+        if _is_end(message):
+            return [*self.ended(), message]
+        if message.parent_id in self._parents:
+            return self._unrecorded(message)
+        return [message]
+
+    def recovered(self, messages: list[tuple[int, Message]]) -> list[News]:
+        """Take in numbered messages from a journal, in order."""
+        return self._out(self._tracker.recovered(messages))
+
+    def ended(self) -> list[News]:
+        """The kernel is gone: what did not arrive is lost, what came too early is given out."""
+        self._question = None
+        self._lost_recorder = True
+        return self._out(self._tracker.ended())
+
+    def link_lost(self) -> None:
+        """The answer to what was asked will not come."""
+        self._question = None
+
+    def link_restored(self) -> None:
+        """Ask at once what was missed."""
+        self._question = None
+        self._hurry = True
+
+    def due(self, now: float) -> list[Message]:
+        """What to send now. Call it after each ``receive`` and a few times a second."""
+        if self._lost_recorder or not self._may_ask(now) or not self._must_ask(now):
+            return []
+        ranges, offset = self._tracker.wanted()
+        acknowledged = self._tracker.next - 1 if self._acknowledge else 0
+        content = replay_content(
+            self._run,
+            ranges,
+            max_bytes=self._batch,
+            offset=offset,
+            acknowledge=acknowledged,
+        )
+        self._hurry = False
+        self._quiet = min(self._quiet * 1.5, QUIET_AT_MOST)
+        self._heard = now
+        self._acknowledged = max(self._acknowledged, acknowledged)
+        self._unacknowledged_bytes = 0
+        question = self._make(REPLAY_REQUEST, content)
+        self._question = _Question(question.msg_id, now)
+        return [question]
+
+    def _may_ask(self, now: float) -> bool:
+        if self._question is None:
+            return True
+        if now - self._question.asked < self._answer_timeout:
+            return False
+        self._answer_timeout = min(2 * self._answer_timeout, ANSWER_TIMEOUT_AT_MOST)
+        self._hurry = True
+        return True
+
+    def _must_ask(self, now: float) -> bool:
+        if self._hurry:
+            return True
+        if self._tracker.lacking:
+            if self._lacking_since is None:
+                self._lacking_since = now
+            return now - self._lacking_since >= GAP_GRACE
+        quiet = now - self._heard
+        if self._pending:
+            replied = any(request.replied for request in self._pending.values())
+            if quiet >= (min(IDLE_GRACE, self._quiet) if replied else self._quiet):
+                return True
+        if not self._acknowledge or self._acknowledged >= self._tracker.next - 1:
+            return False
+        enough = self._unacknowledged_bytes >= ACKNOWLEDGE_AFTER
+        return enough or (quiet >= ACKNOWLEDGE_QUIET and not self._pending)
+
+    def _out(self, items: list[Item]) -> list[News]:
+        """Note what is given out."""
+        if items or not self._tracker.lacking:
+            self._lacking_since = None
+        for item in items:
+            if isinstance(item, Message):
+                self._unacknowledged_bytes += len(item.content)
+                self._note_progress(item)
+        return list(items)
+
+    def _note_progress(self, message: Message) -> None:
+        request = self._pending.get(message.parent_id)
+        if request is None:
+            return
+        if message.channel == "shell":
+            request.replied = True
+            if message.content_fields.get("status") == "aborted":
+                # ipykernel 6.0 publishes no idle for what a guard refused.
+                del self._pending[message.parent_id]
+        elif _is_idle(message):
+            del self._pending[message.parent_id]
+
+    def _unrecorded(self, message: Message) -> list[News]:
+        """A message of one of our requests that has no number."""
+        request = self._pending.get(message.parent_id)
+        if request is not None and request.guarded:
+            # The kernel executed the empty code that it found.
+            if message.channel != "shell":
+                return []
+            del self._pending[message.parent_id]
+            return [NotExecuted(message.parent_id)]
+        if not self._lost_recorder and _is_limit_notice(message):
+            self._hurry = True
+            return []
+        return [message]
+
+    def _on_answer(self, message: Message, now: float) -> list[News]:
+        if message.channel != "control":
+            # A recorder does not publish the status of our requests: this kernel has none.
+            self._question = None
+            return self._lose("the kernel has no recorder any more")
+        asked = self._question.asked if self._question is not None else now
+        self._question = None
+        self._answer_timeout = ANSWER_TIMEOUT
+        answer = parse_answer(message)
+        if isinstance(answer, Refused):
+            return self._lose(answer.reason)
+        if not isinstance(answer, Replay):
+            return []
+        self.state = answer.state
+        self._adapt(now - asked, len(answer.data))
+        before = self._tracker.next
+        items = self._tracker.replayed(answer)
+        news = self._out(items)
+        if self._tracker.lacking and (self._tracker.next > before or answer.next is not None):
+            self._hurry = True
+        if answer.disabled:
+            news.extend(self._lose(answer.disabled))
+        return news
+
+    def _adapt(self, seconds: float, size: int) -> None:
+        """Choose the size of the next batch by how long this one took."""
+        if seconds > SLOW_ANSWER:
+            self._batch = max(self._batch // 2, SMALLEST_BATCH)
+        elif seconds < FAST_ANSWER and size > self._batch // 2:
+            self._batch = min(self._batch * 2, LARGEST_BATCH)
+
+    def _lose(self, reason: str) -> list[News]:
+        if self._lost_recorder:
+            return []
+        self._lost_recorder = True
+        return [RecorderLost(reason)]
+
+
+def _is_end(message: Message) -> bool:
+    """The kernel ended, or is about to. Source: jupyter_server ``connection/channels.py``."""
+    if message.channel != "iopub":
+        return False
+    if message.msg_type == "shutdown_reply":
+        return True
+    if message.msg_type != "status" or message.parent_id:
+        return False
+    return message.content_fields.get("execution_state") in _ENDS
+
+
+def _is_idle(message: Message) -> bool:
+    return message.msg_type == "status" and message.content_fields.get("execution_state") == "idle"
+
+
+def _is_limit_notice(message: Message) -> bool:
+    """The server's own words on stderr when it begins to drop output."""
+    if message.msg_type != "stream" or len(message.content) > 4096:
+        return False
+    content = message.content_fields
+    return content.get("name") == "stderr" and str(content.get("text", "")).startswith(
+        _LIMIT_NOTICES
+    )

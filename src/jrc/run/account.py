@@ -1,0 +1,233 @@
+"""What a run has to show: outputs in their cells, events for the listener, and how it ended.
+
+Pure but for the listener that it tells; the clock is an argument.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from jrc.run.events import CellFinished, CellOutput, CellStarted, Notice, RunEvent
+from jrc.run.execution import (
+    Finished,
+    InputEchoed,
+    KernelEnded,
+    LimitReached,
+    Published,
+    Replied,
+    Started,
+)
+from jrc.run.outputs import Outputs, to_output
+from jrc.run.widgets import CommMessage
+from jrc.wire.message import Message
+
+_HOW_KERNELS_END = {
+    "died": "The kernel died (out of memory, or os._exit) and the server restarted it.",
+    "dead": "The kernel died and the server gave up restarting it.",
+    "restarted": "Somebody restarted the kernel.",
+    "shutdown": "Somebody shut the kernel down.",
+    "deleted": "The kernel was deleted on the server: by somebody, or culled as idle.",
+}
+
+
+@dataclass(frozen=True)
+class CellRequest:
+    """One cell as the kernel gets it.
+
+    Attributes:
+        index: of the cell in the notebook.
+        source: what the person wrote.
+        code: what the kernel executes; for a plain script more than ``source``.
+        allows_error: an error is expected, and the next cell runs.
+        user_expressions: expressions that the kernel evaluates after the code.
+    """
+
+    index: int
+    source: str
+    code: str
+    allows_error: bool = False
+    user_expressions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Result:
+    """How the cells ended.
+
+    Attributes:
+        status: as in ``events.RunFinished``.
+        cell: the one that ended the run before its last cell; None when all were executed.
+        reply: content of the last ``execute_reply``.
+        reason: why the kernel is gone, when it is.
+        lost: one sentence for each loss of output.
+        language_info: what the kernel says of its language.
+    """
+
+    status: str = "ok"
+    cell: CellRequest | None = None
+    reply: dict[str, Any] | None = None
+    reason: str = ""
+    lost: list[str] = field(default_factory=list)
+    language_info: dict[str, Any] | None = None
+
+
+class Listener(Protocol):
+    """Who is told what happens, and who is asked."""
+
+    @property
+    def can_answer(self) -> bool: ...
+
+    def on_event(self, event: RunEvent) -> None: ...
+
+    async def ask(self, prompt: str, *, hidden: bool) -> str | None:
+        """One line from the person; None when there is no answer to be had."""
+        ...
+
+
+class Account:
+    """The cells of one run and what became of them.
+
+    Args:
+        cells: in order; an event's ``key`` is the position in here.
+        outputs: gets what the cells publish.
+        listener: who is told.
+        changed: called with a cell's index when its outputs changed, and whether it is finished.
+    """
+
+    def __init__(
+        self,
+        cells: Sequence[CellRequest],
+        *,
+        outputs: Outputs,
+        listener: Listener,
+        changed: Callable[[int, bool], None],
+    ) -> None:
+        self.result = Result()
+        self._cells = cells
+        self._outputs = outputs
+        self._listener = listener
+        self._changed = changed
+        self._shown: set[int] = set()
+        self._limited: set[int] = set()
+
+    def started(self, event: Started) -> None:
+        cell = self._shown_cell(event.key)
+        self._outputs.mark(cell.index, "iopub.status.busy", event.message)
+        self._tell(CellStarted(cell.index, event.key + 1, len(self._cells), cell.source))
+
+    def echoed(self, event: InputEchoed) -> None:
+        cell = self._shown_cell(event.key)
+        self._outputs.mark(cell.index, "iopub.execute_input", event.message)
+        self._count(cell.index, event.message)
+
+    def published(self, event: Published) -> list[CommMessage]:
+        """An output; returns what the kernel must be told of it."""
+        cell = self._shown_cell(event.key)
+        told = self._outputs.publish(cell.index, event.message)
+        self._tell_output(cell.index, event.message)
+        self._changed(cell.index, False)
+        return told
+
+    def replied(self, event: Replied) -> None:
+        if event.message.content_fields.get("status") == "aborted":
+            return
+        cell = self._shown_cell(event.key)
+        self._outputs.mark(cell.index, "shell.execute_reply", event.message)
+        self._count(cell.index, event.message)
+
+    def finished(self, event: Finished, *, status: str, seconds: float) -> None:
+        """A cell is done; one that was aborted is as it was before the run."""
+        if status == "aborted":
+            return
+        cell = self._shown_cell(event.key)
+        self._note_losses(event)
+        if event.error_lost and event.reply is not None:
+            self._outputs.error(cell.index, event.reply)
+            self._tell(CellOutput(cell.index, to_output("error", event.reply)))
+        if event.idle is not None:
+            self._outputs.mark(cell.index, "iopub.status.idle", event.idle)
+        self.result.reply = event.reply
+        self._tell(
+            CellFinished(
+                cell=cell.index,
+                number=event.key + 1,
+                total=len(self._cells),
+                status=status,
+                seconds=seconds,
+                execution_count=self._outputs.execution_count(cell.index),
+            )
+        )
+        self._changed(cell.index, True)
+
+    def limit_reached(self, event: LimitReached) -> None:
+        if event.key in self._limited:
+            return
+        self._limited.add(event.key)
+        self.lose(
+            f"Cell {event.key + 1}: the server dropped output that came too fast "
+            f"({event.notice.rstrip('.')})."
+        )
+
+    def output_gone(self, count: int) -> None:
+        self.lose(f"{count} messages are gone: the recorder could not keep more than its bound.")
+
+    def half_open(self, pending: Sequence[int]) -> None:
+        """A link that was silent before it broke is back; what was sent into it is lost."""
+        for key in pending:
+            self.lose(
+                f"Cell {key + 1}: the link was silent before it broke; "
+                "what the server sent into the silence is lost."
+            )
+
+    def kernel_ended(self, event: KernelEnded, pending: Sequence[int]) -> None:
+        self.result.reason = _HOW_KERNELS_END[event.how]
+        self.notice("kernel", self.result.reason)
+        self.stop("kernel-died", self._cells[pending[0]] if pending else None)
+
+    def stop(self, status: str, cell: CellRequest | None) -> None:
+        """The run ends before its last cell. The first reason counts."""
+        if self.result.status == "ok":
+            self.result.status = "output-lost" if status == "lost" else status
+            self.result.cell = cell
+
+    def lose(self, sentence: str) -> None:
+        self.result.lost.append(sentence)
+        self.notice("output-lost", sentence)
+
+    def notice(self, kind: str, text: str) -> None:
+        self._tell(Notice(kind, text))
+
+    def _shown_cell(self, key: int) -> CellRequest:
+        """The cell of an event. Its first event makes room for the new outputs."""
+        cell = self._cells[key]
+        if key not in self._shown:
+            self._shown.add(key)
+            self._outputs.start(cell.index)
+        return cell
+
+    def _tell_output(self, index: int, message: Message) -> None:
+        msg_type = message.msg_type
+        if msg_type.startswith("comm"):
+            return
+        if msg_type in ("clear_output", "update_display_data"):
+            self._tell(CellOutput(index, {"output_type": msg_type, **message.content_fields}))
+        else:
+            self._tell(CellOutput(index, to_output(msg_type, message.content_fields)))
+
+    def _note_losses(self, event: Finished) -> None:
+        number = event.key + 1
+        if event.reply is None:
+            self.lose(
+                f"Cell {number}: its reply was lost while the link was down; "
+                "whether it was executed to its end is not known."
+            )
+        elif event.idle is None:
+            self.lose(
+                f"Cell {number}: the kernel's end-of-output mark was lost between kernel and "
+                "server, and probably output before it."
+            )
+
+    def _count(self, index: int, message: Message) -> None:
+        self._outputs.set_execution_count(index, message.content_fields.get("execution_count"))
+
+    def _tell(self, event: RunEvent) -> None:
+        self._listener.on_event(event)

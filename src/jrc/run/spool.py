@@ -1,0 +1,121 @@
+"""Large text of a run, kept on the disk: a run may print more than fits into memory.
+
+Text is kept in pieces. What is small stays a ``str``; callers see the difference only where they
+write it out.
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import IO
+
+PIECE = 1 << 16
+"""Characters from which on text goes to the disk, and about the size of a piece read back."""
+
+
+@dataclass(frozen=True)
+class _Span:
+    """Where in the file a piece lies, in bytes."""
+
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
+class SpooledText:
+    """Text in pieces, most of them on the disk."""
+
+    spool: "Spool"
+    parts: Sequence[_Span | str]
+
+    def pieces(self) -> Iterator[str]:
+        for part in self.parts:
+            yield part if isinstance(part, str) else self.spool.read(part)
+
+    def __str__(self) -> str:
+        return "".join(self.pieces())
+
+
+Text = str | SpooledText
+
+
+class Spool:
+    """The file. It has no name, is made at its first use, and is gone when closed."""
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] | None = None
+        self._size = 0
+
+    def close(self) -> None:
+        """Give the disk space back; spooled text can't be read any more."""
+        if self._file is not None:
+            self._file.close()
+
+    def keep(self, text: str) -> Text:
+        """``text``, on the disk if it is large."""
+        if len(text) <= PIECE:
+            return text
+        starts = range(0, len(text), PIECE)
+        return SpooledText(self, [self.write(text[start : start + PIECE]) for start in starts])
+
+    def write(self, text: str) -> _Span | str:
+        """Put one piece on the disk; it stays in memory where the disk is full."""
+        data = text.encode("utf-8", "surrogatepass")
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(prefix="jrc-")  # noqa: SIM115  see above
+            self._file.seek(self._size)
+            self._file.write(data)
+        except OSError:
+            return text
+        span = _Span(self._size, len(data))
+        self._size += len(data)
+        return span
+
+    def read(self, span: _Span) -> str:
+        if self._file is None:
+            raise ValueError("a span of another spool")
+        self._file.seek(span.offset)
+        return self._file.read(span.size).decode("utf-8", "surrogatepass")
+
+
+class TerminalText:
+    """Text that grows, as a terminal shows it: a carriage return goes back to its line's start.
+
+    Whole lines can't change any more and go to the disk; the last line stays in memory.
+    """
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._settled: list[_Span | str] = []
+        self._recent: list[str] = []
+        self._recent_length = 0
+
+    def append(self, text: str) -> None:
+        self._recent.append(text)
+        self._recent_length += len(text)
+        if self._recent_length > PIECE and "\n" in text:
+            recent = "".join(self._recent)
+            end = recent.rfind("\n") + 1
+            lines = apply_carriage_returns(recent[:end])
+            self._settled.append(self._spool.write(lines))
+            self._recent = [recent[end:]]
+            self._recent_length = len(recent) - end
+
+    def text(self) -> Text:
+        """All of it."""
+        recent = apply_carriage_returns("".join(self._recent))
+        if not self._settled:
+            return recent
+        return SpooledText(self._spool, [*self._settled, recent])
+
+
+def apply_carriage_returns(text: str) -> str:
+    """What a terminal shows of ``text``. At the end of a line a carriage return does nothing."""
+    if "\r" not in text:
+        return text
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        start = line.rfind("\r", 0, len(line) - 1) if line else -1
+        lines[number] = line[start + 1 :]
+    return "\n".join(lines)
