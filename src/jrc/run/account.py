@@ -40,6 +40,7 @@ class CellRequest:
         code: what the kernel executes; for a plain script more than ``source``.
         allows_error: an error is expected, and the next cell runs.
         user_expressions: expressions that the kernel evaluates after the code.
+        store_history: keep the code in the kernel's history, and count it as ``In[n]``.
     """
 
     index: int
@@ -47,6 +48,7 @@ class CellRequest:
     code: str
     allows_error: bool = False
     user_expressions: dict[str, str] = field(default_factory=dict)
+    store_history: bool = True
 
 
 @dataclass

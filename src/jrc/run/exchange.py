@@ -113,6 +113,7 @@ class Exchange:
         stop_on_error: bool,
         allow_stdin: bool,
         user_expressions: dict[str, str],
+        store_history: bool,
         now: float,
     ) -> Message:
         """A request to execute code, noted as sent.
@@ -123,6 +124,7 @@ class Exchange:
             stop_on_error: whether an error makes the kernel abort what was sent behind it.
             allow_stdin: whether the code may ask questions.
             user_expressions: what the kernel evaluates afterwards.
+            store_history: whether the code goes into the kernel's history.
             now: the clock.
         """
         guarded = self.recorded
@@ -131,6 +133,7 @@ class Exchange:
             stop_on_error=stop_on_error,
             allow_stdin=allow_stdin,
             user_expressions=user_expressions,
+            store_history=store_history,
             metadata=guarded_metadata(self._run, code) if guarded else {},
         )
         self._keys[request.msg_id] = key

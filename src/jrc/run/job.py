@@ -220,6 +220,8 @@ class Job:
             code=self._document.code(cell),
             allows_error=self._options.allow_errors or "raises-exception" in cell.tags,
             user_expressions=dict(EXIT_EXPRESSIONS) if script else {},
+            # What runs a script is jrc's own code: the person's history is not the place for it.
+            store_history=not script,
         )
 
     def _changed(self, index: int, finished: bool) -> None:

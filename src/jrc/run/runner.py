@@ -274,6 +274,7 @@ class Runner:
                 stop_on_error=not cell.allows_error,
                 allow_stdin=self._listener.can_answer,
                 user_expressions=cell.user_expressions,
+                store_history=cell.store_history,
                 now=self._now(),
             )
             await self._channels.send(request)
