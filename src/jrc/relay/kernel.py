@@ -28,6 +28,10 @@ class RemoteKernel:
     Args:
         server: where.
         record: of the session, which is not created yet.
+
+    Attributes:
+        id: of the kernel; empty before it was started.
+        language: what it executes, lower case; empty when the server does not say.
     """
 
     def __init__(self, server: "ServerClient", record: RecordFile) -> None:
@@ -35,6 +39,7 @@ class RemoteKernel:
         self._record = record
         self._creating: asyncio.Task[SessionModel] | None = None
         self.id = ""
+        self.language = ""
 
     async def start(self, name: str | None) -> None:
         """Create the session, and its kernel with it.
@@ -50,14 +55,27 @@ class RemoteKernel:
             self._server.create_session(path, path.rpartition("/")[2], "notebook", name),
             name="relay-create-session",
         )
+        languages = asyncio.create_task(self._languages(), name="relay-kernelspecs")
         try:
             # Shielded: a kernel whose start was asked for must be deleted, so its id is needed.
             session = await asyncio.shield(self._creating)
+            self._record.created(session.id)
+            self.id = session.kernel.id
+            self.language = (await languages).get(session.kernel.name, "")
         except (AuthError, NotFoundError):
             self._record.remove()
             raise
-        self._record.created(session.id)
-        self.id = session.kernel.id
+        finally:
+            languages.cancel()
+
+    async def _languages(self) -> dict[str, str]:
+        """The language of each kernelspec; it is nice to know, and no more."""
+        try:
+            specs = (await self._server.kernelspecs()).specs
+        except JrcError as error:
+            log.info("the kernelspecs are not known: %s", error)
+            return {}
+        return {name: spec.language.lower() for name, spec in specs.items()}
 
     async def interrupt(self) -> None:
         await self._server.interrupt(self.id)

@@ -37,19 +37,29 @@ class Messages:
         """
         return replace(self._new(channel, msg_type, content), parent_header=parent_header)
 
-    def kernel_info_request(self, channel: str, subshell: str | None) -> Message:
-        """A request that changes nothing, whose answer proves what became of earlier requests.
+    def shell_request(
+        self, msg_type: str, content: Mapping[str, object], *, subshell: str | None = None
+    ) -> Message:
+        """A request of the relay's own to the kernel.
 
         Args:
-            channel: ``shell`` or ``control``.
+            msg_type: for example ``kernel_info_request``.
+            content: the message's own fields.
             subshell: id of the kernel's subshell that must answer; None for its main shell.
         """
-        message = self._new(channel, "kernel_info_request", {})
+        message = self._new("shell", msg_type, content)
         if subshell is None:
             return message
-        return replace(
-            message, header=encode_object({**message.header_fields, "subshell_id": subshell})
-        )
+        header = {**message.header_fields, "subshell_id": subshell}
+        return replace(message, header=encode_object(header))
+
+    def control_request(self, msg_type: str, content: Mapping[str, object]) -> Message:
+        """A request of the relay's own on the control channel."""
+        return self._new("control", msg_type, content)
+
+    def is_own(self, msg_id: str) -> bool:
+        """Whether a message of the relay has this id."""
+        return msg_id.startswith(self.session)
 
     def _new(self, channel: str, msg_type: str, content: Mapping[str, object]) -> Message:
         self._count += 1

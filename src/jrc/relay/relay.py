@@ -7,7 +7,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
 from jrc.errors import JrcError, KernelDiedError, NotFoundError, UnreachableError, WireError
+from jrc.recorder.recording import RecorderLost
+from jrc.recorder.tracker import Lost
 from jrc.relay.messages import Messages
+from jrc.relay.recorded import News as RecordedNews
+from jrc.relay.recorded import Recorded
 from jrc.relay.router import (
     Action,
     Deliver,
@@ -57,7 +61,8 @@ class Relay:
     def __init__(self, sockets: Sockets, messages: Messages, *, restarts_in_place: bool) -> None:
         self._sockets = sockets
         self._restarts_in_place = restarts_in_place
-        self._router = Router(messages)
+        self._recorded = Recorded(messages)
+        self._router = Router(messages, self._recorded.covers)
         self._watch = Watch()
         self._urgent: deque[Message] = deque()
         self._shell: deque[Message] = deque()
@@ -87,6 +92,7 @@ class Relay:
         self._kernel = kernel
         self._sockets.beating = True
         self._watch.heard(self._now())
+        self._install_recorder()
         self._link_is_up.set()
         self._spawn(self._receive(channels), "relay-receive")
         self._spawn(self._send(channels), "relay-send")
@@ -140,8 +146,10 @@ class Relay:
             match action:
                 case Deliver():
                     self._sockets.send(action.message, action.front)
-                case Forward():
-                    self._queue(action)
+                case Forward(message=message, first=True):
+                    self._queue_first(message)
+                case Forward(message=message):
+                    self._queue(message)
                 case Interrupt():
                     self._spawn(self._interrupt(action.request), "relay-interrupt")
                 case Shutdown():
@@ -149,13 +157,12 @@ class Relay:
                 case News():
                     self._on_news(action)
 
-    def _queue(self, action: Forward) -> None:
-        if action.first:
-            self._urgent.appendleft(action.message)
-        elif action.message.channel == "shell":
-            self._shell.append(action.message)
-        else:
-            self._urgent.append(action.message)
+    def _queue(self, message: Message) -> None:
+        (self._shell if message.channel == "shell" else self._urgent).append(message)
+        self._to_send.set()
+
+    def _queue_first(self, message: Message) -> None:
+        self._urgent.appendleft(message)
         self._to_send.set()
 
     async def _send(self, channels: "Channels") -> None:
@@ -171,7 +178,7 @@ class Relay:
             size = _size(message)
             if size >= _LARGE and size >= _size(self._largest_sent):
                 self._largest_sent = message
-            await channels.send(message)
+            await channels.send(self._recorded.outgoing(message, self._now()))
 
     async def _receive(self, channels: "Channels") -> None:
         while True:
@@ -190,15 +197,42 @@ class Relay:
                 log.info("link lost: %s", event.reason)
                 self._link_is_up.clear()
                 self._watch.link_lost(self._now())
+                self._recorded.link_lost()
                 self._refuse_oversized(event)
             case LinkRestored():
                 self._on_link_restored()
             case _:
                 self._watch.heard(self._now())
-                self._do(self._router.from_kernel(event))
+                self._on_messages(self._recorded.receive(event, self._now()))
+                self._ask_recorder()
+
+    def _on_messages(self, found: Iterable[RecordedNews]) -> None:
+        for each in found:
+            match each:
+                case Message():
+                    self._do(self._router.from_kernel(each))
+                case Lost():
+                    self._tell(f"{each.stop - each.start} messages of output were lost.")
+                case RecorderLost():
+                    log.info("nothing is recorded: %s", each.reason)
+                    # It had promised the replies; now only fences tell what became of them.
+                    self._do(self._router.link_restored())
+
+    def _install_recorder(self) -> None:
+        """Send the recorder to a kernel that has just begun to live, in front of all requests."""
+        is_python = self._kernel is not None and self._kernel.language == "python"
+        if is_python and not self._recorded.installed:
+            self._queue_first(self._recorded.install())
+
+    def _ask_recorder(self) -> None:
+        for question in self._recorded.due(self._now()):
+            self._queue(question)
 
     def _on_link_restored(self) -> None:
+        for message in self._recorded.link_restored():
+            self._queue_first(message)
         self._do(self._router.link_restored())
+        self._ask_recorder()
         self._link_is_up.set()
         seconds = self._watch.link_restored(self._now())
         if seconds is not None:
@@ -221,17 +255,22 @@ class Relay:
         match news:
             case News.ALIVE:
                 self._sockets.beating = True
+            case News.STARTED:
+                self._sockets.beating = True
+                self._install_recorder()
             case News.DIED:
                 self._sockets.beating = False
-                self._do(self._router.kernel_ended(DIED, announce=None, for_good=False))
+                self._on_kernel_lost(DIED, announce=None)
             case News.RESTARTED:
-                self._do(
-                    self._router.kernel_ended(RESTARTED, announce="restarting", for_good=False)
-                )
+                self._on_kernel_lost(RESTARTED, announce="restarting")
             case News.SHUT_DOWN:
                 self._watch.suspect(self._now())
             case News.DEAD:
                 raise KernelDiedError("The remote kernel died, and the server gave up on it.")
+
+    def _on_kernel_lost(self, loss: Loss, *, announce: str | None) -> None:
+        self._on_messages(self._recorded.give_up())
+        self._do(self._router.kernel_ended(loss, announce=announce, for_good=False))
 
     async def _keep_watch(self) -> None:
         while True:
@@ -240,6 +279,7 @@ class Relay:
             unanswered = self._router.pending.unanswered
             for act in self._watch.due(self._now(), unanswered=unanswered, idle_missing=missing):
                 await self._act(act)
+            self._ask_recorder()
 
     async def _act(self, act: Act) -> None:
         match act:

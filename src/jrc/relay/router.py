@@ -14,7 +14,7 @@ Source: jupyter_client "Messaging in Jupyter".
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -71,6 +71,7 @@ class News(Enum):
     """What the kernel, or the server in its name, says about the kernel as a whole."""
 
     ALIVE = "it said something"
+    STARTED = "it said its first word"
     DIED = "it died, and the server starts it again"
     DEAD = "it died, and the server gave up"
     RESTARTED = "somebody restarted it"
@@ -115,14 +116,18 @@ class Router:
 
     Args:
         messages: makes the router's own messages.
+        recorded: whether nothing of the request with this id can be lost: no fence is needed.
 
     Attributes:
         pending: the unfinished requests.
     """
 
-    def __init__(self, messages: Messages) -> None:
+    def __init__(
+        self, messages: Messages, recorded: Callable[[str], bool] = lambda _: False
+    ) -> None:
         self.pending = Pending()
         self._messages = messages
+        self._recorded = recorded
         self._fences: dict[str, _Fence] = {}
 
     def from_client(self, addressed: Addressed) -> list[Action]:
@@ -154,7 +159,7 @@ class Router:
         Raises:
             WireError: it can't be understood.
         """
-        if message.parent_id.startswith(self._messages.session):
+        if self._messages.is_own(message.parent_id):
             return self._on_fence(message)
         if message.channel == "iopub":
             return self._on_iopub(message)
@@ -195,7 +200,11 @@ class Router:
     def link_restored(self) -> list[Action]:
         """Find out what became of the requests that were sent before the link was lost."""
         self._fences.clear()
-        return self._send_fences(request for request in self.pending if request.sent)
+        return self._send_fences(
+            request
+            for request in self.pending
+            if request.sent and not self._recorded(request.message.msg_id)
+        )
 
     @property
     def missing_idle(self) -> list[Request]:
@@ -210,6 +219,7 @@ class Router:
             if request.replied
             and request.lane.channel == "shell"
             and request.message.msg_id not in examined
+            and not self._recorded(request.message.msg_id)
         ]
 
     def seek_idle(self) -> list[Action]:
@@ -270,6 +280,8 @@ class Router:
             return [News.DIED]
         if state == "dead":
             return [News.DEAD]
+        if state == "starting":
+            return [News.STARTED]
         request = self.pending.get(message.parent_id)
         if state == "idle" and request is not None:
             request.idle = True
@@ -290,10 +302,16 @@ class Router:
             lanes[request.lane].append(request.message.msg_id)
         actions: list[Action] = []
         for lane, msg_ids in lanes.items():
-            probe = self._messages.kernel_info_request(lane.channel, lane.subshell)
+            probe = self._probe(lane)
             self._fences[probe.msg_id] = _Fence(lane, msg_ids)
             actions.append(Forward(probe, first=True))
         return actions
+
+    def _probe(self, lane: Lane) -> Message:
+        """A request that changes nothing, which a kernel answers behind the earlier ones."""
+        if lane.channel == "control":
+            return self._messages.control_request("kernel_info_request", {})
+        return self._messages.shell_request("kernel_info_request", {}, subshell=lane.subshell)
 
     def _on_fence(self, message: Message) -> list[Action]:
         """Judge the requests in doubt. Nothing of the fence itself reaches a client."""
