@@ -14,9 +14,10 @@ StartKernel = Callable[..., Kernel]
 
 @pytest.fixture
 def kernelspecs(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that ``JUPYTER_PATH`` names; it has the kernelspec ``remote``."""
+    """The folder that ``JUPYTER_PATH`` names; it has the kernelspecs ``remote`` and ``echo``."""
     folder = home / "jupyter"
     write_kernelspec(folder)
+    write_kernelspec(folder, "echo", JRC_KERNEL="echo")
     monkeypatch.setenv("JUPYTER_PATH", str(folder))
     monkeypatch.setenv("IPYTHONDIR", str(home / "ipython"))
     return folder

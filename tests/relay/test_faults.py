@@ -1,5 +1,6 @@
 """What breaks between an editor and a remote kernel, and what the editor sees of it."""
 
+import json
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 
 from jrc.errors import ExitCode
 from tests.relay.conftest import StartKernel
+from tests.support import echo_kernel
 from tests.support.jupyter import JupyterServer, StartJupyter, wait_until
 from tests.support.proxy import Proxy
 from tests.support.relay import Kernel, ask_control
@@ -43,6 +45,15 @@ def proxied(remote: JupyterServer, at_server: Callable[..., None]) -> Any:
 
 def sessions(server: JupyterServer) -> list[str]:
     return [s["path"] for s in server.rest("GET", "api/sessions") if s["path"].startswith("jrc/")]
+
+
+def write_echo_kernelspec(folder: Path) -> None:
+    """Write a kernelspec for a server whose ``JUPYTER_PATH`` is the folder."""
+    place = folder / "kernels" / "echo"
+    place.mkdir(parents=True)
+    argv = [sys.executable, str(Path(echo_kernel.__file__)), "-f", "{connection_file}"]
+    spec = {"argv": argv, "display_name": "Echo", "language": "echo"}
+    (place / "kernel.json").write_text(json.dumps(spec))
 
 
 def states(server: JupyterServer) -> list[str]:
@@ -99,7 +110,7 @@ def test_a_long_loss_is_told_and_requests_wait(proxied: Proxy, start_kernel: Sta
     assert kernel.finish(waiting).text == "waited\n"
 
 
-def test_what_a_dead_link_swallowed_is_told(
+def test_what_a_dead_link_swallowed_comes_back(
     proxied: Proxy, remote: JupyterServer, start_kernel: StartKernel
 ) -> None:
     """Packets vanish for a while, and then the connection turns out to be dead."""
@@ -111,9 +122,47 @@ def test_what_a_dead_link_swallowed_is_told(
     proxied.cut()
     proxied.restore()
     cell = kernel.finish(msg_id)
-    assert (cell.reply["status"], cell.reply["ename"]) == ("error", "ReplyLost")
+    assert (cell.text, cell.reply["status"]) == (ALL_TICKS, "ok")
     assert "print" in kernel.reply(completion)["matches"]
     assert kernel.run("print('fine')").text == "fine\n"
+
+
+def test_a_question_that_was_swallowed_is_asked_again(
+    proxied: Proxy, remote: JupyterServer, start_kernel: StartKernel
+) -> None:
+    kernel = start_kernel().ready()
+    msg_id = start_ticking(kernel, "import time; time.sleep(1); print(input('who? '))")
+    proxied.black_hole(swallow=True)
+    sent = proxied.bytes_down
+    wait_until(lambda: proxied.bytes_down > sent, "the question, which is swallowed")
+    proxied.cut()
+    proxied.restore()
+    assert kernel.client.get_stdin_msg(timeout=60)["content"]["prompt"] == "who? "
+    kernel.client.input("ada")
+    assert kernel.finish(msg_id).text == "ada\n"
+
+
+def test_a_reply_that_nobody_recorded_is_told_as_lost(
+    start_jupyter: StartJupyter,
+    at_server: Callable[..., None],
+    start_kernel: StartKernel,
+    tmp_path: Path,
+) -> None:
+    """A kernel for which there is no recorder: what is lost can only be said."""
+    write_echo_kernelspec(tmp_path)
+    server = start_jupyter(env={"JUPYTER_PATH": str(tmp_path)})
+    with Proxy(server.url) as proxy:
+        at_server(server, proxy.url)
+        kernel = start_kernel("echo").ready()
+        msg_id = start_ticking(kernel, "sleep 1")
+        kernel.published("stream")
+        proxy.black_hole(swallow=True)
+        wait_until(lambda: states(server) == ["idle"], "the end of the cell")
+        proxy.cut()
+        proxy.restore()
+        cell = kernel.finish(msg_id)
+        assert (cell.reply["status"], cell.reply["ename"]) == ("error", "ReplyLost")
+        assert kernel.run("fine").text == "fine\n"
 
 
 def test_an_interrupt_while_the_link_is_down_is_answered(
@@ -176,10 +225,25 @@ def test_a_server_that_restarts_has_lost_the_kernel(
     assert kernel.wait_for_exit() == ExitCode.KERNEL_DIED
 
 
-def test_a_flood_of_output_ends_with_reply_and_idle(kernel: Kernel) -> None:
-    """Between kernel and server the queue overflows, and the idle may be lost in it."""
-    cell = kernel.run("for n in range(30_000): print(n, flush=True)", timeout=120)
+def test_a_flood_of_output_arrives(kernel: Kernel) -> None:
+    """It overflows the queue between kernel and server, and what the server lets through."""
+    cell = kernel.run("for n in range(20_000): print(n, flush=True)", timeout=120)
     assert cell.reply["status"] == "ok"
+    assert cell.text.split() == [str(n) for n in range(20_000)]
+    assert cell.notices == ""
+
+
+def test_a_flood_of_output_from_another_kernel_ends(
+    start_jupyter: StartJupyter,
+    at_server: Callable[..., None],
+    start_kernel: StartKernel,
+    tmp_path: Path,
+) -> None:
+    write_echo_kernelspec(tmp_path)
+    at_server(start_jupyter(env={"JUPYTER_PATH": str(tmp_path)}))
+    kernel = start_kernel("echo").ready()
+    running = [kernel.client.execute("x" * 1000) for _ in range(300)]
+    assert all(kernel.finish(msg_id).reply["status"] == "ok" for msg_id in running)
 
 
 # Messages

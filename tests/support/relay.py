@@ -49,7 +49,7 @@ def write_kernelspec(folder: Path, name: str = "remote", **env: str) -> None:
         "display_name": f"Remote ({name})",
         "language": "python",
         "interrupt_mode": "message",
-        "env": {"JRC_KERNEL": "python3", **env},
+        "env": {"JRC_KERNEL": "python3"} | env,
         "metadata": {"supported_encryption": "curve"},
     }
     place = folder / "kernels" / name

@@ -163,7 +163,7 @@ class Sockets:
         for _ in range(min(len(self._outgoing), _MOST_IN_A_ROW)):
             message, front = self._outgoing.popleft()
             frames = encode_zmq(message, front, self._signer)
-            large = len(message.content) >= _ZERO_COPY_FROM or bool(message.buffers)
+            large = any(len(frame) >= _ZERO_COPY_FROM for frame in frames)
             self._sockets[message.channel].send_multipart(frames, zmq.NOBLOCK, copy=not large)
 
 
