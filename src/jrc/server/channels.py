@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from jrc.errors import AuthError, JrcError, NotFoundError, UnreachableError
+from jrc.errors import AuthError, JrcError, NotFoundError, ProtocolError, UnreachableError
 from jrc.server.address import ServerAddress
 from jrc.server.link import Link, LinkClosedError, open_link
 from jrc.server.tls import tls_context
@@ -30,10 +30,13 @@ class LinkLost:
     Attributes:
         reason: why, in words.
         half_open: what the server sent in the last seconds before is lost.
+        code: with which the websocket was closed, 1009 for a message that was too large; None
+            where nothing was said.
     """
 
     reason: str
     half_open: bool
+    code: int | None = None
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ class Channels:
                 while True:
                     yield await link.receive()
             except LinkClosedError as lost:
-                yield LinkLost(lost.message, lost.half_open)
+                yield LinkLost(lost.message, lost.half_open, lost.code)
                 started = asyncio.get_running_loop().time()
                 self._link = await self._reconnect(lost)
                 await self._flush()
@@ -138,6 +141,12 @@ class Channels:
         link, self._link = self._link, None
         if link is not None:
             await link.close()
+
+    def abort(self) -> None:
+        """Drop the link for good, without a word that would have to be waited for."""
+        link, self._link = self._link, None
+        if link is not None:
+            link.abort()
 
     async def _flush(self) -> None:
         while self._outbox and self.up:
@@ -168,7 +177,9 @@ class Channels:
                             raise
                         renewed = True
                         self._server.forget_login()
-                    except UnreachableError as error:
+                    except (UnreachableError, ProtocolError) as error:
+                        # A proxy whose server is away answers what it likes: the link was there,
+                        # so this is no proof against it.
                         last = error
                         log.info("reconnect failed: %s", error)
                         await asyncio.sleep(next(pauses))
