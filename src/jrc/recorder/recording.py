@@ -50,6 +50,7 @@ FAST_ANSWER = 0.5
 SLOW_ANSWER = 2.0
 """Seconds. A replay should not keep a slow link busy for long: other messages wait behind it."""
 
+_MOST_QUESTIONS = 256
 _LIMIT_NOTICES = ("IOPub data rate exceeded", "IOPub message rate exceeded")
 _ENDS = ("restarting", "dead")
 
@@ -94,14 +95,9 @@ News = Message | Lost | NotExecuted | NoReply | RecorderLost
 class _Pending:
     guarded: bool
     has_reply: bool
+    started: bool = False
     replied: bool = False
     idle: bool = False
-
-
-@dataclass
-class _Question:
-    msg_id: str
-    asked: float
 
 
 class Recording:
@@ -136,7 +132,8 @@ class Recording:
         self._pending: dict[str, _Pending] = {}
         self._parents: set[str] = set()
         self._not_executed: set[str] = set()
-        self._question: _Question | None = None
+        self._question: str | None = None
+        self._asked: dict[str, float] = {}
         self._answer_timeout = ANSWER_TIMEOUT
         self._batch = FIRST_BATCH
         self._heard = 0.0
@@ -154,6 +151,19 @@ class Recording:
     def pending(self) -> list[str]:
         """The requests that are not finished, oldest first."""
         return list(self._pending)
+
+    @property
+    def unstarted(self) -> list[str]:
+        """The guarded requests of which nothing was heard, oldest first.
+
+        When the link was lost it is not known whether they reached the kernel. To send the same
+        messages again, in this order, is safe: the recorder executes each of them once.
+        """
+        return [
+            msg_id
+            for msg_id, request in self._pending.items()
+            if request.guarded and not request.started
+        ]
 
     def sent(self, msg_id: str, *, guarded: bool, now: float, has_reply: bool = True) -> None:
         """Note that a request of the run goes out, or that it did before this client came.
@@ -181,9 +191,12 @@ class Recording:
             if stamp.number:
                 self._heard, self._quiet = now, QUIET
                 self._parents.add(message.parent_id)
+                request = self._pending.get(message.parent_id)
+                if request is not None:
+                    request.started = True
                 return self._out(self._tracker.live(stamp.number, message))
             return [*self._lose(stamp.disabled), *self._unrecorded(message)]
-        if self._question is not None and message.parent_id == self._question.msg_id:
+        if message.parent_id in self._asked:
             return self._on_answer(message, now)
         if _is_end(message):
             return [*self.ended(), message]
@@ -229,13 +242,16 @@ class Recording:
         self._acknowledged = max(self._acknowledged, acknowledged)
         self._unacknowledged_bytes = 0
         question = self._make(REPLAY_REQUEST, content)
-        self._question = _Question(question.msg_id, now)
+        self._question = question.msg_id
+        self._asked[question.msg_id] = now
+        if len(self._asked) > _MOST_QUESTIONS:
+            del self._asked[next(iter(self._asked))]
         return [question]
 
     def _may_ask(self, now: float) -> bool:
         if self._question is None:
             return True
-        if now - self._question.asked < self._answer_timeout:
+        if now - self._asked[self._question] < self._answer_timeout:
             return False
         self._answer_timeout = min(2 * self._answer_timeout, ANSWER_TIMEOUT_AT_MOST)
         self._hurry = True
@@ -311,10 +327,10 @@ class Recording:
     def _on_answer(self, message: Message, now: float) -> list[News]:
         if message.channel != "control":
             # A recorder does not publish the status of our requests: this kernel has none.
-            self._question = None
             return self._lose("the kernel has no recorder any more")
-        asked = self._question.asked if self._question is not None else now
-        self._question = None
+        asked = self._asked[message.parent_id]
+        if self._question == message.parent_id:
+            self._question = None
         self._answer_timeout = ANSWER_TIMEOUT
         answer = parse_answer(message)
         if isinstance(answer, Refused):
