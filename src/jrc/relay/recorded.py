@@ -12,12 +12,12 @@ from dataclasses import replace
 from jrc.recorder.install import InstallOptions, NotPossible, install_content, parse_install_reply
 from jrc.recorder.protocol import request_metadata
 from jrc.recorder.recording import News as RecordingNews
-from jrc.recorder.recording import NotExecuted, RecorderLost, Recording
+from jrc.recorder.recording import NoReply, NotExecuted, RecorderLost, Recording
 from jrc.recorder.tracker import Lost
 from jrc.relay.messages import Messages
 from jrc.wire.message import Message, encode_object
 
-News = Message | Lost | RecorderLost
+News = Message | Lost | NoReply | RecorderLost
 
 
 class Recorded:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
 from jrc.errors import JrcError, KernelDiedError, NotFoundError, UnreachableError, WireError
-from jrc.recorder.recording import RecorderLost
+from jrc.recorder.recording import NoReply, RecorderLost
 from jrc.recorder.tracker import Lost
 from jrc.relay.messages import Messages
 from jrc.relay.recorded import News as RecordedNews
@@ -38,6 +38,8 @@ _TICK = 0.25
 _INTERRUPT_DEADLINE = 10.0
 _POLL_DEADLINE = 5.0
 _REST_PAUSE = 2.0
+_INTERRUPTED = Loss("KeyboardInterrupt", "")
+
 _USUAL_LIMIT = 10 * 2**20
 """Bytes of the largest message that a Jupyter Server takes when nobody has configured it."""
 
@@ -213,6 +215,9 @@ class Relay:
                     self._do(self._router.from_kernel(each))
                 case Lost():
                     self._tell(f"{each.stop - each.start} messages of output were lost.")
+                case NoReply():
+                    # The interrupt that swallowed the reply is what the client asked for.
+                    self._do(self._router.refuse(each.msg_id, _INTERRUPTED))
                 case RecorderLost():
                     log.info("nothing is recorded: %s", each.reason)
                     # It had promised the replies; now only fences tell what became of them.
