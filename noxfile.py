@@ -58,7 +58,8 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Strict types, in the package and in what is built around it."""
-    session.install(".[server]", *group("typing"), *group("docs"), *group("checks"))
+    groups = ("typing", "docs", "checks", "test")
+    session.install(".[server]", *(each for name in groups for each in group(name)))
     session.run("mypy")
     session.run("mypy", *TYPED_BY_HAND)
 
