@@ -16,6 +16,13 @@ class RootGroup(LazyGroup):
         "login": LazyCommand("jrc.cli.login", "Save a server and its credentials as a profile."),
         "logout": LazyCommand("jrc.cli.logout", "Forget the credentials of a profile."),
         "profile": LazyCommand("jrc.cli.profile", "List, show, choose, rename, remove profiles."),
+        "connect": LazyCommand("jrc.cli.connect", "Bring up the tunnel to a server and keep it."),
+        "disconnect": LazyCommand("jrc.cli.disconnect", "End tunnels."),
+        "status": LazyCommand("jrc.cli.status", "Show the profiles' tunnels."),
+        "open": LazyCommand("jrc.cli.open", "Open the server's page in the browser."),
+        "companion": LazyCommand(
+            "jrc.cli.companion", "What jrc's extension in VS Code asks.", hidden=True
+        ),
         "kernel": LazyCommand("jrc.cli.kernel", "List, start, stop, interrupt, restart kernels."),
     }
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from jrc.cli.lazy import plain_typer
+from jrc.cli.login_options import Wanted
 from jrc.cli.profile import complete_profile
 from jrc.cli.terminal import Terminal
 from jrc.errors import AuthError, InterruptedByUserError, JrcError, UsageError
@@ -47,6 +48,29 @@ def login(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Do not check the server's TLS certificate.")
     ] = False,
+    context: Annotated[
+        str | None,
+        typer.Option("--context", metavar="NAME", help="Kubernetes: kubectl's context."),
+    ] = None,
+    namespace: Annotated[
+        str | None,
+        typer.Option("--namespace", "-n", metavar="NAME", help="Kubernetes: the namespace."),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option("--target", metavar="KIND/NAME", help="Kubernetes: svc/NAME, pod/NAME …"),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", help="Kubernetes: the target's port; else 8888.")
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option("--base-url", metavar="PATH", help="Kubernetes: the server's prefix."),
+    ] = None,
+    token_from: Annotated[
+        str | None,
+        typer.Option(metavar="PLACE", help="Kubernetes: secret/NAME:KEY, or pod to ask it."),
+    ] = None,
 ) -> None:
     """Save a server and its credentials as a profile.
 
@@ -56,14 +80,16 @@ def login(
     \b
     Example:
       jrc login https://jupyter.example.org --profile team
+      jrc login --context prod -n team --target svc/jupyter --token-from pod
     """
-    if token_stdin and password_stdin:
-        raise UsageError("--token-stdin and --password-stdin exclude each other.")
+    if token_stdin + password_stdin + (token_from is not None) > 1:
+        raise UsageError("--token-stdin, --password-stdin and --token-from exclude each other.")
     terminal, paths = Terminal(), Paths.from_environment()
+    wanted = Wanted(context, namespace, target, port, token_from, base_url)
     given = _stdin_secret(token_stdin, password_stdin)
-    target = _target(url, profile, terminal, ProfileStore(paths))
-    verify_tls = not (insecure and target.address.is_tls)
-    _log_in(target, given or target.pasted, verify_tls=verify_tls, terminal=terminal, paths=paths)
+    chosen = _target(url, profile, wanted, terminal, paths)
+    verify_tls = not (insecure and chosen.address.is_tls)
+    _log_in(chosen, given or chosen.pasted, verify_tls=verify_tls, terminal=terminal, paths=paths)
 
 
 @dataclass(frozen=True)
@@ -89,7 +115,8 @@ class Target:
         name: of the profile.
         before: the profile of that name as it is saved now.
         first: no profile is saved yet.
-        pasted: the token that the URL carried.
+        pasted: the token that the URL carried, or that the cluster gave.
+        way: the profile's way through Kubernetes with its saved URL; None for a direct one.
     """
 
     address: ServerAddress
@@ -97,6 +124,7 @@ class Target:
     before: Profile | None
     first: bool
     pasted: Credential | None
+    way: Profile | None = None
 
 
 def token_from(text: str) -> Secret:
@@ -133,10 +161,14 @@ def _stdin_line() -> str:
 
 
 def _target(
-    url: str | None, profile: str | None, terminal: Terminal, store: ProfileStore
+    url: str | None, profile: str | None, wanted: Wanted, terminal: Terminal, paths: Paths
 ) -> Target:
-    saved = store.all()
+    saved = ProfileStore(paths).all()
     known = saved.get(profile) if profile else None
+    if wanted and url is not None:
+        raise UsageError("A URL and the options for Kubernetes exclude each other.")
+    if wanted or (url is None and known and known.kubernetes):
+        return _target_in_cluster(profile, wanted, saved, terminal, paths)
     if url is None and known:
         url = known.url
     if url is None:
@@ -154,6 +186,27 @@ def _target(
         before=saved.get(name),
         first=not saved,
         pasted=Credential(pasted, "token") if pasted else None,
+    )
+
+
+def _target_in_cluster(
+    profile: str | None,
+    wanted: Wanted,
+    saved: dict[str, Profile],
+    terminal: Terminal,
+    paths: Paths,
+) -> Target:
+    from jrc.cli.login_kubernetes import reach
+
+    reached = reach(wanted, profile, terminal, paths)
+    address, _ = ServerAddress.parse(reached.url)
+    return Target(
+        address=address,
+        name=reached.profile.name,
+        before=saved.get(reached.profile.name),
+        first=not saved,
+        pasted=Credential(reached.token, "token") if reached.token else None,
+        way=reached.profile,
     )
 
 
@@ -183,11 +236,12 @@ def _log_in(
         credential, user = _ask_until_accepted(address, detected.auth, verify_tls, terminal)
     profile = Profile(
         name=target.name,
-        url=address.base_url,
+        url=target.way.url if target.way else address.base_url,
         kind=detected.kind,
         auth=credential.auth if credential else "none",
         user=user or (target.before.user if target.before else ""),
         verify_tls=verify_tls,
+        kubernetes=target.way.kubernetes if target.way else None,
     )
     _save(target, profile, credential, terminal, paths)
 

@@ -10,6 +10,7 @@ from jrc.cli.terminal import Terminal
 from jrc.errors import ExitCode, JrcError
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
+from jrc.profile.route import Route
 from jrc.profile.secrets import NO_KEYRING, SecretSource, SecretStore
 from jrc.profile.store import ProfileStore
 
@@ -97,6 +98,7 @@ def show(profile: NameOrDefault = None, json: AsJson = False) -> None:
         "auth": found.auth,
         "secret": _secret_line(found, sources, secrets),
         "tls": _tls_line(found),
+        **({"tunnel": _tunnel_line(found.kubernetes)} if found.kubernetes else {}),
         "file": str(store.path),
     }
     for key, value in lines.items():
@@ -137,6 +139,7 @@ def rename(
     """
     terminal, paths = Terminal(), Paths.from_environment()
     secrets = SecretStore(paths)
+    _end_tunnel(old, paths)
     ProfileStore(paths).rename(old, new)
     secrets.rename(old, new)
     warn_of_keyring(terminal, secrets)
@@ -162,6 +165,7 @@ def remove(
         if answer.strip().lower() not in ("y", "yes"):
             terminal.say("Nothing was removed.")
             raise typer.Exit(ExitCode.INTERRUPTED)
+    _end_tunnel(profile, paths)
     # The secret goes first: what fails in between must not leave one that no profile names.
     secrets.delete(profile)
     store.remove(profile)
@@ -169,6 +173,14 @@ def remove(
     terminal.say(f"'{profile}' is removed.")
     if store.names() and store.default_name() is None:
         terminal.say("No profile is the default now. Choose one: jrc profile use NAME")
+
+
+def _end_tunnel(profile: str, paths: Paths) -> None:
+    """The tunnel of a name that will not be there any more."""
+    if (paths.state / "tunnels" / profile).exists():
+        from jrc.tunnel.connect import stop_keeper
+
+        stop_keeper(profile, paths)
 
 
 def warn_of_keyring(terminal: Terminal, secrets: SecretStore) -> None:
@@ -186,7 +198,15 @@ def _as_json(profile: Profile, default: str | None) -> dict[str, Any]:
         "user": profile.user or None,
         "verify_tls": profile.verify_tls,
         "default": profile.name == default,
+        **({"kubernetes": profile.kubernetes.to_table()} if profile.kubernetes else {}),
     }
+
+
+def _tunnel_line(route: Route) -> str:
+    return (
+        f"{route.target}, port {route.port}, in namespace {route.namespace} "
+        f"of context {route.context}"
+    )
 
 
 def _tls_line(profile: Profile) -> str:

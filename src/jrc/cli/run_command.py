@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from jrc.cli.interrupts import run_interruptibly
 from jrc.cli.run_listener import JsonListener, TerminalListener
 from jrc.cli.terminal import Terminal
+from jrc.cli.tunnel_talk import TunnelTalk
 from jrc.errors import UsageError
 from jrc.run.document import Document, load
 from jrc.run.job import Job, Options
@@ -134,8 +135,9 @@ async def _server(
     """The server of the profile; without one the embedded server, and True."""
     profile = chosen_profile(invocation.profile)
     if profile is not None:
-        async with open_profile(profile) as server:
-            yield server, False
+        with TunnelTalk(terminal) as talk:
+            async with open_profile(profile, on_tunnel=talk) as server:
+                yield server, False
         return
     if invocation.kernel_id is not None:
         raise UsageError("--kernel-id needs a server.", hint="jrc login URL")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from jrc.errors import ConfigError, UsageError
+from jrc.profile.route import IDLE_MINUTES, Route
 
 KINDS = ("server", "hub", "gateway")
 AUTHS = ("token", "password", "none")
@@ -26,6 +27,8 @@ class Profile:
         auth: one of ``AUTHS``; the secret itself is in the ``SecretStore``.
         user: who uses it; empty when the server does not tell.
         verify_tls: whether the server's certificate must be valid.
+        kubernetes: the way to a server inside a cluster; ``url`` is then the local end of its
+            tunnel.
     """
 
     name: str
@@ -34,14 +37,17 @@ class Profile:
     auth: str = "token"
     user: str = ""
     verify_tls: bool = True
+    kubernetes: Route | None = None
 
-    def to_table(self) -> dict[str, str | bool]:
+    def to_table(self) -> dict[str, object]:
         """What config.toml holds under ``[profiles.NAME]``; what equals its default is left out."""
-        table: dict[str, str | bool] = {"url": self.url, "kind": self.kind, "auth": self.auth}
+        table: dict[str, object] = {"url": self.url, "kind": self.kind, "auth": self.auth}
         if self.user:
             table["user"] = self.user
         if not self.verify_tls:
             table["verify_tls"] = False
+        if self.kubernetes:
+            table["kubernetes"] = self.kubernetes.to_table()
         return table
 
     @classmethod
@@ -67,7 +73,22 @@ class Profile:
             auth=read.text("auth", default="token", check=_one_of(AUTHS)),
             user=read.text("user", default=""),
             verify_tls=read.flag("verify_tls", default=True),
+            kubernetes=_route(name, table["kubernetes"]) if "kubernetes" in table else None,
         )
+
+
+def _route(name: str, table: object) -> Route:
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"Profile {name!r}: its kubernetes is no table but {_kind_of(table)}.")
+    read = _TableReader(name, table, within="kubernetes.")
+    return Route(
+        context=read.text("context"),
+        namespace=read.text("namespace"),
+        target=read.text("target"),
+        port=read.number("port"),
+        kubeconfig=read.text("kubeconfig", default=""),
+        idle_minutes=read.number("idle_minutes", default=IDLE_MINUTES),
+    )
 
 
 def is_name(text: str) -> bool:
@@ -138,10 +159,11 @@ def _kind_of(value: object) -> str:
 
 @dataclass(frozen=True)
 class _TableReader:
-    """Takes values of a known type out of a profile's table."""
+    """Takes values of a known type out of a profile's table, or out of the table ``within``."""
 
     name: str
     table: Mapping[object, object]
+    within: str = ""
 
     def text(
         self,
@@ -152,12 +174,20 @@ class _TableReader:
     ) -> str:
         value = self.table.get(key, default)
         if value is None:
-            raise ConfigError(f"Profile {self.name!r} has no {key}.")
+            raise ConfigError(f"Profile {self.name!r} has no {self.within}{key}.")
         if not isinstance(value, str):
             raise self._fault(key, f"is not text but {_kind_of(value)}")
         fault = check(value) if check else None
         if fault:
             raise self._fault(key, fault)
+        return value
+
+    def number(self, key: str, *, default: int | None = None) -> int:
+        value = self.table.get(key, default)
+        if value is None:
+            raise ConfigError(f"Profile {self.name!r} has no {self.within}{key}.")
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self._fault(key, f"is not a number but {_kind_of(value)}")
         return value
 
     def flag(self, key: str, *, default: bool) -> bool:
@@ -167,4 +197,4 @@ class _TableReader:
         return value
 
     def _fault(self, key: str, fault: str) -> ConfigError:
-        return ConfigError(f"Profile {self.name!r}: its {key} {fault}.")
+        return ConfigError(f"Profile {self.name!r}: its {self.within}{key} {fault}.")

@@ -143,11 +143,12 @@ class ProfileStore:
                 tables[profile.name] = wanted
             # Taken out again: tomlkit keeps a copy of what is put in.
             table = tables[profile.name]
-            for key in ("url", "kind", "auth", "user", "verify_tls"):
-                if key in wanted:
-                    table[key] = wanted[key]
-                else:
+            for key in ("url", "kind", "auth", "user", "verify_tls", "kubernetes"):
+                if key not in wanted:
                     table.pop(key, None)
+                # An equal table stays as a person wrote it, with its comments.
+                elif table.get(key) != wanted[key]:
+                    table[key] = wanted[key]
             if make_default:
                 document["default"] = profile.name
 

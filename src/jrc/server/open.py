@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from jrc.errors import AuthError, ConfigError
+from jrc.errors import AuthError, ConfigError, UnreachableError
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
 from jrc.profile.secrets import SecretStore
@@ -15,6 +15,7 @@ from jrc.server.auth import Auth, NoAuth, PasswordAuth, TokenAuth
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
+    from jrc.tunnel.connect import Progress
 
 
 def chosen_profile(name: str | None, *, paths: Paths | None = None) -> Profile | None:
@@ -52,11 +53,15 @@ def authentication(profile: Profile, address: ServerAddress, paths: Paths) -> Au
 
 
 @asynccontextmanager
-async def open_server(name: str | None) -> AsyncIterator["ServerClient"]:
+async def open_server(
+    name: str | None, *, on_tunnel: "Progress | None" = None, bring_up: bool = True
+) -> AsyncIterator["ServerClient"]:
     """The server of a profile.
 
     Args:
         name: of the profile; None for the one that ``JRC_PROFILE`` names, or the default one.
+        on_tunnel: called with each state of a tunnel that has to be brought up first.
+        bring_up: False leaves a tunnel that is down as it is.
 
     Raises:
         ConfigError: there is no profile.
@@ -66,20 +71,47 @@ async def open_server(name: str | None) -> AsyncIterator["ServerClient"]:
     profile = chosen_profile(name)
     if profile is None:
         raise ConfigError("No server is configured.", hint="jrc login URL")
-    async with open_profile(profile) as server:
+    async with open_profile(profile, on_tunnel=on_tunnel, bring_up=bring_up) as server:
         yield server
 
 
 @asynccontextmanager
-async def open_profile(profile: Profile) -> AsyncIterator["ServerClient"]:
-    """The server of ``profile``."""
+async def open_profile(
+    profile: Profile, *, on_tunnel: "Progress | None" = None, bring_up: bool = True
+) -> AsyncIterator["ServerClient"]:
+    """The server of ``profile``. Its tunnel, if it needs one, is brought up or shared.
+
+    Args:
+        profile: whose server.
+        on_tunnel: called with each state of a tunnel that has to be brought up first.
+        bring_up: False leaves a tunnel that is down as it is.
+
+    Raises:
+        AuthError: its secret is missing.
+        JrcError: the tunnel does not come up; another class for each kind of cause.
+    """
     from jrc.server.client import ServerClient
 
-    address, pasted = ServerAddress.parse(profile.url)
-    auth = (
-        TokenAuth(pasted)
-        if pasted is not None
-        else authentication(profile, address, Paths.from_environment())
-    )
-    async with ServerClient(address, auth, verify_tls=profile.verify_tls) as server:
-        yield server
+    paths = Paths.from_environment()
+    async with _way(profile, paths, on_tunnel, bring_up) as url:
+        address, pasted = ServerAddress.parse(url)
+        auth = TokenAuth(pasted) if pasted is not None else authentication(profile, address, paths)
+        async with ServerClient(address, auth, verify_tls=profile.verify_tls) as server:
+            yield server
+
+
+@asynccontextmanager
+async def _way(
+    profile: Profile, paths: Paths, on_tunnel: "Progress | None", bring_up: bool
+) -> AsyncIterator[str]:
+    """The URL at which the profile's server is reached from here."""
+    if profile.kubernetes is None:
+        yield profile.url
+        return
+    from jrc.tunnel.connect import in_use, is_ready, spec_of
+
+    spec = spec_of(profile)
+    if not bring_up and not is_ready(spec, paths):
+        raise UnreachableError(f"The tunnel of '{profile.name}' is down.", hint="jrc connect")
+    async with in_use(spec, paths, on_progress=on_tunnel) as status:
+        yield status.url
