@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from enum import StrEnum
 from queue import Empty, SimpleQueue
@@ -88,6 +88,19 @@ class SecretStore:
             SecretSource.FILE: self._from_file(profile_name),
         }
         return [source for source, value in values.items() if value]
+
+    def known(self, profile_names: Iterable[str]) -> list[Secret]:
+        """Every secret that is saved, whoever's it is: to keep them out of a report.
+
+        What can't be read is left out, so no error is raised.
+
+        Args:
+            profile_names: whom to ask the keyring for; the file is read whole.
+        """
+        values = [_from_environment(""), *map(self._keyring.get, profile_names)]
+        with suppress(ConfigError):
+            values += self._read_file().values()
+        return [Secret(value) for value in values if value]
 
     def set(self, profile_name: str, secret: Secret) -> SecretSource:
         """Save a secret in one place, and remove an older one from the other.
