@@ -270,12 +270,13 @@ def test_a_keyring_that_does_not_work(
     assert "keyring" in seen["secrets"]["message"]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
 def test_a_file_of_secrets_that_others_can_read(jupyter: JupyterServer) -> None:
     paths = Paths.from_environment()
     ProfileStore(paths).save(Profile("team", jupyter.url), make_default=True)
     store = SecretStore(paths)
     store.set("team", Secret(jupyter.token))
+    if os.name == "nt":
+        return  # Windows has no such modes.
     store.file_path.chmod(0o644)
     ended = run_jrc("doctor", "--json")
     seen = Examined(ended.code, json.loads(ended.stdout), ended.stderr)

@@ -99,7 +99,7 @@ class SecretStore:
         """
         values = [_from_environment(""), *map(self._keyring.get, profile_names)]
         with suppress(ConfigError):
-            values += self._read_file().values()
+            values += self._decoded(read_text(self.file_path)).values()
         return [Secret(value) for value in values if value]
 
     def set(self, profile_name: str, secret: Secret) -> SecretSource:
@@ -155,12 +155,15 @@ class SecretStore:
 
     def _read_file(self) -> dict[str, str]:
         text = read_text(self.file_path)
-        if not text:
-            return {}
-        if os.name == "posix":
+        if text and os.name == "posix":
             # A copy from elsewhere may have lost its mode; nobody else shall read on.
             with suppress(OSError):
                 self.file_path.chmod(0o600)
+        return self._decoded(text)
+
+    def _decoded(self, text: str) -> dict[str, str]:
+        if not text:
+            return {}
         try:
             secrets = json.loads(text)
         except ValueError:
