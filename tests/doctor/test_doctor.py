@@ -230,9 +230,9 @@ def test_a_kernel_that_ends_at_once(start_jupyter: StartJupyter, tmp_path: Path)
         settings={"MappingKernelManager": {"kernel_info_timeout": 5}},
     )
     seen = examine(server.url, server.token)
-    assert seen.code in (6, 8)
-    assert len(seen.verdicts("failed")) == 1
-    assert seen.verdicts("failed")[0] in ("websocket", "execution")
+    assert seen.code == 8
+    # The server holds the websocket back until the kernel answers, or is given up.
+    assert seen.verdicts("failed") in (["websocket"], ["execution"])
     assert server.rest("GET", "api/sessions") == []
 
 
@@ -361,8 +361,8 @@ async def test_a_proxy_of_the_environment_is_what_must_be_reached(
 
 
 def test_a_websocket_that_is_refused_has_its_own_remedy() -> None:
-    refused = kernel.explained(AuthError("No."))
-    broken = kernel.explained(UnreachableError("No."))
+    refused = kernel.explained(AuthError("No."), status=403)
+    broken = kernel.explained(UnreachableError("No."), status=502)
     assert isinstance(refused, AuthError)
     assert "Authorization" in str(refused.hint)
     assert isinstance(broken, UnreachableError)

@@ -60,7 +60,8 @@ class Conversation:
                 )
             if not isinstance(event, Message):
                 continue
-            _check_alive(event)
+            if _state(event) in _DEAD:
+                raise died()
             if event.parent_fields.get("msg_id") != request.header_fields["msg_id"]:
                 continue
             if event.channel != "iopub":
@@ -73,12 +74,12 @@ class Conversation:
         raise UnreachableError("The websocket was closed.")
 
 
-def _check_alive(message: Message) -> None:
-    if _state(message) in _DEAD:
-        raise KernelDiedError(
-            "The kernel died at its start.",
-            hint="Look into the server's log, and try another kernelspec: jrc run --kernel NAME",
-        )
+def died() -> KernelDiedError:
+    """The error for a kernel that is gone while it is examined."""
+    return KernelDiedError(
+        "The kernel died at its start.",
+        hint="Look into the server's log, and try another kernelspec: jrc run --kernel NAME",
+    )
 
 
 def _state(message: Message) -> str:

@@ -5,9 +5,16 @@ import secrets
 from contextlib import suppress
 
 from jrc.doctor.context import Context, known
-from jrc.doctor.conversation import Conversation
+from jrc.doctor.conversation import Conversation, died
 from jrc.doctor.finding import Finding, doubtful, fine, needless
-from jrc.errors import AuthError, JrcError, ProtocolError, UnreachableError
+from jrc.errors import (
+    AuthError,
+    JrcError,
+    KernelDiedError,
+    NotFoundError,
+    ProtocolError,
+    UnreachableError,
+)
 from jrc.server.channels import Channels
 
 THROUGHPUT_BYTES = 4 * 1024 * 1024
@@ -75,13 +82,35 @@ async def _open(channels: Channels) -> None:
     while True:
         try:
             return await channels.open()
+        except NotFoundError as error:
+            # It was there a moment ago.
+            raise died() from error
         except (ProtocolError, UnreachableError, AuthError) as error:
             if not isinstance(error.__cause__, TimeoutError):
-                raise explained(error) from error
+                raise explained(error, status=_status_of(error)) from error
 
 
-def explained(error: JrcError) -> JrcError:
-    """Why a websocket does not open although REST works, and what to do about it."""
+def _status_of(error: JrcError) -> int:
+    """The HTTP status that came instead of a websocket; 0 when none came."""
+    from websockets.exceptions import InvalidStatus
+
+    cause = error.__cause__
+    return cause.response.status_code if isinstance(cause, InvalidStatus) else 0
+
+
+def explained(error: JrcError, *, status: int) -> JrcError:
+    """Why a websocket does not open although REST works, and what to do about it.
+
+    Args:
+        error: what the attempt ended with.
+        status: the HTTP status that came instead; 0 when none came.
+    """
+    if status == 500:
+        # It is the server itself that says so, after it waited for the kernel.
+        return KernelDiedError(
+            "The server gave up waiting for the kernel (HTTP 500): it died or does not answer.",
+            hint="Look into the server's log, and try another kernelspec: jrc run --kernel NAME",
+        )
     if isinstance(error, AuthError):
         return AuthError(
             f"{error.message} It accepted them for other requests.",

@@ -117,7 +117,7 @@ async def secrets(context: Context) -> Finding:
         )
     where = f"Secrets are in the keyring ({store.keyring_name})."
     if fault:
-        where = f"This machine has no keyring; secrets are in {store.file_path}."
+        where = f"This machine has no keyring: secrets are kept in {store.file_path}."
     if place == "environment":
         where += " JRC_TOKEN is set and wins."
     return fine(where, **details)
