@@ -17,8 +17,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from operator import methodcaller
 from pathlib import Path
 
 import psutil
@@ -93,9 +95,9 @@ def run_cluster(folder: str) -> None:
                 if order == "drop":
                     kube.do(lambda stub: stub.drop_sessions())
                 elif order == "roll":
-                    old, number = number, number + 1
+                    old, number = f"jupyter-{number}", number + 1
                     kube.jupyter(address, name=f"jupyter-{number}")
-                    kube.do(lambda stub, old=old: stub.kill_pod(f"jupyter-{old}"))
+                    kube.do(methodcaller("kill_pod", old))
                 print("done", flush=True)
 
     asyncio.run(serve())
@@ -273,7 +275,7 @@ def row(name: str, *values: str) -> None:
 def cpu(pid: int) -> float:
     """Seconds of processor time that a process has used."""
     times = psutil.Process(pid).cpu_times()
-    return times.user + times.system
+    return float(times.user + times.system)
 
 
 async def compare(route: Route, keeper: KeeperStatus, times: int, size: int) -> None:
@@ -281,13 +283,14 @@ async def compare(route: Route, keeper: KeeperStatus, times: int, size: int) -> 
     child, bare = await alone(route)
     row("", "kubectl alone", "keeper", "ratio")
     row("-" * 44, *["-" * 13] * 3)
-    for name, work in (
+    works: tuple[tuple[str, Callable[[int], Awaitable[float]]], ...] = (
         (f"download {size // MB} MB, MB/s", lambda port: download(port, size)),
         (f"upload {size // MB} MB, MB/s", lambda port: upload(port, size)),
         ("round trip, open connection, ms", lambda port: round_trips(port, 500)),
         ("round trip, new connection, ms", lambda port: fresh_round_trips(port, 200)),
         ("200 clients at once, 200 kB each, s", lambda port: together(port, 200)),
-    ):
+    )
+    for name, work in works:
         pairs = [(await work(bare), await work(keeper.port)) for _ in range(times)]
         one, other = (statistics.median(column) for column in zip(*pairs, strict=True))
         row(name, f"{one:.2f}", f"{other:.2f}", f"{other / one:.2f}")
@@ -314,7 +317,7 @@ async def measure(stand_in: Cluster, *, quick: bool) -> None:
         print()
         rounds = 2 if quick else 7
         for name, order in (("connection to the API cut", "drop"), ("pod replaced", "roll")):
-            took = await recovery(keeper.port, lambda order=order: stand_in.order(order), rounds)
+            took = await recovery(keeper.port, partial(stand_in.order, order), rounds)
             print(f"{name}: next good answer after {statistics.median(took):.2f} s", end=" ")
             print(f"(median of {rounds}; {min(took):.2f} to {max(took):.2f})")
         count = 1000 if quick else 10_000

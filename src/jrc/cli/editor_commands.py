@@ -68,13 +68,14 @@ def connect_editors(
     )
     machine = here()
     with _ledger(dry_run=options.dry_run) as ledger:
+        # First, since an editor that was never started creates its folders for it.
+        if options.extension:
+            _offer_companion(ledger, editors.find_editors(machine, shutil.which), options, terminal)
         report = wiring.connect(target, ledger, machine, dry_run=options.dry_run)
         if options.dry_run:
             _show_diff(report, terminal)
         else:
             _tell(report, terminal)
-        if options.extension:
-            _offer_companion(ledger, editors.find_editors(machine, shutil.which), options, terminal)
     if not report.settings and not report.problems:
         terminal.say(
             "No settings of VS Code or one of its kin were found; start it once, then connect "

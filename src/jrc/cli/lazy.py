@@ -36,6 +36,7 @@ class _Commands(MutableMapping[str, Any]):
         if name not in self._built:
             command = get_command(import_module(self._table[name].module).app)
             command.name = name
+            command.hidden = self._table[name].hidden
             self._built[name] = command
         return self._built[name]
 

@@ -72,10 +72,7 @@ def login(
         typer.Option(metavar="PLACE", help="Kubernetes: secret/NAME:KEY, or pod to ask it."),
     ] = None,
 ) -> None:
-    """Save a server and its credentials as a profile.
-
-    The token or password is asked for, tried, and saved in the system's keyring. A URL that
-    JupyterLab shows, with its ?token=…, works too.
+    """Save a server as a profile, and its token or password in the keyring.
 
     \b
     Example:

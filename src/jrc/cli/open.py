@@ -1,7 +1,5 @@
 """``jrc open``: the server's own page in the browser."""
 
-import asyncio
-import webbrowser
 from typing import Annotated
 
 import typer
@@ -38,6 +36,8 @@ def open_page(
     Example:
       jrc open team
     """
+    import asyncio
+
     terminal, paths = Terminal(), Paths.from_environment()
     chosen = ProfileStore(paths).get(profile)
     url = asyncio.run(_reachable_url(chosen, paths, terminal))
@@ -62,6 +62,8 @@ def _with_token(url: str, profile: Profile, paths: Paths) -> str:
 
 
 def _lead_there(url: str, terminal: Terminal, *, show: bool) -> None:
+    import webbrowser
+
     from jrc.cli.redirect import OneTimeRedirect
 
     with OneTimeRedirect(url) as redirect:

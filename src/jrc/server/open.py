@@ -115,3 +115,18 @@ async def _way(
         raise UnreachableError(f"The tunnel of '{profile.name}' is down.", hint="jrc connect")
     async with in_use(spec, paths, on_progress=on_tunnel) as status:
         yield status.url
+
+
+def profiles_to_ask(paths: Paths) -> list[Profile]:
+    """Every server that a command about all of them asks.
+
+    A URL or a secret in the environment is meant for one server: no other one gets to see it.
+
+    Raises:
+        ConfigError: a profile can't be understood.
+        NotFoundError: there is no profile of the name that ``JRC_PROFILE`` says.
+    """
+    if os.environ.get("JRC_URL") or os.environ.get("JRC_TOKEN"):
+        profile = chosen_profile(None, paths=paths)
+        return [] if profile is None else [profile]
+    return list(ProfileStore(paths).all().values())

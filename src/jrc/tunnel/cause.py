@@ -61,7 +61,7 @@ class Cause:
         return (_TOLD[self.kind].error or UnreachableError)(self.message, hint=self.hint or None)
 
 
-class CauseError(Exception):
+class CauseError(UnreachableError):
     """Carries a cause inside the room; it never leaves it."""
 
     def __init__(self, cause: Cause) -> None:

@@ -214,6 +214,9 @@ class KubeStub:
                 await send(bytes([channel]) + text.encode())
             request.writer.write(websocket.frame(b"\x03\xe8", websocket.CLOSE))
             await request.writer.drain()
+            # Closing over unread bytes would reset the connection and destroy the answer.
+            while await request.reader.read(4096):
+                pass
         else:
             wanted = [name for name in ("stdin", "stdout", "stderr") if request.value(name)]
             await _pump(request, SpdyExec(1 + len(wanted), lambda: program(argv), send))
