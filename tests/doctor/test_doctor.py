@@ -3,9 +3,7 @@
 import contextlib
 import json
 import os
-import signal
 import socket
-import subprocess
 import sys
 import time
 from contextlib import AsyncExitStack
@@ -27,8 +25,8 @@ from jrc.profile.secrets import SecretStore
 from jrc.profile.store import ProfileStore
 from jrc.server.address import ServerAddress
 from tests.support.certificates import make_certificate
-from tests.support.command import jrc_command, jrc_environment, run_jrc
-from tests.support.jupyter import JupyterServer, StartJupyter, wait_until
+from tests.support.command import run_jrc
+from tests.support.jupyter import JupyterServer, StartJupyter
 from tests.support.keyrings import HangingKeyring, LockedKeyring, keyring_environment
 from tests.support.proxy import Proxy, UpgradeStripper
 from tests.support.web import Reply, Web
@@ -308,18 +306,29 @@ def test_a_configuration_that_does_not_help(text: str, words: list[str], code: i
     assert seen["throughput"]["because"] == ["config"]
 
 
-def test_ctrl_c_leaves_nothing_behind(start_jupyter: StartJupyter) -> None:
-    server = start_jupyter()
-    env = jrc_environment({"JRC_URL": server.url, "JRC_TOKEN": server.token})
-    with subprocess.Popen(
-        jrc_command("doctor"), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        wait_until(lambda: kernels(server), "a kernel of the doctor", timeout=60)
-        process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "Traceback" not in stderr
-    wait_until(lambda: kernels(server) == 0, "the end of the doctor's kernel")
+if os.name == "posix":
+    # A terminal of one's own is a thing of POSIX, and so is Ctrl-C sent to one process.
+    from tests.support.dialog import Dialog
+
+    def test_on_a_terminal_each_line_comes_when_its_check_is_done() -> None:
+        with Dialog("doctor", env={"JRC_URL": "http://no-such-host.invalid/"}) as dialog:
+            dialog.expect("checking dns")
+            dialog.expect("failed   dns")
+            dialog.expect("→ Check the spelling")
+            dialog.expect("because dns failed")
+            assert dialog.end() == 6
+
+    def test_ctrl_c_leaves_nothing_behind(start_jupyter: StartJupyter) -> None:
+        server = start_jupyter()
+        env = {"JRC_URL": server.url, "JRC_TOKEN": server.token}
+        with Dialog("doctor", env=env) as dialog:
+            dialog.expect("The server started a kernel")
+            dialog.press("\x03")
+            assert dialog.end() == 130
+        assert "Interrupted." in dialog.shown
+        assert "Traceback" not in dialog.shown
+        assert server.rest("GET", "api/sessions") == []
+        assert kernels(server) == 0
 
 
 @contextlib.asynccontextmanager

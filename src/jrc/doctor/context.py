@@ -50,6 +50,11 @@ class Context:
     talk: "Conversation | None" = None
     round_trip: float = 0.0
 
+    @property
+    def verify_tls(self) -> bool:
+        """Whether the server's certificate must be valid."""
+        return self.profile is None or self.profile.verify_tls
+
 
 def known(value: T | None) -> T:
     """What an earlier check left, which must have passed for this one to be made."""

@@ -70,12 +70,10 @@ async def tls(context: Context) -> Finding:
     if way_out(address)[2]:
         return needless("A proxy is on the way: the next check includes TLS.")
     parts = urlsplit(address.base_url)
-    verify = context.profile is None or context.profile.verify_tls
+    trust = tls_context(address, verify=context.verify_tls)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            _, writer = await asyncio.open_connection(
-                parts.hostname, parts.port or 443, ssl=tls_context(address, verify=verify)
-            )
+            _, writer = await asyncio.open_connection(parts.hostname, parts.port or 443, ssl=trust)
     except TimeoutError as error:
         raise UnreachableError(
             f"{address.host} took the connection, but no TLS handshake.",

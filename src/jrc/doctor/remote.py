@@ -29,8 +29,7 @@ async def server(context: Context) -> Finding:
     from jrc.server.detect import detect
 
     address = known(context.address)
-    verify = context.profile is None or context.profile.verify_tls
-    found = await detect(address, verify_tls=verify)
+    found = await detect(address, verify_tls=context.verify_tls)
     details = {"kind": found.kind, "version": found.version, "auth": found.auth}
     message = f"A Jupyter Server {found.version} at {address.base_url}"
     profile = context.profile
@@ -149,8 +148,7 @@ def _ms(seconds: float) -> str:
 
 
 def _http(context: Context) -> HttpClient:
-    verify = context.profile is None or context.profile.verify_tls
-    return HttpClient(known(context.address), verify_tls=verify)
+    return HttpClient(known(context.address), verify_tls=context.verify_tls)
 
 
 async def _ask(http: HttpClient, address: ServerAddress) -> Answer:
