@@ -25,6 +25,7 @@ class RootGroup(LazyGroup):
         ),
         "status": LazyCommand("jrc.cli.status", "Show the profiles' tunnels."),
         "open": LazyCommand("jrc.cli.open", "Open the server's page in the browser."),
+        "doctor": LazyCommand("jrc.cli.doctor", "Check everything between here and a kernel."),
         "companion": LazyCommand(
             "jrc.cli.companion", "What jrc's extension in VS Code asks.", hidden=True
         ),

@@ -91,6 +91,11 @@ class Channels:
     def up(self) -> bool:
         return self._link is not None and self._link.usable
 
+    @property
+    def protocol(self) -> str:
+        """``v1`` or ``legacy``; empty while there is no link."""
+        return self._link.protocol if self._link is not None else ""
+
     async def open(self) -> None:
         """Connect for the first time.
 
