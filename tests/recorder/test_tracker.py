@@ -140,11 +140,20 @@ class Link(RuleBasedStateMachine):
             assert isinstance(given, Message)
             assert same(given, published)
 
+    @invariant()
+    def only_what_lacks_is_wanted(self) -> None:
+        ranges, _ = self.tracker.wanted()
+        assert ranges[0][0] == self.tracker.next
+        bounds = [number for each in ranges for number in each if number is not None]
+        assert bounds == sorted(set(bounds))
+
     def teardown(self) -> None:
-        self.given += catch_up(self.tracker, self.kernel)
-        self.each_once_and_in_order()
-        assert len(self.given) == len(self.kernel.published)
-        self.kernel.close()
+        try:
+            self.given += catch_up(self.tracker, self.kernel)
+            self.each_once_and_in_order()
+            assert self.tracker.next == len(self.kernel.published) + 1
+        finally:
+            self.kernel.close()
 
 
 class LossyLink(Link):
@@ -166,12 +175,6 @@ class LossyLink(Link):
                 assert same(given, self.kernel.published[number - 1])
                 number += 1
         assert number == self.tracker.next
-
-    def teardown(self) -> None:
-        self.given += catch_up(self.tracker, self.kernel)
-        self.each_once_and_in_order()
-        assert self.tracker.next == len(self.kernel.published) + 1
-        self.kernel.close()
 
 
 for machine in (Link, LossyLink):

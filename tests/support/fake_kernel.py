@@ -1,5 +1,6 @@
 """What a recorder hooks of an ipykernel, without a process, threads or sockets."""
 
+import json
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -122,10 +123,10 @@ class FakeKernel:
 
 def _as_ipykernel_has_it(message: Message) -> dict[str, Any]:
     return {
-        "header": dict(message.header_fields),
+        "header": json.loads(message.header),
         "parent_header": {},
-        "metadata": dict(message.metadata_fields),
-        "content": dict(message.content_fields),
+        "metadata": json.loads(message.metadata),
+        "content": json.loads(message.content),
         "buffers": [],
         "msg_id": message.msg_id,
         "msg_type": message.msg_type,
