@@ -1,5 +1,6 @@
 """The checks of jrc. ``nox`` runs those that every change must pass; the others have a name."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -63,6 +64,17 @@ def tests(session: nox.Session) -> None:
     """All tests, on the built wheel."""
     session.install(f"{build_wheel(session)}[server]", *group("test"))
     run_pytest(session)
+
+
+@nox.session
+def campaign(session: nox.Session) -> None:
+    """Runs through links that break at random: 300, or as many as JRC_CAMPAIGN_RUNS says."""
+    session.install(f"{build_wheel(session)}[server]", *group("test"))
+    runs = os.environ.get("JRC_CAMPAIGN_RUNS", "300")
+    session.run(
+        *("pytest", "tests/run/test_campaign.py", "-s", *session.posargs),
+        env={"PYTHONPATH": None, "JRC_CAMPAIGN_RUNS": runs},
+    )
 
 
 @nox.session(python=LOWEST_PYTHON)

@@ -1,7 +1,7 @@
 """Random faults, many times: what arrives equals what an undisturbed run brings.
 
-``JRC_CAMPAIGN_RUNS`` says how many runs (``nox -s campaign``: many), ``JRC_CAMPAIGN_SEED`` where the
-seeds begin. Each seed is shown when its run fails; the same seed makes the same plan.
+``JRC_CAMPAIGN_RUNS`` says how many runs (``nox -s campaign``: many), ``JRC_CAMPAIGN_SEED`` where
+the seeds begin. Each seed is shown when its run fails; the same seed makes the same plan.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ async def test_no_loss_no_duplicate_no_reorder(
             try:
                 async with asyncio.timeout(RUN_SECONDS):
                     found = await campaign.run(plan)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  whatever it is, its seed is told
                 found = [f"{type(error).__name__}: {error}"]
         if found:
             wrong.append(f"seed {seed}: {found}\n    {plan}")
