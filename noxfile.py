@@ -71,6 +71,17 @@ def tests(session: nox.Session) -> None:
     run_pytest(session)
 
 
+@nox.session
+def campaign(session: nox.Session) -> None:
+    """Runs through links that break at random: 300, or as many as JRC_CAMPAIGN_RUNS says."""
+    session.install(f"{build_wheel(session)}[server]", *group("test"))
+    runs = os.environ.get("JRC_CAMPAIGN_RUNS", "300")
+    session.run(
+        *("pytest", "tests/run/test_campaign.py", "-s", *session.posargs),
+        env={"PYTHONPATH": None, "JRC_CAMPAIGN_RUNS": runs},
+    )
+
+
 @nox.session(python=LOWEST_PYTHON)
 def minimums(session: nox.Session) -> None:
     """All tests, with the oldest Python and the oldest direct dependencies that are allowed."""

@@ -121,6 +121,10 @@ class Proxy:
 
     async def _stop(self) -> None:
         await self._cut(refuse=True)
+        # What was accepted just before is cut, too; an aborted stream closes at the next turn.
+        while self._open:
+            await self._cut(refuse=False)
+        await asyncio.sleep(0.01)
         self._bound.close()
 
     async def _listen(self) -> None:

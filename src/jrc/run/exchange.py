@@ -125,8 +125,9 @@ class Exchange:
         self._in_place = False
         self._in_the_middle = after > 0
         self._current: Message | None = None
-        self._info_id = ""
-        self._install_id = ""
+        self._info_ids: set[str] = set()
+        self._install_ids: set[str] = set()
+        self._journal_about: dict[str, Any] | None = None
         self._journal_id = ""
 
     @property
@@ -156,20 +157,14 @@ class Exchange:
             prologue: code to execute silently before the first cell; empty for none.
             about: what whoever attaches to the run needs to know; None for a run without a journal.
         """
-        info = self._requests.kernel_info()
-        self._info_id = info.msg_id
-        first = [info]
-        if self.recorded:
-            journal = JOURNAL_FOLDER if about is not None else None
-            options = InstallOptions(self._run, journal=journal, about=about or {})
-            install = self._requests.of_content(install_content(options))
-            self._install_id = install.msg_id
-            first.append(install)
+        self._journal_about = about
+        messages = self._opening()
         if prologue:
-            first.append(self._requests.execute_silently(prologue))
-        if self.recorded:
-            self._unconfirmed.update((message.msg_id, message) for message in first)
-        return first
+            request = self._requests.execute_silently(prologue)
+            if self.recorded:
+                self._unconfirmed[request.msg_id] = request
+            messages.append(request)
+        return messages
 
     def resume(self, sent: Sequence[str], now: float) -> list[Message]:
         """Take up a run that another client began; returns what to send first.
@@ -178,13 +173,10 @@ class Exchange:
             sent: ids of its requests; the position is the key.
             now: the clock.
         """
-        # On control, because on shell the answer would come behind all cells.
-        info = self._requests.control("kernel_info_request", {})
-        self._info_id = info.msg_id
         self._in_place = True
         for key, msg_id in enumerate(sent):
             self._note_sent(msg_id, key, guarded=True, now=now)
-        return [info, *self.link_restored(now)]
+        return self.link_restored(now)
 
     def execute(
         self,
@@ -261,12 +253,16 @@ class Exchange:
         """What to send first over the new link.
 
         What the kernel did not begin yet may have been lost on the way, so it is sent again, in
-        the same order and with the same ids: a recorder executes no request twice. Whichever copy
-        of each comes first, the order stays.
+        the same order and byte for byte the same: a kernel drops a message that it had already
+        ("Duplicate Signature"), and a recorder executes no request twice. Whichever copy of each
+        comes first, the order stays. Where the answer matters, the message is a new one.
         """
         if self._recording is not None and self.recorded:
             self._recording.link_restored()
-            return [*self._unconfirmed.values(), *self.due(now)]
+            wants_journal = self._journal_about is not None and self.installed is None
+            known = self._in_place and not wants_journal
+            first = self._about_language() if known else self._opening()
+            return [*first, *self._unconfirmed.values(), *self.due(now)]
         self._execution.fences_lost()
         return [self.fence()] if self.pending else []
 
@@ -294,7 +290,7 @@ class Exchange:
             WireError: it can't be decoded.
         """
         if message.channel != "iopub":
-            if message.parent_id == self._info_id:
+            if message.parent_id in self._info_ids:
                 self.language_info = message.content_fields.get("language_info")
             if message.parent_id == self._journal_id:
                 yield _journal_kept(message)
@@ -302,17 +298,19 @@ class Exchange:
         self._unconfirmed.pop(message.parent_id, None)
         if self._recording is None:
             yield from self._execution.receive(message)
-        elif message.channel == "shell" and message.parent_id == self._install_id:
+        elif message.channel == "shell" and message.parent_id in self._install_ids:
             yield from self._on_installed(message)
         else:
             yield from self._on_recorded(self._recording, message, now)
 
     def _on_recorded(self, recording: Recording, message: Message, now: float) -> Iterator[Event]:
+        if not self._in_place:
+            stamp = read_stamp(message)
+            self._in_place = stamp is not None and stamp.run == self._run and stamp.number > 0
         for news in recording.receive(message, now):
             match news:
                 case Message():
                     self._unconfirmed.pop(news.parent_id, None)
-                    self._in_place = self._in_place or recording.next > 1
                     self._current = news
                     self._forget_before(news)
                     for event in self._execution.receive(news):
@@ -349,6 +347,27 @@ class Exchange:
         if state is None or stamp is None or stamp.number > state.count:
             return False
         return state.asking != stamp.number
+
+    def _opening(self) -> list[Message]:
+        """What asks for the language, and brings the recorder."""
+        info = self._requests.kernel_info()
+        self._info_ids.add(info.msg_id)
+        if not self.recorded:
+            return [info]
+        about = self._journal_about
+        journal = JOURNAL_FOLDER if about is not None else None
+        options = InstallOptions(self._run, journal=journal, about=about or {})
+        install = self._requests.of_content(install_content(options))
+        self._install_ids.add(install.msg_id)
+        return [info, install]
+
+    def _about_language(self) -> list[Message]:
+        if self.language_info is not None:
+            return []
+        # On control, because on shell the answer would come behind all cells.
+        info = self._requests.control("kernel_info_request", {})
+        self._info_ids.add(info.msg_id)
+        return [info]
 
     def _on_installed(self, reply: Message) -> list[Event]:
         self.installed = parse_install_reply(reply)

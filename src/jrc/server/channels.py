@@ -20,6 +20,9 @@ from jrc.server.link import Link, LinkClosedError, open_link
 from jrc.server.tls import tls_context
 from jrc.wire.message import Message
 
+OPEN_PATIENCE = 10.0
+"""Seconds to try to connect for the first time."""
+
 log = logging.getLogger("jrc.server.channels")
 
 
@@ -97,12 +100,15 @@ class Channels:
         return self._link.protocol if self._link is not None else ""
 
     async def open(self) -> None:
-        """Connect for the first time.
+        """Connect for the first time. The server was there a moment ago: try again for a while.
 
         Raises:
             AuthError, NotFoundError, UnreachableError, ProtocolError: it is not possible.
         """
-        self._link = await self._connect()
+        try:
+            self._link = await self._connect()
+        except UnreachableError as error:
+            self._link = await self._reconnect(error, min(self._patience, OPEN_PATIENCE))
 
     async def send(self, message: Message) -> None:
         """Send a message now, or as soon as the link is up again.
@@ -137,7 +143,7 @@ class Channels:
             except LinkClosedError as lost:
                 yield LinkLost(lost.message, lost.half_open, lost.code)
                 started = asyncio.get_running_loop().time()
-                self._link = await self._reconnect(lost)
+                self._link = await self._reconnect(lost, self._patience)
                 await self._flush()
                 yield LinkRestored(asyncio.get_running_loop().time() - started)
 
@@ -166,12 +172,12 @@ class Channels:
             use_proxy=not address.is_loopback,
         )
 
-    async def _reconnect(self, lost: JrcError) -> Link:
+    async def _reconnect(self, lost: JrcError, patience: float) -> Link:
         pauses = backoff()
         renewed = False
         last: JrcError = lost
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(patience):
                 while True:
                     try:
                         return await self._connect()
@@ -191,7 +197,7 @@ class Channels:
         except TimeoutError as error:
             raise UnreachableError(
                 f"The link to {self._server.address.base_url} was lost ({lost.message}) and did "
-                f"not come back within {self._patience:.0f} s. Last try: {last.message}",
+                f"not come back within {patience:.0f} s. Last try: {last.message}",
                 hint="Is the server still running? See: jrc kernel list",
             ) from error
 
