@@ -1,7 +1,7 @@
 """A kernel of another kind: what it is sent it says again, and ``sleep N`` makes it sleep."""
 
 import asyncio
-from typing import Any
+from typing import Any, ClassVar
 
 from ipykernel.kernelapp import IPKernelApp
 from ipykernel.kernelbase import Kernel
@@ -14,7 +14,7 @@ class EchoKernel(Kernel):
     implementation_version = "1"
     language = "echo"
     language_version = "1"
-    language_info = {"name": "echo", "mimetype": "text/plain", "file_extension": ".txt"}
+    language_info: ClassVar = {"name": "echo", "mimetype": "text/plain", "file_extension": ".txt"}
     banner = "echo"
 
     async def do_execute(

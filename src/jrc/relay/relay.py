@@ -10,10 +10,11 @@ from jrc.errors import JrcError, KernelDiedError, NotFoundError, UnreachableErro
 from jrc.recorder.recording import RecorderLost
 from jrc.recorder.tracker import Lost
 from jrc.relay.messages import Messages
+from jrc.relay.recorded import NeverArrived, Recorded
 from jrc.relay.recorded import News as RecordedNews
-from jrc.relay.recorded import Recorded
 from jrc.relay.router import (
     Action,
+    AskRecorder,
     Deliver,
     Forward,
     Interrupt,
@@ -154,6 +155,9 @@ class Relay:
                     self._spawn(self._interrupt(action.request), "relay-interrupt")
                 case Shutdown():
                     self._spawn(self._shut_down(action), "relay-shutdown")
+                case AskRecorder():
+                    for question in self._recorded.ask_arrived(action.msg_ids):
+                        self._queue(question)
                 case News():
                     self._on_news(action)
 
@@ -213,6 +217,8 @@ class Relay:
                     self._do(self._router.from_kernel(each))
                 case Lost():
                     self._tell(f"{each.stop - each.start} messages of output were lost.")
+                case NeverArrived():
+                    self._do(self._router.repeat(each.msg_ids))
                 case RecorderLost():
                     log.info("nothing is recorded: %s", each.reason)
                     # It had promised the replies; now only fences tell what became of them.
@@ -298,7 +304,7 @@ class Relay:
             async with asyncio.timeout(_POLL_DEADLINE):
                 gone = await self._kernel.is_gone()
         except (UnreachableError, TimeoutError) as error:
-            log.info("the kernel can't be asked for: %s", error or "no answer")
+            log.info("the kernel can't be asked for: %s", _reason(error))
             return
         if gone:
             raise KernelDiedError(
@@ -310,7 +316,7 @@ class Relay:
         try:
             await self.interrupt()
         except (JrcError, TimeoutError) as error:
-            text = f"The interrupt did not reach the kernel: {error or 'the time is up'}"
+            text = f"The interrupt did not reach the kernel: {_reason(error)}"
             content = {"status": "error", "ename": "Interrupt", "evalue": text, "traceback": []}
         self._do(self._router.answer(request, content))
 
@@ -327,7 +333,7 @@ class Relay:
         try:
             await act()
         except (JrcError, TimeoutError) as error:
-            log.warning("%s", error or "the time is up")
+            log.warning("%s", _reason(error))
 
     def _tell(self, text: str) -> None:
         self._do(self._router.notice(text))
@@ -347,6 +353,10 @@ class Relay:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
+
+
+def _reason(error: JrcError | TimeoutError) -> str:
+    return error.message if isinstance(error, JrcError) else "the time is up"
 
 
 def _size(message: Message | None) -> int:
