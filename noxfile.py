@@ -1,6 +1,7 @@
 """The checks of jrc. ``nox`` runs those that every change must pass; the others have a name."""
 
 import os
+import platform
 import sys
 from pathlib import Path
 
@@ -105,14 +106,14 @@ def editor(session: nox.Session) -> None:
     """
     session.install(f"{build_wheel(session)}[server]", *group("test"))
     folder = Path(session.create_tmp()).absolute()
-    npm = ("npm", "install", "--prefix", str(folder / "tools"), "--no-audit", "--no-fund")
+    tools = folder / "tools" / "node_modules"
+    node = tools / f"node-linux-{'arm64' if platform.machine() == 'aarch64' else 'x64'}"
+    path = f"{folder / 'bin'}:{node / 'bin'}:{tools / '.bin'}:{session.bin}:{os.environ['PATH']}"
+    env = {"PATH": path, "npm_config_nodedir": str(node)}
+    npm = ("npm", "install", "--no-audit", "--no-fund", "--prefix")
     # code-server asks for a Node.js of its own, newer than Debian's, and builds modules for it.
-    session.run(*npm, f"node@{CODE_SERVER_NODE}", "npm@11", external=True)
-    (node,) = (folder / "tools" / "node_modules" / "node" / "node_modules").glob("node-*-*")
-    path = f"{folder / 'bin'}:{node / 'bin'}:{folder / 'tools' / 'node_modules' / '.bin'}"
-    env = {"PATH": f"{path}:{session.bin}:{os.environ['PATH']}", "npm_config_nodedir": str(node)}
-    npm = ("npm", "install", "--prefix", str(folder), "--no-audit", "--no-fund")
-    session.run(*npm, f"code-server@{CODE_SERVER}", external=True, env=env)
+    session.run(*npm, str(tools.parent), f"{node.name}@{CODE_SERVER_NODE}", "npm@11", external=True)
+    session.run(*npm, str(folder), f"code-server@{CODE_SERVER}", external=True, env=env)
     program = folder / "bin" / "code-server"
     program.parent.mkdir(exist_ok=True)
     entry = folder / "node_modules" / "code-server"

@@ -1,6 +1,7 @@
 """The companion extension under Node.js, and what ``jrc companion`` answers it."""
 
 import json
+import os
 import zipfile
 from importlib.resources import files
 from pathlib import Path
@@ -8,6 +9,14 @@ from pathlib import Path
 import pytest
 
 from jrc.editor.connect import console_script
+from jrc.profile.model import Profile
+from jrc.profile.paths import Paths
+from jrc.profile.route import Route
+from jrc.profile.store import ProfileStore
+from jrc.tunnel.cause import Cause, Kind
+from jrc.tunnel.machine import Phase
+from jrc.tunnel.processes import start_time
+from jrc.tunnel.status import KeeperFiles, KeeperStatus, Spec
 from tests.support import node
 from tests.support.command import run_jrc
 from tests.support.jupyter import JupyterServer, StartJupyter, wait_until
@@ -95,6 +104,37 @@ def test_status_tells_each_servers_state(start_jupyter: StartJupyter) -> None:
     gone = json.loads(run_jrc("companion", "status", "ml").stdout)
     assert gone["state"] == "failed"
     assert server.url.rstrip("/").rpartition("/")[2] in gone["detail"]
+
+
+ROUTE = Route(context="c", namespace="n", target="svc/jupyter", port=8888)
+
+
+@pytest.mark.parametrize(
+    ("phase", "cause", "expected"),
+    [
+        (None, None, ("stopped", "The tunnel comes up when it is needed.")),
+        (Phase.RESOLVING, None, ("starting", "svc/jupyter")),
+        (Phase.PROBING, None, ("starting", "svc/jupyter")),
+        (Phase.READY, None, ("failed", "The tunnel's background process ended unexpectedly.")),
+        (Phase.FAILED, Cause(Kind.LOST, "No pod."), ("failed", "No pod.")),
+        (Phase.WAITING, Cause(Kind.LOST, "Lost."), ("waiting", "Lost.")),
+    ],
+)
+def test_status_tells_of_tunnels_and_starts_none(
+    phase: Phase | None, cause: Cause | None, expected: tuple[str, str]
+) -> None:
+    paths = Paths.from_environment()
+    profile = Profile("k8s", "http://127.0.0.1:1/", kubernetes=ROUTE)
+    ProfileStore(paths).save(profile, make_default=True)
+    if phase:
+        files = KeeperFiles.of(paths, "k8s")
+        files.prepare()
+        # This test's own process stands for a keeper, unless it is to be gone.
+        started = "" if phase is Phase.READY else start_time(os.getpid())
+        spec = Spec("k8s", ROUTE, 40001)
+        files.write(KeeperStatus(spec, os.getpid(), started, phase, 0.0, cause=cause))
+    answer = json.loads(run_jrc("companion", "status", "k8s").stdout)
+    assert (answer["state"], answer["detail"]) == expected
 
 
 def test_vsix_is_written_to_a_file(tmp_path: Path) -> None:

@@ -32,10 +32,16 @@ async def test_the_kernels_of_a_server(jupyter: JupyterServer) -> None:
 async def test_every_kernelspec_with_the_default_first(
     start_jupyter: StartJupyter, tmp_path: Path
 ) -> None:
-    for name in ("aaa", "ir"):
+    """But none that jrc wrote: the server may run in the home folder of who connects."""
+    for name, metadata in (("aaa", {}), ("ir", {}), ("jrc-x-y", {"jrc": {"profile": "x"}})):
         folder = tmp_path / "kernels" / name
         folder.mkdir(parents=True)
-        spec = {"argv": ["x"], "display_name": name.upper(), "language": "R"}
+        spec = {
+            "argv": ["x"],
+            "display_name": name.upper(),
+            "language": "R",
+            "metadata": metadata,
+        }
         (folder / "kernel.json").write_text(json.dumps(spec))
     (tmp_path / "kernels" / "ir" / "logo-svg.svg").write_text("<svg/>")
     (tmp_path / "kernels" / "ir" / "logo-64x64.png").write_bytes(b"x" * (LARGEST_LOGO + 1))

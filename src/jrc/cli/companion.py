@@ -9,6 +9,7 @@ import typer
 from jrc.cli.lazy import plain_typer
 from jrc.cli.terminal import Terminal
 from jrc.errors import JrcError, UsageError
+from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
 from jrc.profile.store import ProfileStore
 
@@ -86,22 +87,53 @@ async def _states(names: list[str]) -> list[dict[str, str]]:
 
 
 async def _state(name: str) -> dict[str, str]:
-    """``ready`` or ``failed``, and where the server is or what is wrong. Logs in nowhere."""
+    """One answer of ``status``: state and detail of the way to a server.
+
+    States: ready, starting, waiting, stopped, failed.
+    """
     import asyncio
 
+    paths = Paths.from_environment()
+    try:
+        profile = ProfileStore(paths).get(name)
+        if profile.kubernetes is not None:
+            state, detail = _tunnel_state(name, paths)
+        else:
+            async with asyncio.timeout(PROBE_SECONDS):
+                state, detail = "ready", await _answering(profile)
+    except TimeoutError:
+        state, detail = "failed", f"The server did not answer within {PROBE_SECONDS:g} s."
+    except JrcError as error:
+        state, detail = "failed", error.message
+    return {"profile": name, "state": state, "detail": detail}
+
+
+def _tunnel_state(name: str, paths: Paths) -> tuple[str, str]:
+    from jrc.tunnel.connect import keeper_status
+    from jrc.tunnel.machine import Phase
+
+    status = keeper_status(name, paths)
+    if status is None:
+        return "stopped", "The tunnel comes up when it is needed."
+    match status.phase:
+        case Phase.READY:
+            return "ready", status.pod
+        case Phase.WAITING | Phase.FAILED:
+            return status.phase.value, status.cause.message if status.cause else ""
+    return "starting", status.note or status.pod or status.spec.route.target
+
+
+async def _answering(profile: Profile) -> str:
+    """The address of a server that answers. Nobody logs in for it.
+
+    Raises:
+        JrcError: it does not answer as a Jupyter Server.
+    """
     from jrc.server.address import ServerAddress
     from jrc.server.auth import NoAuth
     from jrc.server.client import ServerClient
 
-    try:
-        profile = ProfileStore(Paths.from_environment()).get(name)
-        address, _ = ServerAddress.parse(profile.url)
-        server = ServerClient(address, NoAuth(), verify_tls=profile.verify_tls)
-        async with asyncio.timeout(PROBE_SECONDS), server:
-            await server.version()
-    except TimeoutError:
-        detail = f"The server did not answer within {PROBE_SECONDS:g} s."
-        return {"profile": name, "state": "failed", "detail": detail}
-    except JrcError as error:
-        return {"profile": name, "state": "failed", "detail": error.message}
-    return {"profile": name, "state": "ready", "detail": address.base_url}
+    address, _ = ServerAddress.parse(profile.url)
+    async with ServerClient(address, NoAuth(), verify_tls=profile.verify_tls) as server:
+        await server.version()
+    return address.base_url

@@ -242,7 +242,7 @@ def _remove_companion(ledger: Ledger, terminal: Terminal) -> None:
                 editors.uninstall(editor, entry.profile)
                 terminal.say(f"removed the companion extension ({where})")
         except JrcError as error:
+            # Told once: an editor's profile that is gone would refuse for ever.
             terminal.warn(f"The companion extension is still in {where}: {error.message}")
-            continue
         ledger.installed.remove(entry)
         ledger.save()

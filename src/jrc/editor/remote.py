@@ -13,6 +13,9 @@ LARGEST_LOGO = 512 * 1024
 async def remote_kernels(server: ServerClient) -> list[RemoteKernel]:
     """The kernelspecs of a server, its default one first.
 
+    Those that jrc wrote are left out: where the server runs in the home folder of the person who
+    connects, it lists them, and each connect would make relays to relays.
+
     Raises:
         AuthError, UnreachableError, ProtocolError: as every request of the client.
     """
@@ -22,12 +25,16 @@ async def remote_kernels(server: ServerClient) -> list[RemoteKernel]:
         raise ProtocolError(f"{server.address.base_url} offers no kernels.")
     default = answer.get("default")
     names = sorted(map(str, specs), key=lambda name: (name != default, name))
-    return [await _kernel(server, name, _table(specs[name])) for name in names]
+    entries = {name: _table(specs[name]) for name in names}
+    return [
+        await _kernel(server, name, entry)
+        for name, entry in entries.items()
+        if "jrc" not in _metadata(entry)
+    ]
 
 
 async def _kernel(server: ServerClient, name: str, entry: dict[str, object]) -> RemoteKernel:
     spec = _table(entry.get("spec"))
-    metadata = _table(spec.get("metadata"))
     logos = {}
     for url in _table(entry.get("resources")).values():
         file = urlsplit(str(url)).path.rpartition("/")[2]
@@ -39,9 +46,13 @@ async def _kernel(server: ServerClient, name: str, entry: dict[str, object]) -> 
         name=name,
         display_name=str(spec.get("display_name") or name),
         language=str(spec.get("language") or "python"),
-        debugger=metadata.get("debugger") is True,
+        debugger=_metadata(entry).get("debugger") is True,
         logos=logos,
     )
+
+
+def _metadata(entry: dict[str, object]) -> dict[str, object]:
+    return _table(_table(entry.get("spec")).get("metadata"))
 
 
 async def _logo(server: ServerClient, kernel: str, file: str) -> bytes | None:
