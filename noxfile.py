@@ -12,6 +12,10 @@ nox.options.error_on_external_run = True
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 LOWEST_PYTHON = nox.project.python_versions(PYPROJECT)[0]
+CODE_SERVER = "4.139.1"
+CODE_SERVER_NODE = "24"
+"""What ``npm view code-server engines`` says."""
+
 TYPED_BY_HAND = ["noxfile.py", "benchmarks", "docs/_ext"]
 
 
@@ -54,7 +58,8 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Strict types, in the package and in what is built around it."""
-    session.install(".[server]", *group("typing"), *group("docs"), *group("checks"))
+    groups = ("typing", "docs", "checks", "test")
+    session.install(".[server]", *(each for name in groups for each in group(name)))
     session.run("mypy")
     session.run("mypy", *TYPED_BY_HAND)
 
@@ -90,6 +95,34 @@ def minimums(session: nox.Session) -> None:
     )
     session.install(f"{wheel}[server]", *group("test"), "--constraint", str(constraints))
     run_pytest(session)
+
+
+@nox.session
+def editor(session: nox.Session) -> None:
+    """The companion in a real code-server: ``nox -s editor [-- VSIX of the Jupyter extension]``.
+
+    Debian: apt-get install build-essential chromium libkrb5-dev nodejs npm pkg-config
+    """
+    session.install(f"{build_wheel(session)}[server]", *group("test"))
+    folder = Path(session.create_tmp()).absolute()
+    npm = ("npm", "install", "--prefix", str(folder / "tools"), "--no-audit", "--no-fund")
+    # code-server asks for a Node.js of its own, newer than Debian's, and builds modules for it.
+    session.run(*npm, f"node@{CODE_SERVER_NODE}", "npm@11", external=True)
+    (node,) = (folder / "tools" / "node_modules" / "node" / "node_modules").glob("node-*-*")
+    path = f"{folder / 'bin'}:{node / 'bin'}:{folder / 'tools' / 'node_modules' / '.bin'}"
+    env = {"PATH": f"{path}:{session.bin}:{os.environ['PATH']}", "npm_config_nodedir": str(node)}
+    npm = ("npm", "install", "--prefix", str(folder), "--no-audit", "--no-fund")
+    session.run(*npm, f"code-server@{CODE_SERVER}", external=True, env=env)
+    program = folder / "bin" / "code-server"
+    program.parent.mkdir(exist_ok=True)
+    entry = folder / "node_modules" / "code-server"
+    program.write_text(f'#!/bin/sh\nexec "{node}/bin/node" "{entry}" "$@"\n')
+    program.chmod(0o755)
+    env |= {"CODE_SERVER_SCREENSHOTS": str(folder / "screenshots")}
+    if session.posargs:
+        env["CODE_SERVER_JUPYTER"] = str(Path(session.posargs[0]).absolute())
+    session.run("pytest", "tests/editor/code_server.py", env={**env, "PYTHONPATH": None})
+    session.log(f"The pictures are in {folder / 'screenshots'}")
 
 
 @nox.session

@@ -1,6 +1,7 @@
 """A stand-in cluster, the real kubectl programs, and tunnels between them."""
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -96,8 +97,13 @@ class Tunnel:
 
 def forwarders_of(pid: int) -> list[psutil.Process]:
     """The port-forwards that a process runs."""
-    children = psutil.Process(pid).children(recursive=True)
-    return [child for child in children if "port-forward" in child.cmdline()]
+    found = []
+    for child in psutil.Process(pid).children(recursive=True):
+        # It may end between the list and the look at it.
+        with contextlib.suppress(psutil.Error):
+            if "port-forward" in child.cmdline():
+                found.append(child)
+    return found
 
 
 OpenTunnel = Callable[..., AbstractAsyncContextManager[Tunnel]]

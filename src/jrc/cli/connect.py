@@ -1,5 +1,6 @@
-"""``jrc connect``: bring up a profile's tunnel and keep it."""
+"""``jrc connect``: bring up a profile's tunnel and keep it; put its kernels into the editors."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,12 +10,13 @@ from jrc.cli.live import LiveLine
 from jrc.cli.profile import NameOrDefault
 from jrc.cli.terminal import Terminal
 from jrc.cli.tunnel_talk import TunnelTalk, in_words
-from jrc.errors import UnreachableError
+from jrc.errors import UnreachableError, UsageError
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
 from jrc.profile.store import ProfileStore
 
 if TYPE_CHECKING:
+    from jrc.editor.kernelspecs import RemoteKernel
     from jrc.tunnel.status import KeeperStatus
 
 app = plain_typer(add_completion=False)
@@ -25,6 +27,23 @@ LOOK_SECONDS = 0.5
 @app.command()
 def connect(
     profile: NameOrDefault = None,
+    vscode: Annotated[
+        bool, typer.Option("--vscode", help="Put the server's kernels into VS Code and its kin.")
+    ] = False,
+    workspace: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="With --vscode: in this folder's settings only."),
+    ] = None,
+    extension: Annotated[
+        bool, typer.Option("--extension/--no-extension", help="With --vscode: the companion.")
+    ] = True,
+    widgets: Annotated[
+        bool, typer.Option("--widgets", help="With --vscode: load widgets' scripts from the web.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --vscode: do not ask.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --vscode: print the diff, touch no file.")
+    ] = False,
     foreground: Annotated[
         bool, typer.Option("--foreground", help="Stay, show the state, end it with Ctrl-C.")
     ] = False,
@@ -39,17 +58,38 @@ def connect(
 
     \b
     Example:
-      jrc connect team
+      jrc connect team --vscode
     """
     import asyncio
 
     terminal, paths = Terminal(), Paths.from_environment()
     chosen = ProfileStore(paths).get(profile)
+    if dry_run and not vscode:
+        raise UsageError("--dry-run is about files of editors.", hint="Add --vscode")
+    if vscode:
+        from jrc.cli.editor_commands import EditorOptions, connect_editors
+
+        options = EditorOptions(workspace, extension, widgets, yes, dry_run)
+        url, kernels = asyncio.run(_kernels(chosen, terminal))
+        connect_editors(chosen, kernels, options=options, terminal=terminal, url=url)
+    if dry_run:
+        return
     if chosen.kubernetes is None:
-        terminal.say(f"'{chosen.name}' needs no tunnel: its server is reached directly.")
+        if not vscode:
+            terminal.say(f"'{chosen.name}' needs no tunnel: its server is reached directly.")
         terminal.data(chosen.url)
         return
     asyncio.run(_connect(chosen, paths, terminal, timeout=timeout, foreground=foreground))
+
+
+async def _kernels(profile: Profile, terminal: Terminal) -> tuple[str, "list[RemoteKernel]"]:
+    """The server's address on this machine, and what it offers."""
+    from jrc.editor.remote import remote_kernels
+    from jrc.server.open import open_profile
+
+    with TunnelTalk(terminal) as talk:
+        async with open_profile(profile, on_tunnel=talk) as server:
+            return server.address.base_url, await remote_kernels(server)
 
 
 async def _connect(

@@ -1,4 +1,4 @@
-"""``jrc disconnect``: end tunnels."""
+"""``jrc disconnect``: end tunnels, and take out of the editors what connect put in."""
 
 from typing import Annotated
 
@@ -17,14 +17,27 @@ app = plain_typer(add_completion=False)
 @app.command()
 def disconnect(
     profile: NameOrDefault = None,
-    every: Annotated[bool, typer.Option("--all", help="Those of all profiles.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All profiles.")] = False,
+    remove_kernelspecs: Annotated[
+        bool, typer.Option("--remove-kernelspecs", help="Remove its kernelspecs too.")
+    ] = False,
+    keep_extension: Annotated[
+        bool, typer.Option("--keep-extension", help="Leave the companion where it is.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would change in files, do nothing.")
+    ] = False,
 ) -> None:
-    """End the tunnel of a profile. Kernels on the server run on.
+    """End the tunnel of a profile and undo what connect wrote. Kernels on the server run on.
+
+    Kernelspecs stay unless told otherwise: VS Code does not notice when they come back.
 
     \b
     Example:
       jrc disconnect --all
     """
+    from jrc.cli.editor_commands import disconnect_editors
+    from jrc.editor.ledger import read_ledger
     from jrc.tunnel.connect import keepers, stop_keeper
 
     if every and profile:
@@ -33,9 +46,19 @@ def disconnect(
     # A tunnel may be left of a profile that is gone.
     known = keepers(paths)
     if every:
-        names = known
+        names = sorted({*known, *read_ledger(paths).profiles()})
     else:
         names = [profile] if profile in known else [ProfileStore(paths).get(profile).name]
+    for name in names:
+        disconnect_editors(
+            name,
+            remove_kernelspecs=remove_kernelspecs,
+            keep_extension=keep_extension,
+            dry_run=dry_run,
+            terminal=terminal,
+        )
+    if dry_run:
+        return
     ended = [name for name in names if stop_keeper(name, paths)]
     for name in ended:
         terminal.say(f"The tunnel of '{name}' is ended.")

@@ -3,7 +3,8 @@
 import asyncio
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from types import FrameType, TracebackType
 from typing import Any, Protocol
 
@@ -60,6 +61,23 @@ async def run_interruptibly(job: Interruptible, *, say: Callable[[str], None] | 
             raise InterruptedByUserError("Interrupted.", hint=job.how_to_come_back()) from None
         finally:
             presses.stop()
+
+
+@asynccontextmanager
+async def interruptible() -> AsyncIterator[None]:
+    """Ctrl-C and SIGTERM cancel the block, which cleans up after itself.
+
+    Raises:
+        InterruptedByUserError: they did.
+    """
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("interruptible() is used outside of a task")
+    with SignalsInLoop({signal.SIGINT: task.cancel, signal.SIGTERM: task.cancel}):
+        try:
+            yield
+        except asyncio.CancelledError:
+            raise InterruptedByUserError("Interrupted.") from None
 
 
 class _Presses:

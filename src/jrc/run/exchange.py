@@ -25,7 +25,7 @@ from jrc.recorder.protocol import (
     parse_answer,
     read_stamp,
 )
-from jrc.recorder.recording import NotExecuted, RecorderLost, Recording
+from jrc.recorder.recording import NoReply, NotExecuted, RecorderLost, Recording
 from jrc.recorder.tracker import Lost
 from jrc.run.execution import Event as ExecutionEvent
 from jrc.run.execution import Execution, InputRequested
@@ -321,6 +321,8 @@ class Exchange:
                 case NotExecuted():
                     self._execution.forget(news.msg_id)
                     yield NotRun(self._keys[news.msg_id])
+                case NoReply():
+                    yield from self._execution.no_reply(news.msg_id)
                 case RecorderLost():
                     yield from self._unrecorded(news.reason)
 

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from jrc.errors import AuthError, JrcError, NotFoundError, UnreachableError
+from jrc.errors import AuthError, JrcError, NotFoundError, ProtocolError, UnreachableError
 from jrc.server.address import ServerAddress
 from jrc.server.link import Link, LinkClosedError, open_link
 from jrc.server.tls import tls_context
@@ -33,10 +33,13 @@ class LinkLost:
     Attributes:
         reason: why, in words.
         half_open: what the server sent in the last seconds before is lost.
+        code: with which the websocket was closed, 1009 for a message that was too large; None
+            where nothing was said.
     """
 
     reason: str
     half_open: bool
+    code: int | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,11 @@ class Channels:
     def up(self) -> bool:
         return self._link is not None and self._link.usable
 
+    @property
+    def protocol(self) -> str:
+        """``v1`` or ``legacy``; empty while there is no link."""
+        return self._link.protocol if self._link is not None else ""
+
     async def open(self) -> None:
         """Connect for the first time. The server was there a moment ago: try again for a while.
 
@@ -133,7 +141,7 @@ class Channels:
                 while True:
                     yield await link.receive()
             except LinkClosedError as lost:
-                yield LinkLost(lost.message, lost.half_open)
+                yield LinkLost(lost.message, lost.half_open, lost.code)
                 started = asyncio.get_running_loop().time()
                 self._link = await self._reconnect(lost, self._patience)
                 await self._flush()
@@ -144,6 +152,12 @@ class Channels:
         link, self._link = self._link, None
         if link is not None:
             await link.close()
+
+    def abort(self) -> None:
+        """Drop the link for good, without a word that would have to be waited for."""
+        link, self._link = self._link, None
+        if link is not None:
+            link.abort()
 
     async def _flush(self) -> None:
         while self._outbox and self.up:
@@ -174,7 +188,9 @@ class Channels:
                             raise
                         renewed = True
                         self._server.forget_login()
-                    except UnreachableError as error:
+                    except (UnreachableError, ProtocolError) as error:
+                        # A proxy whose server is away answers what it likes: the link was there,
+                        # so this is no proof against it.
                         last = error
                         log.info("reconnect failed: %s", error)
                         await asyncio.sleep(next(pauses))

@@ -89,6 +89,14 @@ class ServerClient:
         )
         return answer.json().value if answer.body else None
 
+    async def download(self, *segments: str) -> bytes:
+        """The content of a file that the server serves.
+
+        Args:
+            segments: of the path below the base URL, unquoted.
+        """
+        return (await self._ask("GET", *segments)).body
+
     async def version(self) -> str:
         """The version of the server. Needs no credentials on a Jupyter Server."""
         return models.version((await self._ask("GET", "api")).json())

@@ -41,11 +41,13 @@ class LinkClosedError(UnreachableError):
     Attributes:
         half_open: we closed it because nothing was heard any more: what the server sent meanwhile
             is lost, even for a client that comes back.
+        code: of the websocket's close frame; None where there was none.
     """
 
-    def __init__(self, reason: str, *, half_open: bool = False) -> None:
+    def __init__(self, reason: str, *, half_open: bool = False, code: int | None = None) -> None:
         super().__init__(reason)
         self.half_open = half_open
+        self.code = code
 
 
 class Link:
@@ -113,8 +115,10 @@ class Link:
         if self._half_open:
             return LinkClosedError("nothing was heard from the server", half_open=True)
         frame = error.rcvd or error.sent
-        reason = f"closed with code {frame.code}" if frame is not None else "connection lost"
-        return LinkClosedError(f"{reason} {frame.reason}".strip() if frame else reason)
+        if frame is None:
+            return LinkClosedError("connection lost")
+        reason = f"closed with code {frame.code} {frame.reason}".strip()
+        return LinkClosedError(reason, code=frame.code)
 
     async def _watch_silence(self) -> None:
         """Abort the connection when nothing was heard for ``SILENCE_LIMIT`` seconds.

@@ -85,6 +85,32 @@ class Kubectl:
             raise CauseError(classify(said, where=self.where))
         return output.decode(errors="replace")
 
+    async def can_i(self, verb: str, resource: str) -> bool:
+        """``kubectl auth can-i``: whether the cluster allows something in the namespace.
+
+        Args:
+            verb: ``get`` and so on.
+            resource: ``pods``, or with a subresource ``pods/portforward``.
+
+        Raises:
+            CauseError: it could not be asked.
+        """
+        kind, _, part = resource.partition("/")
+        words = ["auth", "can-i", verb, kind, *([f"--subresource={part}"] if part else [])]
+        child = await self._start([*words, f"--request-timeout={REQUEST_SECONDS}s"])
+        try:
+            output, complaints, _ = await asyncio.gather(
+                child.stdout.read(), child.stderr.read(), child.wait()
+            )
+        finally:
+            await child.stop()
+        # It ends with 1 for a no, and for not having been able to ask.
+        answer = output.decode(errors="replace").split()[:1]
+        if answer not in (["yes"], ["no"]):
+            said = complaints.decode(errors="replace").splitlines()
+            raise CauseError(classify(said, where=self.where))
+        return answer == ["yes"]
+
     async def forward(self, pod: str, port: int) -> Child:
         """Start ``kubectl port-forward`` to a pod, on a free port of 127.0.0.1.
 

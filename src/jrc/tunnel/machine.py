@@ -206,7 +206,7 @@ _WHEN: dict[type[Event], frozenset[Phase]] = {
     Probed: frozenset({Phase.PROBING, Phase.READY}),
     Broken: _AT_WORK,
     Doubted: _AT_WORK,
-    Said: _AT_WORK,
+    Said: frozenset({Phase.RESOLVING, Phase.FORWARDING}),
 }
 """The phases in which an event can happen; in others it is out of date."""
 
@@ -253,9 +253,7 @@ class Machine:
                 return self._doubt(state, now)
             case Said():
                 until = state.tried_at + LOGIN_SECONDS
-                talking = state.phase in (Phase.RESOLVING, Phase.FORWARDING)
-                wake_at = until if talking else state.wake_at
-                return replace(state, note=event.text, wake_at=wake_at), ()
+                return replace(state, note=event.text, wake_at=until), ()
             case Probed():
                 return self._probed(state, event, now)
 

@@ -45,6 +45,8 @@ TICK_SECONDS = 2.0
 JUMP_SECONDS = 10.0
 """A tick that takes so much longer by the wall clock means that the machine slept."""
 
+KEPT_LINES = 50
+
 RECENT_SECONDS = 10.0
 """How old a line of kubectl may be to explain its end."""
 
@@ -65,12 +67,7 @@ class Supervisor:
         pump: the local port. Whoever runs the supervisor lets it listen.
     """
 
-    def __init__(
-        self,
-        route: Route,
-        path: str,
-        publish: Callable[[State], None],
-    ) -> None:
+    def __init__(self, route: Route, path: str, publish: Callable[[State], None]) -> None:
         self._kubectl = Kubectl(route)
         self._resolver = Resolver(route, self._kubectl)
         self._path = path
@@ -78,7 +75,7 @@ class Supervisor:
         self._machine = Machine(self._kubectl.explain, lambda: random.uniform(0.8, 1.2))  # noqa: S311
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._tasks: dict[asyncio.Task[None], int] = {}
-        self._lines: deque[tuple[float, str]] = deque(maxlen=50)
+        self._lines: deque[tuple[float, str]] = deque()
         self._upstream = 0
         self.state = State()
         self.pump = Pump(self._on_knock, self._on_failure)
@@ -164,7 +161,8 @@ class Supervisor:
         self._events.put_nowait(Resolved(attempt, found.pod, found.port))
 
     async def _forward(self, attempt: int, pod: str, port: int) -> None:
-        self._lines.clear()
+        # A new one each time: an earlier kubectl may still be talking while it ends.
+        said = self._lines = deque(maxlen=KEPT_LINES)
         child = await self._kubectl.forward(pod, port)
 
         async def listen() -> None:
@@ -176,7 +174,7 @@ class Supervisor:
         async def heed() -> None:
             async for line in lines(child.stderr):
                 log.info("kubectl: %s", line)
-                self._lines.append((time.monotonic(), line))
+                said.append((time.monotonic(), line))
                 self._heed(attempt, line)
 
         try:

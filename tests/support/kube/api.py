@@ -13,6 +13,7 @@ from tests.support.kube import websocket
 from tests.support.kube.cluster import KINDS, Cluster, Faults, Kind, Object
 from tests.support.kube.forward import Forward, SpdyExec, outcome
 
+_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 TUNNEL = "SPDY/3.1+portforward.k8s.io"
 _PATH = re.compile(
     r"/api(?:s/[^/]+)?/[^/]+(?:/namespaces/(?P<ns>[^/]+)(?=/))?/(?P<plural>[a-z]+)"
@@ -30,6 +31,7 @@ class Request:
     headers: dict[str, str]
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    body: bytes = b""
 
     def value(self, name: str) -> str:
         return next((value for key, value in self.query if key == name), "")
@@ -112,6 +114,9 @@ class KubeStub:
         if self.faults.tokens is not None and token not in self.faults.tokens:
             await request.refuse(401, "Unauthorized", "Unauthorized")
             return False
+        if request.path == _REVIEWS:
+            await request.answer(201, self._review(request))
+            return False
         if (body := _discovery(request.path)) is not None:
             await request.answer(200, body)
             return False
@@ -120,6 +125,21 @@ class KubeStub:
             await request.refuse(404, "NotFound", "the server could not find that resource")
             return False
         return await self._resource(request, match)
+
+    def _review(self, request: Request) -> Object:
+        """The answer to ``kubectl auth can-i``."""
+        if request.body.startswith(b"k8s\0"):
+            verb, resource, part = _reviewed(request.body)
+        else:
+            about = json.loads(request.body)["spec"]["resourceAttributes"]
+            verb, resource = about["verb"], about["resource"]
+            part = about.get("subresource", "")
+        asked = f"{verb} {resource}/{part}" if part else f"{verb} {resource}"
+        return {
+            "kind": "SelfSubjectAccessReview",
+            "apiVersion": "authorization.k8s.io/v1",
+            "status": {"allowed": asked not in self.faults.deny},
+        }
 
     async def _resource(self, request: Request, match: re.Match[str]) -> bool:
         plural, name, sub, namespace = (match[key] for key in ("plural", "name", "sub", "ns"))
@@ -194,6 +214,9 @@ class KubeStub:
                 await send(bytes([channel]) + text.encode())
             request.writer.write(websocket.frame(b"\x03\xe8", websocket.CLOSE))
             await request.writer.drain()
+            # Closing over unread bytes would reset the connection and destroy the answer.
+            while await request.reader.read(4096):
+                pass
         else:
             wanted = [name for name in ("stdin", "stdout", "stderr") if request.value(name)]
             await _pump(request, SpdyExec(1 + len(wanted), lambda: program(argv), send))
@@ -250,9 +273,42 @@ async def _read_request(
         # kubectl < 1.31 repeats X-Stream-Protocol-Version, one version a line.
         key = name.strip().lower()
         headers[key] = f"{headers[key]},{value.strip()}" if key in headers else value.strip()
-    await reader.readexactly(int(headers.get("content-length", "0")))
+    body = await reader.readexactly(int(headers.get("content-length", "0")))
     url = urlsplit(target)
-    return Request(verb, url.path, parse_qsl(url.query), headers, reader, writer)
+    return Request(verb, url.path, parse_qsl(url.query), headers, reader, writer, body)
+
+
+def _reviewed(body: bytes) -> tuple[str, str, str]:
+    """Verb, resource and subresource of a SelfSubjectAccessReview in protobuf.
+
+    Source: kubernetes ``apimachinery/pkg/runtime/generated.proto`` (Unknown: 2 is raw) and
+    ``api/authorization/v1/generated.proto``.
+    """
+    review = _fields(_fields(body[4:])[2])
+    attributes = _fields(_fields(review[2])[1])
+    verb, resource, part = (attributes.get(number, b"").decode() for number in (2, 5, 6))
+    return verb, resource, part
+
+
+def _fields(data: bytes) -> dict[int, bytes]:
+    """The length-delimited fields of a protobuf message by number; others are not used here."""
+    found: dict[int, bytes] = {}
+    rest = data
+    while rest:
+        tag, rest = _varint(rest)
+        size, rest = _varint(rest)
+        if tag & 7 == 2:
+            found[tag >> 3], rest = rest[:size], rest[size:]
+    return found
+
+
+def _varint(data: bytes) -> tuple[int, bytes]:
+    value = 0
+    for index, byte in enumerate(data):
+        value |= (byte & 127) << 7 * index
+        if byte < 128:
+            return value, data[index + 1 :]
+    raise ValueError("a varint that does not end")
 
 
 def _discovery(path: str) -> Object | None:

@@ -295,13 +295,13 @@ class Archive:
         target = self.memory_limit * 3 // 4
         for run in list(self.runs.values()):
             while run.memory and self.bytes > target:
-                taken = self._to_disk(run)
+                taken = self._to_disk(run, min(CHUNK_BYTES, self.bytes - target))
                 self._out_of_memory(run, taken)
 
-    def _to_disk(self, run: Run) -> int:
-        """Store some of the oldest messages of a run; returns how many."""
+    def _to_disk(self, run: Run, at_least: int) -> int:
+        """Store so many bytes of the oldest messages of a run; returns how many messages."""
         taken, size = 0, 0
-        while taken < len(run.memory) and (size == 0 or size < CHUNK_BYTES):
+        while taken < len(run.memory) and size < at_least:
             size += len(run.memory[taken])
             taken += 1
         if run.journaled >= run.first:

@@ -1,0 +1,137 @@
+"""The remote kernel of a relay: its session on the server, and its end."""
+
+import asyncio
+import getpass
+import logging
+import secrets
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jrc.errors import AuthError, JrcError, NotFoundError, ProtocolError
+from jrc.relay.records import RecordFile
+
+if TYPE_CHECKING:
+    from jrc.server.client import ServerClient
+    from jrc.server.models import SessionModel
+
+log = logging.getLogger("jrc.relay.kernel")
+
+DELETE_DEADLINE = 1.7
+"""Seconds for the end of the remote kernel: editors kill a process 2 s after its SIGTERM."""
+
+
+class RemoteKernel:
+    """One kernel on the server, in a session of its own, as long as a relay stands for it.
+
+    Args:
+        server: where.
+        record: of the session, which is not created yet.
+
+    Attributes:
+        id: of the kernel; empty before it was started.
+        language: what it executes, lower case; empty when the server does not say.
+    """
+
+    def __init__(self, server: "ServerClient", record: RecordFile) -> None:
+        self._server = server
+        self._record = record
+        self._creating: asyncio.Task[SessionModel] | None = None
+        self.id = ""
+        self.language = ""
+
+    async def start(self, name: str | None) -> None:
+        """Create the session, and its kernel with it.
+
+        Args:
+            name: of the kernelspec; None for the server's default.
+
+        Raises:
+            NotFoundError: the server has no such kernelspec.
+        """
+        path = self._record.session_path
+        self._creating = asyncio.create_task(
+            self._server.create_session(path, path.rpartition("/")[2], "notebook", name),
+            name="relay-create-session",
+        )
+        languages = asyncio.create_task(self._languages(), name="relay-kernelspecs")
+        try:
+            # Shielded: a kernel whose start was asked for must be deleted, so its id is needed.
+            session = await asyncio.shield(self._creating)
+            self._record.created(session.id)
+            self.id = session.kernel.id
+            self.language = (await languages).get(session.kernel.name, "")
+        except (AuthError, NotFoundError):
+            self._record.remove()
+            raise
+        finally:
+            languages.cancel()
+
+    async def _languages(self) -> dict[str, str]:
+        """The language of each kernelspec; it is nice to know, and no more."""
+        try:
+            specs = (await self._server.kernelspecs()).specs
+        except JrcError as error:
+            log.info("the kernelspecs are not known: %s", error)
+            return {}
+        return {name: spec.language.lower() for name, spec in specs.items()}
+
+    async def interrupt(self) -> None:
+        await self._server.interrupt(self.id)
+
+    async def restart(self) -> None:
+        await self._server.restart(self.id)
+
+    async def is_gone(self) -> bool:
+        """The server answers, and says that there is no such kernel, or that it is dead.
+
+        A proxy in front of a server that is down may say 404 to everything: so the server itself
+        must be there.
+        """
+        model = await self._server.kernel(self.id)
+        if model is not None:
+            return model.state == "dead"
+        try:
+            await self._server.version()
+        except (NotFoundError, ProtocolError):
+            return False
+        return True
+
+    async def delete(self) -> None:
+        """End the kernel. Where that fails, the record stays for the next jrc command."""
+        if self._creating is None:
+            self._record.remove()
+            return
+        try:
+            async with asyncio.timeout(DELETE_DEADLINE):
+                session = await self._creating
+                await self._server.delete_session(session.id)
+        except (JrcError, TimeoutError) as error:
+            log.info("could not delete the session %s: %s", self._record.session_path, error)
+        else:
+            self._record.remove()
+
+
+def session_path(environment: Mapping[str, str], folder: Path) -> str:
+    """A path that no other session has, and that tells people whose kernel this is.
+
+    A server gives every client that asks for the same path the same kernel.
+
+    Args:
+        environment: ``JPY_SESSION_NAME`` in it is the notebook's path.
+        folder: where the relay runs; editors run kernels in the notebook's folder.
+    """
+    notebook = environment.get("JPY_SESSION_NAME", "").replace("\\", "/")
+    names = [name for name in notebook.split("/") if name not in ("", ".", "..")]
+    if len(names) < 2:
+        names = [folder.name or "root", *names]
+    owner = f"{_user_name()}@{socket.gethostname()}"
+    return f"jrc/{owner}/{'/'.join(names[-2:])}-{secrets.token_hex(4)}"
+
+
+def _user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return "unknown"  # some containers have no name for the user

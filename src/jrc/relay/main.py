@@ -1,0 +1,84 @@
+"""The ``jrc-kernel`` command: what an editor starts in place of a local kernel.
+
+``jrc-kernel -f CONNECTION_FILE`` with ``JRC_PROFILE`` (the server) and ``JRC_KERNEL`` (its
+kernelspec) in the environment. The ports are bound before anything else: editors wait only so long
+for them. What the rest needs is imported afterwards.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from jrc.errors import ExitCode, JrcError, UsageError
+from jrc.relay.connection import read_connection_file
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(args: list[str]) -> int:
+    """Run the relay until it is told to end, or the remote kernel is gone.
+
+    Args:
+        args: the words behind ``jrc-kernel``.
+
+    Returns:
+        the exit code of the process.
+    """
+    if "-I" in args:
+        # VS Code's Python extension tries whether this is an interpreter.
+        return ExitCode.USAGE
+    # A Ctrl-C in the terminal of a console is meant for the remote kernel. Until there is one, it
+    # is meant for nobody.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return _relay(_connection_file(args))
+    except JrcError as error:
+        _say(error)
+        return error.exit_code
+    except Exception as bug:  # noqa: BLE001  a traceback reaches the log, not the cell
+        from jrc.profile.paths import Paths
+
+        path = Paths.from_environment().write_crash_log(bug)
+        _say(
+            JrcError(
+                f"jrc-kernel failed in a way that it should not: {type(bug).__name__}.",
+                hint=f"The details are in {path}; please report it.",
+            )
+        )
+        return ExitCode.BUG
+
+
+def _connection_file(args: list[str]) -> Path:
+    if len(args) == 2 and args[0] == "-f":
+        return Path(args[1])
+    raise UsageError(
+        "An editor runs this: jrc-kernel -f CONNECTION_FILE", hint="Set it up with: jrc connect"
+    )
+
+
+def _relay(connection_file: Path) -> int:
+    from jrc.relay.sockets import Sockets
+
+    sockets = Sockets(read_connection_file(connection_file))
+    try:
+        import asyncio
+
+        from jrc.relay.serve import serve
+
+        asyncio.run(serve(sockets, os.environ))
+    finally:
+        sockets.close()
+    return ExitCode.OK
+
+
+def _say(error: JrcError) -> None:
+    hint = f" ({error.hint})" if error.hint else ""
+    print(f"jrc-kernel: {error.message}{hint}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

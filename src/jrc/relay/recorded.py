@@ -1,0 +1,112 @@
+"""Makes what a kernel publishes for executions gapless, where the kernel is one for the recorder.
+
+Stands between the channels and the router. A server drops output that comes too fast, and a link
+that breaks swallows some; the recorder inside the kernel has it all, replies and questions too.
+Pure: the clock is an argument, and what is to be sent is returned.
+"""
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import replace
+
+from jrc.recorder.install import InstallOptions, NotPossible, install_content, parse_install_reply
+from jrc.recorder.protocol import request_metadata
+from jrc.recorder.recording import News as RecordingNews
+from jrc.recorder.recording import NoReply, NotExecuted, RecorderLost, Recording
+from jrc.recorder.tracker import Lost
+from jrc.relay.messages import Messages
+from jrc.wire.message import Message, encode_object
+
+News = Message | Lost | NoReply | RecorderLost
+
+
+class Recorded:
+    """The recorder of one remote kernel, as a relay sees it.
+
+    Args:
+        messages: makes the requests to the recorder.
+    """
+
+    def __init__(self, messages: Messages) -> None:
+        self._messages = messages
+        self._recording: Recording | None = None
+        self._install_id = ""
+        self._run = ""
+
+    @property
+    def installed(self) -> bool:
+        """A recorder is there, or on its way."""
+        return self._recording is not None
+
+    def install(self) -> Message:
+        """The request that brings the recorder into a kernel that has just begun to live.
+
+        What is sent on shell behind it is recorded. It is Python: for no other kernel.
+        """
+        self._run = secrets.token_hex(8)
+        self._recording = Recording(self._run, self._messages.control_request)
+        return self._install_request()
+
+    def outgoing(self, message: Message, now: float) -> Message:
+        """A client's message as it is to be sent now: an execution is marked for the recorder."""
+        if self._recording is None or message.msg_type != "execute_request":
+            return message
+        self._recording.sent(message.msg_id, guarded=False, now=now)
+        fields = {**message.metadata_fields, **request_metadata(self._run)}
+        return replace(message, metadata=encode_object(fields))
+
+    def receive(self, message: Message, now: float) -> list[News]:
+        """What can be passed on now that a message of the kernel arrived, in order.
+
+        Raises:
+            WireError: it can't be decoded.
+        """
+        if self._recording is None:
+            return [message]
+        if message.channel == "shell" and message.parent_id == self._install_id:
+            self._install_id = ""
+            outcome = parse_install_reply(message)
+            if isinstance(outcome, NotPossible):
+                return [*self.give_up(), RecorderLost(outcome.reason)]
+            return []
+        news = _of_interest(self._recording.receive(message, now))
+        if any(isinstance(each, RecorderLost) for each in news):
+            news.extend(self.give_up())
+        return news
+
+    def covers(self, msg_id: str) -> bool:
+        """The recorder has the reply to this request, or will have it."""
+        return self._recording is not None and msg_id in self._recording.pending
+
+    def due(self, now: float) -> list[Message]:
+        """What to ask the recorder now. Call it after ``receive`` and a few times a second."""
+        return [] if self._recording is None else self._recording.due(now)
+
+    def link_lost(self) -> None:
+        """What was asked will not be answered."""
+        if self._recording is not None:
+            self._recording.link_lost()
+
+    def link_restored(self) -> list[Message]:
+        """What to send first."""
+        if self._recording is None:
+            return []
+        self._recording.link_restored()
+        return [self._install_request()] if self._install_id else []
+
+    def give_up(self) -> list[News]:
+        """The recorder is gone, alone or with its kernel; what was held back is given out."""
+        recording, self._recording = self._recording, None
+        self._install_id = ""
+        return [] if recording is None else _of_interest(recording.ended())
+
+    def _install_request(self) -> Message:
+        content = install_content(InstallOptions(self._run))
+        request = self._messages.shell_request("execute_request", content)
+        self._install_id = request.msg_id
+        return request
+
+
+def _of_interest(found: Iterable[RecordingNews]) -> list[News]:
+    """All but what only a client hears that sends guarded requests."""
+    return [each for each in found if not isinstance(each, NotExecuted)]

@@ -1,0 +1,166 @@
+"""One relay from bound ports to its end: server, session, channels, and what ends it."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jrc.errors import DeadlineError, JrcError, KernelDiedError, UnreachableError
+from jrc.profile.paths import Paths
+from jrc.relay.kernel import RemoteKernel, session_path
+from jrc.relay.messages import Messages
+from jrc.relay.parent import parent_exit
+from jrc.relay.records import RecordFile, remove_orphans
+from jrc.relay.relay import Relay
+from jrc.relay.sockets import Sockets
+from jrc.server.channels import Channels, backoff
+from jrc.server.open import open_server
+
+if TYPE_CHECKING:
+    from jrc.server.client import ServerClient
+
+log = logging.getLogger("jrc.relay")
+
+PATIENCE = 12 * 3600.0
+"""Seconds to bridge a lost link: a laptop sleeps overnight and finds its kernel again."""
+
+KERNEL_START = 300.0
+"""Seconds for a new remote kernel to speak; an image may have to be pulled for it."""
+
+
+async def serve(sockets: Sockets, environment: Mapping[str, str]) -> None:
+    """Relay until a signal, a client or the end of the editor stops it.
+
+    Args:
+        sockets: bound, not started.
+        environment: ``JRC_PROFILE``, ``JRC_KERNEL``, ``JPY_SESSION_NAME``, ``JPY_PARENT_PID``.
+
+    Raises:
+        JrcError: it can't start, or the remote kernel is gone.
+    """
+    logging.basicConfig(format="jrc-kernel: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    messages = Messages()
+    # jupyter_client restarts a kernel by starting a new process when the old one has ended; a
+    # process that stays would only make it wait. Without such a parent nobody starts a new one.
+    managed = "JPY_PARENT_PID" in environment
+    relay = Relay(sockets, messages, restarts_in_place=not managed)
+    relay.start()
+    with _signals(relay):
+        await _first_of(
+            _connect_and_relay(relay, messages, environment), relay.stopped.wait(), parent_exit()
+        )
+
+
+async def _connect_and_relay(
+    relay: Relay, messages: Messages, environment: Mapping[str, str]
+) -> None:
+    async with open_server(environment.get("JRC_PROFILE")) as server, _orphans_removed(server):
+        path = session_path(environment, Path.cwd())
+        with RecordFile(Paths.from_environment(), server.address.base_url, path) as record:
+            kernel = RemoteKernel(server, record)
+            try:
+                await kernel.start(environment.get("JRC_KERNEL"))
+                async with _channels(server, kernel, messages.session) as channels:
+                    await relay.run(kernel, channels)
+            finally:
+                await kernel.delete()
+
+
+@asynccontextmanager
+async def _channels(
+    server: "ServerClient", kernel: RemoteKernel, session_id: str
+) -> AsyncIterator[Channels]:
+    channels = Channels(server, kernel.id, session_id=session_id, patience=PATIENCE)
+    await _open(channels, kernel)
+    try:
+        yield channels
+    finally:
+        channels.abort()
+
+
+async def _open(channels: Channels, kernel: RemoteKernel) -> None:
+    """Open the channels. A server lets a client wait until the kernel has said its first word."""
+    last: JrcError | None = None
+    try:
+        async with asyncio.timeout(KERNEL_START):
+            for pause in backoff():
+                try:
+                    await channels.open()
+                except UnreachableError as error:
+                    last = error
+                    log.info("the channels did not open: %s", error)
+                    if await kernel.is_gone():
+                        raise KernelDiedError(
+                            "The remote kernel died at its start; the server's log says why."
+                        ) from error
+                    await asyncio.sleep(pause)
+                else:
+                    return
+    except TimeoutError as error:
+        raise DeadlineError(
+            f"The remote kernel did not speak within {KERNEL_START:.0f} s. Last try: {last}"
+        ) from error
+
+
+@asynccontextmanager
+async def _orphans_removed(server: "ServerClient") -> AsyncIterator[None]:
+    """Clean up after relays that were killed, while this one works."""
+
+    async def remove() -> None:
+        try:
+            for path in await remove_orphans(server):
+                log.info("removed the orphan %s", path)
+        except JrcError as error:
+            log.info("orphans were not removed: %s", error)
+
+    task = asyncio.create_task(remove(), name="relay-orphans")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _first_of(*works: Coroutine[Any, Any, object]) -> None:
+    """Run all until one ends, end the others, and raise what one of them raised."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome
+
+
+@contextmanager
+def _signals(relay: Relay) -> Iterator[None]:
+    """SIGTERM and the like end the relay, SIGINT interrupts the remote kernel.
+
+    ``signal.signal`` and not the loop's own: Windows has only this.
+    """
+    loop = asyncio.get_running_loop()
+
+    def soon(act: Callable[[], None]) -> Callable[[int, object], None]:
+        return lambda _number, _frame: (loop.call_soon_threadsafe(act), None)[1]
+
+    handlers = {"SIGINT": soon(relay.interrupt_soon)}
+    handlers |= dict.fromkeys(("SIGTERM", "SIGHUP", "SIGBREAK"), soon(relay.stopped.set))
+    for name, handler in handlers.items():
+        number = getattr(signal, name, None)
+        if number is not None:
+            signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        # From here on nothing waits any more: a second signal ends the process at once.
+        for name in handlers:
+            number = getattr(signal, name, None)
+            if number is not None:
+                signal.signal(number, signal.SIG_IGN if name == "SIGINT" else signal.SIG_DFL)

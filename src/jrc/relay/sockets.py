@@ -1,0 +1,209 @@
+"""The five local sockets of a kernel, in a thread of their own.
+
+A thread and not the event loop: it works beside every event loop (the one of Windows that can run
+subprocesses can't watch a ZMQ socket), it echoes heartbeats while the loop is busy, and signing
+256 KiB there overlaps with receiving the next 256 KiB here. This module is imported before the
+ports are bound, so it imports little.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import zmq
+
+from jrc.errors import ConfigError, WireError
+from jrc.relay.connection import CHANNELS, ConnectionFile
+from jrc.wire.message import Message
+from jrc.wire.zmq import Addressed, Signer, decode_zmq, encode_zmq
+
+LINGER = 1.0
+"""Seconds for the last messages to reach the clients after the sockets were closed."""
+
+_MOST_IN_A_ROW = 64  # messages of one kind: the others must not wait for a flood
+_ZERO_COPY_FROM = 2**20  # bytes; below it a copy is cheaper than keeping track of the owner
+_REQUEST_CHANNELS = ("control", "stdin", "shell")  # control first: never behind shell
+_SUBSCRIBE = 1
+
+
+@dataclass(frozen=True)
+class Subscribed:
+    """A client can receive iopub messages from now on.
+
+    Attributes:
+        topic: the start of the topics that it wants; empty for everything.
+    """
+
+    topic: bytes
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Something arrived that is no message for a kernel.
+
+    Attributes:
+        reason: what is wrong with it.
+    """
+
+    reason: str
+
+
+Received = Addressed | Subscribed | Dropped
+
+
+class Sockets:
+    """Binds all ports at once; speaks with the clients after ``start``.
+
+    Args:
+        connection: where to listen.
+
+    Attributes:
+        beating: echo heartbeats. The kernel is known to live.
+
+    Raises:
+        ConfigError: a port is taken, or the signature scheme is unknown.
+    """
+
+    def __init__(self, connection: ConnectionFile) -> None:
+        self.beating = False
+        self._signer = Signer(connection.key, connection.scheme)
+        self._context = zmq.Context()
+        try:
+            self._sockets = {
+                channel: _bind(self._context, channel, connection) for channel in CHANNELS
+            }
+        except ConfigError:
+            self._context.destroy(linger=0)
+            raise
+        self._outgoing: deque[tuple[Message, tuple[bytes, ...]]] = deque()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+        self._bell, self._ear = _pair(self._context)
+
+    def start(
+        self, receive: Callable[[list[Received]], None], fail: Callable[[BaseException], None]
+    ) -> None:
+        """Begin to serve.
+
+        Args:
+            receive: called in the thread with what the clients sent, in order for each channel.
+            fail: called in the thread when it ends because of a bug.
+        """
+
+        def serve() -> None:
+            try:
+                self._serve(receive)
+            except BaseException as error:  # noqa: BLE001  the loop reports it
+                fail(error)
+
+        self._thread = threading.Thread(target=serve, name="relay-sockets", daemon=True)
+        self._thread.start()
+
+    def send(self, message: Message, front: Iterable[bytes]) -> None:
+        """Send on the socket that the message's channel names. Call it from one thread only.
+
+        Args:
+            message: what to send.
+            front: identities of the receiver; on iopub the topic.
+        """
+        self._outgoing.append((message, tuple(front)))
+        if len(self._outgoing) == 1:
+            self._bell.send(b"", zmq.NOBLOCK)
+
+    def close(self) -> None:
+        """Send what waits, and free the ports. Nothing happens when they are free already."""
+        if self._bell.closed:
+            return
+        self._closing = True
+        if self._thread is not None:
+            self._bell.send(b"", zmq.NOBLOCK)
+            self._thread.join()
+        self._context.destroy()
+
+    def _serve(self, receive: Callable[[list[Received]], None]) -> None:
+        poller = zmq.Poller()
+        for socket in (*self._sockets.values(), self._ear):
+            poller.register(socket, zmq.POLLIN)
+        while not (self._closing and not self._outgoing):
+            ready = {socket for socket, _ in poller.poll(0 if self._outgoing else None)}
+            received: list[Received] = []
+            for channel in _REQUEST_CHANNELS:
+                if self._sockets[channel] in ready:
+                    received.extend(self._requests(channel))
+            if self._sockets["iopub"] in ready:
+                received.extend(self._subscriptions())
+            if received:
+                receive(received)
+            if self._sockets["hb"] in ready:
+                self._echo()
+            if self._ear in ready:
+                self._ear.recv()
+            self._flush()
+
+    def _requests(self, channel: str) -> Iterable[Received]:
+        for frames in _drain(self._sockets[channel]):
+            try:
+                yield decode_zmq(channel, frames, self._signer)
+            except WireError as error:
+                yield Dropped(error.message)
+
+    def _subscriptions(self) -> Iterable[Received]:
+        for frames in _drain(self._sockets["iopub"]):
+            event = frames[0]
+            if event[:1] == bytes([_SUBSCRIBE]):
+                yield Subscribed(event[1:])
+
+    def _echo(self) -> None:
+        for frames in _drain(self._sockets["hb"]):
+            if self.beating:
+                self._sockets["hb"].send_multipart(frames, zmq.NOBLOCK)
+
+    def _flush(self) -> None:
+        for _ in range(min(len(self._outgoing), _MOST_IN_A_ROW)):
+            message, front = self._outgoing.popleft()
+            frames = encode_zmq(message, front, self._signer)
+            large = any(len(frame) >= _ZERO_COPY_FROM for frame in frames)
+            self._sockets[message.channel].send_multipart(frames, zmq.NOBLOCK, copy=not large)
+
+
+def _bind(
+    context: "zmq.Context[zmq.Socket[bytes]]", channel: str, connection: ConnectionFile
+) -> "zmq.Socket[bytes]":
+    endpoint = connection.endpoints[channel]
+    socket: zmq.Socket[bytes] = context.socket(zmq.XPUB if channel == "iopub" else zmq.ROUTER)
+    socket.linger = int(LINGER * 1000)
+    # No limits: a full queue would drop output, or the answer that a client waits for.
+    socket.sndhwm = socket.rcvhwm = 0
+    if channel == "iopub":
+        socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # each client's subscription, not only the first
+    else:
+        socket.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a client that connects again keeps its name
+    try:
+        if connection.curve is not None:
+            socket.curve_publickey, socket.curve_secretkey = connection.curve
+            socket.curve_server = True
+        socket.bind(endpoint)
+    except zmq.ZMQError as error:
+        socket.close(0)
+        raise ConfigError(f"Can't listen on {endpoint} for {channel}: {error.strerror}.") from error
+    return socket
+
+
+def _pair(
+    context: "zmq.Context[zmq.Socket[bytes]]",
+) -> "tuple[zmq.Socket[bytes], zmq.Socket[bytes]]":
+    """Two connected sockets: what is sent into the first wakes who polls the second."""
+    bell, ear = context.socket(zmq.PAIR), context.socket(zmq.PAIR)
+    bell.linger = ear.linger = 0
+    ear.bind("inproc://relay-bell")
+    bell.connect("inproc://relay-bell")
+    return bell, ear
+
+
+def _drain(socket: "zmq.Socket[bytes]") -> Iterable[list[bytes]]:
+    for _ in range(_MOST_IN_A_ROW):
+        try:
+            yield socket.recv_multipart(zmq.NOBLOCK)
+        except zmq.Again:
+            return

@@ -1,0 +1,364 @@
+"""What breaks between an editor and a remote kernel, and what the editor sees of it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+import psutil
+import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
+
+from jrc.errors import ExitCode
+from tests.relay.conftest import StartKernel
+from tests.support import echo_kernel
+from tests.support.jupyter import JupyterServer, StartJupyter, wait_until
+from tests.support.proxy import Proxy
+from tests.support.relay import Kernel, ask_control
+
+MIB = 2**20
+
+TICKS = """
+import time
+for n in range(30):
+    print(n, flush=True)
+    time.sleep(0.1)
+"""
+ALL_TICKS = "".join(f"{n}\n" for n in range(30))
+
+NO_LIMITS = {"ZMQChannelsWebsocketConnection": {"limit_rate": False}}
+
+
+@pytest.fixture
+def proxied(remote: JupyterServer, at_server: Callable[..., None]) -> Any:
+    """A proxy in front of the shared server, which relays use."""
+    with Proxy(remote.url) as proxy:
+        at_server(remote, proxy.url)
+        yield proxy
+
+
+def sessions(server: JupyterServer) -> list[str]:
+    return [s["path"] for s in server.rest("GET", "api/sessions") if s["path"].startswith("jrc/")]
+
+
+def write_echo_kernelspec(folder: Path) -> None:
+    """Write a kernelspec for a server whose ``JUPYTER_PATH`` is the folder."""
+    place = folder / "kernels" / "echo"
+    place.mkdir(parents=True)
+    argv = [sys.executable, str(Path(echo_kernel.__file__)), "-f", "{connection_file}"]
+    spec = {"argv": argv, "display_name": "Echo", "language": "echo"}
+    (place / "kernel.json").write_text(json.dumps(spec))
+
+
+def states(server: JupyterServer) -> list[str]:
+    return [
+        s["kernel"]["execution_state"]
+        for s in server.rest("GET", "api/sessions")
+        if s["path"].startswith("jrc/")
+    ]
+
+
+def start_ticking(kernel: Kernel, code: str = TICKS) -> str:
+    """Start a cell and return when it has begun; what it wrote is not under way any more."""
+    msg_id = kernel.client.execute(code)
+    kernel.published("stream" if code is TICKS else "execute_input")
+    return msg_id
+
+
+# The link
+
+
+def test_a_cut_in_mid_cell_is_not_seen(proxied: Proxy, start_kernel: StartKernel) -> None:
+    kernel = start_kernel().ready()
+    msg_id = start_ticking(kernel)
+    proxied.cut(refuse=True)
+    threading.Timer(1.5, proxied.restore).start()
+    cell = kernel.finish(msg_id)
+    assert (cell.text, cell.notices) == (ALL_TICKS, "")
+    assert cell.reply["status"] == "ok"
+
+
+def test_held_packets_in_mid_cell_are_not_seen(proxied: Proxy, start_kernel: StartKernel) -> None:
+    kernel = start_kernel().ready()
+    msg_id = start_ticking(kernel)
+    proxied.black_hole()
+    threading.Timer(4, proxied.restore).start()
+    cell = kernel.finish(msg_id)
+    assert (cell.text, cell.notices, cell.reply["status"]) == (ALL_TICKS, "", "ok")
+
+
+def test_a_long_loss_is_told_and_requests_wait(proxied: Proxy, start_kernel: StartKernel) -> None:
+    kernel = start_kernel().ready()
+    running = start_ticking(kernel)
+    proxied.cut(refuse=True)
+    waiting = kernel.client.execute("print('waited')")
+    down = kernel.published("stream", name="stderr")
+    assert "is down" in down["content"]["text"]
+    assert down["parent_header"]["msg_id"] == running
+    assert kernel.client.hb_channel.is_beating()
+    proxied.restore()
+    cell = kernel.finish(running)
+    assert cell.text.endswith("29\n")
+    assert "is back after" in cell.notices
+    assert cell.reply["status"] == "ok"
+    assert kernel.finish(waiting).text == "waited\n"
+
+
+def test_what_a_dead_link_swallowed_comes_back(
+    proxied: Proxy, remote: JupyterServer, start_kernel: StartKernel
+) -> None:
+    """Packets vanish for a while, and then the connection turns out to be dead."""
+    kernel = start_kernel().ready()
+    msg_id = start_ticking(kernel)
+    proxied.black_hole(swallow=True)
+    completion = kernel.client.complete("pri")
+    wait_until(lambda: states(remote) == ["idle"], "the end of the cell")
+    proxied.cut()
+    proxied.restore()
+    cell = kernel.finish(msg_id)
+    assert (cell.text, cell.reply["status"]) == (ALL_TICKS, "ok")
+    assert "print" in kernel.reply(completion)["matches"]
+    assert kernel.run("print('fine')").text == "fine\n"
+
+
+def test_a_question_that_was_swallowed_is_asked_again(
+    proxied: Proxy, remote: JupyterServer, start_kernel: StartKernel
+) -> None:
+    kernel = start_kernel().ready()
+    msg_id = start_ticking(kernel, "import time; time.sleep(1); print(input('who? '))")
+    proxied.black_hole(swallow=True)
+    sent = proxied.bytes_down
+    wait_until(lambda: proxied.bytes_down > sent, "the question, which is swallowed")
+    proxied.cut()
+    proxied.restore()
+    assert kernel.client.get_stdin_msg(timeout=60)["content"]["prompt"] == "who? "
+    kernel.client.input("ada")
+    assert kernel.finish(msg_id).text == "ada\n"
+
+
+def test_a_reply_that_nobody_recorded_is_told_as_lost(
+    start_jupyter: StartJupyter,
+    at_server: Callable[..., None],
+    start_kernel: StartKernel,
+    tmp_path: Path,
+) -> None:
+    """A kernel for which there is no recorder: what is lost can only be said."""
+    write_echo_kernelspec(tmp_path)
+    server = start_jupyter(env={"JUPYTER_PATH": str(tmp_path)})
+    with Proxy(server.url) as proxy:
+        at_server(server, proxy.url)
+        kernel = start_kernel("echo").ready()
+        msg_id = start_ticking(kernel, "sleep 1")
+        kernel.published("stream")
+        proxy.black_hole(swallow=True)
+        wait_until(lambda: states(server) == ["idle"], "the end of the cell")
+        proxy.cut()
+        proxy.restore()
+        cell = kernel.finish(msg_id)
+        assert (cell.reply["status"], cell.reply["ename"]) == ("error", "ReplyLost")
+        assert kernel.run("fine").text == "fine\n"
+
+
+def test_an_interrupt_while_the_link_is_down_is_answered(
+    proxied: Proxy, start_kernel: StartKernel
+) -> None:
+    kernel = start_kernel().ready()
+    proxied.cut(refuse=True)
+    content = ask_control(kernel.client, "interrupt_request", {})["content"]
+    assert content["status"] == "error"
+    assert "did not reach the kernel" in content["evalue"]
+    proxied.restore()
+    assert kernel.run("1").reply["status"] == "ok"
+
+
+# The kernel
+
+
+def test_a_kernel_that_dies_is_told_and_comes_back(kernel: Kernel) -> None:
+    msg_id = kernel.client.execute("import os; os._exit(1)")
+    waiting = kernel.client.execute("1")
+    kernel.published("status", execution_state="restarting")
+    assert kernel.finish(msg_id).reply["ename"] == "KernelDied"
+    assert kernel.reply(waiting)["status"] == "error"
+    kernel.ready()
+    assert kernel.run("print('again')").text == "again\n"
+
+
+def test_a_kernel_that_somebody_deletes_is_dead(kernel: Kernel, remote: JupyterServer) -> None:
+    msg_id = start_ticking(kernel, "import time; time.sleep(60)")
+    (session,) = (s for s in remote.rest("GET", "api/sessions") if s["path"].startswith("jrc/"))
+    remote.rest("DELETE", f"api/sessions/{session['id']}")
+    kernel.published("status", execution_state="dead")
+    assert kernel.reply(msg_id)["status"] == "error"
+    assert kernel.wait_for_exit() == ExitCode.KERNEL_DIED
+
+
+def test_a_kernel_that_somebody_restarts_is_told(kernel: Kernel, remote: JupyterServer) -> None:
+    msg_id = start_ticking(kernel, "import time; time.sleep(60)")
+    (session,) = (s for s in remote.rest("GET", "api/sessions") if s["path"].startswith("jrc/"))
+    remote.rest("POST", f"api/kernels/{session['kernel']['id']}/restart")
+    kernel.published("status", execution_state="restarting")
+    assert kernel.reply(msg_id)["ename"] == "KernelRestarted"
+    kernel.ready()
+    assert kernel.run("print('again')").text == "again\n"
+
+
+def test_a_server_that_restarts_has_lost_the_kernel(
+    start_jupyter: StartJupyter, at_server: Callable[..., None], start_kernel: StartKernel
+) -> None:
+    server = start_jupyter()
+    at_server(server)
+    kernel = start_kernel().ready()
+    msg_id = start_ticking(kernel, "import time; time.sleep(60)")
+    server.kill()
+    port = int(server.url.rsplit(":", 1)[1].rstrip("/"))
+    assert kernel.process.poll() is None
+    start_jupyter(token=server.token, settings={"ServerApp": {"port": port, "port_retries": 0}})
+    kernel.published("status", execution_state="dead")
+    assert kernel.reply(msg_id)["status"] == "error"
+    assert kernel.wait_for_exit() == ExitCode.KERNEL_DIED
+
+
+def test_a_flood_of_output_arrives(kernel: Kernel) -> None:
+    """It overflows the queue between kernel and server, and what the server lets through."""
+    cell = kernel.run("for n in range(20_000): print(n, flush=True)", timeout=120)
+    assert cell.reply["status"] == "ok"
+    assert cell.text.split() == [str(n) for n in range(20_000)]
+    assert cell.notices == ""
+
+
+def test_a_flood_of_output_from_another_kernel_ends(
+    start_jupyter: StartJupyter,
+    at_server: Callable[..., None],
+    start_kernel: StartKernel,
+    tmp_path: Path,
+) -> None:
+    write_echo_kernelspec(tmp_path)
+    at_server(start_jupyter(env={"JUPYTER_PATH": str(tmp_path)}))
+    kernel = start_kernel("echo").ready()
+    running = [kernel.client.execute("x" * 1000) for _ in range(300)]
+    assert all(kernel.finish(msg_id).reply["status"] == "ok" for msg_id in running)
+
+
+# Messages
+
+
+def test_a_large_buffer_arrives(
+    start_jupyter: StartJupyter, at_server: Callable[..., None], start_kernel: StartKernel
+) -> None:
+    at_server(start_jupyter(settings=NO_LIMITS))
+    kernel = start_kernel().ready()
+    kernel.client.execute(
+        "from ipykernel.comm import Comm\n"
+        "comm = Comm(target_name='large', buffers=[bytes(range(256)) * (100 * 4096)])"
+    )
+    message: Any = kernel.published("comm_open", timeout=90)
+    (buffer,) = message["buffers"]
+    assert len(buffer) == 100 * MIB
+    assert bytes(buffer[-256:]) == bytes(range(256))
+
+
+def test_a_message_that_the_server_does_not_take_is_refused(kernel: Kernel) -> None:
+    client = kernel.client
+    message = client.session.msg("comm_msg", {"comm_id": "none", "data": {}})
+    client.session.send(client.shell_channel.socket, message, buffers=[bytes(100 * MIB)])
+    notice = kernel.published("stream", timeout=60, name="stderr")
+    assert "does not take messages of 100 MiB" in notice["content"]["text"]
+    msg_id = client.execute("x = '" + "y" * (11 * MIB) + "'")
+    assert kernel.finish(msg_id).reply["ename"] == "MessageTooLarge"
+    assert kernel.run("print('fine')").text == "fine\n"
+
+
+def test_a_wrong_key_gets_no_answer_and_disturbs_nobody(kernel: Kernel) -> None:
+    stranger = BlockingKernelClient(connection_file=kernel.manager.connection_file)
+    stranger.load_connection_file()
+    stranger.session.key = b"wrong"
+    stranger.start_channels()
+    try:
+        stranger.execute("print('stranger')")
+        stranger.shell_channel.socket.send_multipart([b"garbage"])
+        cell = kernel.run("print('fine')")
+        assert cell.text == "fine\n"
+        with pytest.raises(Empty):
+            stranger.get_shell_msg(timeout=0.5)
+    finally:
+        stranger.stop_channels()
+
+
+# Processes
+
+
+def test_two_relays_have_a_kernel_each(remote: JupyterServer, start_kernel: StartKernel) -> None:
+    one, two = start_kernel().ready(), start_kernel().ready()
+    one.run("x = 'one'")
+    two.run("x = 'two'")
+    assert (one.run("print(x)").text, two.run("print(x)").text) == ("one\n", "two\n")
+    assert len(sessions(remote)) == 2
+
+
+def test_start_and_kill_leave_nothing(
+    remote: JupyterServer, start_kernel: StartKernel, home: Path
+) -> None:
+    """Twenty times, by SIGTERM and by SIGKILL in turn, some while the relay still starts."""
+    kernels = []
+    for cycle in range(20):
+        kernel = start_kernel()
+        kernels.append(kernel)
+        if cycle % 4 < 2:
+            kernel.ready()
+        kernel.process.send_signal(signal.SIGTERM if cycle % 2 or os.name == "nt" else 9)
+        kernel.wait_for_exit()
+    last = start_kernel().ready()
+    wait_until(lambda: len(sessions(remote)) == 1, "the end of the orphans")
+    last.process.terminate()
+    last.wait_for_exit()
+    assert sessions(remote) == []
+    folder = home / "jrc" / "state" / "relays"
+    assert not folder.exists() or list(folder.iterdir()) == []
+    assert not any(psutil.pid_exists(kernel.process.pid) for kernel in kernels)
+
+
+def test_a_terminated_relay_deletes_a_busy_kernel(kernel: Kernel, remote: JupyterServer) -> None:
+    start_ticking(kernel, "while True: pass")
+    kernel.process.terminate()
+    kernel.wait_for_exit()
+    wait_until(lambda: sessions(remote) == [], "the end of the session")
+
+
+if os.name == "posix":
+
+    def test_a_relay_does_not_outlive_its_editor(remote: JupyterServer, kernelspecs: Path) -> None:
+        """An editor that crashes tells nobody."""
+        editor = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "import sys, time; from jupyter_client.manager import start_new_kernel;"
+                "m, c = start_new_kernel(kernel_name='remote');"
+                "print(m.provisioner.process.pid, flush=True); time.sleep(100)",
+            ],
+            stdout=subprocess.PIPE,
+        )
+        assert editor.stdout is not None
+        relay = psutil.Process(int(editor.stdout.readline()))
+        assert len(sessions(remote)) == 1
+        editor.kill()
+        editor.wait()
+        editor.stdout.close()
+        wait_until(lambda: not relay.is_running(), "the end of the relay")
+        assert sessions(remote) == []
+
+
+def test_a_restart_by_kill_leaves_one_kernel(kernel: Kernel, remote: JupyterServer) -> None:
+    """jupyter_client kills a kernel that must restart now, and starts it on the same ports."""
+    kernel.run("x = 1")
+    kernel.manager.restart_kernel(now=True)
+    kernel.ready()
+    assert kernel.run("x").reply["ename"] == "NameError"
+    wait_until(lambda: len(sessions(remote)) == 1, "the end of the orphan")

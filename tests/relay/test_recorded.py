@@ -1,0 +1,182 @@
+"""What the relay makes of the recorder's numbers, without a kernel."""
+
+import json
+from typing import Any
+
+import pytest
+
+from jrc.recorder.in_kernel.records import IOPUB, encode_record
+from jrc.recorder.recording import GAP_GRACE, QUIET, RecorderLost
+from jrc.recorder.tracker import Lost
+from jrc.relay.messages import Messages
+from jrc.relay.recorded import Recorded
+from jrc.wire.message import Message, encode_object, new_message
+from tests.support.scripted import from_kernel, idle, reply, stream
+
+INSTALLED = {
+    "installed": True,
+    "version": 1,
+    "protocol": 1,
+    "instance": "1f",
+    "count": 0,
+    "folder": "/",
+    "journal": None,
+    "journal_error": "",
+    "disabled": "",
+}
+
+
+@pytest.fixture
+def recorded() -> Recorded:
+    return Recorded(Messages())
+
+
+def request(msg_id: str, msg_type: str = "execute_request") -> Message:
+    return new_message(
+        "shell",
+        msg_type,
+        {"code": "1"},
+        msg_id=msg_id,
+        session="ann",
+        username="ada",
+        date="2026-11-22T12:00:00Z",
+        metadata={"cellId": "7"},
+    )
+
+
+def with_metadata(message: Message, **fields: Any) -> Message:
+    return Message(
+        message.channel,
+        message.header,
+        message.parent_header,
+        encode_object(fields),
+        message.content,
+        message.buffers,
+    )
+
+
+def numbered(message: Message, run: str, number: int) -> Message:
+    return with_metadata(message, jrc={"run": run, "n": number})
+
+
+def installed(recorded: Recorded, **answer: Any) -> str:
+    """Install the recorder, and let the kernel answer; the id of the run."""
+    install = recorded.install()
+    run = str(recorded.outgoing(request("first"), 0).metadata_fields["jrc"]["run"])
+    answer = {**INSTALLED, "run": run, **answer}
+    found = recorded.receive(with_metadata(reply(install.msg_id), jrc=answer), 0)
+    assert all(isinstance(news, RecorderLost) for news in found)
+    return run
+
+
+def test_nothing_is_marked_or_held_without_a_recorder(recorded: Recorded) -> None:
+    asked, answer = request("first"), reply("first")
+    assert recorded.outgoing(asked, 0) is asked
+    assert recorded.receive(answer, 0) == [answer]
+    assert recorded.due(100) == []
+    assert not recorded.covers("first")
+
+
+def test_only_executions_are_marked(recorded: Recorded) -> None:
+    recorded.install()
+    marked = recorded.outgoing(request("first"), 0)
+    assert marked.metadata_fields["cellId"] == "7"
+    assert marked.content_fields == {"code": "1"}
+    other = request("second", "inspect_request")
+    assert recorded.outgoing(other, 0) is other
+    assert recorded.covers("first")
+    assert not recorded.covers("second")
+
+
+def test_what_comes_out_of_order_is_passed_on_in_order(recorded: Recorded) -> None:
+    run = installed(recorded)
+    first, second = (numbered(stream("first", text), run, n) for n, text in ((1, "a"), (2, "b")))
+    assert recorded.receive(second, 0) == []
+    assert recorded.receive(first, 0) == [first, second]
+
+
+def test_a_gap_is_asked_for_and_filled(recorded: Recorded) -> None:
+    run = installed(recorded)
+    recorded.receive(numbered(stream("first", "b"), run, 2), 0)
+    assert recorded.due(0) == []
+    (question,) = recorded.due(GAP_GRACE)
+    assert (question.channel, question.msg_type) == ("control", "jrc_replay_request")
+    missing = stream("first", "a")
+    parts = [missing.header, missing.parent_header, b"{}", missing.content]
+    content = {
+        "status": "ok",
+        "run": run,
+        "instance": "1f",
+        "opened": 0,
+        "count": 2,
+        "gone": 0,
+        "running": 1,
+        "done": 0,
+        "last": None,
+        "stopped": "",
+        "asking": 0,
+        "journal": None,
+        "journal_error": "",
+        "disabled": "",
+        "first": [1, 0],
+        "missing": [],
+        "next": None,
+    }
+    replay = from_kernel(
+        "control",
+        "jrc_replay_reply",
+        content,
+        parent=question.msg_id,
+        buffers=(bytes(encode_record(1, IOPUB, parts, checked=False)),),
+    )
+    texts = [
+        news.content_fields["text"]
+        for news in recorded.receive(replay, 1)
+        if isinstance(news, Message)
+    ]
+    assert texts == ["a", "b"]
+
+
+def test_a_kernel_of_another_kind_is_left_alone(recorded: Recorded) -> None:
+    install = recorded.install()
+    (lost,) = recorded.receive(reply(install.msg_id), 0)
+    assert isinstance(lost, RecorderLost)
+    assert not recorded.installed
+    assert recorded.due(100) == []
+
+
+def test_a_recorder_that_could_not_be_installed_is_given_up(recorded: Recorded) -> None:
+    installed(recorded, installed=False, reason="its messages are not JSON")
+    assert not recorded.installed
+
+
+def test_a_kernel_without_its_recorder_is_told(recorded: Recorded) -> None:
+    """After a restart that nobody announced."""
+    installed(recorded)
+    (question,) = recorded.due(QUIET)
+    found = recorded.receive(idle(question.msg_id), QUIET)
+    assert [type(news) for news in found] == [RecorderLost]
+    assert not recorded.covers("first")
+
+
+def test_a_kernel_that_ends_gives_out_what_was_held(recorded: Recorded) -> None:
+    run = installed(recorded)
+    held = numbered(stream("first", "b"), run, 2)
+    recorded.receive(held, 0)
+    assert recorded.give_up() == [Lost(1, 2), held]
+    assert recorded.give_up() == []
+
+
+def test_an_installation_whose_answer_was_lost_is_sent_again(recorded: Recorded) -> None:
+    install = recorded.install()
+    recorded.link_lost()
+    (again,) = recorded.link_restored()
+    assert again.msg_id != install.msg_id
+    assert json.loads(bytes(again.content)) == json.loads(bytes(install.content))
+
+
+def test_what_was_missed_is_asked_for_when_the_link_is_back(recorded: Recorded) -> None:
+    installed(recorded)
+    recorded.link_lost()
+    assert recorded.link_restored() == []
+    assert [question.msg_type for question in recorded.due(0)] == ["jrc_replay_request"]

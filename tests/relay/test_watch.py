@@ -1,0 +1,77 @@
+"""When the relay acts unasked. The clock is an argument: no test here waits."""
+
+import pytest
+
+from jrc.relay.watch import (
+    FENCES_AT_MOST,
+    IDLE_WITHIN,
+    NOTICE_AFTER,
+    QUIET_BEFORE_POLL,
+    SUSPICION,
+    Act,
+    Watch,
+)
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+def due(
+    watch: Watch, now: float, *, unanswered: bool = False, idle_missing: bool = False
+) -> list[Act]:
+    return watch.due(now, unanswered=unanswered, idle_missing=idle_missing)
+
+
+def test_a_quiet_kernel_with_nothing_to_do_is_left_alone(watch: Watch) -> None:
+    assert [act for now in range(1000) for act in due(watch, now)] == []
+
+
+def test_a_short_loss_of_the_link_passes_without_a_word(watch: Watch) -> None:
+    watch.link_lost(100)
+    assert due(watch, 100 + NOTICE_AFTER - 1) == []
+    assert watch.link_restored(100 + NOTICE_AFTER - 1) is None
+
+
+def test_a_long_loss_is_told_once_and_its_end_too(watch: Watch) -> None:
+    watch.link_lost(100)
+    watch.link_lost(105)
+    assert due(watch, 100 + NOTICE_AFTER) == [Act.TELL_LINK_IS_DOWN]
+    assert due(watch, 200) == []
+    assert watch.link_restored(300) == 200
+    assert watch.link_restored(301) is None
+
+
+def test_nobody_is_asked_while_the_link_is_down(watch: Watch) -> None:
+    watch.link_lost(0)
+    assert due(watch, 5, unanswered=True, idle_missing=True) == []
+
+
+def test_a_silent_kernel_that_owes_a_reply_is_asked_for(watch: Watch) -> None:
+    watch.heard(100)
+    assert due(watch, 100 + QUIET_BEFORE_POLL - 1, unanswered=True) == []
+    assert due(watch, 100 + QUIET_BEFORE_POLL, unanswered=True) == [Act.POLL_KERNEL]
+    assert due(watch, 101 + QUIET_BEFORE_POLL, unanswered=True) == []
+
+
+def test_the_silence_before_a_request_does_not_count(watch: Watch) -> None:
+    due(watch, 1000)
+    assert due(watch, 1001, unanswered=True) == []
+
+
+def test_a_kernel_that_was_shut_down_is_asked_for_often_for_a_while(watch: Watch) -> None:
+    watch.suspect(100)
+    polls = [now for now in range(100, 200) if due(watch, now)]
+    assert polls[0] == 100
+    assert 100 + SUSPICION - 2 <= polls[-1] < 100 + SUSPICION
+
+
+def test_a_missing_idle_is_sought_and_then_assumed(watch: Watch) -> None:
+    acts = [act for now in range(100) for act in due(watch, now, idle_missing=True)]
+    assert acts[: FENCES_AT_MOST + 1] == [Act.SEEK_IDLE] * FENCES_AT_MOST + [Act.ASSUME_IDLE]
+
+
+def test_an_idle_that_comes_in_time_is_not_sought(watch: Watch) -> None:
+    for now in range(100):
+        assert due(watch, now, idle_missing=now % IDLE_WITHIN == 0) == []
