@@ -20,8 +20,8 @@ from jrc.server.link import Link, LinkClosedError, open_link
 from jrc.server.tls import tls_context
 from jrc.wire.message import Message
 
-OPEN_PATIENCE = 10.0
-"""Seconds to try to connect for the first time."""
+OPEN_PATIENCE = 45.0
+"""Seconds to try to connect for the first time: two tries into a dead line fit in."""
 
 log = logging.getLogger("jrc.server.channels")
 
