@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from jrc.cli.login import token_from, user_from
+from jrc.cli.login_credential import token_from
+from jrc.cli.login_server import user_from
 from jrc.errors import UsageError
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths

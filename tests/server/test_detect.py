@@ -13,6 +13,7 @@ from jrc.server import detect as module
 from jrc.server.address import ServerAddress
 from jrc.server.detect import Detected, auth_from, detect, version_from
 from jrc.server.failure import Answer
+from jrc.server.way import DIRECT, Way
 from tests.support.certificates import make_certificate
 from tests.support.jupyter import JupyterServer, StartJupyter
 from tests.support.proxy import Proxy
@@ -26,9 +27,9 @@ VERSION = Reply(body=b'{"version": "2.21.1"}')
 FORBIDDEN = Reply(403, b'{"message": "Forbidden", "reason": null}')
 
 
-async def failure(url: str, *, verify_tls: bool = True) -> UnreachableError:
+async def failure(url: str, way: Way = DIRECT) -> UnreachableError:
     with pytest.raises(UnreachableError) as raised:
-        await detect(ServerAddress(url), verify_tls=verify_tls)
+        await detect(ServerAddress(url), way)
     return raised.value
 
 
@@ -77,7 +78,7 @@ async def test_tls(start_jupyter: StartJupyter, tmp_path: Path, monkeypatch) -> 
     assert error.hint is not None
     assert "SSL_CERT_FILE" in error.hint
 
-    assert (await detect(ServerAddress(server.url), verify_tls=False)).auth == "token"
+    assert (await detect(ServerAddress(server.url), Way(verify_tls=False))).auth == "token"
 
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate.ca))
     assert (await detect(ServerAddress(server.url))).auth == "token"

@@ -141,9 +141,7 @@ class ZmqKernel:
         if not header:
             return message
         fields = encode_object({**message.header_fields, **header})
-        return Message(
-            channel, fields, message.parent_header, message.metadata, message.content
-        )
+        return Message(channel, fields, message.parent_header, message.metadata, message.content)
 
     def send(self, message: Message) -> str:
         """Send it; returns its id."""

@@ -12,6 +12,7 @@ from jrc.cli.run_listener import JsonListener, TerminalListener
 from jrc.cli.terminal import Terminal
 from jrc.errors import UsageError
 from jrc.run.document import Document, load
+from jrc.run.events import Notice
 from jrc.run.job import Job, Options
 from jrc.server.open import chosen_profile, open_profile
 
@@ -34,6 +35,7 @@ class Invocation:
     profile: str | None
     kernel: str | None
     kernel_id: str | None
+    kernel_env: dict[str, str]
     keep_kernel: bool
     timeout: float | None
     reconnect: float
@@ -105,7 +107,7 @@ async def _run(invocation: Invocation, document: Document, terminal: Terminal) -
         if invocation.json
         else TerminalListener(terminal, saved_in=None if output is None else str(output))
     )
-    async with _server(invocation, document, terminal) as (server, embedded):
+    async with _server(invocation, document, terminal, listener) as (server, embedded):
         job = Job(
             document,
             server,
@@ -129,16 +131,27 @@ async def _run(invocation: Invocation, document: Document, terminal: Terminal) -
 
 @asynccontextmanager
 async def _server(
-    invocation: Invocation, document: Document, terminal: Terminal
+    invocation: Invocation,
+    document: Document,
+    terminal: Terminal,
+    listener: JsonListener | TerminalListener,
 ) -> AsyncIterator[tuple["ServerClient", bool]]:
     """The server of the profile; without one the embedded server, and True."""
     profile = chosen_profile(invocation.profile)
     if profile is not None:
-        async with open_profile(profile) as server:
+
+        def talk(text: str) -> None:
+            listener.on_event(Notice("server", text))
+
+        async with open_profile(profile, talk=talk, kernel_env=invocation.kernel_env) as server:
             yield server, False
         return
-    if invocation.kernel_id is not None:
-        raise UsageError("--kernel-id needs a server.", hint="jrc login URL")
+    for option, value in {
+        "--kernel-id": invocation.kernel_id,
+        "--kernel-env": invocation.kernel_env,
+    }.items():
+        if value:
+            raise UsageError(f"{option} needs a server.", hint="jrc login URL")
     from jrc.server.auth import TokenAuth
     from jrc.server.client import ServerClient
     from jrc.server.embedded import EmbeddedServer

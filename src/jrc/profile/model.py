@@ -2,13 +2,18 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from jrc.errors import ConfigError, UsageError
+from jrc.profile import access as access_module
+from jrc.profile.access import NOTHING_SPECIAL, Access
 
 KINDS = ("server", "hub", "gateway")
 AUTHS = ("token", "password", "none")
+
+KEYS = ("url", "kind", "auth", "user", "server", "options", "verify_tls", *access_module.KEYS)
+"""The keys in a profile's table of config.toml that are ours."""
 
 # A name is typed in shells, names folders of kernelspecs, and is a user in the keyring.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -26,6 +31,9 @@ class Profile:
         auth: one of ``AUTHS``; the secret itself is in the ``SecretStore``.
         user: who uses it; empty when the server does not tell.
         verify_tls: whether the server's certificate must be valid.
+        access: what else the network asks for.
+        server: on a JupyterHub, the named server; empty for the default one.
+        options: on a JupyterHub, what the server is started with.
     """
 
     name: str
@@ -34,15 +42,22 @@ class Profile:
     auth: str = "token"
     user: str = ""
     verify_tls: bool = True
+    access: Access = NOTHING_SPECIAL
+    server: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
 
-    def to_table(self) -> dict[str, str | bool]:
+    def to_table(self) -> dict[str, object]:
         """What config.toml holds under ``[profiles.NAME]``; what equals its default is left out."""
-        table: dict[str, str | bool] = {"url": self.url, "kind": self.kind, "auth": self.auth}
+        table: dict[str, object] = {"url": self.url, "kind": self.kind, "auth": self.auth}
         if self.user:
             table["user"] = self.user
+        if self.server:
+            table["server"] = self.server
+        if self.options:
+            table["options"] = dict(self.options)
         if not self.verify_tls:
             table["verify_tls"] = False
-        return table
+        return table | self.access.to_table()
 
     @classmethod
     def from_table(cls, name: str, table: object) -> "Profile":
@@ -67,6 +82,9 @@ class Profile:
             auth=read.text("auth", default="token", check=_one_of(AUTHS)),
             user=read.text("user", default=""),
             verify_tls=read.flag("verify_tls", default=True),
+            access=Access.from_table(table, read.fault),
+            server=read.text("server", default=""),
+            options=read.texts("options"),
         )
 
 
@@ -154,17 +172,23 @@ class _TableReader:
         if value is None:
             raise ConfigError(f"Profile {self.name!r} has no {key}.")
         if not isinstance(value, str):
-            raise self._fault(key, f"is not text but {_kind_of(value)}")
+            raise self.fault(key, f"is not text but {_kind_of(value)}")
         fault = check(value) if check else None
         if fault:
-            raise self._fault(key, fault)
+            raise self.fault(key, fault)
         return value
 
     def flag(self, key: str, *, default: bool) -> bool:
         value = self.table.get(key, default)
         if not isinstance(value, bool):
-            raise self._fault(key, f"is not true or false but {_kind_of(value)}")
+            raise self.fault(key, f"is not true or false but {_kind_of(value)}")
         return value
 
-    def _fault(self, key: str, fault: str) -> ConfigError:
+    def texts(self, key: str) -> dict[str, str]:
+        value = self.table.get(key, {})
+        if not isinstance(value, Mapping) or not all(isinstance(v, str) for v in value.values()):
+            raise self.fault(key, "is not a table of texts")
+        return {str(name): str(text) for name, text in value.items()}
+
+    def fault(self, key: str, fault: str) -> ConfigError:
         return ConfigError(f"Profile {self.name!r}: its {key} {fault}.")

@@ -72,20 +72,29 @@ class TokenAuth:
     renewable = False
 
     def __init__(self, secret: Secret) -> None:
-        token = secret.reveal()
-        if not token.isascii() or not token.isprintable() or " " in token or not token:
-            raise AuthError(
-                "This is not a token: it is empty, or has characters that no token has.",
-                hint="Copy it again: jrc login URL",
-            )
-        # Lower case: gateways know neither "Token" nor "Bearer".
-        self._headers = {"Authorization": f"token {token}"}
+        self._headers = token_headers(secret)
 
     async def headers(self, http: "HttpClient") -> dict[str, str]:  # noqa: ARG002
         return dict(self._headers)
 
     def forget(self) -> None:
         """A token stays the same."""
+
+
+def token_headers(secret: Secret) -> dict[str, str]:
+    """The header that carries a token.
+
+    Raises:
+        AuthError: no header can carry it.
+    """
+    token = secret.reveal()
+    if not token.isascii() or not token.isprintable() or " " in token or not token:
+        raise AuthError(
+            "This is not a token: it is empty, or has characters that no token has.",
+            hint="Copy it again: jrc login URL",
+        )
+    # Lower case: gateways know neither "Token" nor "Bearer".
+    return {"Authorization": f"token {token}"}
 
 
 class PasswordAuth:

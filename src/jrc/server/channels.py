@@ -18,6 +18,7 @@ from jrc.errors import AuthError, JrcError, NotFoundError, UnreachableError
 from jrc.server.address import ServerAddress
 from jrc.server.link import Link, LinkClosedError, open_link
 from jrc.server.tls import tls_context
+from jrc.server.way import Way
 from jrc.wire.message import Message
 
 log = logging.getLogger("jrc.server.channels")
@@ -57,7 +58,7 @@ class Server(Protocol):
     def address(self) -> ServerAddress: ...
 
     @property
-    def verify_tls(self) -> bool: ...
+    def way(self) -> Way: ...
 
     async def headers(self) -> dict[str, str]: ...
 
@@ -148,7 +149,7 @@ class Channels:
         return await open_link(
             self._url,
             await self._server.headers(),
-            tls=tls_context(address, verify=self._server.verify_tls),
+            tls=tls_context(address, self._server.way),
             use_proxy=not address.is_loopback,
         )
 
