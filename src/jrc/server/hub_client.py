@@ -8,7 +8,7 @@ from typing import Self
 from jrc.errors import AuthError, DeadlineError, JrcError, NotFoundError, UnreachableError
 from jrc.profile.secret import Secret
 from jrc.server.address import ServerAddress
-from jrc.server.auth import Auth
+from jrc.server.auth import XSRF_COOKIE, Auth, cookie_headers, cookies_of
 from jrc.server.exchange import ANSWER_SECONDS, HttpClient, exchange, lines
 from jrc.server.failure import Answer, from_answer
 from jrc.server.hub import (
@@ -89,17 +89,36 @@ class HubClient:
         Raises:
             AuthError: it does not accept them.
         """
+        url = self.address.rest(*_api("users", user, "tokens"))
         body = {"auth": {"username": user, "password": password.reveal()}, "note": note}
-        answer = await exchange(
-            *(self._http, self.address, "POST", self.address.rest(*_api("users", user, "tokens"))),
-            json=body,
-        )
+        answer = await exchange(self._http, self.address, "POST", url, json=body)
+        # The hub also refuses those who never logged in before: it has no such user yet.
+        if answer.refused and await self._log_in_by_form(user, password):
+            answer = await exchange(self._http, self.address, "POST", url, json=body)
         if answer.refused:
             raise AuthError(
                 f"The hub at {self.address.base_url} refused the user name or the password.",
                 hint=f"If the hub wants a login in the browser, make a token at {self.token_page}",
             )
         return Secret(self._checked(answer).json().field("token").text())
+
+    async def _log_in_by_form(self, user: str, password: Secret) -> bool:
+        """Log in as a browser does. Returns whether the hub accepted it."""
+        url = self.address.rest("hub", "login")
+        cookies = cookies_of(await exchange(self._http, self.address, "GET", url))
+        if XSRF_COOKIE not in cookies:
+            return False
+        answer = await exchange(
+            *(self._http, self.address, "POST", url),
+            headers=cookie_headers(cookies),
+            form={
+                "username": user,
+                "password": password.reveal(),
+                XSRF_COOKIE: cookies[XSRF_COOKIE],
+            },
+        )
+        # A wrong password shows the form again, with 403.
+        return answer.status == 302 and bool(cookies_of(answer).keys() - {XSRF_COOKIE})
 
     async def running_server(
         self, user: str, server: str, options: Mapping[str, str], talk: Talk
