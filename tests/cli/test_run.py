@@ -222,6 +222,14 @@ def test_what_goes_wrong_is_one_sentence(
     assert done.stdout == ""
 
 
+def test_the_most_verbose_log_holds_no_token(folder: Path, env: dict[str, str]) -> None:
+    write(folder / "a.ipynb", "print(1)")
+    done = run_jrc("-vv", "run", "a.ipynb", env=env)
+    assert done.code == 0
+    assert "jrc.server" in done.stderr
+    assert env["JRC_TOKEN"] not in done.stderr
+
+
 def test_a_wrong_token_and_a_dead_server(folder: Path, env: dict[str, str]) -> None:
     write(folder / "a.ipynb", "1")
     wrong = run_jrc("run", "a.ipynb", env={**env, "JRC_TOKEN": "wrong"})

@@ -42,7 +42,8 @@ async def test_a_password_opens_everything(protected: JupyterServer) -> None:
         url = client.address.websocket(kernel.id, "abc")
         headers = await client.headers()
         async with connect(url, additional_headers=headers, proxy=None) as websocket:
-            assert await websocket.recv()
+            assert websocket.response is not None
+            assert websocket.response.status_code == 101
         await client.interrupt(kernel.id)
         await client.delete_kernel(kernel.id)
 

@@ -41,6 +41,15 @@ asyncio.run(main())
 """
 
 
+others: list[psutil.Process] = []
+"""The shared server, for one."""
+
+
+@pytest.fixture(autouse=True)
+def _others() -> None:
+    others[:] = psutil.Process().children(recursive=True)
+
+
 @pytest.fixture(autouse=True)
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder for temporary files: seen to be empty afterwards."""
@@ -63,7 +72,8 @@ async def running(
 
 
 def children() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
+    """The processes that this test started."""
+    return [each for each in psutil.Process().children(recursive=True) if each not in others]
 
 
 def gone(processes: list[psutil.Process]) -> Callable[[], bool]:

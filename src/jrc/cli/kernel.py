@@ -11,6 +11,7 @@ from jrc.cli.complete import kernelspec_names
 from jrc.cli.lazy import plain_typer
 from jrc.cli.profile import complete_profile
 from jrc.cli.terminal import Terminal
+from jrc.cli.tunnel_talk import TunnelTalk
 from jrc.cli.words import pairs
 from jrc.errors import JrcError, KernelDiedError
 from jrc.server.models import KernelModel, SessionModel, find_kernel, short_ids
@@ -271,12 +272,21 @@ def _on_server(
 
     from jrc.server.open import open_server
 
+    # Who presses the tab key did not ask for a tunnel.
+    completing = seconds is not None
+
     async def run() -> T:
-        talk = Terminal().say if seconds is None else None
         async with (
             asyncio.timeout(seconds),
-            open_server(profile, talk=talk, kernel_env=kernel_env) as server,
+            open_server(
+                profile,
+                on_tunnel=talk,
+                bring_up=not completing,
+                talk=None if completing else Terminal().say,
+                kernel_env=kernel_env,
+            ) as server,
         ):
             return await work(server)
 
-    return asyncio.run(run())
+    with TunnelTalk(Terminal()) as talk:
+        return asyncio.run(run())

@@ -10,12 +10,14 @@ import typer
 
 from jrc.cli.lazy import plain_typer
 from jrc.cli.login_access import AccessOptions, approach, save_typed
-from jrc.cli.login_credential import Credential, token_from
+from jrc.cli.login_credential import Credential, read_token
+from jrc.cli.login_options import Wanted
 from jrc.cli.login_server import Login, Place, log_in_at_hub, log_in_at_server
 from jrc.cli.profile import complete_profile
 from jrc.cli.terminal import Terminal
 from jrc.cli.words import pairs
 from jrc.errors import UsageError
+from jrc.profile.logins import note_login
 from jrc.profile.model import Profile, check_name, free_name, name_from_url
 from jrc.profile.paths import Paths
 from jrc.profile.secret import Secret
@@ -76,21 +78,43 @@ def login(
         list[str] | None,
         typer.Option("--option", metavar="K=V", help="Hub: start the server with it."),
     ] = None,
+    context: Annotated[
+        str | None,
+        typer.Option("--context", metavar="NAME", help="Kubernetes: kubectl's context."),
+    ] = None,
+    namespace: Annotated[
+        str | None,
+        typer.Option("--namespace", "-n", metavar="NAME", help="Kubernetes: the namespace."),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option("--target", metavar="KIND/NAME", help="Kubernetes: svc/NAME, pod/NAME …"),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", help="Kubernetes: the target's port; else 8888.")
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option("--base-url", metavar="PATH", help="Kubernetes: the server's prefix."),
+    ] = None,
+    token_from: Annotated[
+        str | None,
+        typer.Option(metavar="PLACE", help="Kubernetes: secret/NAME:KEY, or pod to ask it."),
+    ] = None,
 ) -> None:
-    """Save a server and its credentials as a profile.
-
-    The token or password is asked for, tried, and saved in the system's keyring. A URL that
-    JupyterLab shows, with its ?token=…, works too; so do a JupyterHub and a kernel gateway.
+    """Save a server as a profile, and its token or password in the keyring.
 
     \b
     Example:
       jrc login https://jupyter.example.org --profile team
+      jrc login --context prod -n team --target svc/jupyter --token-from pod
     """
-    if token_stdin and password_stdin:
-        raise UsageError("--token-stdin and --password-stdin exclude each other.")
+    if token_stdin + password_stdin + (token_from is not None) > 1:
+        raise UsageError("--token-stdin, --password-stdin and --token-from exclude each other.")
     terminal, paths = Terminal(), Paths.from_environment()
+    wanted = Wanted(context, namespace, target, port, token_from, base_url)
     given = _stdin_secret(token_stdin, password_stdin)
-    target = _target(url, profile, terminal, ProfileStore(paths))
+    chosen = _target(url, profile, wanted, terminal, paths)
     access = AccessOptions(
         insecure=insecure,
         ca_file=ca_file,
@@ -100,7 +124,7 @@ def login(
         credential_command=credential_command,
     )
     there = Place(user=user, server=server, options=pairs(option or [], "--option"))
-    _log_in(target, given or target.pasted, access, there, terminal, paths)
+    _log_in(chosen, given or chosen.pasted, access, there, terminal, paths)
 
 
 @dataclass(frozen=True)
@@ -112,7 +136,8 @@ class Target:
         name: of the profile.
         before: the profile of that name as it is saved now.
         first: no profile is saved yet.
-        pasted: the token that the URL carried.
+        pasted: the token that the URL carried, or that the cluster gave.
+        way: the profile's way through Kubernetes with its saved URL; None for a direct one.
     """
 
     address: ServerAddress
@@ -120,11 +145,12 @@ class Target:
     before: Profile | None
     first: bool
     pasted: Credential | None
+    way: Profile | None = None
 
 
 def _stdin_secret(token: bool, password: bool) -> Credential | None:
     if token:
-        return Credential(token_from(_stdin_line()), "token")
+        return Credential(read_token(_stdin_line()), "token")
     if password:
         text = _stdin_line()
         if not text:
@@ -139,10 +165,14 @@ def _stdin_line() -> str:
 
 
 def _target(
-    url: str | None, profile: str | None, terminal: Terminal, store: ProfileStore
+    url: str | None, profile: str | None, wanted: Wanted, terminal: Terminal, paths: Paths
 ) -> Target:
-    saved = store.all()
+    saved = ProfileStore(paths).all()
     known = saved.get(profile) if profile else None
+    if wanted and url is not None:
+        raise UsageError("A URL and the options for Kubernetes exclude each other.")
+    if wanted or (url is None and known and known.kubernetes):
+        return _target_in_cluster(profile, wanted, saved, terminal, paths)
     if url is None and known:
         url = known.url
     if url is None:
@@ -160,6 +190,27 @@ def _target(
         before=saved.get(name),
         first=not saved,
         pasted=Credential(pasted, "token") if pasted else None,
+    )
+
+
+def _target_in_cluster(
+    profile: str | None,
+    wanted: Wanted,
+    saved: dict[str, Profile],
+    terminal: Terminal,
+    paths: Paths,
+) -> Target:
+    from jrc.cli.login_kubernetes import reach
+
+    reached = reach(wanted, profile, terminal, paths)
+    address, _ = ServerAddress.parse(reached.url)
+    return Target(
+        address=address,
+        name=reached.profile.name,
+        before=saved.get(reached.profile.name),
+        first=not saved,
+        pasted=Credential(reached.token, "token") if reached.token else None,
+        way=reached.profile,
     )
 
 
@@ -187,6 +238,7 @@ def _log_in(
         profile, credential = log_in_at_server(login, given)
     _save(target, profile, credential, terminal, paths)
     save_typed(profile.name, reach.typed, secrets)
+    note_login(paths, profile.name)
 
 
 def _warn_of_open_lines(address: ServerAddress, verify_tls: bool, terminal: Terminal) -> None:

@@ -22,7 +22,7 @@ class Credential:
     kept: bool = True
 
 
-def token_from(text: str) -> Secret:
+def read_token(text: str) -> Secret:
     """The token in what a person typed or pasted: itself, or a URL that carries it.
 
     Raises:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jrc.cli.login_access import Approach
-from jrc.cli.login_credential import Credential, from_environment, token_from
+from jrc.cli.login_credential import Credential, from_environment, read_token
 from jrc.cli.terminal import Terminal
 from jrc.errors import AuthError, InterruptedByUserError, JrcError, UsageError
 from jrc.profile.model import Profile
@@ -44,9 +44,13 @@ class Login:
 
     def profile(self, **fields: Any) -> Profile:
         """The profile to save, with what every kind of server has."""
+        way = self.target.way
+        if way is not None:
+            fields["url"] = way.url
         return Profile(
             name=self.target.name,
             kind=self.detected.kind,
+            kubernetes=way.kubernetes if way else None,
             verify_tls=self.reach.way.verify_tls,
             access=self.reach.access,
             **fields,
@@ -123,7 +127,7 @@ def _hub_credential(hub: "HubTarget", login: Login, given: Credential | None) ->
     if given or login.place.user:
         password = given.secret if given else None
         return Credential(buy_token(hub, password, login.reach.way, login.terminal), "token")
-    return Credential(token_from(ask_for_token(hub, login.terminal)), "token")
+    return Credential(read_token(ask_for_token(hub, login.terminal)), "token")
 
 
 def _ask_until_accepted(login: Login) -> tuple[Credential, str]:
@@ -145,7 +149,7 @@ def _ask(auth: str, terminal: Terminal) -> Credential:
     except EOFError as error:
         raise InterruptedByUserError(f"No {auth} was given; nothing is saved.") from error
     if auth == "token":
-        return Credential(token_from(text), auth)
+        return Credential(read_token(text), auth)
     if not text:
         raise UsageError("The password is empty.")
     return Credential(Secret(text), auth)

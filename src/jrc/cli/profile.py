@@ -11,6 +11,7 @@ from jrc.errors import ConfigError, ExitCode, JrcError
 from jrc.profile.access import header_key
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
+from jrc.profile.route import Route
 from jrc.profile.secrets import NO_KEYRING, SecretSource, SecretStore
 from jrc.profile.store import ProfileStore
 
@@ -99,6 +100,7 @@ def show(profile: NameOrDefault = None, json: AsJson = False) -> None:
         "secret": _secret_line(found, sources, secrets),
         "tls": _tls_line(found),
         **_access_lines(found),
+        **({"tunnel": _tunnel_line(found.kubernetes)} if found.kubernetes else {}),
         "file": str(store.path),
     }
     for key, value in lines.items():
@@ -139,6 +141,7 @@ def rename(
     """
     terminal, paths = Terminal(), Paths.from_environment()
     secrets = SecretStore(paths)
+    _end_tunnel(old, paths)
     store = ProfileStore(paths)
     headers = _keyring_headers(store, old)
     store.rename(old, new)
@@ -168,6 +171,7 @@ def remove(
         if answer.strip().lower() not in ("y", "yes"):
             terminal.say("Nothing was removed.")
             raise typer.Exit(ExitCode.INTERRUPTED)
+    _end_tunnel(profile, paths)
     # The secret goes first: what fails in between must not leave one that no profile names.
     secrets.delete(profile)
     for header in _keyring_headers(store, profile):
@@ -188,6 +192,14 @@ def _keyring_headers(store: ProfileStore, name: str) -> list[str]:
     return found.access.keyring_headers if found else []
 
 
+def _end_tunnel(profile: str, paths: Paths) -> None:
+    """The tunnel of a name that will not be there any more."""
+    if (paths.state / "tunnels" / profile).exists():
+        from jrc.tunnel.connect import stop_keeper
+
+        stop_keeper(profile, paths)
+
+
 def warn_of_keyring(terminal: Terminal, secrets: SecretStore) -> None:
     """Say that a keyring is there but could not be asked, so that it may hold a secret."""
     if secrets.keyring_fault not in (None, NO_KEYRING):
@@ -202,11 +214,18 @@ def _as_json(profile: Profile, default: str | None) -> dict[str, Any]:
         "auth": profile.auth,
         "user": profile.user or None,
         "verify_tls": profile.verify_tls,
-        "server": profile.server or None,
-        "credential_command": list(profile.access.credential_command) or None,
-        "headers": sorted(profile.access.headers),
         "default": profile.name == default,
+        **({"server": profile.server} if profile.server else {}),
+        **({"headers": sorted(profile.access.headers)} if profile.access.headers else {}),
+        **({"kubernetes": profile.kubernetes.to_table()} if profile.kubernetes else {}),
     }
+
+
+def _tunnel_line(route: Route) -> str:
+    return (
+        f"{route.target}, port {route.port}, in namespace {route.namespace} "
+        f"of context {route.context}"
+    )
 
 
 def _tls_line(profile: Profile) -> str:

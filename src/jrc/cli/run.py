@@ -91,6 +91,16 @@ def run(
     keep_kernel: Annotated[
         bool, typer.Option("--keep-kernel", help="Do not delete the kernel at the end.")
     ] = False,
+    keep_kernel_on_error: Annotated[
+        bool, typer.Option("--keep-kernel-on-error", help="Do not delete it when a cell failed.")
+    ] = False,
+    first: Annotated[
+        int,
+        typer.Option("--from", metavar="CELL", help="Begin at this cell, with --kernel-id.", min=1),
+    ] = 1,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Begin, print the run's id, and leave.")
+    ] = False,
     timeout: Annotated[
         float | None,
         typer.Option(metavar="S", help="Seconds for one cell; then it is interrupted.", min=0),
@@ -136,6 +146,9 @@ def run(
             kernel_id=kernel_id,
             kernel_env=pairs(kernel_env or [], "--kernel-env"),
             keep_kernel=keep_kernel,
+            keep_kernel_on_error=keep_kernel_on_error,
+            first=first,
+            detach=detach,
             timeout=timeout or None,
             reconnect=reconnect,
             allow_errors=allow_errors,

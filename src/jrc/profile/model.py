@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from jrc.errors import ConfigError, UsageError
-from jrc.profile import access as access_module
+from jrc.profile.access import KEYS as ACCESS_KEYS
 from jrc.profile.access import NOTHING_SPECIAL, Access
+from jrc.profile.route import IDLE_MINUTES, Route
 
 KINDS = ("server", "hub", "gateway")
 AUTHS = ("token", "password", "none")
 
-KEYS = ("url", "kind", "auth", "user", "server", "options", "verify_tls", *access_module.KEYS)
+_OWN_KEYS = ("url", "kind", "auth", "user", "server", "options", "verify_tls", "kubernetes")
+KEYS = (*_OWN_KEYS, *ACCESS_KEYS)
 """The keys in a profile's table of config.toml that are ours."""
 
 # A name is typed in shells, names folders of kernelspecs, and is a user in the keyring.
@@ -34,6 +36,8 @@ class Profile:
         access: what else the network asks for.
         server: on a JupyterHub, the named server; empty for the default one.
         options: on a JupyterHub, what the server is started with.
+        kubernetes: the way to a server inside a cluster; ``url`` is then the local end of its
+            tunnel.
     """
 
     name: str
@@ -45,6 +49,7 @@ class Profile:
     access: Access = NOTHING_SPECIAL
     server: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
+    kubernetes: Route | None = None
 
     def to_table(self) -> dict[str, object]:
         """What config.toml holds under ``[profiles.NAME]``; what equals its default is left out."""
@@ -57,6 +62,8 @@ class Profile:
             table["options"] = dict(self.options)
         if not self.verify_tls:
             table["verify_tls"] = False
+        if self.kubernetes:
+            table["kubernetes"] = self.kubernetes.to_table()
         return table | self.access.to_table()
 
     @classmethod
@@ -85,7 +92,22 @@ class Profile:
             access=Access.from_table(table, read.fault),
             server=read.text("server", default=""),
             options=read.texts("options"),
+            kubernetes=_route(name, table["kubernetes"]) if "kubernetes" in table else None,
         )
+
+
+def _route(name: str, table: object) -> Route:
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"Profile {name!r}: its kubernetes is no table but {_kind_of(table)}.")
+    read = _TableReader(name, table, within="kubernetes.")
+    return Route(
+        context=read.text("context"),
+        namespace=read.text("namespace"),
+        target=read.text("target"),
+        port=read.number("port"),
+        kubeconfig=read.text("kubeconfig", default=""),
+        idle_minutes=read.number("idle_minutes", default=IDLE_MINUTES),
+    )
 
 
 def is_name(text: str) -> bool:
@@ -156,10 +178,11 @@ def _kind_of(value: object) -> str:
 
 @dataclass(frozen=True)
 class _TableReader:
-    """Takes values of a known type out of a profile's table."""
+    """Takes values of a known type out of a profile's table, or out of the table ``within``."""
 
     name: str
     table: Mapping[object, object]
+    within: str = ""
 
     def text(
         self,
@@ -170,12 +193,20 @@ class _TableReader:
     ) -> str:
         value = self.table.get(key, default)
         if value is None:
-            raise ConfigError(f"Profile {self.name!r} has no {key}.")
+            raise ConfigError(f"Profile {self.name!r} has no {self.within}{key}.")
         if not isinstance(value, str):
             raise self.fault(key, f"is not text but {_kind_of(value)}")
         fault = check(value) if check else None
         if fault:
             raise self.fault(key, fault)
+        return value
+
+    def number(self, key: str, *, default: int | None = None) -> int:
+        value = self.table.get(key, default)
+        if value is None:
+            raise ConfigError(f"Profile {self.name!r} has no {self.within}{key}.")
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self.fault(key, f"is not a number but {_kind_of(value)}")
         return value
 
     def flag(self, key: str, *, default: bool) -> bool:
@@ -191,4 +222,4 @@ class _TableReader:
         return {str(name): str(text) for name, text in value.items()}
 
     def fault(self, key: str, fault: str) -> ConfigError:
-        return ConfigError(f"Profile {self.name!r}: its {key} {fault}.")
+        return ConfigError(f"Profile {self.name!r}: its {self.within}{key} {fault}.")

@@ -66,6 +66,17 @@ class NotExecuted:
 
 
 @dataclass(frozen=True)
+class NoReply:
+    """A request is over and has no reply: an interrupt hit the kernel just when it would send it.
+
+    Attributes:
+        msg_id: of the request.
+    """
+
+    msg_id: str
+
+
+@dataclass(frozen=True)
 class RecorderLost:
     """From now on nothing is recorded: what arrives is what the server lets through.
 
@@ -76,13 +87,15 @@ class RecorderLost:
     reason: str
 
 
-News = Message | Lost | NotExecuted | RecorderLost
+News = Message | Lost | NotExecuted | NoReply | RecorderLost
 
 
 @dataclass
 class _Pending:
     guarded: bool
+    has_reply: bool
     replied: bool = False
+    idle: bool = False
 
 
 @dataclass
@@ -122,6 +135,7 @@ class Recording:
         self._unacknowledged_bytes = 0
         self._pending: dict[str, _Pending] = {}
         self._parents: set[str] = set()
+        self._not_executed: set[str] = set()
         self._question: _Question | None = None
         self._answer_timeout = ANSWER_TIMEOUT
         self._batch = FIRST_BATCH
@@ -141,15 +155,16 @@ class Recording:
         """The requests that are not finished, oldest first."""
         return list(self._pending)
 
-    def sent(self, msg_id: str, *, guarded: bool, now: float) -> None:
+    def sent(self, msg_id: str, *, guarded: bool, now: float, has_reply: bool = True) -> None:
         """Note that a request of the run goes out, or that it did before this client came.
 
         Args:
             msg_id: of the request.
             guarded: it carries its code in its metadata.
             now: the clock.
+            has_reply: false for a ``comm_msg`` and its like.
         """
-        self._pending[msg_id] = _Pending(guarded)
+        self._pending[msg_id] = _Pending(guarded, has_reply)
         self._parents.add(msg_id)
         self._heard = max(self._heard, now)
 
@@ -247,37 +262,51 @@ class Recording:
         """Note what is given out."""
         if items or not self._tracker.lacking:
             self._lacking_since = None
+        news: list[News] = []
         for item in items:
+            news.append(item)
             if isinstance(item, Message):
                 self._unacknowledged_bytes += len(item.content)
-                self._note_progress(item)
-        return list(items)
+                news.extend(self._note_progress(item, recorded=True))
+        return news
 
-    def _note_progress(self, message: Message) -> None:
+    def _note_progress(self, message: Message, *, recorded: bool) -> list[News]:
+        """Note the reply and the idle of a request that is pending."""
         request = self._pending.get(message.parent_id)
         if request is None:
-            return
+            return []
         if message.channel == "shell":
             request.replied = True
-            if message.content_fields.get("status") == "aborted":
-                # ipykernel 6.0 publishes no idle for what a guard refused.
-                del self._pending[message.parent_id]
+            # ipykernel 6.0 publishes no idle for what a guard refused.
+            over = request.idle or message.content_fields.get("status") == "aborted"
         elif _is_idle(message):
-            del self._pending[message.parent_id]
+            request.idle = True
+            # The recorder numbers a reply before the idle: it can't come behind it any more.
+            over = request.replied or recorded or not request.has_reply
+        else:
+            return []
+        if not over:
+            return []
+        del self._pending[message.parent_id]
+        answered = request.replied or not request.has_reply
+        return [] if answered else [NoReply(message.parent_id)]
 
     def _unrecorded(self, message: Message) -> list[News]:
         """A message of one of our requests that has no number."""
+        if message.parent_id in self._not_executed:
+            return []
         request = self._pending.get(message.parent_id)
         if request is not None and request.guarded:
             # The kernel executed the empty code that it found.
             if message.channel != "shell":
                 return []
             del self._pending[message.parent_id]
+            self._not_executed.add(message.parent_id)
             return [NotExecuted(message.parent_id)]
         if not self._lost_recorder and _is_limit_notice(message):
             self._hurry = True
             return []
-        return [message]
+        return [message, *self._note_progress(message, recorded=False)]
 
     def _on_answer(self, message: Message, now: float) -> list[News]:
         if message.channel != "control":

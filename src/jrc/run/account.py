@@ -3,7 +3,7 @@
 Pure but for the listener that it tells; the clock is an argument.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -26,6 +26,7 @@ _HOW_KERNELS_END = {
     "dead": "The kernel died and the server gave up restarting it.",
     "restarted": "Somebody restarted the kernel.",
     "shutdown": "Somebody shut the kernel down.",
+    "gone": "The kernel is gone: it died, somebody ended it, or the server culled it.",
     "deleted": "The kernel was deleted on the server: by somebody, or culled as idle.",
 }
 
@@ -40,6 +41,7 @@ class CellRequest:
         code: what the kernel executes; for a plain script more than ``source``.
         allows_error: an error is expected, and the next cell runs.
         user_expressions: expressions that the kernel evaluates after the code.
+        store_history: keep the code in the kernel's history, and count it as ``In[n]``.
     """
 
     index: int
@@ -47,6 +49,7 @@ class CellRequest:
     code: str
     allows_error: bool = False
     user_expressions: dict[str, str] = field(default_factory=dict)
+    store_history: bool = True
 
 
 @dataclass
@@ -57,7 +60,8 @@ class Result:
         status: as in ``events.RunFinished``.
         cell: the one that ended the run before its last cell; None when all were executed.
         reply: content of the last ``execute_reply``.
-        reason: why the kernel is gone, when it is.
+        ended: how the kernel went, when it is gone.
+        reason: the same in words.
         lost: one sentence for each loss of output.
         language_info: what the kernel says of its language.
     """
@@ -65,6 +69,7 @@ class Result:
     status: str = "ok"
     cell: CellRequest | None = None
     reply: dict[str, Any] | None = None
+    ended: KernelEnded | None = None
     reason: str = ""
     lost: list[str] = field(default_factory=list)
     language_info: dict[str, Any] | None = None
@@ -91,6 +96,8 @@ class Account:
         outputs: gets what the cells publish.
         listener: who is told.
         changed: called with a cell's index when its outputs changed, and whether it is finished.
+        first: how many of the document's cells come before these.
+        shown: positions of cells that have outputs already, which stay.
     """
 
     def __init__(
@@ -100,19 +107,23 @@ class Account:
         outputs: Outputs,
         listener: Listener,
         changed: Callable[[int, bool], None],
+        first: int = 0,
+        shown: Iterable[int] = (),
     ) -> None:
         self.result = Result()
         self._cells = cells
         self._outputs = outputs
         self._listener = listener
         self._changed = changed
-        self._shown: set[int] = set()
+        self._first = first
+        self._total = first + len(cells)
+        self._shown = set(shown)
         self._limited: set[int] = set()
 
     def started(self, event: Started) -> None:
         cell = self._shown_cell(event.key)
         self._outputs.mark(cell.index, "iopub.status.busy", event.message)
-        self._tell(CellStarted(cell.index, event.key + 1, len(self._cells), cell.source))
+        self._tell(CellStarted(cell.index, self._number(event.key), self._total, cell.source))
 
     def echoed(self, event: InputEchoed) -> None:
         cell = self._shown_cell(event.key)
@@ -149,8 +160,8 @@ class Account:
         self._tell(
             CellFinished(
                 cell=cell.index,
-                number=event.key + 1,
-                total=len(self._cells),
+                number=self._number(event.key),
+                total=self._total,
                 status=status,
                 seconds=seconds,
                 execution_count=self._outputs.execution_count(cell.index),
@@ -163,7 +174,7 @@ class Account:
             return
         self._limited.add(event.key)
         self.lose(
-            f"Cell {event.key + 1}: the server dropped output that came too fast "
+            f"Cell {self._number(event.key)}: the server dropped output that came too fast "
             f"({event.notice.rstrip('.')})."
         )
 
@@ -174,11 +185,12 @@ class Account:
         """A link that was silent before it broke is back; what was sent into it is lost."""
         for key in pending:
             self.lose(
-                f"Cell {key + 1}: the link was silent before it broke; "
+                f"Cell {self._number(key)}: the link was silent before it broke; "
                 "what the server sent into the silence is lost."
             )
 
     def kernel_ended(self, event: KernelEnded, pending: Sequence[int]) -> None:
+        self.result.ended = event
         self.result.reason = _HOW_KERNELS_END[event.how]
         self.notice("kernel", self.result.reason)
         self.stop("kernel-died", self._cells[pending[0]] if pending else None)
@@ -195,6 +207,10 @@ class Account:
 
     def notice(self, kind: str, text: str) -> None:
         self._tell(Notice(kind, text))
+
+    def _number(self, key: int) -> int:
+        """Of a cell among the document's, from 1."""
+        return self._first + key + 1
 
     def _shown_cell(self, key: int) -> CellRequest:
         """The cell of an event. Its first event makes room for the new outputs."""
@@ -214,7 +230,7 @@ class Account:
             self._tell(CellOutput(index, to_output(msg_type, message.content_fields)))
 
     def _note_losses(self, event: Finished) -> None:
-        number = event.key + 1
+        number = self._number(event.key)
         if event.reply is None:
             self.lose(
                 f"Cell {number}: its reply was lost while the link was down; "

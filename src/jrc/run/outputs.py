@@ -47,6 +47,18 @@ class Outputs:
         self._forget_displays(index)
         self._cells[index] = _Cell()
 
+    def load(self, index: int, outputs: list[Output], count: object, timing: object) -> None:
+        """Take up a cell as a notebook holds it."""
+        self.start(index)
+        for output in outputs:
+            if output["output_type"] == "stream":
+                self._add(index, "stream", output, None)
+            else:
+                self._cells[index].outputs.append(self._spooled(dict(output)))
+        self.set_execution_count(index, count)
+        if isinstance(timing, dict):
+            self._cells[index].timing = {str(key): str(value) for key, value in timing.items()}
+
     def publish(self, index: int, message: Message) -> list[CommMessage]:
         """Take in one published message.
 

@@ -27,13 +27,14 @@ class Requests:
         stop_on_error: bool,
         allow_stdin: bool,
         user_expressions: dict[str, str],
+        store_history: bool,
         metadata: dict[str, Any],
     ) -> Message:
-        """An ``execute_request`` whose code goes into the kernel's history."""
+        """An ``execute_request`` whose output is shown."""
         content = {
             "code": code,
             "silent": False,
-            "store_history": True,
+            "store_history": store_history,
             "user_expressions": user_expressions,
             "allow_stdin": allow_stdin,
             "stop_on_error": stop_on_error,

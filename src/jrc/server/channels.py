@@ -64,6 +64,10 @@ class Server(Protocol):
 
     def forget_login(self) -> None: ...
 
+    def session_began(self) -> None: ...
+
+    async def login_again(self) -> bool: ...
+
 
 class Channels:
     """The channels of one kernel.
@@ -96,6 +100,7 @@ class Channels:
             AuthError, NotFoundError, UnreachableError, ProtocolError: it is not possible.
         """
         self._link = await self._connect()
+        self._server.session_began()
 
     async def send(self, message: Message) -> None:
         """Send a message now, or as soon as the link is up again.
@@ -158,7 +163,7 @@ class Channels:
         renewed = False
         last: JrcError = lost
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._patience) as limit:
                 while True:
                     try:
                         return await self._connect()
@@ -166,8 +171,12 @@ class Channels:
                         raise
                     except AuthError:
                         if renewed:
-                            raise
-                        renewed = True
+                            # A person needs longer than a link.
+                            limit.reschedule(None)
+                            if not await self._server.login_again():
+                                raise
+                            limit.reschedule(asyncio.get_running_loop().time() + self._patience)
+                        renewed = not renewed
                         self._server.forget_login()
                     except UnreachableError as error:
                         last = error

@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
-from jrc.errors import JrcError, NotFoundError, UnreachableError
+from jrc.errors import AuthError, JrcError, NotFoundError, UnreachableError
 from jrc.server import models
 from jrc.server.address import ServerAddress
 from jrc.server.auth import Auth
 from jrc.server.exchange import ANSWER_SECONDS, HttpClient, exchange
 from jrc.server.failure import Answer, from_answer, may_pass
 from jrc.server.models import KernelModel, KernelSpecs, SessionModel
+from jrc.server.relogin import Relogin
 from jrc.server.way import DIRECT, Way
 
 START_SECONDS = 120.0
@@ -35,6 +36,7 @@ class ServerClient:
         address: where.
         auth: with which credentials.
         way: how to get there.
+        relogin: what to do in a session when the credentials are refused; None for nothing.
 
     Attributes:
         lists_kernels: False once the server refused to list its kernels: then ``kernels`` knows
@@ -43,8 +45,17 @@ class ServerClient:
 
     lists_kernels = True
 
-    def __init__(self, address: ServerAddress, auth: Auth, way: Way = DIRECT) -> None:
+    def __init__(
+        self,
+        address: ServerAddress,
+        auth: Auth,
+        way: Way = DIRECT,
+        *,
+        relogin: Relogin | None = None,
+    ) -> None:
         self.address = address
+        self._relogin = relogin
+        self._in_session = False
         self.way = way
         self._auth = auth
         self._client: HttpClient | None = None
@@ -71,6 +82,14 @@ class ServerClient:
         """The credentials were refused: get new ones at the next need, where that is possible."""
         self._auth.forget()
 
+    def session_began(self) -> None:
+        """From now on a refusal is not the end: the person is asked to log in again."""
+        self._in_session = True
+
+    async def login_again(self) -> bool:
+        """In a session, wait until the person logged in again. Returns whether that happened."""
+        return self._in_session and self._relogin is not None and await self._relogin.wait()
+
     async def request(
         self,
         method: str,
@@ -95,6 +114,14 @@ class ServerClient:
             await self._send(method, *segments, json=json, params=params, seconds=seconds)
         )
         return answer.json().value if answer.body else None
+
+    async def download(self, *segments: str) -> bytes:
+        """The content of a file that the server serves.
+
+        Args:
+            segments: of the path below the base URL, unquoted.
+        """
+        return (await self._ask("GET", *segments)).body
 
     async def version(self) -> str:
         """The version of the server. Needs no credentials on a Jupyter Server."""
@@ -257,11 +284,24 @@ class ServerClient:
             )
 
         patient_send = _again_after_pauses(send) if method == "GET" else send
-        answer = await patient_send()
-        if self._refuses(answer) and self._auth.renewable:
+        renewed = False
+        while True:
+            answer = refusal = None
+            try:
+                answer = await patient_send()
+                if not self._refuses(answer):
+                    return answer
+            except AuthError as error:
+                refusal = error
+            if answer is not None and not renewed and self._auth.renewable:
+                renewed = True
+            elif await self.login_again():
+                renewed = False
+            elif answer is not None:
+                return answer
+            elif refusal is not None:
+                raise refusal
             self._auth.forget()
-            answer = await patient_send()
-        return answer
 
     @property
     def _http(self) -> HttpClient:

@@ -20,6 +20,7 @@ from jrc.server.auth import Auth
 from jrc.server.client import ServerClient
 from jrc.server.failure import Answer, from_answer
 from jrc.server.models import KernelModel, SessionModel
+from jrc.server.relogin import Relogin
 from jrc.server.remembered import RememberedKernels
 from jrc.server.way import DIRECT, Way
 
@@ -62,6 +63,7 @@ class GatewayClient(ServerClient):
         memory: the kernels that jrc started there.
         kernel_env: variables for the kernels; ``KERNEL_USERNAME`` is added where it is missing.
         talk: called with a line for the person while a kernel is launched.
+        relogin: see ``ServerClient``.
     """
 
     def __init__(
@@ -73,8 +75,9 @@ class GatewayClient(ServerClient):
         memory: RememberedKernels,
         kernel_env: Mapping[str, str] | None = None,
         talk: Talk | None = None,
+        relogin: Relogin | None = None,
     ) -> None:
-        super().__init__(address, auth, way)
+        super().__init__(address, auth, way, relogin=relogin)
         self._memory = memory
         self._env = {"KERNEL_USERNAME": _user_name(), **(kernel_env or {})}
         self._talk = talk or _silent

@@ -4,6 +4,7 @@ The thin edge around the ``websockets`` library. ``channels`` decides when to co
 """
 
 import asyncio
+import logging
 import socket
 import time
 from contextlib import suppress
@@ -165,6 +166,8 @@ async def open_link(
     """
     from websockets.exceptions import InvalidHandshake, InvalidStatus
 
+    # At DEBUG it logs the headers of the handshake, and they hold credentials.
+    logging.getLogger("websockets.client").setLevel(logging.INFO)
     connect, connection_class = _websocket_classes()
     options: dict[str, Any] = {"ssl": tls} if tls is not None else {}
     try:

@@ -1,24 +1,31 @@
 """From a profile to a server that is ready to be asked."""
 
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jrc.errors import AuthError, ConfigError, UsageError
+from jrc.errors import AuthError, ConfigError, UnreachableError, UsageError
 from jrc.profile.access import Access, header_key
+from jrc.profile.logins import login_stamp
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
+from jrc.profile.secret import Secret
 from jrc.profile.secrets import SecretStore
 from jrc.profile.store import ProfileStore
 from jrc.server.address import ServerAddress
 from jrc.server.auth import Auth, NoAuth, PasswordAuth, TokenAuth
 from jrc.server.credential_command import CommandAuth
+from jrc.server.relogin import Relogin, SavedAuth
 from jrc.server.way import Way
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
+    from jrc.tunnel.connect import Progress
+
+log = logging.getLogger("jrc.server.open")
 
 Talk = Callable[[str], None]
 """Called with a line for the person while something takes its time."""
@@ -40,12 +47,20 @@ def chosen_profile(name: str | None, *, paths: Paths | None = None) -> Profile |
     return store.get(name) if name is not None else store.find(None)
 
 
-def authentication(profile: Profile, address: ServerAddress, paths: Paths) -> Auth:
+def authentication(profile: Profile, address: ServerAddress, paths: Paths) -> SavedAuth:
     """The way to authenticate that a profile says, with its secret.
 
     Raises:
         AuthError: the profile needs a secret, and there is none.
     """
+    return SavedAuth(
+        lambda: _authentication(profile, address, paths),
+        lambda: login_stamp(paths, profile.name),
+    )
+
+
+def _authentication(profile: Profile, address: ServerAddress, paths: Paths) -> Auth:
+    """With what is saved now."""
     auth = _own_authentication(profile, address, paths)
     command = profile.access.credential_command
     return CommandAuth(command, address, auth) if command else auth
@@ -126,6 +141,8 @@ def _file(path: str) -> str:
 async def open_server(
     name: str | None,
     *,
+    on_tunnel: "Progress | None" = None,
+    bring_up: bool = True,
     talk: Talk | None = None,
     kernel_env: Mapping[str, str] | None = None,
 ) -> AsyncIterator["ServerClient"]:
@@ -133,8 +150,7 @@ async def open_server(
 
     Args:
         name: of the profile; None for the one that ``JRC_PROFILE`` names, or the default one.
-        talk: see :func:`open_profile`.
-        kernel_env: see :func:`open_profile`.
+        on_tunnel, bring_up, talk, kernel_env: see :func:`open_profile`.
 
     Raises:
         ConfigError: there is no profile.
@@ -144,7 +160,9 @@ async def open_server(
     profile = chosen_profile(name)
     if profile is None:
         raise ConfigError("No server is configured.", hint="jrc login URL")
-    async with open_profile(profile, talk=talk, kernel_env=kernel_env) as server:
+    async with open_profile(
+        profile, on_tunnel=on_tunnel, bring_up=bring_up, talk=talk, kernel_env=kernel_env
+    ) as server:
         yield server
 
 
@@ -152,39 +170,80 @@ async def open_server(
 async def open_profile(
     profile: Profile,
     *,
+    on_tunnel: "Progress | None" = None,
+    bring_up: bool = True,
     talk: Talk | None = None,
     kernel_env: Mapping[str, str] | None = None,
 ) -> AsyncIterator["ServerClient"]:
-    """The server of ``profile``.
+    """The server of ``profile``. Its tunnel, if it needs one, is brought up or shared.
+
+    A hub's user server is started if it is down.
 
     Args:
-        profile: where, and how.
+        profile: whose server.
+        on_tunnel: called with each state of a tunnel that has to be brought up first.
+        bring_up: False leaves a tunnel that is down as it is.
         talk: told what takes its time: a hub that starts the server, a gateway that makes a pod.
         kernel_env: variables for the kernels that are started; for a gateway only.
+
+    Raises:
+        AuthError: its secret is missing.
+        UsageError: it is no gateway, and there are variables.
+        JrcError: the tunnel does not come up; another class for each kind of cause.
     """
-    paths = Paths.from_environment()
-    address, pasted = ServerAddress.parse(profile.url)
-    auth = TokenAuth(pasted) if pasted is not None else authentication(profile, address, paths)
-    way = way_to(profile, paths)
     if kernel_env and profile.kind != "gateway":
         raise UsageError(
             f"--kernel-env is for gateways; '{profile.name}' is a Jupyter Server, which starts "
             "every kernel with its own environment.",
-            hint="Set variables in the notebook: import os; os.environ[…] = …",
+            hint="Set variables in the code: import os; os.environ[…] = …",
         )
-    if profile.kind == "hub":
-        from jrc.server.hub_client import HubClient
+    paths, talk = Paths.from_environment(), talk or _log
+    async with _url(profile, paths, on_tunnel, bring_up) as url:
+        address, pasted = ServerAddress.parse(url)
+        way, auth = way_to(profile, paths), _chosen_auth(profile, address, pasted, paths)
+        if profile.kind == "hub":
+            address = await _running_server(profile, address, auth, way, talk)
+        async with _client(profile, address, auth, way, talk, kernel_env) as server:
+            yield server
 
-        async with HubClient(address, auth, way) as hub:
-            address = await hub.running_server(
-                profile.user, profile.server, profile.options, talk or _silent
-            )
-    async with _client(profile, address, auth, way, paths, talk, kernel_env) as server:
-        yield server
+
+def _chosen_auth(
+    profile: Profile, address: ServerAddress, pasted: Secret | None, paths: Paths
+) -> Auth:
+    if pasted is not None:
+        return TokenAuth(pasted)
+    return authentication(profile, address, paths)
 
 
-def _silent(_: str) -> None:
-    """Nobody listens."""
+@asynccontextmanager
+async def _url(
+    profile: Profile, paths: Paths, on_tunnel: "Progress | None", bring_up: bool
+) -> AsyncIterator[str]:
+    """The URL at which the profile's server is reached from here."""
+    if profile.kubernetes is None:
+        yield profile.url
+        return
+    from jrc.tunnel.connect import in_use, is_ready, spec_of
+
+    spec = spec_of(profile)
+    if not bring_up and not is_ready(spec, paths):
+        raise UnreachableError(f"The tunnel of '{profile.name}' is down.", hint="jrc connect")
+    async with in_use(spec, paths, on_progress=on_tunnel) as status:
+        yield status.url
+
+
+async def _running_server(
+    profile: Profile, address: ServerAddress, auth: Auth, way: Way, talk: Talk
+) -> ServerAddress:
+    from jrc.server.hub_client import HubClient
+
+    async with HubClient(address, auth, way) as hub:
+        return await hub.running_server(profile.user, profile.server, profile.options, talk)
+
+
+def _log(text: str) -> None:
+    """For those who have no person to talk to."""
+    log.warning("%s", text)
 
 
 def _client(
@@ -192,24 +251,40 @@ def _client(
     address: ServerAddress,
     auth: Auth,
     way: Way,
-    paths: Paths,
-    talk: Talk | None,
+    talk: Talk,
     kernel_env: Mapping[str, str] | None,
 ) -> "ServerClient":
+    # A token of the environment can't change while we run.
+    fixed = os.environ.get("JRC_URL") or os.environ.get("JRC_TOKEN")
+    relogin = (
+        Relogin(auth, profile.name, talk) if isinstance(auth, SavedAuth) and not fixed else None
+    )
     if profile.kind == "gateway":
         from jrc.server.gateway import GatewayClient, check_kernel_env
         from jrc.server.remembered import RememberedKernels
 
-        user = {"KERNEL_USERNAME": profile.user} if profile.user else {}
         check_kernel_env(kernel_env or {})
+        user = {"KERNEL_USERNAME": profile.user} if profile.user else {}
+        memory = RememberedKernels(Paths.from_environment(), address.base_url)
+        env = {**user, **(kernel_env or {})}
         return GatewayClient(
-            address,
-            auth,
-            way,
-            memory=RememberedKernels(paths, address.base_url),
-            kernel_env={**user, **(kernel_env or {})},
-            talk=talk,
+            address, auth, way, memory=memory, kernel_env=env, talk=talk, relogin=relogin
         )
     from jrc.server.client import ServerClient
 
-    return ServerClient(address, auth, way)
+    return ServerClient(address, auth, way, relogin=relogin)
+
+
+def profiles_to_ask(paths: Paths) -> list[Profile]:
+    """Every server that a command about all of them asks.
+
+    A URL or a secret in the environment is meant for one server: no other one gets to see it.
+
+    Raises:
+        ConfigError: a profile can't be understood.
+        NotFoundError: there is no profile of the name that ``JRC_PROFILE`` says.
+    """
+    if os.environ.get("JRC_URL") or os.environ.get("JRC_TOKEN"):
+        profile = chosen_profile(None, paths=paths)
+        return [] if profile is None else [profile]
+    return list(ProfileStore(paths).all().values())
