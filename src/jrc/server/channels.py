@@ -66,7 +66,10 @@ class Server(Protocol):
 
     def session_began(self) -> None: ...
 
-    async def login_again(self) -> bool: ...
+    @property
+    def logins(self) -> int: ...
+
+    async def login_again(self, since: int) -> bool: ...
 
 
 class Channels:
@@ -165,6 +168,7 @@ class Channels:
         try:
             async with asyncio.timeout(self._patience) as limit:
                 while True:
+                    logins = self._server.logins
                     try:
                         return await self._connect()
                     except NotFoundError:
@@ -173,7 +177,7 @@ class Channels:
                         if renewed:
                             # A person needs longer than a link.
                             limit.reschedule(None)
-                            if not await self._server.login_again():
+                            if not await self._server.login_again(logins):
                                 raise
                             limit.reschedule(asyncio.get_running_loop().time() + self._patience)
                         renewed = not renewed

@@ -86,9 +86,18 @@ class ServerClient:
         """From now on a refusal is not the end: the person is asked to log in again."""
         self._in_session = True
 
-    async def login_again(self) -> bool:
-        """In a session, wait until the person logged in again. Returns whether that happened."""
-        return self._in_session and self._relogin is not None and await self._relogin.wait()
+    @property
+    def logins(self) -> int:
+        """How often the person logged in again so far."""
+        return self._relogin.logins if self._relogin is not None else 0
+
+    async def login_again(self, since: int) -> bool:
+        """In a session, wait until the person logged in again. Returns whether that happened.
+
+        Args:
+            since: ``logins`` when the request was sent that was refused.
+        """
+        return self._in_session and self._relogin is not None and await self._relogin.wait(since)
 
     async def request(
         self,
@@ -287,6 +296,7 @@ class ServerClient:
         renewed = False
         while True:
             answer = refusal = None
+            logins = self.logins
             try:
                 answer = await patient_send()
                 if not self._refuses(answer):
@@ -295,7 +305,7 @@ class ServerClient:
                 refusal = error
             if answer is not None and not renewed and self._auth.renewable:
                 renewed = True
-            elif await self.login_again():
+            elif await self.login_again(logins):
                 renewed = False
             elif answer is not None:
                 return answer

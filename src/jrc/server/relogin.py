@@ -28,6 +28,9 @@ class SavedAuth:
         read: makes the authentication from what is saved now.
         stamp: a value that changes with every login.
 
+    Attributes:
+        logins: how many new logins were read so far.
+
     Raises:
         JrcError: nothing is saved.
     """
@@ -37,6 +40,7 @@ class SavedAuth:
         self._stamp = stamp
         self._auth = read()
         self._seen = stamp()
+        self.logins = 0
 
     def has_changed(self) -> bool:
         """Whether somebody logged in since the credentials were read."""
@@ -55,6 +59,7 @@ class SavedAuth:
         if not self.has_changed():
             return
         self._seen = self._stamp()
+        self.logins += 1
         try:
             self._auth = self._read()
         except JrcError as error:
@@ -76,14 +81,21 @@ class Relogin:
         self._talk = talk
         self._waiting = asyncio.Lock()
 
-    async def wait(self) -> bool:
+    @property
+    def logins(self) -> int:
+        """How many new logins were read so far."""
+        return self._auth.logins
+
+    async def wait(self, since: int) -> bool:
         """Wait for a login. Returns whether there was one.
 
         Those who wait at the same time are told once, and go on together.
+
+        Args:
+            since: ``logins`` when the request was sent that was refused.
         """
-        waited = self._waiting.locked()
         async with self._waiting:
-            if self._auth.has_changed() or waited:
+            if self._auth.has_changed() or self._auth.logins != since:
                 return True
             self._talk(
                 "The server refuses the credentials; they may have expired. Nothing is lost. "
