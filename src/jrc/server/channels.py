@@ -18,6 +18,7 @@ from jrc.errors import AuthError, JrcError, NotFoundError, UnreachableError
 from jrc.server.address import ServerAddress
 from jrc.server.link import Link, LinkClosedError, open_link
 from jrc.server.tls import tls_context
+from jrc.server.way import Way
 from jrc.wire.message import Message
 
 log = logging.getLogger("jrc.server.channels")
@@ -57,11 +58,15 @@ class Server(Protocol):
     def address(self) -> ServerAddress: ...
 
     @property
-    def verify_tls(self) -> bool: ...
+    def way(self) -> Way: ...
 
     async def headers(self) -> dict[str, str]: ...
 
     def forget_login(self) -> None: ...
+
+    def session_began(self) -> None: ...
+
+    async def login_again(self) -> bool: ...
 
 
 class Channels:
@@ -100,6 +105,7 @@ class Channels:
             AuthError, NotFoundError, UnreachableError, ProtocolError: it is not possible.
         """
         self._link = await self._connect()
+        self._server.session_began()
 
     async def send(self, message: Message) -> None:
         """Send a message now, or as soon as the link is up again.
@@ -153,7 +159,7 @@ class Channels:
         return await open_link(
             self._url,
             await self._server.headers(),
-            tls=tls_context(address, verify=self._server.verify_tls),
+            tls=tls_context(address, self._server.way),
             use_proxy=not address.is_loopback,
         )
 
@@ -162,7 +168,7 @@ class Channels:
         renewed = False
         last: JrcError = lost
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._patience) as limit:
                 while True:
                     try:
                         return await self._connect()
@@ -170,8 +176,12 @@ class Channels:
                         raise
                     except AuthError:
                         if renewed:
-                            raise
-                        renewed = True
+                            # A person needs longer than a link.
+                            limit.reschedule(None)
+                            if not await self._server.login_again():
+                                raise
+                            limit.reschedule(asyncio.get_running_loop().time() + self._patience)
+                        renewed = not renewed
                         self._server.forget_login()
                     except UnreachableError as error:
                         last = error
