@@ -1,5 +1,7 @@
 """The checks of jrc. ``nox`` runs those that every change must pass; the others have a name."""
 
+import os
+import platform
 import sys
 from pathlib import Path
 
@@ -11,6 +13,10 @@ nox.options.error_on_external_run = True
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 LOWEST_PYTHON = nox.project.python_versions(PYPROJECT)[0]
+CODE_SERVER = "4.139.1"
+CODE_SERVER_NODE = "24"
+"""What ``npm view code-server engines`` says."""
+
 TYPED_BY_HAND = ["noxfile.py", "benchmarks", "docs/_ext"]
 
 
@@ -53,7 +59,8 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Strict types, in the package and in what is built around it."""
-    session.install(".[server]", *group("typing"), *group("docs"), *group("checks"))
+    groups = ("typing", "docs", "checks", "test")
+    session.install(".[server]", *(each for name in groups for each in group(name)))
     session.run("mypy")
     session.run("mypy", *TYPED_BY_HAND)
 
@@ -63,6 +70,17 @@ def tests(session: nox.Session) -> None:
     """All tests, on the built wheel."""
     session.install(f"{build_wheel(session)}[server]", *group("test"))
     run_pytest(session)
+
+
+@nox.session
+def campaign(session: nox.Session) -> None:
+    """Runs through links that break at random: 300, or as many as JRC_CAMPAIGN_RUNS says."""
+    session.install(f"{build_wheel(session)}[server]", *group("test"))
+    runs = os.environ.get("JRC_CAMPAIGN_RUNS", "300")
+    session.run(
+        *("pytest", "tests/run/test_campaign.py", "-s", *session.posargs),
+        env={"PYTHONPATH": None, "JRC_CAMPAIGN_RUNS": runs},
+    )
 
 
 @nox.session(python=LOWEST_PYTHON)
@@ -78,6 +96,34 @@ def minimums(session: nox.Session) -> None:
     )
     session.install(f"{wheel}[server]", *group("test"), "--constraint", str(constraints))
     run_pytest(session)
+
+
+@nox.session
+def editor(session: nox.Session) -> None:
+    """The companion in a real code-server: ``nox -s editor [-- VSIX of the Jupyter extension]``.
+
+    Debian: apt-get install build-essential chromium libkrb5-dev nodejs npm pkg-config
+    """
+    session.install(f"{build_wheel(session)}[server]", *group("test"))
+    folder = Path(session.create_tmp()).absolute()
+    tools = folder / "tools" / "node_modules"
+    node = tools / f"node-linux-{'arm64' if platform.machine() == 'aarch64' else 'x64'}"
+    path = f"{folder / 'bin'}:{node / 'bin'}:{tools / '.bin'}:{session.bin}:{os.environ['PATH']}"
+    env = {"PATH": path, "npm_config_nodedir": str(node)}
+    npm = ("npm", "install", "--no-audit", "--no-fund", "--prefix")
+    # code-server asks for a Node.js of its own, newer than Debian's, and builds modules for it.
+    session.run(*npm, str(tools.parent), f"{node.name}@{CODE_SERVER_NODE}", "npm@11", external=True)
+    session.run(*npm, str(folder), f"code-server@{CODE_SERVER}", external=True, env=env)
+    program = folder / "bin" / "code-server"
+    program.parent.mkdir(exist_ok=True)
+    entry = folder / "node_modules" / "code-server"
+    program.write_text(f'#!/bin/sh\nexec "{node}/bin/node" "{entry}" "$@"\n')
+    program.chmod(0o755)
+    env |= {"CODE_SERVER_SCREENSHOTS": str(folder / "screenshots")}
+    if session.posargs:
+        env["CODE_SERVER_JUPYTER"] = str(Path(session.posargs[0]).absolute())
+    session.run("pytest", "tests/editor/code_server.py", env={**env, "PYTHONPATH": None})
+    session.log(f"The pictures are in {folder / 'screenshots'}")
 
 
 @nox.session

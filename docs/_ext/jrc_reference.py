@@ -57,7 +57,8 @@ def _walk(command: Any, name: str, parent: Any) -> Iterator[tuple[Any, Any]]:
     context = command.make_context(name, [], parent=parent, resilient_parsing=True)
     yield command, context
     for name_below, below in getattr(command, "commands", {}).items():
-        yield from _walk(below, name_below, context)
+        if not below.hidden:
+            yield from _walk(below, name_below, context)
 
 
 def _command_section(command: Any, context: Any) -> nodes.section:

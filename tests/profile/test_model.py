@@ -1,6 +1,7 @@
 """Profiles: what a hand-edited table may say, and how names are made."""
 
 import string
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from jrc.errors import ConfigError, UsageError
 from jrc.profile.model import Profile, check_name, free_name, is_name, name_from_url, url_fault
+from jrc.profile.route import Route
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", fullmatch=True)
 HOSTS = st.text(string.ascii_lowercase + string.digits + "-.", min_size=1, max_size=80)
@@ -33,7 +35,7 @@ def test_a_table_gives_the_same_profile_back(profile: Profile) -> None:
 
 
 def test_keys_of_others_are_ignored() -> None:
-    table = {"url": "https://x/", "kubernetes": {"namespace": "n"}, "note": 1}
+    table = {"url": "https://x/", "elsewhere": {"namespace": "n"}, "note": 1}
     assert Profile.from_table("team", table).url == "https://x/"
 
 
@@ -130,3 +132,36 @@ def test_a_numbered_name_is_valid_and_free(name: str, count: int) -> None:
 @given(st.text())
 def test_any_text_is_judged_and_none_raises(text: str) -> None:
     assert url_fault(text) is None or isinstance(url_fault(text), str)
+
+
+ROUTE = Route("prod", "team", "svc/jupyter", 8888)
+
+
+def test_a_way_through_kubernetes_survives_the_table() -> None:
+    """What equals its default is not written."""
+    profile = Profile("gpu", "http://127.0.0.1:20000/", kubernetes=ROUTE)
+    table = profile.to_table()
+    assert table["kubernetes"] == {
+        "context": "prod",
+        "namespace": "team",
+        "target": "svc/jupyter",
+        "port": 8888,
+    }
+    assert Profile.from_table("gpu", table) == profile
+    more = replace(profile, kubernetes=replace(ROUTE, kubeconfig="/k", idle_minutes=0))
+    assert Profile.from_table("gpu", more.to_table()) == more
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("prod", "its kubernetes is no table but text"),
+        ({}, "has no kubernetes.context"),
+        ({**ROUTE.to_table(), "port": "8888"}, "its kubernetes.port is not a number but text"),
+        ({**ROUTE.to_table(), "port": True}, "its kubernetes.port is not a number"),
+        ({**ROUTE.to_table(), "target": 1}, "its kubernetes.target is not text but a number"),
+    ],
+)
+def test_a_wrong_way_through_kubernetes_is_named(table: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Profile.from_table("gpu", {"url": "http://127.0.0.1:20000/", "kubernetes": table})

@@ -37,7 +37,7 @@ note = "kept"
 [profiles."gpu.2"]
 auth = 'password'
 url = "https://gpu.org/prefix/"
-[profiles."gpu.2".kubernetes]
+[profiles."gpu.2".elsewhere]
 namespace = "n"  # ours
 
 [editor]

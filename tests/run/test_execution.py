@@ -129,6 +129,13 @@ def test_a_fence_that_died_with_the_link_is_forgotten(execution: Execution) -> N
     assert execution.wants_fence
 
 
+def test_a_request_that_ends_without_a_reply_was_interrupted(execution: Execution) -> None:
+    feed(execution, busy("r1"), idle("r1"))
+    (done,) = finished(execution.no_reply("r1"))
+    assert done.status == "error"
+    assert not done.error_lost
+
+
 def test_the_next_request_proves_the_lost_idle_of_the_one_before(execution: Execution) -> None:
     execution.sent("r2", 2)
     events = feed(execution, busy("r1"), reply("r1"), busy("r2"))

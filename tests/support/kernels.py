@@ -141,9 +141,7 @@ class ZmqKernel:
         if not header:
             return message
         fields = encode_object({**message.header_fields, **header})
-        return Message(
-            channel, fields, message.parent_header, message.metadata, message.content
-        )
+        return Message(channel, fields, message.parent_header, message.metadata, message.content)
 
     def send(self, message: Message) -> str:
         """Send it; returns its id."""
@@ -193,6 +191,8 @@ def running_kernel(
     home = folder / "home"
     home.mkdir(exist_ok=True)
     file.write_text(json.dumps(_connection()))
+    # A kernel that finds this variable does not capture what subprocesses write.
+    inherited = {name: each for name, each in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
     with (folder / "kernel.log").open("wb") as log:
         process = subprocess.Popen(
             [python.python, "-Xfrozen_modules=off", "-m", "ipykernel_launcher", "-f", str(file)],
@@ -200,7 +200,7 @@ def running_kernel(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "IPYTHONDIR": str(home / "ipython"), **(env or {})},
+            env={**inherited, "IPYTHONDIR": str(home / "ipython"), **(env or {})},
         )
     kernel = None
     try:
@@ -235,7 +235,7 @@ def _bound(file: Path, process: subprocess.Popen[bytes]) -> dict[str, Any]:
             raise AssertionError(f"The kernel ended at its start: {file.with_name('kernel.log')}")
         try:
             connection: dict[str, Any] = json.loads(file.read_text())
-        except ValueError:
+        except (OSError, ValueError):
             connection = {}
         if connection.get("shell_port"):
             return connection

@@ -11,11 +11,13 @@ It runs in a thread of its own, so sync and async tests use it alike::
 import asyncio
 import contextlib
 import os
+import re
 import socket
 import struct
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
 from urllib.parse import urlsplit, urlunsplit
 
 CALL_SECONDS = 10
@@ -25,6 +27,12 @@ CHUNK_BYTES = 64 * 1024
 
 Chunks = asyncio.Queue[tuple[float, bytes]]
 """What was read: the loop time at which it is due, the bytes; empty bytes for the end."""
+
+
+class Readable(Protocol):
+    """What bytes are read from."""
+
+    async def read(self, n: int) -> bytes: ...
 
 
 class Proxy:
@@ -113,6 +121,10 @@ class Proxy:
 
     async def _stop(self) -> None:
         await self._cut(refuse=True)
+        # What was accepted just before is cut, too; an aborted stream closes at the next turn.
+        while self._open:
+            await self._cut(refuse=False)
+        await asyncio.sleep(0.01)
         self._bound.close()
 
     async def _listen(self) -> None:
@@ -150,9 +162,15 @@ class Proxy:
                 )
                 streams.append(server_writer)
                 handshake = self._loop.time() + 2 * self.delay_ms / 1000
-                up = self._carry(reader, server_writer, self._count_up, handshake)
+                up = self._carry(
+                    self._from_client(reader), server_writer, self._count_up, handshake
+                )
                 down = self._carry(server_reader, writer, self._count_down, 0)
                 await _both(up, down)
+
+    def _from_client(self, reader: asyncio.StreamReader) -> "Readable":
+        """What a client sends, as the server shall get it."""
+        return reader
 
     @contextlib.asynccontextmanager
     async def _registered(
@@ -170,7 +188,7 @@ class Proxy:
 
     async def _carry(
         self,
-        reader: asyncio.StreamReader,
+        reader: "Readable",
         writer: asyncio.StreamWriter,
         count: Callable[[int], None],
         not_before: float,
@@ -181,7 +199,7 @@ class Proxy:
 
     async def _read(
         self,
-        reader: asyncio.StreamReader,
+        reader: "Readable",
         chunks: Chunks,
         count: Callable[[int], None],
         not_before: float,
@@ -210,6 +228,23 @@ class Proxy:
 
     def _count_down(self, size: int) -> None:
         self.bytes_down += size
+
+
+class UpgradeStripper(Proxy):
+    """Passes requests on without the headers that ask for a websocket, as many ingresses do."""
+
+    def _from_client(self, reader: asyncio.StreamReader) -> Readable:
+        return _Stripped(reader)
+
+
+@dataclass
+class _Stripped:
+    reader: asyncio.StreamReader
+
+    async def read(self, n: int) -> bytes:
+        # The head of a request arrives in one piece here.
+        data = await self.reader.read(n)
+        return re.sub(rb"(?im)^(?:upgrade|connection):[^\r\n]*\r\n", b"", data)
 
 
 async def _both(first: Coroutine[Any, Any, None], second: Coroutine[Any, Any, None]) -> None:

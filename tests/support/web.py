@@ -58,7 +58,10 @@ class Web:
                 if reply.status == 0:
                     self.close_connection = True
                     return
-                self.send_response(reply.status)
+                self.send_response_only(reply.status)
+                self.send_header("Server", "Web")
+                if "Date" not in reply.headers:
+                    self.send_header("Date", self.date_time_string())
                 for name, value in reply.headers.items():
                     self.send_header(name, value)
                 self.send_header("Content-Type", reply.content_type)

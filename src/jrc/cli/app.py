@@ -13,9 +13,22 @@ from jrc.errors import ExitCode, JrcError
 class RootGroup(LazyGroup):
     table: ClassVar = {
         "run": LazyCommand("jrc.cli.run", "Run a notebook or a script on a Jupyter Server."),
+        "runs": LazyCommand("jrc.cli.runs", "List your runs on all servers."),
+        "attach": LazyCommand("jrc.cli.attach", "Come back to a run, and follow it to its end."),
+        "cancel": LazyCommand("jrc.cli.cancel", "Stop a run."),
         "login": LazyCommand("jrc.cli.login", "Save a server and its credentials as a profile."),
         "logout": LazyCommand("jrc.cli.logout", "Forget the credentials of a profile."),
         "profile": LazyCommand("jrc.cli.profile", "List, show, choose, rename, remove profiles."),
+        "connect": LazyCommand("jrc.cli.connect", "Reach a server, and put it into the editors."),
+        "disconnect": LazyCommand(
+            "jrc.cli.disconnect", "Undo connect: end tunnels, restore the editors."
+        ),
+        "status": LazyCommand("jrc.cli.status", "Show the profiles' tunnels."),
+        "open": LazyCommand("jrc.cli.open", "Open the server's page in the browser."),
+        "doctor": LazyCommand("jrc.cli.doctor", "Check everything between here and a kernel."),
+        "companion": LazyCommand(
+            "jrc.cli.companion", "What jrc's extension in VS Code asks.", hidden=True
+        ),
         "kernel": LazyCommand("jrc.cli.kernel", "List, start, stop, interrupt, restart kernels."),
     }
 

@@ -21,5 +21,5 @@ async def _kernelspec_names() -> list[str]:
 
     from jrc.server.open import open_server
 
-    async with asyncio.timeout(_DEADLINE), open_server(None) as server:
+    async with asyncio.timeout(_DEADLINE), open_server(None, bring_up=False) as server:
         return sorted((await server.kernelspecs()).specs)

@@ -3,11 +3,12 @@
 import asyncio
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from types import FrameType, TracebackType
 from typing import Any, Protocol
 
-from jrc.errors import InterruptedByUserError, JrcError
+from jrc.errors import ExitCode, InterruptedByUserError, JrcError
 
 TWICE_WITHIN = 2.0
 """Seconds in which a second Ctrl-C means: leave."""
@@ -16,47 +17,124 @@ TWICE_WITHIN = 2.0
 class Interruptible(Protocol):
     """A job that can stop its remote code, or be left."""
 
+    @property
+    def can_be_left(self) -> bool:
+        """The remote code can go on without the job."""
+        ...
+
+    @property
+    def only_follows(self) -> bool:
+        """The remote code is on its own already: Ctrl-C is not for it."""
+        ...
+
     async def run(self) -> int: ...
 
     async def interrupt(self) -> None: ...
 
+    async def leave(self) -> None: ...
+
     def how_to_come_back(self) -> str | None: ...
 
 
-async def run_interruptibly(job: Interruptible) -> int:
+async def run_interruptibly(job: Interruptible, *, say: Callable[[str], None] | None = None) -> int:
     """Run a job. Ctrl-C interrupts its remote code; twice within two seconds leaves the job.
 
+    Where the remote code can go on without the job, it does when the job is left. So the first
+    Ctrl-C waits these two seconds for a second one before it interrupts anything.
+
+    Args:
+        job: what to run. When it is left, it says itself what becomes of the remote code.
+        say: shows the person a line; None where nobody sits at a terminal. Then nobody presses
+            twice, and a first signal interrupts at once.
+
     Raises:
-        InterruptedByUserError: the job was left.
+        InterruptedByUserError: the job was stopped by a second Ctrl-C, or by SIGTERM.
     """
     running = asyncio.create_task(job.run(), name="job")
-    presses = _Presses(job, running)
+    presses = _Presses(job, running, say)
     with SignalsInLoop({signal.SIGINT: presses.pressed, signal.SIGTERM: running.cancel}):
         try:
             return await running
         except asyncio.CancelledError:
+            if presses.left:
+                return ExitCode.INTERRUPTED
             raise InterruptedByUserError("Interrupted.", hint=job.how_to_come_back()) from None
+        finally:
+            presses.stop()
+
+
+@asynccontextmanager
+async def interruptible() -> AsyncIterator[None]:
+    """Ctrl-C and SIGTERM cancel the block, which cleans up after itself.
+
+    Raises:
+        InterruptedByUserError: they did.
+    """
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("interruptible() is used outside of a task")
+    with SignalsInLoop({signal.SIGINT: task.cancel, signal.SIGTERM: task.cancel}):
+        try:
+            yield
+        except asyncio.CancelledError:
+            raise InterruptedByUserError("Interrupted.") from None
 
 
 class _Presses:
-    def __init__(self, job: Interruptible, running: asyncio.Task[int]) -> None:
+    def __init__(
+        self, job: Interruptible, running: asyncio.Task[int], say: Callable[[str], None] | None
+    ) -> None:
+        self.left = False
         self._job = job
         self._running = running
+        self._say = say
         self._last = float("-inf")
-        self._interrupting: asyncio.Task[None] | None = None
+        self._acting: asyncio.Task[None] | None = None
+        self._waiting: asyncio.TimerHandle | None = None
 
     def pressed(self) -> None:
         now = time.monotonic()
-        if now - self._last < TWICE_WITHIN:
+        if self._waiting is not None or self._job.only_follows:
+            self.stop()
+            self._act(self._leave())
+        elif now - self._last < TWICE_WITHIN:
             self._running.cancel()
+        elif self._say is not None and self._job.can_be_left:
+            self._say(
+                f"jrc: interrupting in {TWICE_WITHIN:.0f} s; "
+                "press Ctrl-C again to leave, and let the run go on"
+            )
+            loop = asyncio.get_running_loop()
+            self._waiting = loop.call_later(TWICE_WITHIN, self._time_is_up)
         else:
-            self._interrupting = asyncio.create_task(self._interrupt(), name="interrupt")
+            self._act(self._interrupt())
         self._last = now
+
+    def stop(self) -> None:
+        """Interrupt nothing any more."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _time_is_up(self) -> None:
+        self._waiting = None
+        self._last = time.monotonic()
+        self._act(self._interrupt())
+
+    def _act(self, action: Any) -> None:
+        self._acting = asyncio.create_task(action, name="interrupt")
 
     async def _interrupt(self) -> None:
         try:
             await self._job.interrupt()
         except JrcError:
+            self._running.cancel()
+
+    async def _leave(self) -> None:
+        try:
+            await self._job.leave()
+            self.left = True
+        finally:
             self._running.cancel()
 
 

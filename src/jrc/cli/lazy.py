@@ -15,10 +15,14 @@ from typer.main import get_command
 
 @dataclass(frozen=True)
 class LazyCommand:
-    """Where a command lives, and the line that stands for it in the help of its group."""
+    """Where a command lives, and the line that stands for it in the help of its group.
+
+    A hidden one, for programs and not for people, is not in the help.
+    """
 
     module: str
     help: str
+    hidden: bool = False
 
 
 class _Commands(MutableMapping[str, Any]):
@@ -32,6 +36,7 @@ class _Commands(MutableMapping[str, Any]):
         if name not in self._built:
             command = get_command(import_module(self._table[name].module).app)
             command.name = name
+            command.hidden = self._table[name].hidden
             self._built[name] = command
         return self._built[name]
 
@@ -59,7 +64,9 @@ class LazyGroup(TyperGroup):
 
     def format_commands(self, _ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, command.help) for name, command in self.table.items()])
+            formatter.write_dl(
+                [(name, each.help) for name, each in self.table.items() if not each.hidden]
+            )
 
 
 def plain_typer(**options: Any) -> typer.Typer:

@@ -10,6 +10,7 @@ from jrc.cli.complete import kernelspec_names
 from jrc.cli.lazy import plain_typer
 from jrc.cli.profile import complete_profile
 from jrc.cli.terminal import Terminal
+from jrc.cli.words import pairs
 from jrc.errors import UsageError
 
 app = plain_typer(add_completion=False)
@@ -83,8 +84,22 @@ def run(
         str | None,
         typer.Option("--kernel-id", metavar="ID", help="Use a running kernel, and keep it."),
     ] = None,
+    kernel_env: Annotated[
+        list[str] | None,
+        typer.Option("--kernel-env", metavar="K=V", help="Gateways: set a kernel's variable."),
+    ] = None,
     keep_kernel: Annotated[
         bool, typer.Option("--keep-kernel", help="Do not delete the kernel at the end.")
+    ] = False,
+    keep_kernel_on_error: Annotated[
+        bool, typer.Option("--keep-kernel-on-error", help="Do not delete it when a cell failed.")
+    ] = False,
+    first: Annotated[
+        int,
+        typer.Option("--from", metavar="CELL", help="Begin at this cell, with --kernel-id.", min=1),
+    ] = 1,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Begin, print the run's id, and leave.")
     ] = False,
     timeout: Annotated[
         float | None,
@@ -129,7 +144,11 @@ def run(
             profile=profile,
             kernel=kernel,
             kernel_id=kernel_id,
+            kernel_env=pairs(kernel_env or [], "--kernel-env"),
             keep_kernel=keep_kernel,
+            keep_kernel_on_error=keep_kernel_on_error,
+            first=first,
+            detach=detach,
             timeout=timeout or None,
             reconnect=reconnect,
             allow_errors=allow_errors,

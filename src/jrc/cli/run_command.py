@@ -10,9 +10,14 @@ from typing import TYPE_CHECKING
 from jrc.cli.interrupts import run_interruptibly
 from jrc.cli.run_listener import JsonListener, TerminalListener
 from jrc.cli.terminal import Terminal
-from jrc.errors import UsageError
+from jrc.cli.tunnel_talk import TunnelTalk
+from jrc.errors import ExitCode, UsageError
+from jrc.profile.paths import Paths
+from jrc.run.account import Listener
 from jrc.run.document import Document, load
+from jrc.run.events import Notice
 from jrc.run.job import Job, Options
+from jrc.run.records import RunRecords
 from jrc.server.open import chosen_profile, open_profile
 
 if TYPE_CHECKING:
@@ -34,7 +39,11 @@ class Invocation:
     profile: str | None
     kernel: str | None
     kernel_id: str | None
+    kernel_env: dict[str, str]
     keep_kernel: bool
+    keep_kernel_on_error: bool
+    first: int
+    detach: bool
     timeout: float | None
     reconnect: float
     allow_errors: bool
@@ -98,47 +107,148 @@ def output_path(invocation: Invocation, document: Document) -> Path | None:
     return document.path.with_name(f"{document.path.stem}.out.ipynb")
 
 
+def check_choices(invocation: Invocation, document: Document) -> None:
+    """Refuse what can't be had together.
+
+    Raises:
+        UsageError: it can't.
+    """
+    cells = len(document.cells)
+    if invocation.first > max(cells, 1):
+        raise UsageError(
+            f"--from {invocation.first}: {document.path.name} has only {cells} to execute."
+        )
+    if invocation.first > 1 and invocation.kernel_id is None:
+        raise UsageError(
+            f"--from {invocation.first} needs the kernel that executed the cells before.",
+            hint="--kernel-id ID, of a run with --keep-kernel-on-error. See: jrc kernel list",
+        )
+    if not invocation.detach:
+        return
+    alone = {
+        "--no-recorder": not invocation.recorder,
+        "--no-pipeline": not invocation.pipeline,
+        "--timeout": invocation.timeout is not None,
+    }
+    for option, given in alone.items():
+        if given:
+            raise UsageError(
+                f"--detach and {option} exclude each other: nobody is there to keep watch."
+            )
+
+
 async def _run(invocation: Invocation, document: Document, terminal: Terminal) -> int:
+    check_choices(invocation, document)
     output = output_path(invocation, document)
     listener = (
         JsonListener(terminal)
         if invocation.json
         else TerminalListener(terminal, saved_in=None if output is None else str(output))
     )
-    async with _server(invocation, document, terminal) as (server, embedded):
+    async with _server(invocation, document, terminal, listener) as (server, profile):
+        options = _options(invocation, profile)
+        records = RunRecords(Paths.from_environment())
+        if invocation.detach:
+            return await _detach(document, server, options, listener, output, records, terminal)
         job = Job(
-            document,
-            server,
-            options=Options(
-                kernel=invocation.kernel,
-                kernel_id=invocation.kernel_id,
-                keep_kernel=invocation.keep_kernel,
-                cell_timeout=invocation.timeout,
-                allow_errors=invocation.allow_errors,
-                allow_loss=invocation.allow_loss,
-                recorder=invocation.recorder,
-                pipeline=invocation.pipeline,
-                patience=_EMBEDDED_PATIENCE if embedded else invocation.reconnect,
-            ),
-            listener=listener,
-            output=output,
+            document, server, options=options, listener=listener, output=output, records=records
         )
-        async with _live(listener):
-            return await run_interruptibly(job)
+        async with live(listener):
+            return await run_interruptibly(job, say=terminal.say if terminal.interactive else None)
+
+
+async def _detach(
+    document: Document,
+    server: "ServerClient",
+    options: Options,
+    listener: Listener,
+    output: Path | None,
+    records: RunRecords,
+    terminal: Terminal,
+) -> int:
+    from jrc.run.detached import begin_detached
+
+    if not options.profile:
+        raise UsageError(
+            "--detach needs a server that stays; the embedded one ends with jrc.",
+            hint="jrc login URL",
+        )
+    begun = await begin_detached(
+        document,
+        server,
+        options=options,
+        listener=listener,
+        output=output,
+        records=records,
+    )
+    if isinstance(listener, TerminalListener):
+        listener.live.hide()
+        terminal.data(begun.run)
+        terminal.say(f"jrc: the run goes on without you. See what it does: {begun.attach}")
+    else:
+        listener.on_event(begun)
+    return ExitCode.OK
+
+
+def _options(invocation: Invocation, profile: str) -> Options:
+    return Options(
+        kernel=invocation.kernel,
+        kernel_id=invocation.kernel_id,
+        keep_kernel=invocation.keep_kernel,
+        keep_kernel_on_error=invocation.keep_kernel_on_error,
+        first=invocation.first - 1,
+        cell_timeout=invocation.timeout,
+        allow_errors=invocation.allow_errors,
+        allow_loss=invocation.allow_loss,
+        recorder=invocation.recorder,
+        pipeline=invocation.pipeline,
+        patience=invocation.reconnect if profile else _EMBEDDED_PATIENCE,
+        profile=profile,
+        command=_document_words(invocation),
+    )
+
+
+def _document_words(invocation: Invocation) -> tuple[str, ...]:
+    """The words that choose the same document, parameters, server and file again."""
+    words = [str(invocation.file)]
+    for name, value in invocation.parameters:
+        words += ["-p", name, value]
+    named = {
+        "-f": invocation.parameter_file,
+        "-o": invocation.output,
+        "-P": invocation.profile,
+    }
+    for option, given in named.items():
+        words += [option, str(given)] if given is not None else []
+    return (*words, *(["--in-place"] if invocation.in_place else []))
 
 
 @asynccontextmanager
 async def _server(
-    invocation: Invocation, document: Document, terminal: Terminal
-) -> AsyncIterator[tuple["ServerClient", bool]]:
-    """The server of the profile; without one the embedded server, and True."""
+    invocation: Invocation,
+    document: Document,
+    terminal: Terminal,
+    listener: JsonListener | TerminalListener,
+) -> AsyncIterator[tuple["ServerClient", str]]:
+    """The server of the profile, and its name; without one the embedded server, without a name."""
     profile = chosen_profile(invocation.profile)
     if profile is not None:
-        async with open_profile(profile) as server:
-            yield server, False
+
+        def say(text: str) -> None:
+            listener.on_event(Notice("server", text))
+
+        with TunnelTalk(terminal) as talk:
+            async with open_profile(
+                profile, on_tunnel=talk, talk=say, kernel_env=invocation.kernel_env
+            ) as server:
+                yield server, profile.name
         return
-    if invocation.kernel_id is not None:
-        raise UsageError("--kernel-id needs a server.", hint="jrc login URL")
+    for option, value in {
+        "--kernel-id": invocation.kernel_id,
+        "--kernel-env": invocation.kernel_env,
+    }.items():
+        if value:
+            raise UsageError(f"{option} needs a server.", hint="jrc login URL")
     from jrc.server.auth import TokenAuth
     from jrc.server.client import ServerClient
     from jrc.server.embedded import EmbeddedServer
@@ -146,11 +256,11 @@ async def _server(
     async with EmbeddedServer(root=document.path.parent) as embedded:
         terminal.say("jrc: no profile: using an embedded server on this machine (jrc login URL)")
         async with ServerClient(embedded.address, TokenAuth(embedded.secret)) as server:
-            yield server, True
+            yield server, ""
 
 
 @asynccontextmanager
-async def _live(listener: JsonListener | TerminalListener) -> AsyncIterator[None]:
+async def live(listener: JsonListener | TerminalListener) -> AsyncIterator[None]:
     """Keep the clock of the live line going."""
 
     async def tick() -> None:

@@ -18,6 +18,7 @@ from jrc.run.events import (
     CellOutput,
     CellStarted,
     Notice,
+    RunDetached,
     RunEvent,
     RunFinished,
     RunStarted,
@@ -56,6 +57,12 @@ class TerminalListener:
                 self.live.start_line()
                 self._terminal.say(f"jrc: {event.text}")
                 self.live.draw()
+            case RunDetached():
+                self.live.start_line()
+                self.live.hide()
+                self._terminal.say(
+                    f"jrc: the run {event.run} goes on without you. Come back: {event.attach}"
+                )
             case RunFinished(status="ok"):
                 self.live.hide()
                 seconds = time.monotonic() - self._started_at

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from enum import StrEnum
 from queue import Empty, SimpleQueue
@@ -76,6 +76,15 @@ class SecretStore:
                 return Secret(value), source
         return None
 
+    def saved(self, name: str) -> Secret | None:
+        """What is saved under a name, in the keyring or the file; ``JRC_TOKEN`` does not count.
+
+        Raises:
+            ConfigError: the file can't be read.
+        """
+        value = self._keyring.get(name) or self._from_file(name)
+        return Secret(value) if value else None
+
     def sources(self, profile_name: str) -> list[SecretSource]:
         """Every place that holds a secret for the profile; the first one wins.
 
@@ -88,6 +97,19 @@ class SecretStore:
             SecretSource.FILE: self._from_file(profile_name),
         }
         return [source for source, value in values.items() if value]
+
+    def known(self, profile_names: Iterable[str]) -> list[Secret]:
+        """Every secret that is saved, whoever's it is: to keep them out of a report.
+
+        What can't be read is left out, so no error is raised.
+
+        Args:
+            profile_names: whom to ask the keyring for; the file is read whole.
+        """
+        values = [_from_environment(""), *map(self._keyring.get, profile_names)]
+        with suppress(ConfigError):
+            values += self._decoded(read_text(self.file_path)).values()
+        return [Secret(value) for value in values if value]
 
     def set(self, profile_name: str, secret: Secret) -> SecretSource:
         """Save a secret in one place, and remove an older one from the other.
@@ -142,12 +164,15 @@ class SecretStore:
 
     def _read_file(self) -> dict[str, str]:
         text = read_text(self.file_path)
-        if not text:
-            return {}
-        if os.name == "posix":
+        if text and os.name == "posix":
             # A copy from elsewhere may have lost its mode; nobody else shall read on.
             with suppress(OSError):
                 self.file_path.chmod(0o600)
+        return self._decoded(text)
+
+    def _decoded(self, text: str) -> dict[str, str]:
+        if not text:
+            return {}
         try:
             secrets = json.loads(text)
         except ValueError:

@@ -1,17 +1,21 @@
 """Bring the recorder into a remote kernel: the request that installs it, and what came of it."""
 
-import ast
 import base64
 import json
+import re
 import zlib
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from jrc.errors import WireError
 from jrc.recorder.in_kernel.frames import METADATA_KEY, RECORDER_PROTOCOL, RECORDER_VERSION
 from jrc.wire.message import Message
+
+_DOCSTRING = re.compile(r'^([ ]*)""".*?"""\n', re.MULTILINE | re.DOTALL)
+_COMMENT = re.compile(r"^[ ]*#.*\n", re.MULTILINE)
+_OURS = re.compile(r"^from (?:jrc\.|__future__)[^\n(]*(?:\([^)]*\))?\n", re.MULTILINE)
 
 _MODULES = ("records", "storage", "archive", "frames", "recorder", "control")
 
@@ -85,10 +89,8 @@ class NotPossible:
 @cache
 def source() -> str:
     """The text that runs in the kernel: the modules of ``in_kernel``, without their comments."""
-    folder = files("jrc.recorder.in_kernel")
-    bodies = [
-        _without_talk((folder / f"{name}.py").read_text(encoding="utf-8")) for name in _MODULES
-    ]
+    folder = Path(__file__).with_name("in_kernel")
+    bodies = [_without_talk((folder / f"{name}.py").read_text("utf-8")) for name in _MODULES]
     call = "install_here(__import__('json').loads(JRC_OPTIONS))\n"
     return "\n".join(["from __future__ import annotations", *bodies, call])
 
@@ -106,7 +108,7 @@ def install_content(options: InstallOptions) -> dict[str, Any]:
         "journal": options.journal,
         "about": options.about,
     }
-    packed = base64.b85encode(zlib.compress(source().encode(), 9)).decode()
+    packed = base64.b85encode(zlib.compress(source().encode())).decode()
     code = _CODE.format(
         version=RECORDER_VERSION, packed=packed, options=json.dumps(json.dumps(asked))
     )
@@ -157,27 +159,14 @@ def parse_install_reply(reply: Message) -> Installed | NotPossible:
 
 
 def _without_talk(text: str) -> str:
-    """A module without docstrings, comments, and what it imports of jrc."""
-    tree = ast.parse(text)
-    tree.body = [node for node in tree.body if not _is_ours(node)]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-            node.body = [each for each in node.body if not _is_talk(each)] or [ast.Pass()]
-    return ast.unparse(tree)
+    """A module without docstrings, comments, and what it imports of jrc.
 
-
-def _is_ours(node: ast.stmt) -> bool:
-    return isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
-        ("jrc.", "__future__")
-    )
-
-
-def _is_talk(node: ast.stmt) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
+    By pattern and not by syntax tree: that would cost a run fifty milliseconds. It holds for the
+    modules of ``in_kernel``, where every triple-quoted string is a docstring; a test compares.
+    """
+    for pattern, rest in ((_DOCSTRING, r"\1pass\n"), (_COMMENT, ""), (_OURS, "")):
+        text = pattern.sub(rest, text)
+    return text
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
     request                reply carries
     jrc_replay_request     acknowledges messages, and sends again those with the numbers asked for
     jrc_state_request      all runs, or one run with its requests
+    jrc_journal_request    a journal of the run is written from now on
     jrc_cancel_request     later requests of the run are answered ``aborted``
     jrc_forget_request     nothing of the run is kept any more
     jrc_remove_request     the kernel is as it was before the installation
@@ -21,6 +22,7 @@ from jrc.wire.message import Message, Part
 
 REPLAY_REQUEST = "jrc_replay_request"
 STATE_REQUEST = "jrc_state_request"
+JOURNAL_REQUEST = "jrc_journal_request"
 CANCEL_REQUEST = "jrc_cancel_request"
 FORGET_REQUEST = "jrc_forget_request"
 REMOVE_REQUEST = "jrc_remove_request"
@@ -194,6 +196,17 @@ class States:
 
 
 @dataclass(frozen=True)
+class Journaled:
+    """The answer to a ``jrc_journal_request``.
+
+    Attributes:
+        state: of the run: where its journal is, or why there is none.
+    """
+
+    state: RunState
+
+
+@dataclass(frozen=True)
 class Done:
     """The answer to any other request: it was done."""
 
@@ -211,7 +224,7 @@ class Refused:
     reason: str
 
 
-Answer = Replay | States | Done | Refused
+Answer = Replay | States | Journaled | Done | Refused
 
 
 def parse_answer(message: Message) -> Answer:
@@ -231,6 +244,8 @@ def parse_answer(message: Message) -> Answer:
             return _replay(content, message)
         if message.msg_type == "jrc_state_reply":
             return _states(content)
+        if message.msg_type == "jrc_journal_reply":
+            return Journaled(_run_state(content))
     except (KeyError, TypeError, ValueError) as error:
         raise WireError(f"A {message.msg_type} breaks the protocol: {error!r}.") from error
     return Done()

@@ -50,6 +50,7 @@ FAST_ANSWER = 0.5
 SLOW_ANSWER = 2.0
 """Seconds. A replay should not keep a slow link busy for long: other messages wait behind it."""
 
+_MOST_QUESTIONS = 256
 _LIMIT_NOTICES = ("IOPub data rate exceeded", "IOPub message rate exceeded")
 _ENDS = ("restarting", "dead")
 
@@ -66,6 +67,17 @@ class NotExecuted:
 
 
 @dataclass(frozen=True)
+class NoReply:
+    """A request is over and has no reply: an interrupt hit the kernel just when it would send it.
+
+    Attributes:
+        msg_id: of the request.
+    """
+
+    msg_id: str
+
+
+@dataclass(frozen=True)
 class RecorderLost:
     """From now on nothing is recorded: what arrives is what the server lets through.
 
@@ -76,19 +88,16 @@ class RecorderLost:
     reason: str
 
 
-News = Message | Lost | NotExecuted | RecorderLost
+News = Message | Lost | NotExecuted | NoReply | RecorderLost
 
 
 @dataclass
 class _Pending:
     guarded: bool
+    has_reply: bool
+    started: bool = False
     replied: bool = False
-
-
-@dataclass
-class _Question:
-    msg_id: str
-    asked: float
+    idle: bool = False
 
 
 class Recording:
@@ -122,7 +131,9 @@ class Recording:
         self._unacknowledged_bytes = 0
         self._pending: dict[str, _Pending] = {}
         self._parents: set[str] = set()
-        self._question: _Question | None = None
+        self._not_executed: set[str] = set()
+        self._question: str | None = None
+        self._asked: dict[str, float] = {}
         self._answer_timeout = ANSWER_TIMEOUT
         self._batch = FIRST_BATCH
         self._heard = 0.0
@@ -141,15 +152,29 @@ class Recording:
         """The requests that are not finished, oldest first."""
         return list(self._pending)
 
-    def sent(self, msg_id: str, *, guarded: bool, now: float) -> None:
+    @property
+    def unstarted(self) -> list[str]:
+        """The guarded requests of which nothing was heard, oldest first.
+
+        When the link was lost it is not known whether they reached the kernel. To send the same
+        messages again, in this order, is safe: the recorder executes each of them once.
+        """
+        return [
+            msg_id
+            for msg_id, request in self._pending.items()
+            if request.guarded and not request.started
+        ]
+
+    def sent(self, msg_id: str, *, guarded: bool, now: float, has_reply: bool = True) -> None:
         """Note that a request of the run goes out, or that it did before this client came.
 
         Args:
             msg_id: of the request.
             guarded: it carries its code in its metadata.
             now: the clock.
+            has_reply: false for a ``comm_msg`` and its like.
         """
-        self._pending[msg_id] = _Pending(guarded)
+        self._pending[msg_id] = _Pending(guarded, has_reply)
         self._parents.add(msg_id)
         self._heard = max(self._heard, now)
 
@@ -166,9 +191,12 @@ class Recording:
             if stamp.number:
                 self._heard, self._quiet = now, QUIET
                 self._parents.add(message.parent_id)
+                request = self._pending.get(message.parent_id)
+                if request is not None:
+                    request.started = True
                 return self._out(self._tracker.live(stamp.number, message))
             return [*self._lose(stamp.disabled), *self._unrecorded(message)]
-        if self._question is not None and message.parent_id == self._question.msg_id:
+        if message.parent_id in self._asked:
             return self._on_answer(message, now)
         if _is_end(message):
             return [*self.ended(), message]
@@ -214,13 +242,16 @@ class Recording:
         self._acknowledged = max(self._acknowledged, acknowledged)
         self._unacknowledged_bytes = 0
         question = self._make(REPLAY_REQUEST, content)
-        self._question = _Question(question.msg_id, now)
+        self._question = question.msg_id
+        self._asked[question.msg_id] = now
+        if len(self._asked) > _MOST_QUESTIONS:
+            del self._asked[next(iter(self._asked))]
         return [question]
 
     def _may_ask(self, now: float) -> bool:
         if self._question is None:
             return True
-        if now - self._question.asked < self._answer_timeout:
+        if now - self._asked[self._question] < self._answer_timeout:
             return False
         self._answer_timeout = min(2 * self._answer_timeout, ANSWER_TIMEOUT_AT_MOST)
         self._hurry = True
@@ -247,45 +278,59 @@ class Recording:
         """Note what is given out."""
         if items or not self._tracker.lacking:
             self._lacking_since = None
+        news: list[News] = []
         for item in items:
+            news.append(item)
             if isinstance(item, Message):
                 self._unacknowledged_bytes += len(item.content)
-                self._note_progress(item)
-        return list(items)
+                news.extend(self._note_progress(item, recorded=True))
+        return news
 
-    def _note_progress(self, message: Message) -> None:
+    def _note_progress(self, message: Message, *, recorded: bool) -> list[News]:
+        """Note the reply and the idle of a request that is pending."""
         request = self._pending.get(message.parent_id)
         if request is None:
-            return
+            return []
         if message.channel == "shell":
             request.replied = True
-            if message.content_fields.get("status") == "aborted":
-                # ipykernel 6.0 publishes no idle for what a guard refused.
-                del self._pending[message.parent_id]
+            # ipykernel 6.0 publishes no idle for what a guard refused.
+            over = request.idle or message.content_fields.get("status") == "aborted"
         elif _is_idle(message):
-            del self._pending[message.parent_id]
+            request.idle = True
+            # The recorder numbers a reply before the idle: it can't come behind it any more.
+            over = request.replied or recorded or not request.has_reply
+        else:
+            return []
+        if not over:
+            return []
+        del self._pending[message.parent_id]
+        answered = request.replied or not request.has_reply
+        return [] if answered else [NoReply(message.parent_id)]
 
     def _unrecorded(self, message: Message) -> list[News]:
         """A message of one of our requests that has no number."""
+        if message.parent_id in self._not_executed:
+            return []
         request = self._pending.get(message.parent_id)
         if request is not None and request.guarded:
             # The kernel executed the empty code that it found.
             if message.channel != "shell":
                 return []
             del self._pending[message.parent_id]
+            self._not_executed.add(message.parent_id)
             return [NotExecuted(message.parent_id)]
         if not self._lost_recorder and _is_limit_notice(message):
             self._hurry = True
             return []
-        return [message]
+        return [message, *self._note_progress(message, recorded=False)]
 
     def _on_answer(self, message: Message, now: float) -> list[News]:
         if message.channel != "control":
             # A recorder does not publish the status of our requests: this kernel has none.
-            self._question = None
             return self._lose("the kernel has no recorder any more")
-        asked = self._question.asked if self._question is not None else now
-        self._question = None
+        asked = self._asked[message.parent_id]
+        if self._question == message.parent_id:
+            self._question = None
         self._answer_timeout = ANSWER_TIMEOUT
         answer = parse_answer(message)
         if isinstance(answer, Refused):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from jrc.recorder.install import InstallOptions, NotPossible, install_content, parse_install_reply
 from jrc.recorder.protocol import STATE_REQUEST, States, parse_answer, request_metadata
 from jrc.recorder.recording import News as RecordingNews
-from jrc.recorder.recording import NotExecuted, RecorderLost, Recording
+from jrc.recorder.recording import NoReply, NotExecuted, RecorderLost, Recording
 from jrc.recorder.tracker import Lost
 from jrc.relay.messages import Messages
 from jrc.wire.message import Message, encode_object
@@ -29,7 +29,7 @@ class NeverArrived:
     msg_ids: tuple[str, ...]
 
 
-News = Message | Lost | NeverArrived | RecorderLost
+News = Message | Lost | NoReply | NeverArrived | RecorderLost
 
 
 class Recorded:

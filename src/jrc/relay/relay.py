@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
 from jrc.errors import JrcError, KernelDiedError, NotFoundError, UnreachableError, WireError
-from jrc.recorder.recording import RecorderLost
+from jrc.recorder.recording import NoReply, RecorderLost
 from jrc.recorder.tracker import Lost
 from jrc.relay.messages import Messages
 from jrc.relay.outbox import USUAL_LIMIT, LargeMessages, Outbox, Oversized
@@ -39,6 +39,7 @@ _TICK = 0.25
 _INTERRUPT_DEADLINE = 10.0
 _POLL_DEADLINE = 5.0
 _REST_PAUSE = 2.0
+_INTERRUPTED = Loss("KeyboardInterrupt", "")
 
 DIED = Loss("KernelDied", "The remote kernel died while this ran or waited.")
 RESTARTED = Loss("KernelRestarted", "The remote kernel was restarted while this ran or waited.")
@@ -203,6 +204,9 @@ class Relay:
                     self._do(self._router.from_kernel(each))
                 case Lost():
                     self._tell(f"{each.stop - each.start} messages of output were lost.")
+                case NoReply():
+                    # The interrupt that swallowed the reply is what the client asked for.
+                    self._do(self._router.refuse(each.msg_id, _INTERRUPTED))
                 case NeverArrived():
                     self._do(self._router.repeat(each.msg_ids))
                 case RecorderLost():

@@ -258,7 +258,7 @@ class Router:
         ]
 
     def refuse(self, msg_id: str, loss: Loss) -> list[Action]:
-        """Answer one request, which did not reach the kernel, with an error."""
+        """Answer one request with an error: no other answer will come."""
         request = self.pending.get(msg_id)
         if request is None:
             return []

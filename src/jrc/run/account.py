@@ -3,7 +3,7 @@
 Pure but for the listener that it tells; the clock is an argument.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -26,8 +26,17 @@ _HOW_KERNELS_END = {
     "dead": "The kernel died and the server gave up restarting it.",
     "restarted": "Somebody restarted the kernel.",
     "shutdown": "Somebody shut the kernel down.",
+    "gone": "The kernel is gone: it died, somebody ended it, or the server culled it.",
     "deleted": "The kernel was deleted on the server: by somebody, or culled as idle.",
 }
+
+
+def unrecorded(reason: str) -> str:
+    """The sentence about a kernel without a recorder."""
+    return (
+        f"There is no recorder in this kernel ({reason}): cells are sent one by one, and output "
+        "that gets lost on the way stays lost."
+    )
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,8 @@ class Result:
         status: as in ``events.RunFinished``.
         cell: the one that ended the run before its last cell; None when all were executed.
         reply: content of the last ``execute_reply``.
-        reason: why the kernel is gone, when it is.
+        ended: how the kernel went, when it is gone.
+        reason: the same in words.
         lost: one sentence for each loss of output.
         language_info: what the kernel says of its language.
     """
@@ -67,6 +77,7 @@ class Result:
     status: str = "ok"
     cell: CellRequest | None = None
     reply: dict[str, Any] | None = None
+    ended: KernelEnded | None = None
     reason: str = ""
     lost: list[str] = field(default_factory=list)
     language_info: dict[str, Any] | None = None
@@ -93,6 +104,8 @@ class Account:
         outputs: gets what the cells publish.
         listener: who is told.
         changed: called with a cell's index when its outputs changed, and whether it is finished.
+        first: how many of the document's cells come before these.
+        shown: positions of cells that have outputs already, which stay.
     """
 
     def __init__(
@@ -102,19 +115,23 @@ class Account:
         outputs: Outputs,
         listener: Listener,
         changed: Callable[[int, bool], None],
+        first: int = 0,
+        shown: Iterable[int] = (),
     ) -> None:
         self.result = Result()
         self._cells = cells
         self._outputs = outputs
         self._listener = listener
         self._changed = changed
-        self._shown: set[int] = set()
+        self._first = first
+        self._total = first + len(cells)
+        self._shown = set(shown)
         self._limited: set[int] = set()
 
     def started(self, event: Started) -> None:
         cell = self._shown_cell(event.key)
         self._outputs.mark(cell.index, "iopub.status.busy", event.message)
-        self._tell(CellStarted(cell.index, event.key + 1, len(self._cells), cell.source))
+        self._tell(CellStarted(cell.index, self._number(event.key), self._total, cell.source))
 
     def echoed(self, event: InputEchoed) -> None:
         cell = self._shown_cell(event.key)
@@ -151,8 +168,8 @@ class Account:
         self._tell(
             CellFinished(
                 cell=cell.index,
-                number=event.key + 1,
-                total=len(self._cells),
+                number=self._number(event.key),
+                total=self._total,
                 status=status,
                 seconds=seconds,
                 execution_count=self._outputs.execution_count(cell.index),
@@ -164,9 +181,8 @@ class Account:
         if event.key in self._limited:
             return
         self._limited.add(event.key)
-        self.lose(
-            f"Cell {event.key + 1}: the server dropped output that came too fast "
-            f"({event.notice.rstrip('.')})."
+        self._lose_of(
+            event.key, f"the server dropped output that came too fast ({event.notice.rstrip('.')})."
         )
 
     def output_gone(self, count: int) -> None:
@@ -175,12 +191,14 @@ class Account:
     def half_open(self, pending: Sequence[int]) -> None:
         """A link that was silent before it broke is back; what was sent into it is lost."""
         for key in pending:
-            self.lose(
-                f"Cell {key + 1}: the link was silent before it broke; "
-                "what the server sent into the silence is lost."
+            self._lose_of(
+                key,
+                "the link was silent before it broke; what the server sent into the silence is "
+                "lost.",
             )
 
     def kernel_ended(self, event: KernelEnded, pending: Sequence[int]) -> None:
+        self.result.ended = event
         self.result.reason = _HOW_KERNELS_END[event.how]
         self.notice("kernel", self.result.reason)
         self.stop("kernel-died", self._cells[pending[0]] if pending else None)
@@ -197,6 +215,10 @@ class Account:
 
     def notice(self, kind: str, text: str) -> None:
         self._tell(Notice(kind, text))
+
+    def _number(self, key: int) -> int:
+        """Of a cell among the document's, from 1."""
+        return self._first + key + 1
 
     def _shown_cell(self, key: int) -> CellRequest:
         """The cell of an event. Its first event makes room for the new outputs."""
@@ -216,17 +238,24 @@ class Account:
             self._tell(CellOutput(index, to_output(msg_type, message.content_fields)))
 
     def _note_losses(self, event: Finished) -> None:
-        number = event.key + 1
         if event.reply is None:
-            self.lose(
-                f"Cell {number}: its reply was lost while the link was down; "
-                "whether it was executed to its end is not known."
+            self._lose_of(
+                event.key,
+                "its reply was lost while the link was down; whether it was executed to its end "
+                "is not known.",
             )
         elif event.idle is None:
-            self.lose(
-                f"Cell {number}: the kernel's end-of-output mark was lost between kernel and "
-                "server, and probably output before it."
+            self._lose_of(
+                event.key,
+                "the kernel's end-of-output mark was lost between kernel and server, and probably "
+                "output before it.",
             )
+
+    def _lose_of(self, key: int, what: str) -> None:
+        """Output of one cell is lost: told, and noted in the cell."""
+        sentence = f"Cell {self._number(key)}: {what}"
+        self._outputs.note_loss(self._cells[key].index, sentence)
+        self.lose(sentence)
 
     def _count(self, index: int, message: Message) -> None:
         self._outputs.set_execution_count(index, message.content_fields.get("execution_count"))

@@ -114,4 +114,24 @@ class RunFinished:
     lost: list[str]
 
 
-RunEvent = RunStarted | CellStarted | CellOutput | CellFinished | Notice | RunFinished
+@dataclass(frozen=True)
+class RunDetached:
+    """The run goes on without a client: the last event of one that was left.
+
+    Attributes:
+        run: id of the run.
+        server: base URL.
+        kernel_id: of the remote kernel.
+        journal: path of its journal on the server's machine; None when it is in the kernel's
+            memory only.
+        attach: what to type to see what happened.
+    """
+
+    run: str
+    server: str
+    kernel_id: str
+    journal: str | None
+    attach: str
+
+
+RunEvent = RunStarted | CellStarted | CellOutput | CellFinished | Notice | RunFinished | RunDetached

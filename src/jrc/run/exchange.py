@@ -5,22 +5,35 @@ published message is given out once and in order, and many requests may be sent 
 one, what the server lets through is all there is, and fences tell what became of a request.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jrc.recorder.install import InstallOptions, NotPossible, install_content, parse_install_reply
+from jrc.recorder.install import (
+    Installed,
+    InstallOptions,
+    NotPossible,
+    install_content,
+    parse_install_reply,
+)
 from jrc.recorder.protocol import (
     CANCEL_REQUEST,
     FORGET_REQUEST,
+    JOURNAL_REQUEST,
+    Journaled,
     guarded_metadata,
+    parse_answer,
+    read_stamp,
 )
-from jrc.recorder.recording import NotExecuted, RecorderLost, Recording
+from jrc.recorder.recording import NoReply, NotExecuted, RecorderLost, Recording
 from jrc.recorder.tracker import Lost
 from jrc.run.execution import Event as ExecutionEvent
-from jrc.run.execution import Execution
+from jrc.run.execution import Execution, InputRequested
 from jrc.run.requests import Requests
 from jrc.wire.message import Message
+
+JOURNAL_FOLDER = "jrc-runs"
+"""Beside what the kernel was started in: the server serves it, so whoever attaches can read it."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +65,20 @@ class Unrecorded:
     reason: str
 
 
-Event = ExecutionEvent | OutputGone | NotRun | Unrecorded
+@dataclass(frozen=True)
+class JournalKept:
+    """The recorder answered the request for a journal.
+
+    Attributes:
+        path: of the journal on the server's machine; None without one.
+        reason: why there is none, or why it is not complete; empty otherwise.
+    """
+
+    path: str | None
+    reason: str
+
+
+Event = ExecutionEvent | OutputGone | NotRun | Unrecorded | JournalKept
 
 
 class Exchange:
@@ -61,22 +87,58 @@ class Exchange:
     Args:
         requests: makes the messages.
         recorded_as: id of the run for the recorder; None for a run without one.
+        after: the run's messages up to this number are not wanted.
+        acknowledge: what was given out may be freed in the kernel.
+        fields: what the recorder shall say of each request, beside its ``cell``.
 
     Attributes:
         recorded: the recorder keeps what is published, as far as is known.
+        questions: somebody is there whom the code can ask; else its questions are history.
+        installed: what became of the recorder's installation; None before that is known.
         language_info: what the kernel says of its language; None before it said so.
     """
 
-    def __init__(self, requests: Requests, *, recorded_as: str | None) -> None:
+    def __init__(
+        self,
+        requests: Requests,
+        *,
+        recorded_as: str | None,
+        after: int = 0,
+        acknowledge: bool = True,
+        fields: Mapping[str, Any] | None = None,
+    ) -> None:
         self.recorded = recorded_as is not None
+        self.questions = True
+        self.installed: Installed | NotPossible | None = None
         self.language_info: dict[str, Any] | None = None
         self._requests = requests
         self._run = recorded_as or ""
-        self._recording = Recording(self._run, requests.control) if self.recorded else None
+        self._fields = dict(fields or {})
+        self._recording = (
+            Recording(self._run, requests.control, after=after, acknowledge=acknowledge)
+            if self.recorded
+            else None
+        )
         self._execution = Execution()
         self._keys: dict[str, int] = {}
-        self._info_id = ""
-        self._install_id = ""
+        self._unconfirmed: dict[str, Message] = {}
+        self._in_place = False
+        self._in_the_middle = after > 0
+        self._current: Message | None = None
+        self._info_ids: set[str] = set()
+        self._install_ids: set[str] = set()
+        self._journal_about: dict[str, Any] | None = None
+        self._journal_id = ""
+
+    @property
+    def given_out(self) -> int:
+        """Number of the last recorded message that was given out; 0 without a recorder."""
+        return 0 if self._recording is None else self._recording.next - 1
+
+    @property
+    def sent(self) -> dict[int, str]:
+        """The ids of the requests to execute code, by key. The last one, where one was repeated."""
+        return {key: msg_id for msg_id, key in self._keys.items()}
 
     @property
     def pending(self) -> list[int]:
@@ -88,22 +150,33 @@ class Exchange:
         """A reply came without its idle, and neither a recorder nor a fence will tell why."""
         return not self.recorded and self._execution.wants_fence
 
-    def begin(self, prologue: str) -> list[Message]:
+    def begin(self, prologue: str, *, about: dict[str, Any] | None = None) -> list[Message]:
         """What to send first.
 
         Args:
             prologue: code to execute silently before the first cell; empty for none.
+            about: what whoever attaches to the run needs to know; None for a run without a journal.
         """
-        info = self._requests.kernel_info()
-        self._info_id = info.msg_id
-        first = [info]
-        if self.recorded:
-            install = self._requests.of_content(install_content(InstallOptions(self._run)))
-            self._install_id = install.msg_id
-            first.append(install)
+        self._journal_about = about
+        messages = self._opening()
         if prologue:
-            first.append(self._requests.execute_silently(prologue))
-        return first
+            request = self._requests.execute_silently(prologue)
+            if self.recorded:
+                self._unconfirmed[request.msg_id] = request
+            messages.append(request)
+        return messages
+
+    def resume(self, sent: Sequence[str], now: float) -> list[Message]:
+        """Take up a run that another client began; returns what to send first.
+
+        Args:
+            sent: ids of its requests; the position is the key.
+            now: the clock.
+        """
+        self._in_place = True
+        for key, msg_id in enumerate(sent):
+            self._note_sent(msg_id, key, guarded=True, now=now)
+        return self.link_restored(now)
 
     def execute(
         self,
@@ -134,12 +207,13 @@ class Exchange:
             allow_stdin=allow_stdin,
             user_expressions=user_expressions,
             store_history=store_history,
-            metadata=guarded_metadata(self._run, code) if guarded else {},
+            metadata=guarded_metadata(self._run, code, {**self._fields, "cell": key + 1})
+            if guarded
+            else {},
         )
-        self._keys[request.msg_id] = key
-        self._execution.sent(request.msg_id, key)
-        if self._recording is not None:
-            self._recording.sent(request.msg_id, guarded=guarded, now=now)
+        self._note_sent(request.msg_id, key, guarded=guarded, now=now)
+        if guarded:
+            self._unconfirmed[request.msg_id] = request
         return request
 
     def fence(self) -> Message:
@@ -154,11 +228,21 @@ class Exchange:
             return []
         return [self._requests.control(CANCEL_REQUEST, {"run": self._run})]
 
-    def forget(self) -> list[Message]:
-        """What makes the kernel drop what it keeps of the run."""
+    def keep_journal(self, about: dict[str, Any]) -> list[Message]:
+        """What makes the kernel write a journal from now on; ``JournalKept`` is the answer."""
         if not self.recorded:
             return []
-        return [self._requests.control(FORGET_REQUEST, {"run": self._run})]
+        content = {"run": self._run, "journal": JOURNAL_FOLDER, "about": about}
+        request = self._requests.control(JOURNAL_REQUEST, content)
+        self._journal_id = request.msg_id
+        return [request]
+
+    def forget(self) -> list[Message]:
+        """What makes the kernel drop what it keeps of the run, its journal too."""
+        if not self.recorded:
+            return []
+        content = {"run": self._run, "delete_journal": True}
+        return [self._requests.control(FORGET_REQUEST, content)]
 
     def link_lost(self) -> None:
         """Answers that were under way will not come."""
@@ -166,16 +250,26 @@ class Exchange:
             self._recording.link_lost()
 
     def link_restored(self, now: float) -> list[Message]:
-        """What to ask first over the new link."""
+        """What to send first over the new link.
+
+        What the kernel did not begin yet may have been lost on the way, so it is sent again, in
+        the same order and byte for byte the same: a kernel drops a message that it had already
+        ("Duplicate Signature"), and a recorder executes no request twice. Whichever copy of each
+        comes first, the order stays. Where the answer matters, the message is a new one.
+        """
         if self._recording is not None and self.recorded:
             self._recording.link_restored()
-            return self._recording.due(now)
+            wants_journal = self._journal_about is not None and self.installed is None
+            known = self._in_place and not wants_journal
+            first = self._about_language() if known else self._opening()
+            return [*first, *self._unconfirmed.values(), *self.due(now)]
         self._execution.fences_lost()
         return [self.fence()] if self.pending else []
 
     def due(self, now: float) -> list[Message]:
         """What to ask the recorder now. Call it after each message, and a few times a second."""
-        if self._recording is None or not self.recorded:
+        # A kernel that did not install the recorder yet would answer that there is none.
+        if self._recording is None or not self.recorded or not self._in_place:
             return []
         return self._recording.due(now)
 
@@ -183,38 +277,122 @@ class Exchange:
         """Finish what has its reply: no fence could make the kernel's idle come."""
         return self._execution.stop_waiting_for_idle()
 
-    def receive(self, message: Message, now: float) -> list[Event]:
-        """What one message means.
+    @property
+    def current(self) -> int:
+        """Number of the message whose events are handled now; 0 for one that is not recorded."""
+        stamp = None if self._current is None else read_stamp(self._current)
+        return 0 if stamp is None else stamp.number
+
+    def receive(self, message: Message, now: float) -> Iterator[Event]:
+        """What one message means. To be iterated to its end before the next one.
 
         Raises:
             WireError: it can't be decoded.
         """
-        if message.channel == "shell" and message.parent_id == self._info_id:
-            self.language_info = message.content_fields.get("language_info")
+        if message.channel != "iopub":
+            if message.parent_id in self._info_ids:
+                self.language_info = message.content_fields.get("language_info")
+            if message.parent_id == self._journal_id:
+                yield _journal_kept(message)
+                return
+        self._unconfirmed.pop(message.parent_id, None)
         if self._recording is None:
-            return list(self._execution.receive(message))
-        if message.channel == "shell" and message.parent_id == self._install_id:
-            return self._on_installed(message)
-        events: list[Event] = []
-        for news in self._recording.receive(message, now):
+            yield from self._execution.receive(message)
+        elif message.channel == "shell" and message.parent_id in self._install_ids:
+            yield from self._on_installed(message)
+        else:
+            yield from self._on_recorded(self._recording, message, now)
+
+    def _on_recorded(self, recording: Recording, message: Message, now: float) -> Iterator[Event]:
+        if not self._in_place:
+            stamp = read_stamp(message)
+            self._in_place = stamp is not None and stamp.run == self._run and stamp.number > 0
+        for news in recording.receive(message, now):
             match news:
                 case Message():
-                    events.extend(self._execution.receive(news))
+                    self._unconfirmed.pop(news.parent_id, None)
+                    self._current = news
+                    self._forget_before(news)
+                    for event in self._execution.receive(news):
+                        if not (isinstance(event, InputRequested) and self._is_answered(news)):
+                            yield event
                 case Lost():
-                    events.append(OutputGone(news.stop - news.start))
+                    yield OutputGone(news.stop - news.start)
                 case NotExecuted():
                     self._execution.forget(news.msg_id)
-                    events.append(NotRun(self._keys[news.msg_id]))
+                    yield NotRun(self._keys[news.msg_id])
+                case NoReply():
+                    yield from self._execution.no_reply(news.msg_id)
                 case RecorderLost():
-                    events.extend(self._unrecorded(news.reason))
-        return events
+                    yield from self._unrecorded(news.reason)
+
+    def _forget_before(self, message: Message) -> None:
+        """Drop what ended before the first message of a run that is taken up in its middle.
+
+        A kernel works on one request after the other, and the recorder's sequence has no holes.
+        """
+        if not self._in_the_middle or message.parent_id not in self._keys:
+            return
+        self._in_the_middle = False
+        for msg_id in self._keys:
+            if msg_id == message.parent_id:
+                return
+            self._execution.forget(msg_id)
+
+    def _is_answered(self, question: Message) -> bool:
+        """Somebody answered an ``input_request`` that came in a replay."""
+        if self._recording is None or not self.questions:
+            return not self.questions
+        state, stamp = self._recording.state, read_stamp(question)
+        if state is None or stamp is None or stamp.number > state.count:
+            return False
+        return state.asking != stamp.number
+
+    def _opening(self) -> list[Message]:
+        """What asks for the language, and brings the recorder."""
+        info = self._requests.kernel_info()
+        self._info_ids.add(info.msg_id)
+        if not self.recorded:
+            return [info]
+        about = self._journal_about
+        journal = JOURNAL_FOLDER if about is not None else None
+        options = InstallOptions(self._run, journal=journal, about=about or {})
+        install = self._requests.of_content(install_content(options))
+        self._install_ids.add(install.msg_id)
+        return [info, install]
+
+    def _about_language(self) -> list[Message]:
+        if self.language_info is not None:
+            return []
+        # On control, because on shell the answer would come behind all cells.
+        info = self._requests.control("kernel_info_request", {})
+        self._info_ids.add(info.msg_id)
+        return [info]
 
     def _on_installed(self, reply: Message) -> list[Event]:
-        outcome = parse_install_reply(reply)
-        return self._unrecorded(outcome.reason) if isinstance(outcome, NotPossible) else []
+        self.installed = parse_install_reply(reply)
+        if isinstance(self.installed, NotPossible):
+            return self._unrecorded(self.installed.reason)
+        self._in_place = True
+        return []
+
+    def _note_sent(self, msg_id: str, key: int, *, guarded: bool, now: float) -> None:
+        self._keys[msg_id] = key
+        self._execution.sent(msg_id, key)
+        if self._recording is not None:
+            self._recording.sent(msg_id, guarded=guarded, now=now)
 
     def _unrecorded(self, reason: str) -> list[Event]:
         if not self.recorded:
             return []
         self.recorded = False
+        self._unconfirmed.clear()
         return [Unrecorded(reason)]
+
+
+def _journal_kept(answer: Message) -> JournalKept:
+    outcome = parse_answer(answer)
+    if isinstance(outcome, Journaled):
+        return JournalKept(outcome.state.journal, outcome.state.journal_error)
+    reason = getattr(outcome, "reason", "")
+    return JournalKept(None, reason or "the recorder does not know how")

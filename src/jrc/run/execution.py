@@ -203,6 +203,13 @@ class Execution:
         """A request was not executed after all, and is sent again under another id."""
         self._requests.pop(msg_id, None)
 
+    def no_reply(self, msg_id: str) -> list[Event]:
+        """A request ends without a reply: an interrupt hit the kernel when it would send it."""
+        request = self._requests[msg_id]
+        request.reply = {"status": "error", "ename": "KeyboardInterrupt", "evalue": ""}
+        request.reply_over = True
+        return self._finish(request)
+
     def stop_waiting_for_idle(self) -> list[Event]:
         """Finish every request that has its reply: no fence could make the kernel's idle come."""
         events: list[Event] = []

@@ -3,37 +3,41 @@
 import asyncio
 import contextlib
 import logging
+import os
+import shlex
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jrc.errors import (
-    DeadlineError,
     ExitCode,
     InterruptedByUserError,
     JrcError,
-    KernelDiedError,
     NotFoundError,
-    OutputLostError,
-    RemoteError,
+    UnreachableError,
 )
-from jrc.run.account import CellRequest, Listener, Result
-from jrc.run.document import Cell, Document
-from jrc.run.events import Notice, RunFinished, RunStarted
-from jrc.run.failure import error_sentence, failing_line
+from jrc.run.about import About
+from jrc.run.account import Account, Listener, Result, unrecorded
+from jrc.run.document import Document
+from jrc.run.ending import Ending
+from jrc.run.events import Notice, RunDetached, RunFinished, RunStarted
+from jrc.run.exchange import Exchange
+from jrc.run.filling import Filling
 from jrc.run.kernel import KernelChoice, RemoteKernel, new_run_id, start_kernel
-from jrc.run.outputs import Outputs
+from jrc.run.records import RunRecord, RunRecords
+from jrc.run.requested import cell_request, owner, request_fields
 from jrc.run.requests import Requests
 from jrc.run.runner import Runner
-from jrc.run.saving import Saver
-from jrc.run.script import EXIT_EXPRESSIONS, exit_code_from_reply
 from jrc.server.channels import Channels
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
 
 log = logging.getLogger("jrc.run.job")
+
+_FAILED = ("error", "timeout", "interrupted", "aborted")
 
 
 @dataclass(frozen=True)
@@ -44,23 +48,31 @@ class Options:
         kernel: kernelspec to start; None for what the document says, then the server's default.
         kernel_id: a running kernel to use instead.
         keep_kernel: do not delete the kernel at the end.
+        keep_kernel_on_error: do not delete it when a cell failed.
+        first: how many of the cells are left out, because the kernel executed them already.
         cell_timeout: seconds for one cell.
         allow_errors: go on after a cell that failed.
         allow_loss: lost output does not make the exit code non-zero.
         patience: seconds to try to bring a lost link back.
         recorder: let a recorder in the kernel keep what is published until it arrived.
         pipeline: send all cells at once.
+        profile: name of the server's profile; empty for a server that ends with us.
+        command: the words of ``jrc run`` that choose the document, for hints.
     """
 
     kernel: str | None = None
     kernel_id: str | None = None
     keep_kernel: bool = False
+    keep_kernel_on_error: bool = False
+    first: int = 0
     cell_timeout: float | None = None
     allow_errors: bool = False
     allow_loss: bool = False
     patience: float = 60.0
     recorder: bool = True
     pipeline: bool = True
+    profile: str = ""
+    command: tuple[str, ...] = ("FILE",)
 
 
 class Job:
@@ -72,6 +84,10 @@ class Job:
         options: how.
         listener: who is told.
         output: the file to save to; None to save nothing.
+        records: what this computer remembers of its runs; None to remember nothing.
+
+    Attributes:
+        run_id: id of the run.
     """
 
     def __init__(
@@ -82,19 +98,25 @@ class Job:
         options: Options,
         listener: Listener,
         output: Path | None,
+        records: RunRecords | None = None,
     ) -> None:
         self.run_id = new_run_id()
         self._document = document
+        self._cells = document.cells[options.first :]
         self._server = server
         self._options = options
         self._listener = listener
-        self._output = output
-        self._outputs = Outputs()
-        self._saver = None if output is None else Saver(output, self._notebook)
-        self._executed: set[int] = set()
+        self._records = records if options.profile else None
+        self._filling = Filling(document, output)
+        if output is not None and options.first:
+            self._filling.take_up(output, document.cells[: options.first])
+        self._exchange: Exchange | None = None
         self._runner: Runner | None = None
         self._kernel: RemoteKernel | None = None
-        self._language_info: dict[str, Any] | None = None
+        self._keep = options.keep_kernel
+        self._left: RunDetached | None = None
+        self._started = time.time()
+        self._recording: asyncio.Task[None] | None = None
 
     async def run(self) -> int:
         """Execute the document and save what came.
@@ -107,19 +129,25 @@ class Job:
             InterruptedByUserError: how it ended otherwise.
             JrcError: the server, the kernel or the file can't be used.
         """
-        if self._saver is not None:
-            self._saver.save()
+        self._filling.save()
         try:
             result = await self._execute()
         except (JrcError, asyncio.CancelledError) as error:
-            self._finish(_status(error), _code(error), [])
+            await self._close(error)
             raise
-        failure = self._failure(result)
-        code = self._script_exit_code(result) if failure is None else failure.exit_code
+        failure = self._ending.failure(result)
+        code = self._ending.exit_code(result) if failure is None else failure.exit_code
         self._finish(result.status, code, result.lost)
         if failure is not None:
             raise failure
         return code
+
+    only_follows = False
+
+    @property
+    def can_be_left(self) -> bool:
+        """The run can go on without us."""
+        return self._runner is not None and self._records is not None and self._runner.detachable
 
     async def interrupt(self) -> None:
         """Interrupt the cell that runs now, and execute no other.
@@ -131,9 +159,25 @@ class Job:
             raise InterruptedByUserError("Interrupted before the first cell.")
         await self._runner.interrupt()
 
+    async def leave(self) -> None:
+        """Let the run go on without us: the caller cancels ``run`` next."""
+        if self._runner is None or self._kernel is None or self._left is not None:
+            return
+        kept = await self._runner.detach(lambda ids: self._about(ids).to_json())
+        if kept.path is None or kept.reason:
+            self._listener.on_event(
+                Notice(
+                    "unjournaled",
+                    f"There is no complete journal on the server ({kept.reason}): what happens "
+                    "from now on is kept as long as the kernel lives.",
+                )
+            )
+        self._leave(kept.path)
+        self._remember(self._runner.sent, detached=True)
+
     def how_to_come_back(self) -> str | None:
-        """What to type to go on with the kernel of a run that was left."""
-        if self._kernel is None or not self._options.keep_kernel:
+        """What to type to go on with the kernel of a run that was stopped."""
+        if self._kernel is None or not self._keep:
             return None
         return f"The kernel is kept: jrc run --kernel-id {self._kernel.id} FILE"
 
@@ -148,43 +192,62 @@ class Job:
             )
             await self._open(channels, kernel)
             try:
-                self._runner = Runner(
-                    [self._request(cell) for cell in self._document.cells],
-                    channels=channels,
-                    control=kernel,
-                    requests=requests,
-                    listener=self._listener,
-                    outputs=self._outputs,
-                    changed=self._changed,
-                    cell_timeout=self._options.cell_timeout,
-                    prologue=self._document.prologue,
-                    recorded_as=self.run_id if self._wants_recorder else None,
-                    pipelined=self._options.pipeline,
-                )
+                self._runner = runner = self._make_runner(channels, kernel, requests)
                 self._announce(kernel)
-                result = await self._runner.run()
-                self._language_info = result.language_info
+                result = await runner.run(self._remember)
+                self._filling.language_info = result.language_info
+                self._keep = self._keep or (
+                    self._options.keep_kernel_on_error and result.status in _FAILED
+                )
+                await runner.forget()
+                await self._forget_record()
                 return result
+            except UnreachableError:
+                if self.can_be_left:
+                    self._leave(None)
+                raise
             finally:
                 await channels.close()
 
+    def _make_runner(self, channels: Channels, kernel: RemoteKernel, requests: Requests) -> Runner:
+        requested = [
+            cell_request(self._document, cell, allow_errors=self._options.allow_errors)
+            for cell in self._cells
+        ]
+        self._exchange = Exchange(
+            requests,
+            recorded_as=self.run_id if self._wants_recorder else None,
+            fields=request_fields(self._document, len(self._cells)),
+        )
+        return Runner(
+            requested,
+            channels=channels,
+            control=kernel,
+            requests=requests,
+            exchange=self._exchange,
+            listener=self._listener,
+            account=Account(
+                requested,
+                outputs=self._filling.outputs,
+                listener=self._listener,
+                changed=self._changed,
+                first=self._options.first,
+            ),
+            cell_timeout=self._options.cell_timeout,
+            prologue=self._document.prologue,
+            pipelined=self._options.pipeline,
+        )
+
     @contextlib.asynccontextmanager
     async def _started_kernel(self) -> AsyncIterator[RemoteKernel]:
-        if self._options.kernel_id is not None:
-            kernel = RemoteKernel(self._server, self._options.kernel_id)
-        else:
-            document = self._document
-            choice = KernelChoice(self._options.kernel, document.kernel_name, document.language)
-            kernel = await start_kernel(
-                self._server, choice, document=document.path.name, run=self.run_id
-            )
+        kernel = await kernel_for(self._document, self._server, self._options, self.run_id)
         self._kernel = kernel
         if kernel.notice:
             self._listener.on_event(Notice("kernel", kernel.notice))
         try:
             yield kernel
         finally:
-            if not self._options.keep_kernel:
+            if not self._keep and self._left is None:
                 await asyncio.shield(kernel.delete())
 
     @property
@@ -201,6 +264,9 @@ class Job:
             ) from error
 
     def _announce(self, kernel: RemoteKernel) -> None:
+        if self._options.recorder and not self._wants_recorder:
+            text = unrecorded(f"it is for {self._document.language}")
+            self._listener.on_event(Notice("unrecorded", text))
         self._listener.on_event(
             RunStarted(
                 run=self.run_id,
@@ -208,105 +274,116 @@ class Job:
                 server=self._server.address.base_url,
                 kernel_id=kernel.id,
                 session=kernel.session_path,
-                cells=len(self._document.cells),
+                cells=len(self._cells),
             )
-        )
-
-    def _request(self, cell: Cell) -> CellRequest:
-        script = self._document.kind == "script"
-        return CellRequest(
-            index=cell.index,
-            source=cell.source,
-            code=self._document.code(cell),
-            allows_error=self._options.allow_errors or "raises-exception" in cell.tags,
-            user_expressions=dict(EXIT_EXPRESSIONS) if script else {},
-            # What runs a script is jrc's own code: the person's history is not the place for it.
-            store_history=not script,
         )
 
     def _changed(self, index: int, finished: bool) -> None:
-        self._executed.add(index)
-        if self._saver is not None:
-            self._saver.changed(cell_finished=finished)
-            if finished and self._saver.problem is not None:
-                self._listener.on_event(Notice("saved", self._saver.problem.message))
+        self._filling.changed(index, finished)
+        if finished and self._filling.problem:
+            self._listener.on_event(Notice("saved", self._filling.problem))
 
-    def _notebook(self) -> dict[str, Any]:
-        """The document's notebook with everything that has arrived until now."""
-        notebook = self._document.notebook
-        for index in self._executed:
-            cell = notebook["cells"][index]
-            cell["outputs"] = self._outputs.cell(index)
-            cell["execution_count"] = self._outputs.execution_count(index)
-            cell["metadata"]["execution"] = self._outputs.timing(index)
-        widgets = self._outputs.widget_state()
-        if widgets is not None:
-            notebook["metadata"]["widgets"] = widgets
-        if self._language_info is not None:
-            notebook["metadata"]["language_info"] = self._language_info
-        return notebook
+    def _about(self, sent: list[str]) -> About:
+        return About(
+            owner=owner(),
+            document=self._document,
+            requests=sent,
+            first=self._options.first,
+            allow_errors=self._options.allow_errors,
+            allow_loss=self._options.allow_loss,
+        )
+
+    def _leave(self, journal: str | None) -> None:
+        assert self._kernel is not None
+        self._left = RunDetached(
+            run=self.run_id,
+            server=self._server.address.base_url,
+            kernel_id=self._kernel.id,
+            journal=journal,
+            attach=f"jrc attach {self.run_id}",
+        )
+
+    def _remember(self, sent: list[str], *, detached: bool = False) -> None:
+        """Note the run on this computer, in a thread: the disk may be slow."""
+        if self._records is None or self._kernel is None:
+            return
+        record = RunRecord(
+            run=self.run_id,
+            profile=self._options.profile,
+            server=self._server.address.base_url,
+            kernel_id=self._kernel.id,
+            session_id=self._kernel.session_id or "",
+            output="" if self._filling.path is None else str(self._filling.path.absolute()),
+            started=self._started,
+            about=self._about(sent).to_json(),
+            detached=detached,
+            pid=os.getpid(),
+            journal="" if self._left is None else self._left.journal or "",
+            shown=0 if self._exchange is None or not detached else self._exchange.given_out,
+            language_info=None if self._exchange is None else self._exchange.language_info,
+        )
+        before = self._recording
+        self._recording = asyncio.create_task(
+            _save(self._records, record, before), name="run-record"
+        )
+
+    async def _forget_record(self) -> None:
+        if self._recording is not None:
+            await self._recording
+        if self._records is not None:
+            self._records.remove(self.run_id)
+
+    async def _close(self, error: BaseException) -> None:
+        """End after an error: a run that was left goes on, any other is over."""
+        if self._left is None:
+            await asyncio.shield(self._forget_record())
+            cancelled = isinstance(error, asyncio.CancelledError | InterruptedByUserError)
+            code = error.exit_code if isinstance(error, JrcError) else ExitCode.INTERRUPTED
+            self._finish("interrupted" if cancelled else "failed", code, [])
+            return
+        if self._recording is not None:
+            await asyncio.shield(self._recording)
+        if isinstance(error, UnreachableError):
+            error.hint = f"The run may go on without you. Later: {self._left.attach}"
+        self._filling.save()
+        self._filling.close()
+        self._listener.on_event(self._left)
 
     def _finish(self, status: str, code: int, lost: list[str]) -> None:
-        if self._saver is not None:
-            self._saver.save()
-        self._outputs.close()
-        output = None if self._output is None else str(self._output)
+        self._filling.save()
+        self._filling.close()
+        output = None if self._filling.path is None else str(self._filling.path)
         self._listener.on_event(RunFinished(self.run_id, status, code, output, lost))
 
-    def _script_exit_code(self, result: Result) -> int:
-        if self._document.kind != "script" or result.reply is None:
-            return ExitCode.OK
-        return exit_code_from_reply(result.reply) or ExitCode.OK
-
-    def _failure(self, result: Result) -> JrcError | None:
-        hint = None if self._output is None else f"What arrived is saved in {self._output}."
-        match result.status:
-            case "error":
-                return RemoteError(self._error_sentence(result), hint=hint)
-            case "timeout":
-                limit = f"{self._options.cell_timeout:g} s"
-                return DeadlineError(f"{self._name(result)} ran longer than {limit}.", hint=hint)
-            case "aborted":
-                return RemoteError(
-                    f"{self._name(result)} was aborted: somebody interrupted the kernel.", hint=hint
-                )
-            case "interrupted":
-                return InterruptedByUserError("Interrupted.", hint=hint)
-            case "kernel-died":
-                return KernelDiedError(f"{self._name(result)}: {result.reason}", hint=hint)
-        if result.lost and not self._options.allow_loss:
-            return OutputLostError(
-                f"The run is complete, but output was lost: {result.lost[0]}"
-                if result.status == "ok"
-                else result.lost[0],
-                hint=hint,
-            )
-        return None
-
-    def _name(self, result: Result) -> str:
-        if result.cell is None or self._document.kind == "script":
-            return self._document.path.name
-        number = 1 + [cell.index for cell in self._document.cells].index(result.cell.index)
-        return f"Cell {number} of {self._document.path.name}"
-
-    def _error_sentence(self, result: Result) -> str:
-        what = error_sentence(result.reply or {})
-        name = self._name(result)
-        cell = result.cell
-        line = None
-        if cell is not None and self._document.kind != "script":
-            line = failing_line((result.reply or {}).get("traceback", []))
-        if line is None or cell is None:
-            return f"{name} failed: {what}"
-        start = next(c.line for c in self._document.cells if c.index == cell.index)
-        number = line.number if not start else start + line.number - 1
-        return f"{name} failed at line {number} ({line.text}): {what}"
+    @property
+    def _ending(self) -> Ending:
+        go_on = ""
+        if self._keep and self._kernel is not None and self._document.kind != "script":
+            words = ["jrc", "run", *self._options.command, "--kernel-id", self._kernel.id]
+            go_on = shlex.join(words)
+        return Ending(
+            self._document,
+            self._filling.path,
+            cell_timeout=self._options.cell_timeout,
+            allow_loss=self._options.allow_loss,
+            go_on=go_on,
+        )
 
 
-def _status(error: BaseException) -> str:
-    cancelled = isinstance(error, asyncio.CancelledError | InterruptedByUserError)
-    return "interrupted" if cancelled else "failed"
+async def kernel_for(
+    document: Document, server: "ServerClient", options: Options, run: str
+) -> RemoteKernel:
+    """The kernel that the options say, or a new one."""
+    if options.kernel_id is not None:
+        return RemoteKernel(server, options.kernel_id)
+    choice = KernelChoice(options.kernel, document.kernel_name, document.language)
+    return await start_kernel(server, choice, document=document.path.name, run=run)
 
 
-def _code(error: BaseException) -> int:
-    return error.exit_code if isinstance(error, JrcError) else ExitCode.INTERRUPTED
+async def _save(records: RunRecords, record: RunRecord, before: asyncio.Task[None] | None) -> None:
+    if before is not None:
+        await before
+    try:
+        await asyncio.to_thread(records.save, record)
+    except JrcError as error:
+        log.warning("the run is not noted on this computer: %s", error)

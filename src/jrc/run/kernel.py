@@ -66,6 +66,7 @@ class RemoteKernel:
 
     Attributes:
         id: of the kernel.
+        session_id: of the session that owns it; None for a kernel that was already running.
         session_path: of the session that owns it; empty for a kernel that was already running.
         notice: what the person should know about the choice of the kernel; empty for nothing.
     """
@@ -80,7 +81,7 @@ class RemoteKernel:
         notice: str = "",
     ) -> None:
         self._server = server
-        self._session_id = session_id
+        self.session_id = session_id
         self.id = kernel_id
         self.session_path = session_path
         self.notice = notice
@@ -93,10 +94,10 @@ class RemoteKernel:
 
     async def delete(self) -> None:
         """End the kernel, if the run started it. A server that is gone has no kernel to delete."""
-        if self._session_id is None:
+        if self.session_id is None:
             return
         try:
-            await self._server.delete_session(self._session_id)
+            await self._server.delete_session(self.session_id)
         except JrcError as error:
             log.warning("could not delete the session %s: %s", self.session_path, error)
 

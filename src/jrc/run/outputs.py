@@ -27,6 +27,7 @@ class _Cell:
     display_ids: set[str] = field(default_factory=set)
     execution_count: int | None = None
     timing: dict[str, str] = field(default_factory=dict)
+    losses: list[str] = field(default_factory=list)
 
 
 class Outputs:
@@ -46,6 +47,18 @@ class Outputs:
         """Forget what a cell had: it is executed anew."""
         self._forget_displays(index)
         self._cells[index] = _Cell()
+
+    def load(self, index: int, outputs: list[Output], count: object, timing: object) -> None:
+        """Take up a cell as a notebook holds it."""
+        self.start(index)
+        for output in outputs:
+            if output["output_type"] == "stream":
+                self._add(index, "stream", output, None)
+            else:
+                self._cells[index].outputs.append(self._spooled(dict(output)))
+        self.set_execution_count(index, count)
+        if isinstance(timing, dict):
+            self._cells[index].timing = {str(key): str(value) for key, value in timing.items()}
 
     def publish(self, index: int, message: Message) -> list[CommMessage]:
         """Take in one published message.
@@ -111,6 +124,15 @@ class Outputs:
 
     def execution_count(self, index: int) -> int | None:
         return self._cells[index].execution_count
+
+    def note_loss(self, index: int, sentence: str) -> None:
+        """The outputs of a cell may be incomplete."""
+        if index in self._cells:
+            self._cells[index].losses.append(sentence)
+
+    def losses(self, index: int) -> list[str]:
+        """Why the outputs of a cell may be incomplete; nothing when they are complete."""
+        return list(self._cells[index].losses)
 
     def timing(self, index: int) -> dict[str, str]:
         return dict(self._cells[index].timing)

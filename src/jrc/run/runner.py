@@ -11,8 +11,8 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Protocol
 
 from jrc.errors import NotFoundError, UnreachableError
-from jrc.run.account import Account, CellRequest, Listener, Result
-from jrc.run.exchange import Event, Exchange, NotRun, OutputGone, Unrecorded
+from jrc.run.account import Account, CellRequest, Listener, Result, unrecorded
+from jrc.run.exchange import Event, Exchange, JournalKept, NotRun, OutputGone, Unrecorded
 from jrc.run.execution import (
     Finished,
     InputEchoed,
@@ -23,7 +23,6 @@ from jrc.run.execution import (
     Replied,
     Started,
 )
-from jrc.run.outputs import Outputs
 from jrc.run.requests import Requests
 from jrc.run.watch import Act, Watch
 from jrc.server.channels import ChannelEvent, LinkLost, LinkRestored
@@ -32,6 +31,9 @@ from jrc.wire.message import Message
 log = logging.getLogger("jrc.run")
 
 _TICK = 0.1
+
+DETACH_SECONDS = 10.0
+"""For the kernel to open the journal of a run that its client leaves."""
 
 
 class KernelChannels(Protocol):
@@ -58,12 +60,11 @@ class Runner:
         channels: open channels of the kernel.
         control: the kernel's interrupt and existence.
         requests: makes the messages; its session is the channels' session.
-        listener: who is told.
-        outputs: gets what the cells publish.
-        changed: called with a cell's index when its outputs changed, and whether it is finished.
+        listener: who is asked.
+        account: what became of the cells.
         cell_timeout: seconds for one cell; None for no limit.
         prologue: code to execute silently before the first cell.
-        recorded_as: id of the run for the recorder in the kernel; None to do without one.
+        exchange: makes the requests and understands the answers.
         pipelined: send all cells at once, if there is a recorder to guard them.
     """
 
@@ -74,12 +75,11 @@ class Runner:
         channels: KernelChannels,
         control: KernelControl,
         requests: Requests,
+        exchange: Exchange,
         listener: Listener,
-        outputs: Outputs,
-        changed: Callable[[int, bool], None],
+        account: Account,
         cell_timeout: float | None = None,
         prologue: str = "",
-        recorded_as: str | None = None,
         pipelined: bool = True,
     ) -> None:
         self._cells = list(cells)
@@ -88,8 +88,8 @@ class Runner:
         self._control = control
         self._requests = requests
         self._listener = listener
-        self._exchange = Exchange(requests, recorded_as=recorded_as)
-        self._account = Account(self._cells, outputs=outputs, listener=listener, changed=changed)
+        self._exchange = exchange
+        self._account = account
         self._watch = Watch(cell_timeout)
         self._prologue = prologue
         self._pipelined = pipelined
@@ -98,25 +98,85 @@ class Runner:
         self._given_up = False
         self._aborted: CellRequest | None = None
         self._link_was_half_open = False
+        self._resumed = False
+        self._journal: asyncio.Future[JournalKept] | None = None
         self._questions: set[asyncio.Task[None]] = set()
 
-    async def run(self) -> Result:
+    async def run(self, sent: Callable[[list[str]], None]) -> Result:
         """Execute the cells.
 
+        Args:
+            sent: called with the ids of the requests, where all cells go out at once behind the
+                recorder.
+
         Returns:
-            how it ended; outputs are in ``outputs`` whatever happened.
+            how it ended; what arrived is in the account whatever happened.
 
         Raises:
             UnreachableError, AuthError, NotFoundError, WireError: the link is gone for good.
         """
         await self._send(self._exchange.begin(self._prologue))
         await self._send_cells()
+        if self._exchange.recorded and not self._waiting:
+            sent(self.sent)
+        return await self._follow()
+
+    async def resume(self, sent: Sequence[str]) -> Result:
+        """Follow a run that another client began.
+
+        Args:
+            sent: the ids of its requests, one for each cell.
+
+        Returns:
+            how it ended.
+
+        Raises:
+            UnreachableError, AuthError, NotFoundError, WireError: the link is gone for good.
+        """
+        self._resumed = True
+        self._waiting.clear()
+        await self._send(self._exchange.resume(sent, self._now()))
+        return await self._follow()
+
+    async def detach(self, about: Callable[[list[str]], dict[str, Any]]) -> JournalKept:
+        """Make the kernel independent of this client: all cells sent, a journal kept.
+
+        Args:
+            about: makes what whoever attaches needs to know, of the requests' ids.
+
+        Returns:
+            where the journal is, or why there is none.
+        """
+        self._pipelined = True
+        await self._send_cells()
+        request = self._exchange.keep_journal(about(self.sent))
+        if not request:
+            return JournalKept(None, "there is no recorder in the kernel")
+        self._journal = asyncio.get_running_loop().create_future()
+        await self._send(request)
+        try:
+            async with asyncio.timeout(DETACH_SECONDS):
+                return await self._journal
+        except TimeoutError:
+            return JournalKept(None, f"the kernel did not answer within {DETACH_SECONDS:.0f} s")
+
+    @property
+    def sent(self) -> list[str]:
+        """The ids of the requests that went out, in the order of the cells."""
+        ids = self._exchange.sent
+        return [ids[key] for key in sorted(ids)]
+
+    @property
+    def detachable(self) -> bool:
+        """The run can go on without this client."""
+        return self._exchange.recorded and not (self._interrupted or self._timed_out)
+
+    async def _follow(self) -> Result:
         await self._until_first_ends(self._consume(), self._keep_watch())
         if self._interrupted:
             self._account.stop("interrupted", None)
         if self._aborted is not None:
             self._account.stop("aborted", self._aborted)
-        await self._send(self._exchange.forget())
         self._account.result.language_info = self._exchange.language_info
         return self._account.result
 
@@ -125,6 +185,10 @@ class Runner:
         self._interrupted = True
         self._account.notice("interrupted", "Interrupting the remote cell.")
         await self._stop_remote_code()
+
+    async def forget(self) -> None:
+        """What the recorder and the journal hold of the run is no longer needed."""
+        await self._send(self._exchange.forget())
 
     async def _until_first_ends(self, *loops: Coroutine[Any, Any, None]) -> None:
         """Run until one of the loops ends; raise what any of them raised."""
@@ -157,8 +221,10 @@ class Runner:
     def _over(self) -> bool:
         return self._given_up or not (self._waiting or self._exchange.pending)
 
-    def _meaning(self, event: ChannelEvent) -> Sequence[Event]:
+    def _meaning(self, event: ChannelEvent | KernelEnded) -> Iterable[Event]:
         match event:
+            case KernelEnded():
+                return [event]
             case LinkLost():
                 self._link_was_half_open = event.half_open
                 self._exchange.link_lost()
@@ -204,6 +270,9 @@ class Runner:
                 await self._send_cells()
             case Unrecorded():
                 self._on_unrecorded(event)
+            case JournalKept():
+                if self._journal is not None and not self._journal.done():
+                    self._journal.set_result(event)
             case KernelEnded():
                 self._on_kernel_ended(event)
 
@@ -233,11 +302,10 @@ class Runner:
         return event.status
 
     def _on_unrecorded(self, event: Unrecorded) -> None:
-        self._account.notice(
-            "unrecorded",
-            f"There is no recorder in this kernel ({event.reason}): cells are sent one by one, and "
-            "output that gets lost on the way stays lost.",
-        )
+        if self._resumed:
+            self._on_kernel_ended(KernelEnded("died"))
+            return
+        self._account.notice("unrecorded", unrecorded(event.reason))
 
     def _on_kernel_ended(self, event: KernelEnded) -> None:
         self._account.kernel_ended(event, self._exchange.pending)

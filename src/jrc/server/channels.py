@@ -18,7 +18,11 @@ from jrc.errors import AuthError, JrcError, NotFoundError, ProtocolError, Unreac
 from jrc.server.address import ServerAddress
 from jrc.server.link import Link, LinkClosedError, open_link
 from jrc.server.tls import tls_context
+from jrc.server.way import Way
 from jrc.wire.message import Message
+
+OPEN_PATIENCE = 45.0
+"""Seconds to try to connect for the first time: two tries into a dead line fit in."""
 
 log = logging.getLogger("jrc.server.channels")
 
@@ -60,11 +64,18 @@ class Server(Protocol):
     def address(self) -> ServerAddress: ...
 
     @property
-    def verify_tls(self) -> bool: ...
+    def way(self) -> Way: ...
 
     async def headers(self) -> dict[str, str]: ...
 
     def forget_login(self) -> None: ...
+
+    def session_began(self) -> None: ...
+
+    @property
+    def logins(self) -> int: ...
+
+    async def login_again(self, since: int) -> bool: ...
 
 
 class Channels:
@@ -91,13 +102,22 @@ class Channels:
     def up(self) -> bool:
         return self._link is not None and self._link.usable
 
+    @property
+    def protocol(self) -> str:
+        """``v1`` or ``legacy``; empty while there is no link."""
+        return self._link.protocol if self._link is not None else ""
+
     async def open(self) -> None:
-        """Connect for the first time.
+        """Connect for the first time. The server was there a moment ago: try again for a while.
 
         Raises:
             AuthError, NotFoundError, UnreachableError, ProtocolError: it is not possible.
         """
-        self._link = await self._connect()
+        try:
+            self._link = await self._connect()
+        except UnreachableError as error:
+            self._link = await self._reconnect(error, min(self._patience, OPEN_PATIENCE))
+        self._server.session_began()
 
     async def send(self, message: Message) -> None:
         """Send a message now, or as soon as the link is up again.
@@ -132,7 +152,7 @@ class Channels:
             except LinkClosedError as lost:
                 yield LinkLost(lost.message, lost.half_open, lost.code)
                 started = asyncio.get_running_loop().time()
-                self._link = await self._reconnect(lost)
+                self._link = await self._reconnect(lost, self._patience)
                 await self._flush()
                 yield LinkRestored(asyncio.get_running_loop().time() - started)
 
@@ -157,25 +177,30 @@ class Channels:
         return await open_link(
             self._url,
             await self._server.headers(),
-            tls=tls_context(address, verify=self._server.verify_tls),
+            tls=tls_context(address, self._server.way),
             use_proxy=not address.is_loopback,
         )
 
-    async def _reconnect(self, lost: JrcError) -> Link:
+    async def _reconnect(self, lost: JrcError, patience: float) -> Link:
         pauses = backoff()
         renewed = False
         last: JrcError = lost
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(patience) as limit:
                 while True:
+                    logins = self._server.logins
                     try:
                         return await self._connect()
                     except NotFoundError:
                         raise
                     except AuthError:
                         if renewed:
-                            raise
-                        renewed = True
+                            # A person needs longer than a link.
+                            limit.reschedule(None)
+                            if not await self._server.login_again(logins):
+                                raise
+                            limit.reschedule(asyncio.get_running_loop().time() + patience)
+                        renewed = not renewed
                         self._server.forget_login()
                     except (UnreachableError, ProtocolError) as error:
                         # A proxy whose server is away answers what it likes: the link was there,
@@ -186,7 +211,7 @@ class Channels:
         except TimeoutError as error:
             raise UnreachableError(
                 f"The link to {self._server.address.base_url} was lost ({lost.message}) and did "
-                f"not come back within {self._patience:.0f} s. Last try: {last.message}",
+                f"not come back within {patience:.0f} s. Last try: {last.message}",
                 hint="Is the server still running? See: jrc kernel list",
             ) from error
 

@@ -180,6 +180,23 @@ class Archive:
             run.journal = journal
             return run
 
+    def start_journal(self, run: Run, journal: JournalFile) -> None:
+        """Write what is kept of a run into its new journal, and go on with it."""
+        with self.lock:
+            run.journal = journal
+            run.journaled = run.first - 1
+            try:
+                for msg_id, request in run.requests.items():
+                    journal.note({"request": msg_id, "fields": request.fields})
+                for _, kept in run.read(run.gone + 1, run.first):
+                    if not journal.has_room(kept.size):
+                        raise OSError(f"the journal reached its bound of {journal.limit} bytes")
+                    journal.file.append(bytes(kept.fetch(0, kept.size)))
+            except OSError as error:
+                run.journal_error = str(error)
+                return
+            self._write_journal(run, journal)
+
     def append(self, run: Run, channel: int, parts: list[Any]) -> None:
         """Keep the message that has the number ``run.count + 1``.
 
@@ -278,13 +295,13 @@ class Archive:
         target = self.memory_limit * 3 // 4
         for run in list(self.runs.values()):
             while run.memory and self.bytes > target:
-                taken = self._to_disk(run)
+                taken = self._to_disk(run, min(CHUNK_BYTES, self.bytes - target))
                 self._out_of_memory(run, taken)
 
-    def _to_disk(self, run: Run) -> int:
-        """Store some of the oldest messages of a run; returns how many."""
+    def _to_disk(self, run: Run, at_least: int) -> int:
+        """Store so many bytes of the oldest messages of a run; returns how many messages."""
         taken, size = 0, 0
-        while taken < len(run.memory) and (size == 0 or size < CHUNK_BYTES):
+        while taken < len(run.memory) and size < at_least:
             size += len(run.memory[taken])
             taken += 1
         if run.journaled >= run.first:

@@ -39,7 +39,7 @@ class Control:
 
     def handlers(self) -> dict[str, Handler]:
         """Message handlers as ipykernel calls them."""
-        names = ("replay", "state", "cancel", "forget", "remove")
+        names = ("replay", "state", "journal", "cancel", "forget", "remove")
         return {MESSAGE_PREFIX + name + "_request": self._handler(name) for name in names}
 
     def _handler(self, name: str) -> Handler:
@@ -98,6 +98,19 @@ class Control:
                 for msg_id, each in run.requests.items()
             ]
         return {"runs": [recorder.state_of(run)], "requests": requests}, []
+
+    def _journal(self, content: Any) -> Any:
+        """Write a journal from now on; what is still kept of the run goes in first."""
+        recorder = self._recorder
+        run = self._run(content)
+        with recorder.archive.lock:
+            if run.journal is None:
+                journal, error = open_journal(recorder, run.id, content)
+                run.journal_error = error
+                if journal is not None:
+                    recorder.archive.start_journal(run, journal)
+        recorder.note(run, {"opened": run.opened})
+        return recorder.state_of(run), []
 
     def _cancel(self, content: Any) -> Any:
         """Requests of the run that did not begin yet are answered ``aborted``."""
@@ -187,19 +200,26 @@ def open_run(recorder: Recorder, options: dict[str, Any]) -> Run:
         run = recorder.archive.runs.get(run_id)
         if run is not None:
             return run
-        journal, journal_error = None, ""
-        if options.get("journal"):
-            about = {"about": options.get("about") or {}, "run": run_id}
-            about.update(identity(recorder))
-            folder = os.path.join(starting_folder(), str(options["journal"]))
-            try:
-                journal = JournalFile(folder, run_id, recorder.archive.spool_limit, about)
-            except OSError as error:
-                journal_error = str(error)
+        journal, journal_error = open_journal(recorder, run_id, options)
         run = recorder.archive.open_run(run_id, journal)
         run.journal_error = journal_error
     recorder.note(run, {"opened": run.opened})
     return run
+
+
+def open_journal(
+    recorder: Recorder, run_id: str, options: dict[str, Any]
+) -> tuple[JournalFile | None, str]:
+    """A new journal in the folder that ``options`` name, if they do; or why there is none."""
+    if not options.get("journal"):
+        return None, ""
+    about = {"about": options.get("about") or {}, "run": run_id}
+    about.update(identity(recorder))
+    folder = os.path.join(starting_folder(), str(options["journal"]))
+    try:
+        return JournalFile(folder, run_id, recorder.archive.spool_limit, about), ""
+    except OSError as error:
+        return None, str(error)
 
 
 def starting_folder() -> str:

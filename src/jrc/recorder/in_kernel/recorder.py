@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections import OrderedDict
 from typing import Any, Callable
 
@@ -36,6 +37,7 @@ ATTRIBUTE = "_jrc_recorder"
 _KEPT = {"execute_reply": SHELL, "input_request": STDIN}
 _MOST_PARENTS = 256
 _STATE_DELAY_SECONDS = 0.25
+_NUMBERED_SECONDS = 1.0
 
 
 class Unpublished:
@@ -309,6 +311,7 @@ class Recorder:
             return None
         run, request = known
         message = self.session.msg(msg_type, content, parent, header, metadata)
+        self._wait_for_published()
         with self.archive.lock:
             if self.successor is not None:
                 return self.successor._keep(msg_type, content, parent, header, metadata)
@@ -321,6 +324,19 @@ class Recorder:
                 run.asking = run.count
         self.note(run, {})
         return message
+
+    def _wait_for_published(self) -> None:
+        """Wait until the I/O thread numbered what this thread published before.
+
+        An interrupt that strikes here came too late for the person's code: raised, it would only
+        cost the reply.
+        """
+        numbered = threading.Event()
+        try:
+            self.thread.schedule(numbered.set)
+            numbered.wait(_NUMBERED_SECONDS)
+        except KeyboardInterrupt:
+            return
 
     def _replied(self, run: Run, request: Request, parent: Any, content: Any) -> None:
         request.state = "done"

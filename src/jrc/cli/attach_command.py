@@ -1,0 +1,47 @@
+"""What ``jrc attach`` does with its words."""
+
+import asyncio
+from pathlib import Path
+
+from jrc.cli.interrupts import run_interruptibly
+from jrc.cli.run_command import live
+from jrc.cli.run_listener import JsonListener, TerminalListener
+from jrc.cli.terminal import Terminal
+from jrc.cli.tunnel_talk import TunnelTalk
+from jrc.errors import UsageError
+from jrc.profile.paths import Paths
+from jrc.run.attach import Attachment, AttachOptions
+from jrc.run.found import find_run
+from jrc.run.records import RunRecords
+from jrc.server.open import open_profile, profiles_to_ask
+
+
+def follow(
+    prefix: str, options: AttachOptions, output: Path | None, terminal: Terminal, *, json: bool
+) -> int:
+    """Follow the run whose id begins with ``prefix``.
+
+    Returns:
+        the exit code.
+
+    Raises:
+        JrcError: it did not end well, or can't be found.
+    """
+    if output is not None and output.suffix != ".ipynb":
+        raise UsageError(f"A result is saved as a notebook; {output} does not end in .ipynb.")
+    return asyncio.run(_follow(prefix, options, output, terminal, json=json))
+
+
+async def _follow(
+    prefix: str, options: AttachOptions, output: Path | None, terminal: Terminal, *, json: bool
+) -> int:
+    paths = Paths.from_environment()
+    records = RunRecords(paths)
+    found = await find_run(prefix, records, profiles_to_ask(paths))
+    listener = JsonListener(terminal) if json else TerminalListener(terminal, saved_in=None)
+    with TunnelTalk(terminal) as talk:
+        async with open_profile(found.profile, on_tunnel=talk) as server, live(listener):
+            attachment = Attachment(
+                found, server, options=options, listener=listener, output=output, records=records
+            )
+            return await run_interruptibly(attachment)

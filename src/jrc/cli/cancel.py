@@ -1,0 +1,45 @@
+"""``jrc cancel``: stop a run."""
+
+from typing import Annotated
+
+import typer
+
+from jrc.cli.lazy import plain_typer
+from jrc.cli.runs import complete_run
+from jrc.cli.terminal import Terminal
+
+app = plain_typer(add_completion=False)
+
+
+@app.command()
+def cancel(
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", help="Its id, or the beginning of it.", autocompletion=complete_run
+        ),
+    ],
+) -> None:
+    """Stop a run: interrupt its cell, and drop the cells behind it.
+
+    Its outputs stay until jrc attach has saved them.
+
+    \b
+    Example:
+      jrc cancel 3f2a
+    """
+    import asyncio
+
+    from jrc.profile.paths import Paths
+    from jrc.run.cancel import cancel_found
+    from jrc.run.found import find_run
+    from jrc.run.records import RunRecords
+    from jrc.server.open import open_profile, profiles_to_ask
+
+    async def stop() -> str:
+        paths = Paths.from_environment()
+        found = await find_run(run, RunRecords(paths), profiles_to_ask(paths))
+        async with open_profile(found.profile) as server:
+            return await cancel_found(found, server)
+
+    Terminal().say(asyncio.run(stop()))

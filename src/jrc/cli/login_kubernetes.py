@@ -1,0 +1,195 @@
+"""``jrc login`` through Kubernetes: from the options to a tunnel that is up."""
+
+import asyncio
+import os
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from jrc.cli.login_options import Wanted
+from jrc.cli.terminal import Terminal
+from jrc.cli.tunnel_talk import TunnelTalk
+from jrc.errors import ConfigError, NotFoundError, UsageError
+from jrc.profile.model import Profile, check_name
+from jrc.profile.paths import Paths
+from jrc.profile.route import Route
+from jrc.profile.secret import Secret
+from jrc.profile.store import ProfileStore
+from jrc.tunnel.connect import ensure_keeper, spec_of
+from jrc.tunnel.discover import JUPYTER_PORT, Candidate, Context, find_candidates, find_contexts
+from jrc.tunnel.keeper import preferred_ports
+from jrc.tunnel.target import Target, TargetKind
+from jrc.tunnel.token import Fetched, fetch_token, parse_source
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A server behind a tunnel that is up.
+
+    Attributes:
+        profile: as it is to be saved, but for what the server itself says.
+        url: where the server answers on this machine now.
+        token: fetched from the cluster; None when it was not asked for there.
+    """
+
+    profile: Profile
+    url: str
+    token: Secret | None
+
+
+def reach(wanted: Wanted, name: str | None, terminal: Terminal, paths: Paths) -> Reached:
+    """Bring up the tunnel that the options, or the profile of that name, describe.
+
+    Raises:
+        UsageError: an option can't be understood.
+        NotFoundError: there is no such context, target or token.
+        JrcError: the tunnel does not come up; another class for each kind of cause.
+    """
+    return asyncio.run(_reach(wanted, name, terminal, ProfileStore(paths).all(), paths))
+
+
+async def _reach(
+    wanted: Wanted,
+    name: str | None,
+    terminal: Terminal,
+    saved: Mapping[str, Profile],
+    paths: Paths,
+) -> Reached:
+    before = saved.get(check_name(name)) if name else None
+    source = parse_source(wanted.token_from) if wanted.token_from else None
+    route = await _route(wanted, before.kubernetes if before else None, terminal)
+    name = name or _free_name(route, saved)
+    fetched = await fetch_token(route, source) if source else None
+    path = _path(wanted, fetched, before)
+    profile = Profile(name, f"http://127.0.0.1:{_port(name, saved)}{path}", kubernetes=route)
+    with TunnelTalk(terminal) as talk:
+        status = await ensure_keeper(spec_of(profile), paths, on_progress=talk)
+    terminal.say(f"The tunnel to {route.target} (pod {status.pod}) is up.")
+    return Reached(profile, status.url, fetched.token if fetched else None)
+
+
+async def _route(wanted: Wanted, before: Route | None, terminal: Terminal) -> Route:
+    kubeconfig = _kubeconfig()
+    context = await _context(wanted, before, kubeconfig, terminal)
+    same = before if before and before.context == context.name else None
+    namespace = wanted.namespace or (same.namespace if same else context.namespace)
+    target, port = wanted.target, wanted.port
+    if target is None and same:
+        target, port = same.target, port or same.port
+    if target is None:
+        place = Route(context.name, namespace, "", 0, kubeconfig)
+        chosen = _choose(await find_candidates(place), place, terminal)
+        target, port = chosen.target, port or chosen.port
+    return Route(
+        context=context.name,
+        namespace=namespace,
+        target=str(Target.parse(target)),
+        port=port or JUPYTER_PORT,
+        kubeconfig=kubeconfig,
+        **({"idle_minutes": same.idle_minutes} if same else {}),
+    )
+
+
+async def _context(
+    wanted: Wanted, before: Route | None, kubeconfig: str, terminal: Terminal
+) -> Context:
+    contexts, current = await find_contexts(kubeconfig)
+    known = {context.name: context for context in contexts}
+    asked = wanted.context or (before.context if before else None)
+    name = asked or current
+    if name not in known:
+        if name:
+            raise NotFoundError(
+                f"kubectl has no context {name!r}; it has {', '.join(known) or 'none'}.",
+                hint="See: kubectl config get-contexts",
+            )
+        raise ConfigError(
+            "kubectl has no current context.", hint=f"Add --context, one of: {', '.join(known)}"
+        )
+    if not asked:
+        terminal.say(f"From now on this profile uses context '{name}', kubectl's current one.")
+    return known[name]
+
+
+def _choose(found: list[Candidate], place: Route, terminal: Terminal) -> Candidate:
+    """Let the person choose among what looks like Jupyter."""
+    where = f"namespace '{place.namespace}' of context '{place.context}'"
+    if not found:
+        raise NotFoundError(
+            f"Nothing in {where} looks like Jupyter.",
+            hint="Name it with --target svc/NAME --port PORT.",
+        )
+    if len(found) == 1:
+        terminal.say(f"Found {found[0].target} ({found[0].why}) in {where}.")
+        return found[0]
+    terminal.say(f"These in {where} look like Jupyter:")
+    for number, candidate in enumerate(found, 1):
+        terminal.say(f"  {number}  {candidate.target}, port {candidate.port} ({candidate.why})")
+    answer = terminal.ask("Which one", without="Add --target, one of the above.").strip()
+    if not answer.isdecimal() or not 1 <= int(answer) <= len(found):
+        raise UsageError(f"{answer!r} is not one of 1 to {len(found)}.")
+    return found[int(answer) - 1]
+
+
+def _kubeconfig() -> str:
+    """``KUBECONFIG`` with whole paths: the tunnel's process runs in another folder."""
+    files = os.environ.get("KUBECONFIG", "").split(os.pathsep)
+    return os.pathsep.join(str(Path(file).expanduser().absolute()) for file in files if file)
+
+
+def _path(wanted: Wanted, fetched: Fetched | None, before: Profile | None) -> str:
+    """The server's base path: as asked for, as the pod says, or as it was."""
+    if wanted.base_url is not None:
+        path = wanted.base_url
+    elif fetched and fetched.base_url != "/":
+        path = fetched.base_url
+    else:
+        path = spec_of(before).path if before and before.kubernetes else "/"
+    stripped = path.strip("/")
+    if re.search(r"[\s?#]|://", stripped):
+        raise UsageError(f"{path!r} is not a base URL.", hint="It looks like /team/.")
+    return f"/{stripped}/" if stripped else "/"
+
+
+def _free_name(route: Route, saved: Mapping[str, Profile]) -> str:
+    """A name made of the target; that of the profile that leads there already, if there is one."""
+    for name, profile in saved.items():
+        there = profile.kubernetes
+        if there and (there.context, there.namespace, there.target) == (
+            *(route.context, route.namespace, route.target),
+        ):
+            return name
+    target = Target.parse(route.target)
+    text = target.name
+    if target.kind is TargetKind.SELECTOR:
+        text = re.split(r"[=,\s]+", text)[1]
+    wanted = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:60] or "jupyter"
+    name, number = wanted, 2
+    while name in saved:
+        name, number = f"{wanted}-{number}", number + 1
+    return name
+
+
+def _port(name: str, saved: Mapping[str, Profile]) -> int:
+    """The local port of the profile: the one that it has, else one that nobody has now."""
+    before = saved.get(name)
+    if before and before.kubernetes:
+        return spec_of(before).port
+    taken = {spec_of(profile).port for profile in saved.values() if profile.kubernetes}
+    for port in preferred_ports(name):
+        if port not in taken and _is_free(port):
+            return port
+    raise ConfigError("No local port is free for the tunnel.")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as trial:
+        if os.name == "posix":
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

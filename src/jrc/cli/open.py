@@ -1,0 +1,76 @@
+"""``jrc open``: the server's own page in the browser."""
+
+from typing import Annotated
+
+import typer
+
+from jrc.cli.lazy import plain_typer
+from jrc.cli.profile import NameOrDefault
+from jrc.cli.terminal import Terminal
+from jrc.cli.tunnel_talk import TunnelTalk
+from jrc.errors import DeadlineError
+from jrc.profile.model import Profile
+from jrc.profile.paths import Paths
+from jrc.profile.secrets import SecretStore
+from jrc.profile.store import ProfileStore
+
+app = plain_typer(add_completion=False)
+
+REDIRECT_SECONDS = 60.0
+"""How long the one-time address waits for a browser."""
+
+
+@app.command("open")
+def open_page(
+    profile: NameOrDefault = None,
+    show: Annotated[
+        bool, typer.Option("--print", help="Print the one-time address, start no browser.")
+    ] = False,
+) -> None:
+    """Open the server's page in the browser, logged in.
+
+    The browser gets a one-time address on this machine that leads to the server: the token stands
+    in no process list.
+
+    \b
+    Example:
+      jrc open team
+    """
+    import asyncio
+
+    terminal, paths = Terminal(), Paths.from_environment()
+    chosen = ProfileStore(paths).get(profile)
+    url = asyncio.run(_reachable_url(chosen, paths, terminal))
+    _lead_there(_with_token(url, chosen, paths), terminal, show=show)
+
+
+async def _reachable_url(profile: Profile, paths: Paths, terminal: Terminal) -> str:
+    if profile.kubernetes is None:
+        return profile.url
+    from jrc.tunnel.connect import ensure_keeper, spec_of
+
+    with TunnelTalk(terminal) as talk:
+        return (await ensure_keeper(spec_of(profile), paths, on_progress=talk)).url
+
+
+def _with_token(url: str, profile: Profile, paths: Paths) -> str:
+    """Where the browser ends up. A server with a password asks for it itself."""
+    from urllib.parse import urlencode
+
+    found = SecretStore(paths).get(profile.name) if profile.auth == "token" else None
+    return f"{url}?{urlencode({'token': found[0].reveal()})}" if found else url
+
+
+def _lead_there(url: str, terminal: Terminal, *, show: bool) -> None:
+    import webbrowser
+
+    from jrc.cli.redirect import OneTimeRedirect
+
+    with OneTimeRedirect(url) as redirect:
+        if show:
+            terminal.data(redirect.address)
+        elif not webbrowser.open(redirect.address):
+            terminal.say("No browser could be started. Open this address, it works once:")
+            terminal.data(redirect.address)
+        if not redirect.wait(REDIRECT_SECONDS):
+            raise DeadlineError(f"No browser came within {REDIRECT_SECONDS:g} s.")

@@ -1,0 +1,167 @@
+"""Changes of settings files and kernelspecs, made: each file in one step, recorded before."""
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from jrc.editor.kernelspecs import owner_of
+from jrc.editor.ledger import Ledger
+from jrc.editor.places import Place
+from jrc.editor.plan import Decide, SettingsChange, SpecChange, settings_change
+from jrc.editor.settings import Record
+from jrc.errors import ConfigError
+from jrc.profile.files import write_atomically
+
+TRIES = 5
+"""How often a settings file may change between our look and our write before we give up."""
+
+
+def read_settings(path: Path) -> str | None:
+    """The text of a settings file, byte order mark and line ends included; None without a file.
+
+    Raises:
+        ConfigError: it can't be read, or is not UTF-8.
+    """
+    try:
+        return path.read_bytes().decode()
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path} is not UTF-8 text (byte {error.start}). The file is left as it is.",
+            hint="Save it as UTF-8 in the editor, then type the same command again.",
+        ) from error
+    except OSError as error:
+        raise ConfigError(f"Can't read {path}: {error.strerror}.") from error
+
+
+def plan_settings(place: Place[Path], ledger: Ledger, decide: Decide) -> SettingsChange:
+    """The change of a settings file as it is now.
+
+    Raises:
+        ConfigError: the file can't be read or understood.
+    """
+    record = ledger.settings.get(str(place.settings))
+    return settings_change(place, read_settings(place.settings), record, decide)
+
+
+def apply_settings(place: Place[Path], ledger: Ledger, decide: Decide) -> SettingsChange:
+    """Change a settings file and save what is to be remembered of it.
+
+    Args:
+        place: which file.
+        ledger: held by us. What connects is recorded before it is written, what disconnects
+            after: whenever jrc is stopped, the next disconnect finds what to undo.
+        decide: what the file becomes. Asked again if somebody changes the file meanwhile.
+
+    Returns:
+        the change that was made.
+
+    Raises:
+        ConfigError: the file can't be read, understood or written; file and ledger are as before.
+    """
+    key = str(place.settings)
+    known = ledger.settings.get(key)
+    for _ in range(TRIES):
+        change = settings_change(place, read_settings(place.settings), known, decide)
+        record = change.outcome.record
+        connects = record is not None and record.wanted.keys() >= _profiles(known)
+        if connects:
+            _remember(ledger, key, record)
+        if read_settings(place.settings) != change.before:
+            continue
+        try:
+            _write(place.settings, change)
+        except ConfigError:
+            _remember(ledger, key, known)
+            raise
+        if not connects:
+            _remember(ledger, key, record)
+        return change
+    _remember(ledger, key, known)
+    raise ConfigError(
+        f"{place.settings} is changed by another program again and again.",
+        hint="Close the editor that writes it, then type the same command again.",
+    )
+
+
+def apply_spec(change: SpecChange) -> None:
+    """Write or remove a kernelspec. ``kernel.json`` comes last and goes first.
+
+    Raises:
+        ConfigError: a file can't be written.
+    """
+    removed = [file for file in change.files if file.after is None]
+    written = [file for file in change.files if file.after is not None]
+    try:
+        for file in sorted(removed, key=lambda file: file.path.name != "kernel.json"):
+            file.path.unlink(missing_ok=True)
+        if change.goes:
+            with suppress(OSError):
+                # Somebody may have put a file of his own there.
+                change.folder.rmdir()
+    except OSError as error:
+        raise ConfigError(f"Can't remove {change.folder}: {error.strerror}.") from error
+    for file in sorted(written, key=lambda file: file.path.name == "kernel.json"):
+        write_atomically(file.path, file.after or b"")
+
+
+def read_specs(root: Path) -> dict[str, dict[str, bytes]]:
+    """The kernelspecs of this person: the content of each folder's ``kernel.json``, and of the
+    logos beside those that are jrc's.
+    """
+    found: dict[str, dict[str, bytes]] = {}
+    for folder in _listed(root):
+        files = _contents(folder, lambda path: path.name == "kernel.json")
+        if owner_of(files.get("kernel.json")):
+            files |= _contents(folder, lambda path: path.name.startswith("logo-"))
+        found[folder.name] = files
+    return found
+
+
+def _contents(folder: Path, wanted: Callable[[Path], bool]) -> dict[str, bytes]:
+    contents = {}
+    for path in _listed(folder):
+        if wanted(path):
+            with suppress(OSError):
+                contents[path.name] = path.read_bytes()
+    return contents
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _write(path: Path, change: SettingsChange) -> None:
+    text = change.outcome.text
+    if text == change.before:
+        return
+    if text is not None:
+        write_atomically(path, text)
+        return
+    try:
+        Path(os.path.realpath(path)).unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(f"Can't remove {path}: {error.strerror}.") from error
+    if path.parent.name == ".vscode":
+        with suppress(OSError):
+            # It stays where it holds anything else.
+            path.parent.rmdir()
+
+
+def _profiles(record: Record | None) -> set[str]:
+    return set(record.wanted) if record else set()
+
+
+def _remember(ledger: Ledger, key: str, record: Record | None) -> None:
+    if ledger.settings.get(key) == record:
+        return
+    if record is None:
+        del ledger.settings[key]
+    else:
+        ledger.settings[key] = record
+    ledger.save()

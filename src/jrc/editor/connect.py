@@ -1,0 +1,186 @@
+"""A profile connected to the editors of this machine, and disconnected: settings, kernelspecs."""
+
+import shutil
+import sys
+import sysconfig
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from jrc.editor.apply import apply_settings, apply_spec, plan_settings, read_specs
+from jrc.editor.jsonc import Json
+from jrc.editor.kernelspecs import PROGRAM, Launch, RemoteKernel, spec_folders
+from jrc.editor.ledger import Ledger
+from jrc.editor.places import Place, jupyter_data, settings_places, workspace_place
+from jrc.editor.plan import Decide, SettingsChange, SpecChange, spec_changes
+from jrc.editor.settings import Wanted, connected, disconnected
+from jrc.editor.surroundings import Surroundings
+from jrc.errors import ConfigError
+
+LAUNCH_MILLISECONDS = 120_000
+"""What VS Code waits for a kernel. A pod that must be scheduled takes longer than its own 60 s."""
+
+WIDGET_SOURCES: list[Json] = ["jsdelivr.com", "unpkg.com"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is connected.
+
+    Attributes:
+        profile: its name.
+        url: the server's base URL on this machine, to be read by people.
+        kernels: what it offers.
+        workspace: the folder whose settings name the server; None for the person's own settings.
+        widgets: let VS Code load widgets' scripts from public servers without asking.
+    """
+
+    profile: str
+    url: str
+    kernels: Sequence[RemoteKernel]
+    workspace: Path | None = None
+    widgets: bool = False
+
+
+@dataclass
+class Report:
+    """What was changed, or would be.
+
+    Attributes:
+        settings: settings files; those that stay as they are too.
+        specs: kernelspecs that changed.
+        problems: what could not be changed, and why. The rest is done.
+    """
+
+    settings: list[SettingsChange] = field(default_factory=list)
+    specs: list[SpecChange] = field(default_factory=list)
+    problems: list[ConfigError] = field(default_factory=list)
+
+
+def connect(
+    target: Target, ledger: Ledger, machine: Surroundings[Path], *, dry_run: bool
+) -> Report:
+    """Bring the settings of every editor and the kernelspecs up to date.
+
+    Args:
+        target: what to connect.
+        ledger: held by us, unless it is a dry run.
+        machine: this one.
+        dry_run: look, and touch nothing.
+
+    Raises:
+        ConfigError: jrc's own programs are not where an editor could start them.
+    """
+    report = Report()
+    programs = {name: console_script(name) for name in ("jrc", PROGRAM)}
+    home = machine.environment.get("JRC_HOME")
+    variables = {"JRC_HOME": str(Path(home).expanduser().absolute())} if home else {}
+    own: dict[str, Json] = {"jrc.path": programs["jrc"]}
+    if home:
+        own["jrc.home"] = variables["JRC_HOME"]
+    for place, wanted in _wanted(target, own, machine):
+        decide = partial(connected, profile=target.profile, wanted=wanted)
+        _change_settings(report, place, ledger, decide, dry_run=dry_run)
+    launch = Launch(programs[PROGRAM], variables)
+    root = jupyter_data(machine) / "kernels"
+    existing = read_specs(root)
+    texts = {name: files.get("kernel.json") for name, files in existing.items()}
+    folders = spec_folders(target.profile, target.kernels, launch, texts)
+    _change_specs(report, spec_changes(folders, target.profile, root, existing), dry_run=dry_run)
+    return report
+
+
+def disconnect(
+    profile: str,
+    ledger: Ledger,
+    machine: Surroundings[Path],
+    *,
+    kernelspecs: bool,
+    dry_run: bool,
+) -> Report:
+    """Take a profile out of every settings file, and its kernelspecs if that is wanted.
+
+    Args:
+        profile: its name.
+        ledger: held by us, unless it is a dry run.
+        machine: this one.
+        kernelspecs: remove them too.
+        dry_run: look, and touch nothing.
+    """
+    report = Report()
+    places = {str(place.settings): place for place in settings_places(machine)}
+    decide = partial(disconnected, profile=profile)
+    for path, record in list(ledger.settings.items()):
+        if profile in record.wanted:
+            place = places.get(path) or workspace_place(Path(path).parent.parent)
+            _change_settings(report, place, ledger, decide, dry_run=dry_run)
+    if kernelspecs:
+        root = jupyter_data(machine) / "kernels"
+        changes = spec_changes([], profile, root, read_specs(root))
+        _change_specs(report, changes, dry_run=dry_run)
+    return report
+
+
+def console_script(name: str) -> str:
+    """The absolute path of a program that was installed with jrc.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    file = f"{name}.exe" if sys.platform == "win32" else name
+    folders = [Path(sys.executable).parent, Path(sysconfig.get_path("scripts"))]
+    for folder in folders:
+        if (folder / file).is_file():
+            return str((folder / file).absolute())
+    found = shutil.which(name)
+    if found is None:
+        raise ConfigError(
+            f"The program {name} is not beside {sys.executable} and not on the search path.",
+            hint="Install jrc anew: python -m pip install --force-reinstall jrc-cli",
+        )
+    return str(Path(found).absolute())
+
+
+def _wanted(
+    target: Target, own: dict[str, Json], machine: Surroundings[Path]
+) -> list[tuple[Place[Path], Wanted]]:
+    """What to write where.
+
+    The path of a program is for the person's own settings only: VS Code takes it from nowhere
+    else, and a workspace is shared with others.
+    """
+    entry: Json = {"label": target.profile, "url": target.url, "profile": target.profile}
+    defaults: dict[str, Json] = {
+        "jupyter.jupyterLaunchTimeout": LAUNCH_MILLISECONDS,
+        # Otherwise whoever opens a notebook to read it starts a kernel in the cluster.
+        "jupyter.disableJupyterAutoStart": True,
+    }
+    if target.widgets:
+        defaults["jupyter.widgetScriptSources"] = WIDGET_SOURCES
+    shared = Wanted(servers={target.profile: entry}, defaults=defaults)
+    if target.workspace is None:
+        everywhere = replace(shared, own=own)
+        return [(place, everywhere) for place in settings_places(machine)]
+    personal = [(place, Wanted(own=own)) for place in settings_places(machine)]
+    return [(workspace_place(target.workspace), shared), *personal]
+
+
+def _change_settings(
+    report: Report, place: Place[Path], ledger: Ledger, decide: Decide, *, dry_run: bool
+) -> None:
+    make = plan_settings if dry_run else apply_settings
+    try:
+        report.settings.append(make(place, ledger, decide))
+    except ConfigError as problem:
+        report.problems.append(problem)
+
+
+def _change_specs(report: Report, changes: Iterable[SpecChange], *, dry_run: bool) -> None:
+    for change in changes:
+        try:
+            if not dry_run:
+                apply_spec(change)
+            report.specs.append(change)
+        except ConfigError as problem:
+            report.problems.append(problem)

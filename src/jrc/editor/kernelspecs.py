@@ -1,0 +1,186 @@
+"""The kernelspecs that make a server's kernels look local. Pure.
+
+VS Code shows a spec only if its display name and its folder do not look like the local default
+("Python 3", ``python3``), its ``argv[0]`` is absolute and no Python interpreter, and no other spec
+has both its display name and its program. Source: vscode-jupyter ``src/kernels/helpers.ts``,
+``src/kernels/raw/finder/``.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from jrc.editor.jsonc import Json
+
+PROGRAM = "jrc-kernel"
+"""The console script that relays to the remote kernel."""
+
+
+@dataclass(frozen=True)
+class RemoteKernel:
+    """A kernelspec of a server.
+
+    Attributes:
+        name: what the server starts it by.
+        display_name: what people call it.
+        language: of its code.
+        debugger: whether it speaks the debugger's protocol.
+        logos: the content of its logo files by file name, such as ``logo-64x64.png``.
+    """
+
+    name: str
+    display_name: str
+    language: str
+    debugger: bool = False
+    logos: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How an editor starts the relay.
+
+    Attributes:
+        program: the absolute path of the console script.
+        environment: variables it needs beside the profile's name. No secret.
+    """
+
+    program: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whom a kernelspec of ours stands for."""
+
+    profile: str
+    kernel: str
+
+
+@dataclass(frozen=True)
+class SpecFolder:
+    """A kernelspec to write.
+
+    Attributes:
+        name: of its folder, and what Jupyter calls it.
+        display_name: what people see.
+        owner: what it stands for.
+        files: the content of its files by name.
+    """
+
+    name: str
+    display_name: str
+    owner: Owner
+    files: Mapping[str, bytes]
+
+
+def spec_folders(
+    profile: str,
+    kernels: Iterable[RemoteKernel],
+    launch: Launch,
+    existing: Mapping[str, bytes | None],
+) -> list[SpecFolder]:
+    """The kernelspecs for a profile.
+
+    Args:
+        profile: its name.
+        kernels: what its server offers.
+        launch: how to start the relay.
+        existing: the content of ``kernel.json`` by the name of its folder, for every kernelspec
+            folder of this person; None where a folder has none.
+
+    Returns:
+        one folder for each kernel; a kernel that had one keeps it.
+    """
+    kernels = list(kernels)
+    owners = {name: owner_of(text) for name, text in existing.items()}
+    taken = {name.lower() for name in existing}
+    plain = Counter(plain_name(kernel.display_name) for kernel in kernels)
+    folders = []
+    for kernel in kernels:
+        owner = Owner(profile, kernel.name)
+        name = next((name for name, other in owners.items() if other == owner), None)
+        if name is None:
+            name = _free_name(owner, taken)
+        taken.add(name.lower())
+        title = plain_name(kernel.display_name)
+        if plain[title] > 1:
+            title += f" [{kernel.name}]"
+        display_name = f"{title} · {profile} (jrc)"
+        spec = _merged(existing.get(name), _spec(name, display_name, kernel, owner, launch))
+        text = json.dumps(spec, ensure_ascii=False, indent=1) + "\n"
+        files = {"kernel.json": text.encode(), **_safe_logos(kernel.logos)}
+        folders.append(SpecFolder(name, display_name, owner, files))
+    return folders
+
+
+def owner_of(text: bytes | None) -> Owner | None:
+    """Whom a ``kernel.json`` stands for; None if it is not one of ours."""
+    metadata = _object(_object(_loads(text)).get("metadata"))
+    ours = _object(metadata.get("jrc"))
+    profile, kernel = ours.get("profile"), ours.get("kernel")
+    if isinstance(profile, str) and isinstance(kernel, str):
+        return Owner(profile, kernel)
+    return None
+
+
+def plain_name(display_name: str) -> str:
+    """``Python 3`` for ``Python 3 (ipykernel)``: the rest is the same everywhere."""
+    return re.sub(r"\s*\(ipykernel\)\s*$", "", display_name).strip() or display_name
+
+
+def _spec(
+    name: str, display_name: str, kernel: RemoteKernel, owner: Owner, launch: Launch
+) -> dict[str, Json]:
+    metadata: dict[str, Json] = {"jrc": {"profile": owner.profile, "kernel": owner.kernel}}
+    if kernel.debugger:
+        metadata["debugger"] = True
+    environment: dict[str, Json] = {"JRC_PROFILE": owner.profile, "JRC_KERNEL": owner.kernel}
+    environment.update(launch.environment)
+    return {
+        "argv": [launch.program, "-f", "{connection_file}"],
+        "display_name": display_name,
+        "language": kernel.language,
+        "name": name,
+        "interrupt_mode": "message",
+        "env": environment,
+        "metadata": metadata,
+    }
+
+
+def _merged(text: bytes | None, spec: dict[str, Json]) -> dict[str, Json]:
+    """Our spec, with the keys and variables that somebody added to an older one."""
+    old = _object(_loads(text))
+    if owner_of(text) is None:
+        return spec
+    merged = {**old, **spec}
+    for key in ("env", "metadata"):
+        merged[key] = {**_object(old.get(key)), **_object(spec[key])}
+    return merged
+
+
+def _free_name(owner: Owner, taken: set[str]) -> str:
+    words = re.sub(r"[^a-z0-9._-]+", "-", f"jrc-{owner.profile}-{owner.kernel}".lower())
+    name, number = words, 2
+    while name in taken:
+        name, number = f"{words}-{number}", number + 1
+    return name
+
+
+def _safe_logos(logos: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The logos whose names stay in the folder: they come from the server."""
+    allowed = re.compile(r"logo-[A-Za-z0-9]+\.(?:png|svg)")
+    return {name: logos[name] for name in sorted(logos) if allowed.fullmatch(name)}
+
+
+def _loads(text: bytes | None) -> Json:
+    try:
+        value: Json = json.loads(text) if text else None
+    except ValueError:
+        return None
+    return value
+
+
+def _object(value: Json) -> dict[str, Json]:
+    return value if isinstance(value, dict) else {}

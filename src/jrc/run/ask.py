@@ -1,0 +1,73 @@
+"""One question to the recorder in a kernel, over a websocket of its own."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from jrc.errors import NotFoundError, UnreachableError
+from jrc.recorder.protocol import (
+    CANCEL_REQUEST,
+    STATE_REQUEST,
+    Answer,
+    States,
+    parse_answer,
+)
+from jrc.run.requests import Requests
+from jrc.server.channels import Channels
+from jrc.wire.message import Message
+
+if TYPE_CHECKING:
+    from jrc.server.client import ServerClient
+
+ANSWER_SECONDS = 10.0
+"""A kernel that is inside one long call of C code answers nothing meanwhile."""
+
+
+async def state_of_run(
+    server: "ServerClient", kernel_id: str, run: str, *, seconds: float = ANSWER_SECONDS
+) -> States | None:
+    """What a kernel's recorder says of a run; None when it has no such run.
+
+    Raises:
+        NotFoundError: there is no such kernel.
+        UnreachableError: it does not answer.
+    """
+    answer = await _ask(server, kernel_id, STATE_REQUEST, {"run": run}, seconds)
+    return answer if isinstance(answer, States) else None
+
+
+async def cancel_run(server: "ServerClient", kernel_id: str, run: str) -> None:
+    """Make a kernel refuse the requests of a run that it has not begun.
+
+    Raises:
+        NotFoundError: there is no such kernel.
+        UnreachableError: it does not answer.
+    """
+    await _ask(server, kernel_id, CANCEL_REQUEST, {"run": run}, ANSWER_SECONDS)
+
+
+async def _ask(
+    server: "ServerClient", kernel_id: str, msg_type: str, content: dict[str, Any], seconds: float
+) -> Answer | None:
+    """The recorder's answer; None when the kernel has no recorder."""
+    requests = Requests()
+    question = requests.control(msg_type, content)
+    channels = Channels(server, kernel_id, session_id=requests.session, patience=seconds)
+    try:
+        async with asyncio.timeout(seconds):
+            await channels.open()
+            await channels.send(question)
+            async for event in channels.events():
+                if not isinstance(event, Message) or event.parent_id != question.msg_id:
+                    continue
+                # A kernel without a recorder publishes that it is busy, and answers nothing.
+                return parse_answer(event) if event.channel == "control" else None
+    except NotFoundError as error:
+        raise NotFoundError(f"The kernel {kernel_id} is gone.", hint="jrc runs") from error
+    except TimeoutError as error:
+        raise UnreachableError(
+            f"The kernel {kernel_id} did not answer within {seconds:.0f} s.",
+            hint="It may be inside one long call. Try again later.",
+        ) from error
+    finally:
+        await channels.close()
+    return None

@@ -1,0 +1,364 @@
+"""Come back to a run: see what happened since, follow it, write the notebook, end as it ends."""
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jrc.errors import (
+    JrcError,
+    NotFoundError,
+    UnreachableError,
+    UsageError,
+)
+from jrc.recorder.journal import Journal
+from jrc.run.about import About, about_from_json
+from jrc.run.account import Account, Listener, Result
+from jrc.run.ask import state_of_run
+from jrc.run.ending import Ending
+from jrc.run.events import Notice, RunDetached, RunEvent, RunFinished, RunStarted
+from jrc.run.exchange import Exchange
+from jrc.run.execution import KernelEnded
+from jrc.run.filling import Filling
+from jrc.run.found import FoundRun, delete_journal, read_journal_of
+from jrc.run.gate import Gate
+from jrc.run.kernel import RemoteKernel
+from jrc.run.past import PastChannels, PastKernel
+from jrc.run.records import RunRecords, client_lives
+from jrc.run.requested import cell_request
+from jrc.run.requests import Requests
+from jrc.run.runner import KernelChannels, KernelControl, Runner
+from jrc.server.channels import Channels
+
+if TYPE_CHECKING:
+    from jrc.server.client import ServerClient
+
+log = logging.getLogger("jrc.run.attach")
+
+
+@dataclass(frozen=True)
+class AttachOptions:
+    """What a person may say.
+
+    Attributes:
+        latest: do not show what happened before.
+        keep_kernel: leave the kernel and the journal when the run is complete.
+        patience: seconds to try to bring a lost link back.
+    """
+
+    latest: bool = False
+    keep_kernel: bool = False
+    patience: float = 60.0
+
+
+@dataclass
+class _Past:
+    """What is known of the run before this client came.
+
+    Attributes:
+        gone: the messages up to this number are no longer kept by anybody.
+        count: how many messages there were.
+    """
+
+    gone: int = 0
+    count: int = 0
+
+
+class Attachment:
+    """Follows one run to its end.
+
+    Args:
+        found: the run.
+        server: where it is.
+        options: how.
+        listener: who is told.
+        output: the file for the result; None for the one that the run was begun with, or the
+            usual one.
+        records: what this computer remembers of its runs.
+    """
+
+    can_be_left = True
+    only_follows = True
+
+    def __init__(
+        self,
+        found: FoundRun,
+        server: "ServerClient",
+        *,
+        options: AttachOptions,
+        listener: Listener,
+        output: Path | None,
+        records: RunRecords,
+    ) -> None:
+        self._found = found
+        self._server = server
+        self._options = options
+        self._listener = listener
+        self._output = output
+        self._records = records
+        self._journal: Journal | None = None
+        self._told: set[RunEvent] = set()
+        self._past: _Past | None = None
+        self._shown = 0 if found.record is None else found.record.shown
+
+    async def run(self) -> int:
+        """Follow the run.
+
+        Returns:
+            the exit code: 0, or a script's own.
+
+        Raises:
+            NotFoundError: nothing is left of the run.
+            UsageError: another client on this computer follows it.
+            RemoteError, KernelDiedError, OutputLostError: how it ended otherwise.
+            JrcError: the server or the file can't be used.
+        """
+        self._refuse_a_second_client()
+        self._past = live = await self._lives()
+        about = await self._about()
+        output = self._output or self._usual_output(about)
+        self._announce(about, output)
+        filling = Filling(about.document, output)
+        try:
+            result = await (
+                self._follow_live(about, filling) if live else self._read_past(about, filling)
+            )
+            if live is not None and result.status == "kernel-died" and await self._has_journal():
+                # What the kernel published last may be in its journal only.
+                filling.close()
+                filling = Filling(about.document, output)
+                result = await self._read_past(about, filling, result.ended)
+        except BaseException:
+            filling.close()
+            raise
+        filling.close()
+        return await self._end(about, output, result)
+
+    async def interrupt(self) -> None:
+        """Stop to follow; the run goes on."""
+
+    async def leave(self) -> None:
+        """Stop to follow; the run goes on."""
+        self._listener.on_event(
+            RunDetached(
+                run=self._found.run,
+                server=self._server.address.base_url,
+                kernel_id=self._found.kernel_id,
+                journal=None,
+                attach=f"jrc attach {self._found.run}",
+            )
+        )
+
+    def how_to_come_back(self) -> str | None:
+        return f"The run goes on: jrc attach {self._found.run}"
+
+    def _refuse_a_second_client(self) -> None:
+        record = self._found.record
+        if record is not None and record.pid != os.getpid() and client_lives(record):
+            raise UsageError(
+                f"The run {record.run} is followed already: by the process {record.pid} on this "
+                "computer.",
+                hint="Press Ctrl-C twice there to leave it.",
+            )
+
+    async def _lives(self) -> _Past | None:
+        """What the recorder in the run's kernel says; None when there is no such recorder."""
+        kernel_id = self._found.kernel_id
+        if not kernel_id:
+            return None
+        try:
+            states = await state_of_run(self._server, kernel_id, self._found.run)
+        except NotFoundError:
+            return None
+        except UnreachableError:
+            if await self._server.kernel(kernel_id) is None:
+                return None
+            return _Past()
+        if states is None or not states.runs:
+            return None
+        return _Past(states.runs[0].gone, states.runs[0].count)
+
+    async def _about(self) -> About:
+        if self._found.record is not None:
+            return about_from_json(self._found.record.about)
+        if not await self._has_journal():
+            raise NotFoundError(
+                f"The run {self._found.run} has no journal on the server: only the computer that "
+                f"began it ({self._found.owner or 'not known'}) can attach to it.",
+                hint="jrc runs",
+            )
+        assert self._journal is not None
+        return about_from_json(self._journal.about)
+
+    async def _has_journal(self) -> bool:
+        """Whether there is a journal; it is read then, anew."""
+        self._journal = await read_journal_of(self._server, self._found)
+        return self._journal is not None
+
+    def _usual_output(self, about: About) -> Path | None:
+        record = self._found.record
+        if record is not None:
+            return Path(record.output) if record.output else None
+        if about.document.kind != "notebook":
+            return None
+        return Path(f"{about.document.path.stem}.out.ipynb")
+
+    def _announce(self, about: About, output: Path | None) -> None:
+        self._listener.on_event(
+            RunStarted(
+                run=self._found.run,
+                document=str(about.document.path),
+                server=self._server.address.base_url,
+                kernel_id=self._found.kernel_id,
+                session=self._found.session_path,
+                cells=len(about.requests),
+            )
+        )
+        log.info("the result goes to %s", output)
+
+    async def _follow_live(self, about: About, filling: Filling) -> Result:
+        requests = Requests()
+        kernel_id = self._found.kernel_id
+        past = self._past or _Past()
+        channels = Channels(
+            self._server,
+            kernel_id,
+            session_id=requests.session,
+            patience=self._options.patience,
+        )
+        await channels.open()
+        try:
+            runner = self._runner(
+                about,
+                filling,
+                past,
+                channels=channels,
+                control=RemoteKernel(self._server, kernel_id),
+                requests=requests,
+            )
+            result = await self._to_its_end(runner, about, filling)
+            if result.status != "kernel-died" and not self._options.keep_kernel:
+                await runner.forget()
+            return result
+        finally:
+            await channels.close()
+
+    async def _read_past(
+        self, about: About, filling: Filling, ended: KernelEnded | None = None
+    ) -> Result:
+        if self._journal is None and not await self._has_journal():
+            raise NotFoundError(
+                f"Nothing is left of the run {self._found.run}: its kernel is gone, and there is "
+                "no journal of it on the server.",
+                hint="jrc runs",
+            )
+        assert self._journal is not None
+        messages = self._journal.messages
+        past = _Past(
+            gone=messages[0][0] - 1 if messages else 0,
+            count=messages[-1][0] if messages else 0,
+        )
+        runner = self._runner(
+            about,
+            filling,
+            past,
+            channels=PastChannels(self._journal, ended or KernelEnded("gone")),
+            control=PastKernel(),
+            requests=Requests(),
+        )
+        return await self._to_its_end(runner, about, filling)
+
+    def _runner(
+        self,
+        about: About,
+        filling: Filling,
+        past: _Past,
+        *,
+        channels: KernelChannels,
+        control: KernelControl,
+        requests: Requests,
+    ) -> Runner:
+        document = about.document
+        cells = document.cells[about.first :]
+        requested = [
+            cell_request(document, cell, allow_errors=about.allow_errors) for cell in cells
+        ]
+        after, kept = self._begin_with(about, filling, past)
+        exchange = Exchange(requests, recorded_as=self._found.run, after=after, acknowledge=False)
+        exchange.questions = not isinstance(channels, PastChannels)
+        seen = max(self._shown, past.count if self._options.latest else 0)
+        gate = Gate(self._listener, lambda: self._is_new(exchange, seen), self._told)
+        account = Account(
+            requested,
+            outputs=filling.outputs,
+            listener=gate,
+            changed=filling.changed,
+            first=about.first,
+            shown=[key for key, cell in enumerate(cells) if cell.index in kept],
+        )
+        if after and not kept:
+            account.lose(
+                f"What the run published first ({after} messages) is where it was begun"
+                f" ({about.owner}), and no longer on the server."
+            )
+        return Runner(
+            requested,
+            channels=channels,
+            control=control,
+            requests=requests,
+            exchange=exchange,
+            listener=gate,
+            account=account,
+        )
+
+    def _is_new(self, exchange: Exchange, seen: int) -> bool:
+        if exchange.current <= seen:
+            return False
+        self._shown = max(self._shown, exchange.current)
+        return True
+
+    def _begin_with(self, about: About, filling: Filling, past: _Past) -> tuple[int, set[int]]:
+        """Where to begin in the sequence, and the cells whose saved outputs stay."""
+        record = self._found.record
+        if not past.gone or record is None or not record.output:
+            return past.gone, set()
+        kept = filling.take_up(Path(record.output), about.document.cells)
+        return max(past.gone, record.shown), kept
+
+    async def _to_its_end(self, runner: Runner, about: About, filling: Filling) -> Result:
+        """Follow, and save whatever arrived."""
+        filling.save()
+        try:
+            result = await runner.resume(about.requests)
+            record = self._found.record
+            known = record.language_info if record is not None else None
+            filling.language_info = result.language_info or (dict(known) if known else None)
+        finally:
+            filling.save()
+        return result
+
+    async def _end(self, about: About, output: Path | None, result: Result) -> int:
+        if not self._options.keep_kernel:
+            await self._clean_up()
+        ending = Ending(about.document, output, allow_loss=about.allow_loss)
+        failure = ending.failure(result)
+        code = ending.exit_code(result) if failure is None else failure.exit_code
+        place = None if output is None else str(output)
+        self._listener.on_event(
+            RunFinished(self._found.run, result.status, int(code), place, result.lost)
+        )
+        if failure is not None:
+            raise failure
+        return int(code)
+
+    async def _clean_up(self) -> None:
+        """The run is over and saved: nothing of it needs to stay on the server."""
+        try:
+            if self._found.session_id:
+                await self._server.delete_session(self._found.session_id)
+            await delete_journal(self._server, self._found)
+        except JrcError as error:
+            text = f"The server could not be tidied up: {error.message}"
+            self._listener.on_event(Notice("kernel", text))
+        self._records.remove(self._found.run)

@@ -1,0 +1,222 @@
+"""Begin a run and leave: the kernel and its recorder do the rest."""
+
+import asyncio
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jrc.errors import ConfigError, DeadlineError, KernelDiedError
+from jrc.recorder.install import Installed, NotPossible
+from jrc.run.about import MOST_BYTES, About
+from jrc.run.account import CellRequest, Listener
+from jrc.run.document import Document
+from jrc.run.events import Notice, RunDetached, RunStarted
+from jrc.run.exchange import Exchange
+from jrc.run.execution import KernelEnded
+from jrc.run.job import Options, kernel_for
+from jrc.run.kernel import RemoteKernel, new_run_id
+from jrc.run.records import RunRecord, RunRecords
+from jrc.run.requested import cell_request, owner, request_fields
+from jrc.run.requests import Requests
+from jrc.server.channels import Channels, LinkLost, LinkRestored
+from jrc.wire.message import Message
+
+if TYPE_CHECKING:
+    from jrc.server.client import ServerClient
+
+BEGIN_SECONDS = 120.0
+"""For the kernel to start, take the recorder in, and get all cells."""
+
+
+async def begin_detached(
+    document: Document,
+    server: "ServerClient",
+    *,
+    options: Options,
+    listener: Listener,
+    output: Path | None,
+    records: RunRecords,
+) -> RunDetached:
+    """Start a kernel, send it all cells of a document, and leave it with them.
+
+    Args:
+        document: what to execute.
+        server: where.
+        options: how.
+        listener: who is told.
+        output: the file that ``jrc attach`` saves to on this computer.
+        records: what this computer remembers of its runs.
+
+    Returns:
+        the run.
+
+    Raises:
+        ConfigError: the kernel can't have a recorder, or the document is too large for one.
+        DeadlineError, KernelDiedError: the kernel does not take the cells.
+        JrcError: the server or the kernel can't be used.
+    """
+    run = new_run_id()
+    kernel = await kernel_for(document, server, options, run)
+    if kernel.notice:
+        listener.on_event(Notice("kernel", kernel.notice))
+    try:
+        begin = _Begin(document, server, kernel, options, run, can_answer=listener.can_answer)
+        place = server.address.base_url
+        cells = len(document.cells)
+        listener.on_event(
+            RunStarted(run, str(document.path), place, kernel.id, kernel.session_path, cells)
+        )
+        installed = await begin.send_all()
+        records.save(
+            RunRecord(
+                run=run,
+                profile=options.profile,
+                server=place,
+                kernel_id=kernel.id,
+                session_id=kernel.session_id or "",
+                output="" if output is None else str(_absolute(output)),
+                started=time.time(),
+                about=begin.about,
+                detached=True,
+                pid=os.getpid(),
+                journal=installed.journal or "",
+                language_info=begin.language_info,
+            )
+        )
+    except BaseException:
+        await asyncio.shield(kernel.delete())
+        raise
+    if installed.journal is None or installed.journal_error:
+        listener.on_event(
+            Notice(
+                "unjournaled",
+                f"There is no journal on the server ({installed.journal_error}): the results are "
+                "kept as long as the kernel lives.",
+            )
+        )
+    return RunDetached(run, place, kernel.id, installed.journal, f"jrc attach {run}")
+
+
+def _absolute(path: Path) -> Path:
+    return path.absolute()
+
+
+class _Begin:
+    """The first and only messages of a client that leaves."""
+
+    def __init__(
+        self,
+        document: Document,
+        server: "ServerClient",
+        kernel: RemoteKernel,
+        options: Options,
+        run: str,
+        *,
+        can_answer: bool,
+    ) -> None:
+        self._document = document
+        self._requests = Requests()
+        cells = document.cells[options.first :]
+        self._exchange = Exchange(
+            self._requests, recorded_as=run, fields=request_fields(document, len(cells))
+        )
+        self._channels = Channels(
+            server, kernel.id, session_id=self._requests.session, patience=options.patience
+        )
+        self._cells = [
+            self._cell(
+                key, cell_request(document, cell, allow_errors=options.allow_errors), can_answer
+            )
+            for key, cell in enumerate(cells)
+        ]
+        self.about = About(
+            owner=owner(),
+            document=document,
+            requests=[cell.msg_id for cell in self._cells],
+            first=options.first,
+            allow_errors=options.allow_errors,
+            allow_loss=options.allow_loss,
+        ).to_json()
+        if len(self.about["packed"]) > MOST_BYTES:
+            raise ConfigError(
+                f"{document.path.name} is too large for a detached run: "
+                f"{len(self.about['packed']) >> 20} MiB without its outputs.",
+                hint="Large attachments in markdown cells are the usual reason. jrc run without "
+                "--detach has no such limit.",
+            )
+
+    @property
+    def language_info(self) -> dict[str, object] | None:
+        """What the kernel said of its language."""
+        return self._exchange.language_info
+
+    async def send_all(self) -> Installed:
+        """Bring the recorder and all cells to the kernel, and make sure that they are there."""
+        await self._channels.open()
+        try:
+            async with asyncio.timeout(BEGIN_SECONDS):
+                await self._send(self._exchange.begin(self._document.prologue, about=self.about))
+                await self._send(self._cells)
+                return await self._until_taken()
+        except TimeoutError as error:
+            raise DeadlineError(
+                f"The kernel did not take {self._document.path.name} within {BEGIN_SECONDS:.0f} s.",
+                hint="Is it busy? See: jrc kernel list",
+            ) from error
+        finally:
+            await self._channels.close()
+
+    async def _until_taken(self) -> Installed:
+        # The server takes messages in order: when it answers the last one, it has all of them.
+        last = await self._send_last()
+        answered = False
+        async for event in self._channels.events():
+            match event:
+                case LinkLost():
+                    self._exchange.link_lost()
+                case LinkRestored():
+                    await self._send(self._exchange.link_restored(self._now()))
+                    last, answered = await self._send_last(), False
+                case Message():
+                    answered = answered or (event.channel == "control" and event.parent_id == last)
+                    self._note(event)
+            installed = self._exchange.installed
+            if isinstance(installed, NotPossible):
+                raise ConfigError(
+                    f"This kernel can't run detached: {installed.reason}.",
+                    hint="Only ipykernel 6 and newer can. Without --detach any kernel will do.",
+                )
+            if installed is not None and answered:
+                return installed
+        raise KernelDiedError("The kernel ended before it had all cells.")
+
+    def _note(self, message: Message) -> None:
+        for event in self._exchange.receive(message, self._now()):
+            if isinstance(event, KernelEnded):
+                raise KernelDiedError("The kernel ended before it had all cells.")
+
+    async def _send_last(self) -> str:
+        last = self._requests.control("kernel_info_request", {})
+        await self._channels.send(last)
+        return last.msg_id
+
+    async def _send(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            await self._channels.send(message)
+
+    def _cell(self, key: int, cell: CellRequest, can_answer: bool) -> Message:
+        return self._exchange.execute(
+            key,
+            cell.code,
+            stop_on_error=not cell.allows_error,
+            allow_stdin=can_answer,
+            user_expressions=cell.user_expressions,
+            store_history=cell.store_history,
+            now=self._now(),
+        )
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()

@@ -1,0 +1,99 @@
+"""How a run ended, as an exit code or an error with a sentence and a hint. Pure."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jrc.errors import (
+    DeadlineError,
+    ExitCode,
+    InterruptedByUserError,
+    JrcError,
+    KernelDiedError,
+    OutputLostError,
+    RemoteError,
+)
+from jrc.run.account import Result
+from jrc.run.document import Document
+from jrc.run.failure import error_sentence, failing_line
+from jrc.run.script import exit_code_from_reply
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Tells how a run of a document ended.
+
+    Attributes:
+        document: what was executed.
+        output: the file that holds the result; None when nothing was saved.
+        cell_timeout: seconds for one cell.
+        allow_loss: lost output is no failure.
+        go_on: what to type to go on, without ``--from``; empty when the kernel is not kept.
+    """
+
+    document: Document
+    output: Path | None
+    cell_timeout: float | None = None
+    allow_loss: bool = False
+    go_on: str = ""
+
+    def exit_code(self, result: Result) -> int:
+        """Of a run without a failure: a script's own, else 0."""
+        if self.document.kind != "script" or result.reply is None:
+            return ExitCode.OK
+        return exit_code_from_reply(result.reply) or ExitCode.OK
+
+    def failure(self, result: Result) -> JrcError | None:
+        """The error that a run ends with; None when all is well."""
+        hint = None if self.output is None else f"What arrived is saved in {self.output}."
+        name = self._name(result)
+        match result.status:
+            case "error":
+                return RemoteError(self._error_sentence(result), hint=self._how_to_go_on(result))
+            case "timeout":
+                limit = f"{self.cell_timeout:g} s"
+                return DeadlineError(f"{name} ran longer than {limit}.", hint=hint)
+            case "aborted":
+                return RemoteError(
+                    f"{name} was aborted: somebody cancelled the run or interrupted the kernel.",
+                    hint=hint,
+                )
+            case "interrupted":
+                return InterruptedByUserError("Interrupted.", hint=hint)
+            case "kernel-died":
+                return KernelDiedError(f"{name}: {result.reason}", hint=hint)
+        if result.lost and not self.allow_loss:
+            return OutputLostError(
+                f"The run is complete, but output was lost: {result.lost[0]}"
+                if result.status == "ok"
+                else result.lost[0],
+                hint=hint,
+            )
+        return None
+
+    def _how_to_go_on(self, result: Result) -> str | None:
+        saved = None if self.output is None else f"What arrived is saved in {self.output}."
+        if not self.go_on or result.cell is None:
+            return saved
+        command = f"{self.go_on} --from {self._number(result.cell.index)}"
+        return f"{saved or ''} Mend the cell and go on with: {command}".strip()
+
+    def _name(self, result: Result) -> str:
+        if result.cell is None or self.document.kind == "script":
+            return self.document.path.name
+        return f"Cell {self._number(result.cell.index)} of {self.document.path.name}"
+
+    def _number(self, index: int) -> int:
+        return 1 + [cell.index for cell in self.document.cells].index(index)
+
+    def _error_sentence(self, result: Result) -> str:
+        what = error_sentence(result.reply or {})
+        name = self._name(result)
+        cell = result.cell
+        line = None
+        if cell is not None and self.document.kind != "script":
+            line = failing_line((result.reply or {}).get("traceback", []))
+        if line is None or cell is None:
+            return f"{name} failed: {what}"
+        start = next(c.line for c in self.document.cells if c.index == cell.index)
+        number = line.number if not start else start + line.number - 1
+        return f"{name} failed at line {number} ({line.text}): {what}"

@@ -1,0 +1,107 @@
+"""A document's notebook that fills with outputs, and the file that it is saved to."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jrc.errors import JrcError
+from jrc.run.document import Cell, Document
+from jrc.run.notebook import read_notebook
+from jrc.run.notebook_shape import Json
+from jrc.run.outputs import Outputs
+from jrc.run.saving import Saver
+
+INCOMPLETE = "jrc_incomplete"
+"""Metadata of a cell: one sentence for each loss of its output."""
+
+
+class Filling:
+    """The notebook of one run.
+
+    Args:
+        document: its notebook gets the outputs.
+        path: the file to save to; None to save nothing.
+
+    Attributes:
+        outputs: what the cells published.
+        path: as given.
+        language_info: what the kernel says of its language; None before it said so.
+    """
+
+    def __init__(self, document: Document, path: Path | None) -> None:
+        self.outputs = Outputs()
+        self.path = path
+        self.language_info: dict[str, Any] | None = None
+        self._document = document
+        self._saver = None if path is None else Saver(path, self._notebook)
+        self._executed: set[int] = set()
+
+    @property
+    def problem(self) -> str:
+        """Why the last save failed; empty when it did not."""
+        if self._saver is None or self._saver.problem is None:
+            return ""
+        return self._saver.problem.message
+
+    def take_up(self, path: Path, cells: Sequence[Cell]) -> set[int]:
+        """Begin with the outputs that an earlier run saved, where the code is still the same.
+
+        Args:
+            path: the earlier run's file; there may be none.
+            cells: those whose outputs are wanted.
+
+        Returns:
+            indexes of the cells that have outputs now.
+        """
+        try:
+            saved = read_notebook(path)["cells"]
+        except JrcError:
+            return set()
+        taken = set()
+        for cell in cells:
+            node = saved[cell.index] if cell.index < len(saved) else {}
+            if node.get("source") == cell.source and node.get("execution_count") is not None:
+                timing = node["metadata"].get("execution")
+                self.outputs.load(cell.index, node["outputs"], node["execution_count"], timing)
+                taken.add(cell.index)
+        self._executed |= taken
+        return taken
+
+    def changed(self, index: int, finished: bool) -> None:
+        """The outputs of a cell changed; save them when it is time for it."""
+        self._executed.add(index)
+        if self._saver is not None:
+            self._saver.changed(cell_finished=finished)
+
+    def save(self) -> None:
+        """Save the notebook now.
+
+        Raises:
+            UsageError: the file can't be written.
+        """
+        if self._saver is not None:
+            self._saver.save()
+
+    def close(self) -> None:
+        """Let large outputs go: nothing can be saved any more."""
+        self.outputs.close()
+
+    def _notebook(self) -> Json:
+        """The document's notebook with everything that has arrived until now."""
+        notebook = self._document.notebook
+        for index in self._executed:
+            cell = notebook["cells"][index]
+            cell["outputs"] = self.outputs.cell(index)
+            cell["execution_count"] = self.outputs.execution_count(index)
+            cell["metadata"]["execution"] = self.outputs.timing(index)
+            losses = self.outputs.losses(index)
+            if losses:
+                cell["metadata"][INCOMPLETE] = losses
+            else:
+                cell["metadata"].pop(INCOMPLETE, None)
+        widgets = self.outputs.widget_state()
+        if widgets is not None:
+            notebook["metadata"]["widgets"] = widgets
+        if self.language_info is not None:
+            notebook["metadata"]["language_info"] = self.language_info
+        return notebook

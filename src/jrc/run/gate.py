@@ -1,0 +1,48 @@
+"""A listener that is not told what it has seen already."""
+
+from collections.abc import Callable
+
+from jrc.run.account import Listener
+from jrc.run.events import CellFinished, CellOutput, CellStarted, Notice, RunEvent
+
+
+class Gate:
+    """Passes events on once it is open; what concerns the run as a whole passes always.
+
+    Args:
+        listener: who is told.
+        is_open: whether what happens now is new to the listener.
+        told: the notices that the listener knows; grows.
+    """
+
+    def __init__(
+        self, listener: Listener, is_open: Callable[[], bool], told: set[RunEvent]
+    ) -> None:
+        self._listener = listener
+        self._is_open = is_open
+        self._told = told
+        self._running: CellStarted | None = None
+
+    @property
+    def can_answer(self) -> bool:
+        return self._listener.can_answer
+
+    def on_event(self, event: RunEvent) -> None:
+        if isinstance(event, Notice):
+            if event not in self._told:
+                self._told.add(event)
+                self._listener.on_event(event)
+        elif not isinstance(event, CellStarted | CellOutput | CellFinished):
+            self._listener.on_event(event)
+        elif self._is_open():
+            if self._running is not None and not isinstance(event, CellStarted):
+                self._listener.on_event(self._running)
+            self._running = None
+            self._listener.on_event(event)
+        elif isinstance(event, CellStarted):
+            self._running = event
+        elif isinstance(event, CellFinished):
+            self._running = None
+
+    async def ask(self, prompt: str, *, hidden: bool) -> str | None:
+        return await self._listener.ask(prompt, hidden=hidden)

@@ -1,0 +1,222 @@
+"""All runs of a person: what this computer remembers, and what the servers say."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+from jrc.errors import JrcError
+from jrc.profile.model import Profile
+from jrc.profile.paths import Paths
+from jrc.run.found import SERVER_SECONDS, asked, profile_of
+from jrc.run.records import RunRecord, RunRecords, client_lives
+from jrc.run.requests import user_name
+from jrc.run.survey import RemoteRun, survey
+from jrc.server.open import profiles_to_ask
+
+GONE_SECONDS = 86400.0
+"""So long a run is shown of which nothing is left: somebody attached to it elsewhere."""
+
+_NOT_ALIVE = ("dead", "restarting", "starting")
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run, as ``jrc runs --json`` shows it: the names are a contract.
+
+    Attributes:
+        run: its id.
+        state: ``running``, ``waiting`` (for an answer to ``input()``), ``finished``, ``failed``,
+            ``cancelled``, ``kernel-died``, ``gone`` (nothing is left of it) or ``unknown``.
+        cell: how many cells were begun; None when that is not known.
+        cells: how many there are; None when that is not known.
+        seconds: since it began, until it ended.
+        document: file name.
+        owner: ``user@host``.
+        profile: name of the server's profile.
+        server: its URL.
+        kernel_id: of its kernel; None when that is gone.
+        detached: no client follows it.
+    """
+
+    run: str
+    state: str
+    cell: int | None
+    cells: int | None
+    seconds: float | None
+    document: str
+    owner: str
+    profile: str
+    server: str
+    kernel_id: str | None
+    detached: bool
+
+    @property
+    def progress(self) -> str:
+        """``3/10``."""
+        if self.cells is None:
+            return "-"
+        return f"{'-' if self.cell is None else self.cell}/{self.cells}"
+
+    def as_json(self) -> dict[str, Any]:
+        """One line of ``jrc runs --json``."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What was found.
+
+    Attributes:
+        rows: the runs, the newest first.
+        trouble: one line for each server that could not be asked.
+    """
+
+    rows: list[RunRow] = field(default_factory=list)
+    trouble: list[str] = field(default_factory=list)
+
+
+async def list_runs(
+    paths: Paths, *, everybody: bool, now: float, seconds: float = SERVER_SECONDS
+) -> Listing:
+    """The runs on all servers.
+
+    Args:
+        paths: where profiles and records are.
+        everybody: other people's, too.
+        now: POSIX time in seconds.
+        seconds: for each server; they are asked at the same time.
+
+    Raises:
+        ConfigError: a profile can't be understood.
+    """
+    records = RunRecords(paths).all()
+    profiles = profiles_to_ask(paths)
+    answers = await asyncio.gather(*(_survey(profile, seconds) for profile in profiles))
+    mine = {record.run for record in records}
+    listing = Listing()
+    for profile, answer in zip(profiles, answers, strict=True):
+        if isinstance(answer, JrcError):
+            listing.trouble.append(f"{profile.name}: {answer.message}")
+            continue
+        known = {record.run: record for record in records}
+        for run in answer:
+            if everybody or run.run in mine or _is_mine(run):
+                listing.rows.append(_row(run, known.get(run.run), profile, now))
+    listed = {row.run for row in listing.rows}
+    failed = {
+        profile.name
+        for profile, answer in zip(profiles, answers, strict=True)
+        if isinstance(answer, JrcError)
+    }
+    for record in records:
+        if record.run in listed:
+            continue
+        row = _remembered(record, profiles, failed, now)
+        if row.state == "gone" and now - record.started > GONE_SECONDS:
+            RunRecords(paths).remove(record.run)
+        else:
+            listing.rows.append(row)
+    listing.rows.sort(key=lambda row: row.seconds if row.seconds is not None else float("inf"))
+    return listing
+
+
+async def _survey(profile: Profile, seconds: float) -> list[RemoteRun] | JrcError:
+    try:
+        async with asked(profile, seconds) as server:
+            return await survey(server)
+    except JrcError as error:
+        return error
+
+
+def _is_mine(run: RemoteRun) -> bool:
+    return run.owner.rpartition("@")[0] == user_name()
+
+
+def _row(run: RemoteRun, record: RunRecord | None, profile: Profile, now: float) -> RunRow:
+    state = state_name(run)
+    began = _number(run.state.get("opened")) or (record.started if record else None)
+    over = state not in ("running", "waiting") and bool(run.changed)
+    until = run.changed if over else now
+    followed = record is not None and client_lives(record)
+    return RunRow(
+        run=run.run,
+        state=state,
+        cell=run.executed if run.state.get("stopped") else _begun(run.state),
+        cells=_count(_last(run.state).get("cells")),
+        seconds=None if began is None else max(0.0, until - began),
+        document=run.document or (_document(record) if record else ""),
+        owner=run.owner,
+        profile=profile.name,
+        server=profile.url,
+        kernel_id=None if run.kernel is None else run.kernel.id,
+        detached=not followed and bool(run.journal or (record and record.detached)),
+    )
+
+
+def state_name(run: RemoteRun) -> str:
+    """What a run does, from what its server says."""
+    state = run.state
+    alive = run.kernel is not None and run.kernel.state not in _NOT_ALIVE
+    if not state:
+        return "running" if alive else "unknown"
+    cells, done = _count(_last(state).get("cells")), _count(state.get("done")) or 0
+    if not state.get("running"):
+        if state.get("stopped"):
+            return "cancelled" if state["stopped"] == "cancelled" else "failed"
+        if cells is not None and done >= cells:
+            return "finished"
+    if not alive:
+        return "kernel-died"
+    return "waiting" if state.get("asking") else "running"
+
+
+def _begun(state: Mapping[str, Any]) -> int | None:
+    """How many cells were begun, of a run that did not stop early."""
+    if not state:
+        return None
+    return (_count(state.get("done")) or 0) + (_count(state.get("running")) or 0)
+
+
+def _remembered(
+    record: RunRecord, profiles: Sequence[Profile], failed: set[str], now: float
+) -> RunRow:
+    """A run that no server told of."""
+    try:
+        profile = profile_of(record, profiles).name
+    except JrcError:
+        profile = ""
+    followed = client_lives(record)
+    asked_for = profile and profile not in failed
+    state = "running" if followed else "gone" if asked_for else "unknown"
+    return RunRow(
+        run=record.run,
+        state=state,
+        cell=None,
+        cells=None,
+        seconds=max(0.0, now - record.started),
+        document=_document(record),
+        owner=str(record.about.get("owner", "")),
+        profile=profile or record.profile,
+        server=record.server,
+        kernel_id=None,
+        detached=record.detached,
+    )
+
+
+def _document(record: RunRecord) -> str:
+    return PurePath(str(record.about.get("document", ""))).name
+
+
+def _last(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    last = state.get("last")
+    return last if isinstance(last, dict) else {}
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

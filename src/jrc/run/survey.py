@@ -1,0 +1,139 @@
+"""The runs that a server knows of: by its sessions, and by the journals in its files."""
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from jrc.errors import JrcError, NotFoundError
+from jrc.recorder.journal import JOURNAL_SUFFIX, STATE_SUFFIX, read_journal
+from jrc.run.exchange import JOURNAL_FOLDER
+from jrc.server.contents import Entry, list_folder, read_file
+from jrc.server.models import KernelModel, SessionModel
+
+if TYPE_CHECKING:
+    from jrc.server.client import ServerClient
+
+_SESSION = re.compile(r"jrc/(?P<owner>[^/]+@[^/]+)/(?P<document>.+\.\w+)-(?P<run>[0-9a-f]{8})$")
+
+FOLDERS = (JOURNAL_FOLDER, f"jrc/{JOURNAL_FOLDER}")
+"""A kernel starts in the nearest folder of its session's path that exists on the server."""
+
+_AT_ONCE = 8
+_LARGEST_STATE = 1 << 20
+_LARGEST_JOURNAL = 4 << 20
+
+
+@dataclass(frozen=True)
+class RemoteRun:
+    """What a server says of a run.
+
+    Attributes:
+        run: its id.
+        owner: who began it, ``user@host``; empty when that is not known.
+        document: file name of the document.
+        session_id: of the session that owns its kernel; empty when there is none.
+        kernel: it, when it lives.
+        journal: the file; None when there is none.
+        state: what the recorder wrote beside the journal; empty when there is nothing.
+        changed: POSIX time in seconds of the last change; 0 when it is not known.
+        executed: how many cells were executed of a run that stopped early; None when that is not
+            known.
+    """
+
+    run: str
+    owner: str = ""
+    document: str = ""
+    session_id: str = ""
+    kernel: KernelModel | None = None
+    journal: Entry | None = None
+    state: Mapping[str, Any] = field(default_factory=dict)
+    changed: float = 0.0
+    executed: int | None = None
+
+
+async def survey(server: "ServerClient", *, states: bool = True) -> list[RemoteRun]:
+    """Every run that the server knows of, whoever began it.
+
+    Args:
+        server: which.
+        states: read the state files, too.
+
+    Raises:
+        AuthError, UnreachableError, ProtocolError: it can't be asked.
+    """
+    sessions, files = await asyncio.gather(server.sessions(), _files(server))
+    runs = {run.run: run for run in map(_of_session, sessions) if run is not None}
+    for name, entry in files.items():
+        if name.endswith(JOURNAL_SUFFIX):
+            run = name.removesuffix(JOURNAL_SUFFIX)
+            runs[run] = replace(runs.get(run, RemoteRun(run)), journal=entry)
+    if states:
+        limit = asyncio.Semaphore(_AT_ONCE)
+        found = await asyncio.gather(
+            *(
+                _with_state(server, run, files.get(run.run + STATE_SUFFIX), limit)
+                for run in runs.values()
+            )
+        )
+        runs = {run.run: run for run in found}
+    return list(runs.values())
+
+
+async def _files(server: "ServerClient") -> dict[str, Entry]:
+    """The files beside the journals by name; none on a server that serves no files."""
+    try:
+        folders = await asyncio.gather(*(list_folder(server, folder) for folder in FOLDERS))
+    except JrcError:
+        return {}
+    return {entry.name: entry for folder in folders for entry in folder}
+
+
+def _of_session(session: SessionModel) -> RemoteRun | None:
+    match = _SESSION.match(session.path)
+    if match is None:
+        return None
+    return RemoteRun(
+        match["run"],
+        owner=match["owner"],
+        document=match["document"],
+        session_id=session.id,
+        kernel=session.kernel,
+    )
+
+
+async def _with_state(
+    server: "ServerClient", run: RemoteRun, entry: Entry | None, limit: asyncio.Semaphore
+) -> RemoteRun:
+    if entry is None or entry.size > _LARGEST_STATE:
+        return run
+    async with limit:
+        try:
+            state = json.loads(await read_file(server, entry.path))
+        except (NotFoundError, ValueError):
+            return run
+    if not isinstance(state, dict):
+        return run
+    last = state.get("last")
+    told = last if isinstance(last, dict) else {}
+    return replace(
+        run,
+        owner=run.owner or str(told.get("owner", "")),
+        document=run.document or str(told.get("document", "")),
+        state=state,
+        changed=max(entry.modified, 0.0 if run.journal is None else run.journal.modified),
+        executed=await _executed(server, run.journal) if state.get("stopped") else None,
+    )
+
+
+async def _executed(server: "ServerClient", entry: Entry | None) -> int | None:
+    """The state counts the cells that were refused, too; the journal tells them apart."""
+    if entry is None or entry.size > _LARGEST_JOURNAL:
+        return None
+    try:
+        journal = read_journal(await read_file(server, entry.path))
+    except JrcError:
+        return None
+    return sum(bool(each.status) and each.status != "aborted" for each in journal.requests.values())

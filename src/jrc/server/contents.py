@@ -1,0 +1,101 @@
+"""Files on a server: the little of its contents interface that jrc needs.
+
+Source: jupyter_server ``services/contents/handlers.py``.
+"""
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jrc.errors import NotFoundError, ProtocolError
+from jrc.server.models import Body
+
+if TYPE_CHECKING:
+    from jrc.server.client import ServerClient
+
+READ_SECONDS = 300.0
+"""For a large file: the server encodes all of it before it sends the first byte."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file in a folder.
+
+    Attributes:
+        name: without the folder.
+        path: below the server's root, with ``/``.
+        size: bytes; 0 when the server does not say.
+        modified: POSIX time in seconds, of the server's clock; 0 when it does not say.
+    """
+
+    name: str
+    path: str
+    size: int
+    modified: float
+
+
+async def list_folder(server: "ServerClient", path: str) -> list[Entry]:
+    """The files in a folder; none when there is no such folder.
+
+    Raises:
+        AuthError, UnreachableError, ProtocolError: see ``ServerClient``.
+    """
+    try:
+        answer = await server.request(
+            "GET", "api", "contents", *path.split("/"), params={"content": "1"}
+        )
+    except NotFoundError:
+        return []
+    body = Body(answer, f"GET api/contents/{path}")
+    return [_entry(item) for item in body.field("content").items()]
+
+
+async def find_file(server: "ServerClient", path: str) -> Entry | None:
+    """A file by its path below the server's root; None when there is none."""
+    try:
+        answer = await server.request(
+            "GET", "api", "contents", *path.split("/"), params={"content": "0"}
+        )
+    except NotFoundError:
+        return None
+    return _entry(Body(answer, f"GET api/contents/{path}"))
+
+
+async def read_file(server: "ServerClient", path: str) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        NotFoundError: there is no such file.
+    """
+    endpoint = f"GET api/contents/{path}"
+    answer = await server.request(
+        "GET",
+        "api",
+        "contents",
+        *path.split("/"),
+        params={"type": "file", "format": "base64", "content": "1"},
+        seconds=READ_SECONDS,
+    )
+    try:
+        return base64.b64decode(Body(answer, endpoint).field("content").text())
+    except binascii.Error as error:
+        raise ProtocolError(f"{endpoint} answered what is not base64.") from error
+
+
+async def delete_file(server: "ServerClient", path: str) -> None:
+    """Delete a file or an empty folder. It is fine when it is gone already."""
+    try:
+        await server.request("DELETE", "api", "contents", *path.split("/"))
+    except NotFoundError:
+        return
+
+
+def _entry(body: Body) -> Entry:
+    modified = body.field("last_modified").time()
+    return Entry(
+        name=body.field("name").text(default=""),
+        path=body.field("path").text(default=""),
+        size=body.field("size").number(default=0),
+        modified=0.0 if modified is None else modified.timestamp(),
+    )

@@ -1,0 +1,334 @@
+"""What the other rooms use: make sure that a profile's tunnel is up, ask how it is, end it."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeGuard
+from urllib.parse import urlsplit
+
+from jrc.errors import DeadlineError, JrcError, UnreachableError, UsageError
+from jrc.profile.model import Profile
+from jrc.profile.paths import Paths
+from jrc.tunnel.keeper import LOCKED_OUT
+from jrc.tunnel.machine import Phase
+from jrc.tunnel.status import (
+    KeeperFiles,
+    KeeperStatus,
+    Spec,
+    Traffic,
+    crashed,
+    encode_orders,
+)
+
+CONNECT_SECONDS = 120.0
+"""How long to wait for a tunnel: a pod may have to be scheduled and Jupyter to start."""
+
+STOP_SECONDS = 10.0
+"""How long a keeper may take to end before it is killed, and then again."""
+
+_STARTS = 3
+"""So many keepers may die on us before we give up."""
+
+_POLL_SECONDS = 0.05
+_WATCH_SECONDS = 1.0
+_DETACHED = 0
+if sys.platform == "win32":
+    _DETACHED = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS
+_LOG_BYTES = 1024 * 1024
+
+Progress = Callable[[KeeperStatus], None]
+
+_started: list["subprocess.Popen[bytes]"] = []
+"""The keepers that this process started: kept so that it can take note of their ends."""
+
+
+def spec_of(profile: Profile) -> Spec:
+    """The tunnel of a profile.
+
+    Raises:
+        UsageError: its server is reached without one.
+    """
+    if profile.kubernetes is None:
+        raise UsageError(f"Profile {profile.name!r} needs no tunnel: its server is {profile.url}")
+    parts = urlsplit(profile.url)
+    return Spec(profile.name, profile.kubernetes, parts.port or 0, parts.path or "/")
+
+
+async def ensure_keeper(
+    spec: Spec,
+    paths: Paths,
+    *,
+    on_progress: Progress | None = None,
+    deadline: float = CONNECT_SECONDS,
+    hold: bool = False,
+) -> KeeperStatus:
+    """Make sure that a profile's tunnel is up.
+
+    Args:
+        spec: the profile's tunnel.
+        paths: where keepers leave their files.
+        on_progress: called with each new state while it is not ready, and then once more.
+        deadline: seconds until the tunnel must be ready.
+        hold: keep it until ``stop_keeper``, even when nobody uses it.
+
+    Returns:
+        the status of the ready tunnel; its ``url`` is where the server answers.
+
+    Raises:
+        DeadlineError: it did not become ready in time; the message says what stood in the way.
+        JrcError: it can't become ready: another class for each kind of cause.
+    """
+    files = KeeperFiles.of(paths, spec.profile)
+    files.prepare()
+    found = files.read()
+    ours = found is None or not found.runs()
+    try:
+        async with asyncio.timeout(deadline):
+            status = await _until_ready(spec, files, on_progress)
+    except TimeoutError as error:
+        failure = _overdue(files.read(), spec, deadline)
+        if ours:
+            # As it was found: nobody else asked for this tunnel.
+            await asyncio.to_thread(_stop, files)
+        raise failure from error
+    if hold:
+        files.hold(True)
+    return status
+
+
+@asynccontextmanager
+async def in_use(
+    spec: Spec, paths: Paths, *, on_progress: Progress | None = None
+) -> AsyncIterator[KeeperStatus]:
+    """Use a profile's tunnel: it is up at the start, and a keeper that dies meanwhile is replaced.
+
+    Args:
+        spec: the profile's tunnel.
+        paths: where keepers leave their files.
+        on_progress: called with each new state while it comes up.
+
+    Raises:
+        JrcError: as ``ensure_keeper``. Where the block fails because the server is out of reach and
+            the tunnel knows why, the reason is that of the tunnel.
+    """
+    status = await ensure_keeper(spec, paths, on_progress=on_progress)
+    replacing = asyncio.create_task(_replace_dead_keepers(spec, paths), name="keeper watch")
+    try:
+        yield status
+    except UnreachableError as error:
+        now = keeper_status(spec.profile, paths)
+        if now and now.phase is Phase.FAILED and now.cause:
+            raise now.cause.error() from error
+        raise
+    finally:
+        replacing.cancel()
+        await asyncio.gather(replacing, return_exceptions=True)
+
+
+async def _replace_dead_keepers(spec: Spec, paths: Paths) -> None:
+    """Start another keeper when the one in use crashed. One that gave up had its reason."""
+    while True:
+        await asyncio.sleep(_WATCH_SECONDS)
+        status = KeeperFiles.of(paths, spec.profile).read()
+        if status is None or (not status.runs() and status.phase is Phase.FAILED):
+            return
+        if not status.runs():
+            with contextlib.suppress(JrcError):
+                await ensure_keeper(spec, paths)
+
+
+def keeper_status(profile: str, paths: Paths) -> KeeperStatus | None:
+    """How a profile's keeper is; None when there is none.
+
+    A keeper that is gone is told as failed: with its own last words, or as crashed.
+    """
+    status = KeeperFiles.of(paths, profile).read()
+    if status is None or status.runs() or status.phase is Phase.FAILED:
+        return status
+    return crashed(status)
+
+
+def is_ready(spec: Spec, paths: Paths) -> bool:
+    """Whether the tunnel is up and can be used at once."""
+    status = KeeperFiles.of(paths, spec.profile).read()
+    return _serves(status, spec) and status.phase is Phase.READY
+
+
+def stop_keeper(profile: str, paths: Paths) -> bool:
+    """End a profile's keeper, and wait until it is gone.
+
+    Returns:
+        whether there was one.
+
+    Raises:
+        UnreachableError: it does not end.
+    """
+    files = KeeperFiles.of(paths, profile)
+    files.hold(False)
+    return _stop(files)
+
+
+def _stop(files: KeeperFiles) -> bool:
+    status = files.read()
+    if status is None or not status.runs():
+        files.forget()
+        return False
+    for sign in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
+        # On Windows both end the process at once, and its job object ends kubectl.
+        with contextlib.suppress(OSError):
+            os.kill(status.pid, sign)
+        give_up = time.monotonic() + STOP_SECONDS
+        while status.runs() and time.monotonic() < give_up:
+            time.sleep(_POLL_SECONDS)
+        if not status.runs():
+            files.forget()
+            _take_note_of_ends()
+            return True
+    raise UnreachableError(
+        f"The tunnel's background process {status.pid} does not end.",
+        hint="End it with the means of your system.",
+    )
+
+
+async def _until_ready(
+    spec: Spec, files: KeeperFiles, on_progress: Progress | None
+) -> KeeperStatus:
+    began = time.time()
+    starts = 0
+    told: KeeperStatus | None = None
+    while True:
+        status = files.read()
+        if status and status.cause and _gave_up(status, began):
+            # Also the verdict for those who wait for a keeper that somebody else started.
+            raise status.cause.error()
+        if not _serves(status, spec):
+            if starts == _STARTS:
+                raise _died(files)
+            starts += await _start(spec, files, began)
+            continue
+        if status.phase is Phase.READY:
+            if on_progress and told:
+                on_progress(status)
+            return status
+        if on_progress and (told is None or _news(status) != _news(told)):
+            told = status
+            on_progress(status)
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _start(spec: Spec, files: KeeperFiles, began: float) -> bool:
+    """Start a keeper and wait for its first word.
+
+    Returns:
+        False when somebody else did it, or tried it and failed since ``began``.
+    """
+    async with _alone(files):
+        status = files.read()
+        if _serves(status, spec) or (status and status.spec == spec and _gave_up(status, began)):
+            return False
+        if status and status.runs():
+            # The profile has changed since.
+            await asyncio.to_thread(_stop, files)
+        process = _spawn(spec, files)
+        while (code := process.poll()) is None:
+            status = files.read()
+            if status and status.pid == process.pid:
+                break
+            await asyncio.sleep(_POLL_SECONDS)
+        if code not in (None, 0, 1, LOCKED_OUT):
+            raise _died(files)
+        return True
+
+
+def _serves(status: KeeperStatus | None, spec: Spec) -> TypeGuard[KeeperStatus]:
+    """Whether a keeper runs that keeps just this."""
+    return status is not None and status.spec == spec and status.runs()
+
+
+def _gave_up(status: KeeperStatus, began: float) -> bool:
+    """Whether a keeper has failed since then; an earlier failure may be mended by now."""
+    return status.phase is Phase.FAILED and status.since >= began
+
+
+@asynccontextmanager
+async def _alone(files: KeeperFiles) -> AsyncIterator[None]:
+    """Hold the lock under which keepers are started."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(files.start_lock)
+    while True:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            await asyncio.sleep(_POLL_SECONDS)
+        else:
+            break
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _spawn(spec: Spec, files: KeeperFiles) -> "subprocess.Popen[bytes]":
+    """Start the keeper's process: apart from this one, its terminal and its folder."""
+    _take_note_of_ends()
+    if files.log.exists() and files.log.stat().st_size > _LOG_BYTES:
+        files.log.replace(files.log.with_suffix(".old.log"))
+    log = os.open(files.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        # -P: nothing that lies in a folder of that moment is taken for one of our modules.
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "jrc.tunnel.keeper"],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            cwd=Path.home(),
+            creationflags=_DETACHED,
+            start_new_session=os.name == "posix",
+        )
+    finally:
+        os.close(log)
+    assert process.stdin
+    with contextlib.suppress(OSError), process.stdin as pipe:
+        pipe.write(encode_orders(spec, files).encode() + b"\n")
+    _started.append(process)
+    return process
+
+
+def _take_note_of_ends() -> None:
+    """A child of ours that ended is a zombie until somebody asks for it."""
+    _started[:] = [process for process in _started if process.poll() is None]
+
+
+def _news(status: KeeperStatus) -> KeeperStatus:
+    """What is worth telling of a status."""
+    return replace(status, traffic=Traffic())
+
+
+def _overdue(status: KeeperStatus | None, spec: Spec, deadline: float) -> DeadlineError:
+    cause = status.cause if status else None
+    why = f" {cause.message}" if cause else f" It was still {status.phase}." if status else ""
+    return DeadlineError(
+        f"The tunnel to {spec.route.target} was not ready within {deadline:g} s.{why}",
+        hint=(cause.hint if cause else "") or None,
+    )
+
+
+def _died(files: KeeperFiles) -> UnreachableError:
+    return UnreachableError(
+        "The tunnel's background process ended at its start.", hint=f"Its log is {files.log}."
+    )
+
+
+def keepers(paths: Paths) -> list[str]:
+    """The profiles that have left a tunnel's files, running or not."""
+    folder = paths.state / "tunnels"
+    return sorted(file.parent.name for file in folder.glob("*/keeper.json"))

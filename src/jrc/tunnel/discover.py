@@ -1,0 +1,122 @@
+"""What in a namespace looks like a Jupyter Server, and which contexts kubectl knows."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from jrc.profile.route import Route
+from jrc.tunnel.cause import CauseError
+from jrc.tunnel.kubectl import Kubectl
+from jrc.tunnel.objects import Pod, Service, items, read_pod, read_service
+
+JUPYTER_PORT = 8888
+_WORDS = ("jupyter", "notebook", "jupyterlab")
+# Parts of a JupyterHub that are not a person's server.
+_NOT_A_SERVER = ("hub", "proxy", "scheduler", "image-puller", "placeholder")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Something that may be a Jupyter Server.
+
+    Attributes:
+        target: what to pass as ``--target``.
+        port: what to pass as ``--port``.
+        why: what made it look like one.
+    """
+
+    target: str
+    port: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Context:
+    """One of kubectl's contexts; ``namespace`` is where its commands go by default."""
+
+    name: str
+    namespace: str
+
+
+async def find_candidates(route: Route) -> list[Candidate]:
+    """The Services and pods of a namespace that look like Jupyter, the likeliest first.
+
+    Args:
+        route: context and namespace count; its target does not.
+
+    Raises:
+        JrcError: the cluster can't be asked; another class for each kind of cause.
+    """
+    try:
+        listed = items(await Kubectl(route).get("services,pods"))
+    except CauseError as error:
+        raise error.cause.error() from error
+    kinds: dict[str, list[object]] = {"Service": [], "Pod": []}
+    for obj in listed:
+        if isinstance(obj, Mapping) and (kind := obj.get("kind")) in kinds:
+            kinds[kind].append(obj)
+    return candidates(map(read_service, kinds["Service"]), map(read_pod, kinds["Pod"]))
+
+
+async def find_contexts(kubeconfig: str = "") -> tuple[list[Context], str]:
+    """kubectl's contexts, and the name of the current one; empty when there is none.
+
+    Raises:
+        JrcError: kubectl or its configuration is missing or broken.
+    """
+    try:
+        config = await Kubectl(Route("", "", "", 0, kubeconfig=kubeconfig)).kubeconfig()
+    except CauseError as error:
+        raise error.cause.error() from error
+    return read_contexts(config)
+
+
+def read_contexts(config: object) -> tuple[list[Context], str]:
+    """The contexts of a kubeconfig in JSON, and the name of the current one."""
+    if not isinstance(config, Mapping):
+        return [], ""
+    contexts = []
+    for entry in config.get("contexts") or ():
+        if isinstance(entry, Mapping) and isinstance(name := entry.get("name"), str):
+            inner = entry.get("context")
+            namespace = inner.get("namespace") if isinstance(inner, Mapping) else None
+            contexts.append(Context(name, namespace or "default"))
+    return contexts, config.get("current-context") or ""
+
+
+def candidates(services: Iterable[Service], pods: Iterable[Pod]) -> list[Candidate]:
+    """What looks like Jupyter. A pod that a listed Service leads to is not listed again."""
+    ranked: list[tuple[int, Candidate]] = []
+    selectors: list[set[str]] = []
+    for service in services:
+        ports = [(port.port, port.target) for port in service.ports]
+        named = _looks_named(service.name, service.labels)
+        port = next((port for port, target in ports if JUPYTER_PORT in (port, target)), 0)
+        if not service.selector or not (port or named):
+            continue
+        selectors.append(set(service.selector.split(",")))
+        ranked.append(_candidate(f"svc/{service.name}", port or ports[0][0], bool(port), named))
+    for pod in pods:
+        labels = {f"{key}={value}" for key, value in pod.labels}
+        if pod.terminating or any(selector <= labels for selector in selectors):
+            continue
+        numbers = [port.number for port in pod.ports]
+        named = _looks_named(pod.name, pod.labels)
+        has_port = JUPYTER_PORT in numbers
+        if has_port or named:
+            port = JUPYTER_PORT if has_port or not numbers else numbers[0]
+            ranked.append(_candidate(f"pod/{pod.name}", port, has_port, named))
+    ranked.sort(key=lambda pair: (-pair[0], pair[1].target.startswith("pod/"), pair[1].target))
+    return [candidate for _, candidate in ranked]
+
+
+def _candidate(target: str, port: int, has_port: bool, named: bool) -> tuple[int, Candidate]:
+    reasons = [f"port {JUPYTER_PORT}"] * has_port + ["name or labels"] * named
+    return len(reasons), Candidate(target, port, " and ".join(reasons))
+
+
+def _looks_named(name: str, labels: tuple[tuple[str, str], ...]) -> bool:
+    component = dict(labels).get("component") or dict(labels).get("app.kubernetes.io/component")
+    if component and any(word in component for word in _NOT_A_SERVER):
+        return False
+    texts = [name, *(value for _, value in labels)]
+    return any(word in text.lower() for text in texts for word in _WORDS)

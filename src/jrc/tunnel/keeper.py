@@ -1,0 +1,194 @@
+"""The keeper: the background process that holds one profile's tunnel.
+
+Started by ``connect`` as ``python -m jrc.tunnel.keeper`` with its orders on stdin and its log as
+stderr.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import os
+import signal
+import sys
+import time
+from dataclasses import replace
+
+from jrc.errors import ConfigError
+from jrc.tunnel.cause import Cause
+from jrc.tunnel.machine import Phase, State
+from jrc.tunnel.processes import start_time
+from jrc.tunnel.pump import Pump
+from jrc.tunnel.status import KeeperFiles, KeeperStatus, Spec, Traffic, decode_orders
+from jrc.tunnel.supervise import Supervisor
+
+LOOK_SECONDS = 2.0
+"""How often traffic and idleness are looked at."""
+
+MINUTE = 60.0
+
+LOCKED_OUT = 75
+"""Exit code: another keeper of the profile runs."""
+
+# Below the ranges from which Linux, macOS and Windows take ports for outgoing connections.
+_PORTS = range(20_000, 30_000)
+_CANDIDATES = 50
+
+log = logging.getLogger("jrc.tunnel")
+
+
+def preferred_ports(profile: str) -> list[int]:
+    """Local ports for a profile, always the same ones, the first choice first."""
+    seed = int.from_bytes(hashlib.sha256(profile.encode()).digest()[:8], "big")
+    return [_PORTS[(seed + step * 101) % len(_PORTS)] for step in range(_CANDIDATES)]
+
+
+class Keeper:
+    """One tunnel, its state file, and the reasons to end.
+
+    Args:
+        spec: what to keep.
+        files: where to say how it goes.
+    """
+
+    def __init__(self, spec: Spec, files: KeeperFiles) -> None:
+        self._spec = spec
+        self._files = files
+        self._supervisor = Supervisor(spec.route, spec.path, self._publish)
+        self._changed = asyncio.Event()
+        self._ending = False
+        self._used_at = time.monotonic()
+        pid = os.getpid()
+        self.status = KeeperStatus(
+            spec=spec, pid=pid, started=start_time(pid), phase=Phase.WAITING, since=time.time()
+        )
+
+    async def run(self) -> Cause | None:
+        """Keep the tunnel until it can't be, until nobody wants it (None), or until cancelled."""
+        await self._listen(self._supervisor.pump)
+        supervising = asyncio.create_task(self._supervisor.run(), name="supervisor")
+        writing = asyncio.create_task(self._write(), name="state file")
+        idle = asyncio.create_task(self._idle(), name="idle")
+        tasks: set[asyncio.Task[Cause] | asyncio.Task[None]] = {supervising, writing, idle}
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+            return supervising.result() if supervising in done else None
+        finally:
+            supervising.cancel()
+            idle.cancel()
+            # Not cancelled: a write that still goes on in its thread would come after the last one.
+            self._ending = True
+            self._changed.set()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._supervisor.pump.close()
+
+    async def _listen(self, pump: Pump) -> None:
+        """Take the wanted port; another one when a foreign program has it."""
+        for port in [self._spec.port, *preferred_ports(self._spec.profile), 0]:
+            try:
+                await pump.listen(port)
+            except OSError as error:
+                log.warning("port %d can't be used: %s", port, error)
+            else:
+                break
+        self.status = replace(self.status, port=pump.port)
+        self._changed.set()
+
+    def _publish(self, state: State) -> None:
+        status = self.status
+        since = status.since if state.phase is status.phase else time.time()
+        self.status = replace(
+            status,
+            phase=state.phase,
+            since=since,
+            pod=state.pod,
+            restarts=state.restarts,
+            cause=state.cause,
+            note=state.note,
+        )
+        self._changed.set()
+
+    async def _write(self) -> None:
+        """Bring the state file up to date: at once after a change, else when there was traffic."""
+        while not self._ending:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._changed.wait()
+            self._changed.clear()
+            await self._save()
+
+    async def _save(self) -> None:
+        self.status = replace(self.status, traffic=self._traffic())
+        try:
+            # In a thread: the pump does not wait for the disk.
+            await asyncio.to_thread(self._files.write, self.status)
+        except ConfigError as error:
+            log.warning("%s", error.message)
+
+    def _traffic(self) -> Traffic:
+        pump = self._supervisor.pump
+        return Traffic(pump.bytes_up, pump.bytes_down, pump.connections, len(pump.clients))
+
+    async def _idle(self) -> None:
+        """Return when nobody has used the tunnel for long and nobody asked to hold it."""
+        limit = self._spec.route.idle_minutes * MINUTE
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if self._supervisor.pump.clients or self._files.held or not limit:
+                self._used_at = time.monotonic()
+            elif time.monotonic() - self._used_at > limit:
+                log.info("nobody used the tunnel for %d minutes", self._spec.route.idle_minutes)
+                return
+
+
+def keep(spec: Spec, files: KeeperFiles) -> int:
+    """Run a keeper in this process until it ends.
+
+    Returns:
+        the exit code.
+    """
+    from filelock import FileLock, Timeout
+
+    files.prepare()
+    lock = FileLock(files.lock)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return LOCKED_OUT
+    try:
+        return asyncio.run(_keep(spec, files))
+    finally:
+        lock.release()
+
+
+async def _keep(spec: Spec, files: KeeperFiles) -> int:
+    keeper = Keeper(spec, files)
+    running = asyncio.create_task(keeper.run(), name="keeper")
+    if sys.platform != "win32":
+        # Windows has no such signal: whoever stops a keeper there ends its process.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+    try:
+        cause = await running
+    except asyncio.CancelledError:
+        cause = None
+    if cause is None:
+        log.info("ended")
+        files.forget()
+        return 0
+    log.error("gave up: %s", cause.message)
+    files.write(keeper.status)
+    return 1
+
+
+def main() -> int:
+    """Read from stdin what to keep, and keep it."""
+    spec, files = decode_orders(sys.stdin.readline())
+    form = "%(asctime)s %(levelname)s %(message)s"
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=form)
+    return keep(spec, files)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

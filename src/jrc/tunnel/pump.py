@@ -1,0 +1,355 @@
+"""The stable local port: moves bytes between clients and kubectl's private port.
+
+While the tunnel is down a new connection waits for a bounded time; then it gets a whole ``503``.
+Never 502 or 504, which editors take for a dead kernel, and never a part of an answer.
+
+A request that got no byte of an answer because the tunnel broke is sent again, if it only asks
+(``GET``, ``HEAD``, which includes the opening of a websocket). Others may have had their effect, so
+their connection is closed, as it would be without a tunnel.
+"""
+
+import asyncio
+import contextlib
+import socket
+import sys
+from collections.abc import Callable
+from typing import cast
+
+HOLD_SECONDS = 8.0
+"""How long a client waits for a tunnel that is down: shorter than the time-outs of clients."""
+
+MOST_WAITING = 512
+"""More clients than that get their 503 at once."""
+
+MOST_REMEMBERED = 64 * 1024
+"""Bytes of a request that are kept until its answer begins."""
+
+TRIES = 4
+"""How often one request is sent."""
+
+DRAIN_SECONDS = 2.0
+"""How long a refused client may go on sending, so that its 503 is not lost in a reset."""
+
+_BUFFERED = 1024 * 1024
+_BACKLOG = 512
+_SMALL = 4096
+"""Smaller pieces may be followed by one that the client holds back until we acknowledge."""
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+_BODY = (
+    b'{"message": "The tunnel to the Jupyter Server is down; jrc is bringing it back. '
+    b'See: jrc status", "reason": "tunnel down"}'
+)
+UNAVAILABLE = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
+    b"Content-Length: %d\r\nRetry-After: 2\r\nCache-Control: no-store\r\n"
+    b"Connection: close\r\n\r\n%s"
+) % (len(_BODY), _BODY)
+
+
+class Pump:
+    """Listens on 127.0.0.1 and joins each client with the tunnel.
+
+    Args:
+        on_knock: called when a client has to wait.
+        on_failure: called when the tunnel did not take or did not answer a client.
+        hold: seconds that a client waits.
+
+    Attributes:
+        port: where it listens, 0 before.
+        bytes_up, bytes_down: what went to the server and came from it.
+        connections: how many clients came.
+    """
+
+    def __init__(
+        self,
+        on_knock: Callable[[], None],
+        on_failure: Callable[[], None],
+        *,
+        hold: float = HOLD_SECONDS,
+    ) -> None:
+        self.port = 0
+        self.bytes_up = self.bytes_down = self.connections = 0
+        self.on_knock = on_knock
+        self.on_failure = on_failure
+        self.hold = hold
+        self.upstream: int | None = None
+        self.clients: set[Client] = set()
+        self.waiting: set[Client] = set()
+        self._server: asyncio.Server | None = None
+
+    async def listen(self, port: int) -> None:
+        """Listen on a port of 127.0.0.1; 0 takes any.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            if sys.platform == "win32":
+                # There, SO_REUSEADDR lets a second program take the port over.
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+            else:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("127.0.0.1", port))
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_server(
+                lambda: Client(self), sock=listener, backlog=_BACKLOG
+            )
+        except BaseException:
+            listener.close()
+            raise
+        self.port = listener.getsockname()[1]
+
+    def open(self, upstream: int) -> None:
+        """The tunnel works, at this private port: let clients through."""
+        if self.upstream == upstream:
+            return
+        self.upstream = upstream
+        for client in list(self.waiting):
+            client.join()
+
+    def shut(self) -> None:
+        """The tunnel is in doubt or down: new clients wait. Joined ones are left alone."""
+        self.upstream = None
+
+    def wait(self, client: "Client") -> bool:
+        """Let a client wait; False when too many do."""
+        if len(self.waiting) >= MOST_WAITING:
+            return False
+        self.waiting.add(client)
+        self.on_knock()
+        return True
+
+    async def close(self) -> None:
+        """Stop listening, answer those that wait, and cut the rest."""
+        if self._server:
+            self._server.close()
+        for client in list(self.waiting):
+            client.refuse()
+        for client in list(self.clients):
+            client.abort()
+        if self.clients:
+            ended = [client.ended for client in self.clients]
+            await asyncio.wait(ended, timeout=DRAIN_SECONDS)
+
+
+class Client(asyncio.Protocol):
+    """One client's connection, and through ``_Upstream`` its other half."""
+
+    def __init__(self, pump: Pump) -> None:
+        self._pump = pump
+        self._loop = asyncio.get_running_loop()
+        self.ended = self._loop.create_future()
+        self._transport: asyncio.Transport
+        self._quick: socket.socket
+        self._up: _Upstream | None = None
+        self._joining: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._request: bytearray | None = bytearray()
+        self._finished = False
+        self._answered = False
+        self._refused = False
+        self._tries = 0
+
+    # From the client
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=_BUFFERED)
+        self._quick = transport.get_extra_info("socket")
+        self._pump.connections += 1
+        self._pump.clients.add(self)
+        self.join()
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        if len(data) < _SMALL:
+            _acknowledge(self._quick)
+        self._pump.bytes_up += len(data)
+        if self._request is not None:
+            self._request += data
+        if self._up:
+            self._up.transport.write(data)
+        if self._request is not None and len(self._request) > MOST_REMEMBERED:
+            if self._up:
+                self._request = None
+            else:
+                self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        self._finished = True
+        if self._up:
+            self._up.transport.write_eof()
+        # True keeps it half open: the answer may still come. One that waits has left.
+        joined = self._up or self._joining
+        return bool(joined) and not self._refused and not self._answered
+
+    def pause_writing(self) -> None:
+        if self._up:
+            self._up.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._up:
+            self._up.transport.resume_reading()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._pump.clients.discard(self)
+        self.ended.set_result(None)
+        self._stop_waiting()
+        if self._joining:
+            self._joining.cancel()
+        if self._up:
+            # What the client sent before it left still goes out.
+            self._up.transport.close()
+
+    # Joining with the tunnel
+
+    def join(self) -> None:
+        """Connect to the tunnel; wait where there is none."""
+        if self._pump.upstream is None:
+            if self._timer is None:
+                self._timer = self._loop.call_later(self._pump.hold, self.refuse)
+            if not self._pump.wait(self):
+                self.refuse()
+            return
+        self._pump.waiting.discard(self)
+        self._tries += 1
+        self._joining = self._loop.create_task(self._connect(self._pump.upstream), name="join")
+
+    async def _connect(self, port: int) -> None:
+        up = _Upstream(self)
+        try:
+            await self._loop.create_connection(lambda: up, "127.0.0.1", port)
+        except OSError:
+            self._joining = None
+            self._failed()
+            return
+        self._joining = None
+        self._up = up
+        self._stop_waiting()
+        if self._request:
+            up.transport.write(bytes(self._request))
+            if len(self._request) > MOST_REMEMBERED:
+                self._request = None
+                self._transport.resume_reading()
+        if self._finished:
+            up.transport.write_eof()
+
+    def _stop_waiting(self) -> None:
+        self._pump.waiting.discard(self)
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+    # From the tunnel
+
+    def answered(self, data: bytes) -> None:
+        """Bytes of an answer."""
+        # From here on the request can't be sent again.
+        self._request = None
+        self._pump.bytes_down += len(data)
+        self._transport.write(data)
+
+    def answer_ended(self) -> None:
+        """The server will send no more on this connection."""
+        if self._may_retry():
+            assert self._up
+            self._up.transport.close()
+        elif self._finished:
+            self._transport.close()
+        else:
+            self._answered = True
+            self._transport.write_eof()
+
+    def unjoined(self) -> None:
+        """The connection to the tunnel is gone."""
+        self._up = None
+        if self._transport.is_closing():
+            return
+        if self._may_retry():
+            self._failed()
+        else:
+            self._transport.close()
+
+    def pause(self) -> None:
+        self._transport.pause_reading()
+
+    def resume(self) -> None:
+        self._transport.resume_reading()
+
+    def _may_retry(self) -> bool:
+        return self._request is not None and self._request.startswith((b"GET ", b"HEAD "))
+
+    def _failed(self) -> None:
+        """The tunnel did not take the client, or dropped it before a byte of an answer."""
+        self._pump.shut()
+        self._pump.on_failure()
+        if self._tries < TRIES:
+            self.join()
+        else:
+            self.refuse()
+
+    # The end
+
+    def refuse(self) -> None:
+        """A whole 503 to a client that asked something; the others are closed."""
+        self._stop_waiting()
+        if self._transport.is_closing():
+            return
+        self._refused = True
+        if not self._request:
+            self._transport.close()
+            return
+        self._request = None
+        self._transport.write(UNAVAILABLE)
+        if self._finished:
+            self._transport.close()
+            return
+        # Closing with unread bytes would reset the connection and could destroy the answer.
+        self._transport.resume_reading()
+        self._transport.write_eof()
+        self._loop.call_later(DRAIN_SECONDS, self._transport.abort)
+
+    def abort(self) -> None:
+        """Cut the connection, unless it is about to end with its 503."""
+        if not self._refused:
+            self._transport.abort()
+
+
+class _Upstream(asyncio.Protocol):
+    """The half of a client's connection that leads to kubectl."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=_BUFFERED)
+
+    def data_received(self, data: bytes) -> None:
+        self._client.answered(data)
+
+    def eof_received(self) -> bool:
+        self._client.answer_ended()
+        return True
+
+    def pause_writing(self) -> None:
+        self._client.pause()
+
+    def resume_writing(self) -> None:
+        self._client.resume()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._client.unjoined()
+
+
+def _acknowledge(connection: socket.socket) -> None:
+    """Linux: send the ACK now. A client that waits for it with its next segment (Nagle) goes on.
+
+    kubectl sets TCP_NODELAY, so its side does not need this.
+    """
+    if _QUICKACK is not None:
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)

@@ -1,0 +1,192 @@
+"""What a keeper says about itself: its state file, and the folder that it shares with its clients.
+
+The folder of a profile's tunnel holds ``keeper.json`` (the state, mode 0600), two locks, and
+``hold`` (there while somebody wants the tunnel to stay though nobody uses it).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from jrc.profile.files import create_folder, write_atomically
+from jrc.profile.paths import Paths
+from jrc.profile.route import Route
+from jrc.tunnel.cause import Cause, Kind
+from jrc.tunnel.machine import Phase
+from jrc.tunnel.processes import start_time
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a keeper keeps.
+
+    Attributes:
+        profile: whose tunnel it is.
+        route: where it leads.
+        port: the local port that is wanted.
+        path: the server's base path, with a slash at both ends.
+    """
+
+    profile: str
+    route: Route
+    port: int
+    path: str = "/"
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What went through, in bytes and connections."""
+
+    up: int = 0
+    down: int = 0
+    connections: int = 0
+    open: int = 0
+
+
+@dataclass(frozen=True)
+class KeeperStatus:
+    """One keeper, as its state file tells.
+
+    Attributes:
+        pid, started: its process, and when that started; see ``processes``.
+        phase: where the tunnel is.
+        port: the local port that it has; 0 before it listens.
+        pod: what it forwards to, or did last.
+        since: when the phase began, in seconds since 1970.
+        restarts: how often the tunnel was lost and came back.
+        cause: why it is down, or was last.
+        note: what a login program says at the moment.
+    """
+
+    spec: Spec
+    pid: int
+    started: str
+    phase: Phase
+    since: float
+    port: int = 0
+    pod: str = ""
+    restarts: int = 0
+    cause: Cause | None = None
+    note: str = ""
+    traffic: Traffic = field(default_factory=Traffic)
+
+    def runs(self) -> bool:
+        """The keeper runs; the number of its process does not belong to another one."""
+        return bool(self.started) and start_time(self.pid) == self.started
+
+    @property
+    def moved(self) -> bool:
+        """Another program has the wanted port, so the tunnel has another one this time."""
+        return self.port not in (0, self.spec.port)
+
+    @property
+    def url(self) -> str:
+        """The server's base URL on this machine."""
+        return f"http://127.0.0.1:{self.port}{self.spec.path}"
+
+
+@dataclass(frozen=True)
+class KeeperFiles:
+    """Where a profile's keeper and its clients meet."""
+
+    folder: Path
+    log: Path
+
+    @classmethod
+    def of(cls, paths: Paths, profile: str) -> "KeeperFiles":
+        return cls(paths.state / "tunnels" / profile, paths.logs / f"tunnel-{profile}.log")
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "keeper.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held while a keeper lives."""
+        return self.folder / "lock"
+
+    @property
+    def start_lock(self) -> Path:
+        """Held while somebody starts a keeper."""
+        return self.folder / "start-lock"
+
+    @property
+    def held(self) -> bool:
+        """Somebody wants the tunnel to stay though nobody uses it."""
+        return self._hold.exists()
+
+    @property
+    def _hold(self) -> Path:
+        return self.folder / "hold"
+
+    def prepare(self) -> None:
+        """Create the folders; only their owner may look into them."""
+        create_folder(self.folder, private=True)
+        create_folder(self.log.parent, private=True)
+
+    def hold(self, wanted: bool) -> None:
+        """Ask the keeper to stay, or to end when nobody uses it."""
+        if wanted:
+            self.prepare()
+            self._hold.touch()
+        else:
+            self._hold.unlink(missing_ok=True)
+
+    def write(self, status: KeeperStatus) -> None:
+        """Replace the state file.
+
+        Raises:
+            ConfigError: it can't be written.
+        """
+        text = json.dumps({"format": FORMAT, **asdict(status)}, indent=1)
+        write_atomically(self.state, text, private=True)
+
+    def read(self) -> KeeperStatus | None:
+        """What the state file says; None when there is none, or one that can't be understood."""
+        try:
+            return _decoded(json.loads(self.state.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    def forget(self) -> None:
+        """Remove the state file."""
+        self.state.unlink(missing_ok=True)
+
+
+def crashed(status: KeeperStatus) -> KeeperStatus:
+    """The status of a keeper that is gone without having said why."""
+    cause = Cause(Kind.LOST, "The tunnel's background process ended unexpectedly.")
+    return replace(status, phase=Phase.FAILED, cause=cause, note="")
+
+
+def encode_orders(spec: Spec, files: KeeperFiles) -> str:
+    """What a new keeper reads from stdin: one line of JSON."""
+    return json.dumps({"spec": asdict(spec), "folder": str(files.folder), "log": str(files.log)})
+
+
+def decode_orders(text: str) -> tuple[Spec, KeeperFiles]:
+    """What ``encode_orders`` wrote."""
+    table = json.loads(text)
+    return _spec(table["spec"]), KeeperFiles(Path(table["folder"]), Path(table["log"]))
+
+
+def _spec(table: Mapping[str, Any]) -> Spec:
+    return Spec(**{**table, "route": Route(**table["route"])})
+
+
+def _decoded(table: Mapping[str, Any]) -> KeeperStatus:
+    if table["format"] != FORMAT:
+        raise ValueError(table["format"])
+    fields = {key: value for key, value in table.items() if key != "format"}
+    cause = fields["cause"]
+    fields |= {
+        "spec": _spec(fields["spec"]),
+        "phase": Phase(fields["phase"]),
+        "traffic": Traffic(**fields["traffic"]),
+        "cause": Cause(**{**cause, "kind": Kind(cause["kind"])}) if cause else None,
+    }
+    return KeeperStatus(**fields)

@@ -1,0 +1,156 @@
+"""What is sent to a kernel, and what its answer means."""
+
+import ast
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from jrc.errors import WireError
+from jrc.recorder import install
+from jrc.recorder.install import (
+    Installed,
+    InstallOptions,
+    NotPossible,
+    install_content,
+    parse_install_reply,
+    source,
+)
+from jrc.wire.message import Message, encode_object
+from tests.support.kernels import OLDEST, interpreters
+from tests.support.scripted import reply
+
+ANSWER = {
+    "installed": True,
+    "version": 1,
+    "protocol": 1,
+    "instance": "ab",
+    "run": "run1",
+    "count": 0,
+    "folder": "/home",
+    "journal": None,
+    "journal_error": "",
+    "disabled": "",
+}
+
+
+def with_metadata(message: Message, metadata: dict[str, object]) -> Message:
+    return Message(
+        message.channel,
+        message.header,
+        message.parent_header,
+        encode_object(metadata),
+        message.content,
+    )
+
+
+def test_the_source_is_python_3_8() -> None:
+    ast.parse(source(), feature_version=OLDEST)
+
+
+def test_the_source_compiles_on_the_oldest_python_here(tmp_path: Path) -> None:
+    found = interpreters()
+    file = tmp_path / "recorder.py"
+    file.write_text(source())
+    code = f"compile(open({str(file)!r}).read(), 'recorder', 'exec')"
+    subprocess.run([found[min(found)], "-c", code], check=True, timeout=60)
+
+
+def test_the_source_imports_the_standard_library_only() -> None:
+    import sys
+
+    for node in ast.walk(ast.parse(source())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        for name in names:
+            root = name.partition(".")[0]
+            assert root in sys.stdlib_module_names or root == "IPython"
+
+
+def test_no_module_redefines_what_another_one_defines() -> None:
+    """They are joined into one text, where a name can mean one thing only."""
+    defined: list[str] = []
+    for node in ast.parse(source()).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            defined.append(node.name)
+        elif isinstance(node, ast.Assign):
+            defined += [
+                name.id
+                for each in node.targets
+                for name in ast.walk(each)
+                if isinstance(name, ast.Name)
+            ]
+    assert sorted(set(defined)) == sorted(defined)
+
+
+def test_the_source_talks_less_than_its_modules() -> None:
+    assert '"""' not in source()
+    assert len(source()) < 40_000
+
+
+def test_the_module_prints_what_runs_in_a_kernel(capsys: pytest.CaptureFixture[str]) -> None:
+    import runpy
+    import warnings
+
+    with warnings.catch_warnings():
+        # runpy warns that the module is imported already.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        runpy.run_module(install.__name__, run_name="__main__")
+    assert capsys.readouterr().out == source()
+
+
+def test_the_request_fits_into_the_first_segments() -> None:
+    content = install_content(InstallOptions("run1", journal="jrc-runs", about={"a": "'\"\\\n{}"}))
+    assert content["silent"] is True
+    assert content["store_history"] is False
+    assert content["stop_on_error"] is False
+    assert len(json.dumps(content)) < 14_000
+
+
+def test_the_options_survive_the_quoting() -> None:
+    about = {"document": 'it\'s a "test" \\ {} \n 漢字 🙂.ipynb'}
+    code = install_content(InstallOptions("run1", about=about))["code"]
+    call = ast.parse(code).body[0]
+    assert isinstance(call, ast.Expr)
+    (literal,) = [
+        value
+        for node in ast.walk(call)
+        if isinstance(node, ast.Dict)
+        for key, value in zip(node.keys, node.values, strict=True)
+        if isinstance(key, ast.Constant) and key.value == "JRC_OPTIONS"
+    ]
+    assert json.loads(ast.literal_eval(literal))["about"] == about
+
+
+def test_installed() -> None:
+    answer = parse_install_reply(with_metadata(reply("x"), {"jrc": ANSWER}))
+    assert answer == Installed(1, "ab", "run1", 0, "/home", None, "")
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"installed": False, "reason": "AttributeError: no"}, "AttributeError: no"),
+        ({"protocol": 2}, "protocol 2"),
+        ({"disabled": "ValueError: x"}, "gave up: ValueError: x"),
+    ],
+)
+def test_not_possible(changed: dict[str, object], reason: str) -> None:
+    answer = parse_install_reply(with_metadata(reply("x"), {"jrc": {**ANSWER, **changed}}))
+    assert isinstance(answer, NotPossible)
+    assert reason in answer.reason
+
+
+def test_a_kernel_that_says_nothing_is_no_ipykernel() -> None:
+    assert parse_install_reply(reply("x")) == NotPossible("it is not an ipykernel")
+    assert parse_install_reply(reply("x", "error")) == NotPossible("its reply was 'error'")
+
+
+def test_an_incomplete_answer_breaks_the_protocol() -> None:
+    incomplete = {key: value for key, value in ANSWER.items() if key != "count"}
+    with pytest.raises(WireError):
+        parse_install_reply(with_metadata(reply("x"), {"jrc": incomplete}))

@@ -1,0 +1,62 @@
+"""Random faults, many times: what arrives equals what an undisturbed run brings.
+
+``JRC_CAMPAIGN_RUNS`` says how many runs (``nox -s campaign``: many), ``JRC_CAMPAIGN_SEED`` where
+the seeds begin. Each seed is shown when its run fails; the same seed makes the same plan.
+"""
+
+import asyncio
+import json
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+from jrc.server import link
+from tests.support.campaign import CELLS, Campaign, make_plan, normalized, write_notebook
+from tests.support.environment import CAMPAIGN_RUNS, CAMPAIGN_SEED
+from tests.support.jupyter import JupyterServer
+from tests.support.running import run_document
+
+pytestmark = pytest.mark.anyio
+
+AT_ONCE = 3
+RUN_SECONDS = 150
+
+
+@pytest.mark.timeout(120 + RUN_SECONDS * CAMPAIGN_RUNS)
+async def test_no_loss_no_duplicate_no_reorder(
+    jupyter: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A silent line counts as dead sooner than in life, so that silences fit in."""
+    monkeypatch.setattr(link, "SILENCE_LIMIT", 3.0)
+    monkeypatch.setattr(link, "_PROBE_INTERVAL", 1.0)
+    campaign = Campaign(jupyter, tmp_path, await undisturbed(jupyter, tmp_path))
+    first = random.randrange(10**6) if CAMPAIGN_SEED is None else CAMPAIGN_SEED
+    print(f"seeds {first} to {first + CAMPAIGN_RUNS - 1}")
+    limit = asyncio.Semaphore(AT_ONCE)
+    wrong: list[str] = []
+
+    async def one(seed: int) -> None:
+        plan = make_plan(seed)
+        async with limit:
+            try:
+                async with asyncio.timeout(RUN_SECONDS):
+                    found = await campaign.run(plan)
+            except Exception as error:  # noqa: BLE001  whatever it is, its seed is told
+                found = [f"{type(error).__name__}: {error}"]
+        if found:
+            wrong.append(f"seed {seed}: {found}\n    {plan}")
+            print(wrong[-1], file=sys.stderr, flush=True)
+
+    await asyncio.gather(*(one(first + number) for number in range(CAMPAIGN_RUNS)))
+    assert wrong == []
+
+
+async def undisturbed(server: JupyterServer, folder: Path) -> dict[str, str]:
+    """What each cell shows when nothing goes wrong."""
+    path = write_notebook(folder / "all.ipynb", list(CELLS.values()))
+    output = folder / "all.out.ipynb"
+    assert await run_document(server, path, output) == 0
+    cells = json.loads(output.read_text())["cells"]
+    return {name: normalized(cell["outputs"]) for name, cell in zip(CELLS, cells, strict=True)}

@@ -1,0 +1,445 @@
+"""Runs that go on without a client, and clients that come back."""
+
+import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jrc.errors import ConfigError, KernelDiedError, NotFoundError, RemoteError, UsageError
+from jrc.profile.model import Profile
+from jrc.profile.paths import Paths
+from jrc.run.about import About, about_from_json
+from jrc.run.attach import Attachment, AttachOptions
+from jrc.run.cancel import cancel_found
+from jrc.run.detached import begin_detached
+from jrc.run.document import load
+from jrc.run.events import CellOutput, CellStarted, Notice, RunDetached, RunFinished
+from jrc.run.found import FoundRun, find_run
+from jrc.run.job import Job, Options
+from jrc.run.listing import Listing, list_runs
+from jrc.run.records import RunRecords
+from tests.run.test_faults import TICKS, notebook, stdout_of
+from tests.support.jupyter import JupyterServer
+from tests.support.running import Recorder, client_of
+
+pytestmark = pytest.mark.anyio
+
+
+class Desk:
+    """One computer with its state folder, at which somebody types commands."""
+
+    def __init__(self, server: JupyterServer, folder: Path) -> None:
+        folder.mkdir()
+        self.server = server
+        self.folder = folder
+        self.paths = Paths(folder / "config", folder / "state", folder / "logs")
+        self.records = RunRecords(self.paths)
+        self.profile = Profile(name="team", url=server.url)
+
+    @property
+    def output(self) -> Path:
+        return self.folder / "out.ipynb"
+
+    async def begin(self, path: Path, **options: Any) -> str:
+        """``jrc run --detach``; returns the run's id."""
+        async with client_of(self.server) as client:
+            begun = await begin_detached(
+                load(path, args=options.pop("args", [])),
+                client,
+                options=Options(profile="team", **options),
+                listener=Recorder(),
+                output=self.output,
+                records=self.records,
+            )
+        return begun.run
+
+    async def find(self, prefix: str) -> FoundRun:
+        return await find_run(prefix, self.records, [self.profile])
+
+    async def attach(self, prefix: str, listener: Recorder | None = None, **options: Any) -> int:
+        found = await self.find(prefix)
+        async with client_of(self.server) as client:
+            attachment = Attachment(
+                found,
+                client,
+                options=AttachOptions(**options),
+                listener=listener or Recorder(),
+                output=self.output,
+                records=self.records,
+            )
+            return await attachment.run()
+
+    async def cancel(self, prefix: str) -> str:
+        found = await self.find(prefix)
+        async with client_of(self.server) as client:
+            return await cancel_found(found, client)
+
+    async def list(self, now: float = 0.0) -> Listing:
+        return await list_runs(self.paths, everybody=False, now=now)
+
+    async def state(self, run: str) -> str:
+        rows = {row.run: row for row in (await self.list()).rows}
+        return rows[run].state if run in rows else "not listed"
+
+    async def until(self, run: str, *states: str) -> None:
+        """Wait until a run is in one of the states."""
+        async with asyncio.timeout(60):
+            while await self.state(run) not in states:
+                await asyncio.sleep(0.1)
+
+
+@pytest.fixture(autouse=True)
+def environment(jupyter: JupyterServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The listing finds the server as a command would."""
+    monkeypatch.setenv("JRC_URL", jupyter.url)
+    monkeypatch.setenv("JRC_TOKEN", jupyter.token)
+
+
+@pytest.fixture
+def desk(jupyter: JupyterServer, tmp_path: Path) -> Desk:
+    return Desk(jupyter, tmp_path / "desk")
+
+
+@pytest.fixture
+def other_desk(jupyter: JupyterServer, tmp_path: Path) -> Desk:
+    return Desk(jupyter, tmp_path / "other-desk")
+
+
+def printed(listener: Recorder) -> str:
+    return "".join(str(event.output.get("text", "")) for event in listener.of(CellOutput))
+
+
+def nothing_is_left(server: JupyterServer, run: str) -> bool:
+    sessions = [s["path"] for s in server.rest("GET", "api/sessions")]
+    files = [path.name for path in server.root.rglob("*")]
+    return not any(run in name for name in [*sessions, *files])
+
+
+async def test_a_run_goes_on_without_us_and_is_taken_home(desk: Desk, tmp_path: Path) -> None:
+    run = await desk.begin(notebook(tmp_path, "print('one')", "x = 2", "print(x)"))
+    await desk.until(run, "finished")
+    listener = Recorder()
+    assert await desk.attach(run[:5], listener) == 0
+    assert printed(listener) == "one\n2\n"
+    assert [stdout_of(desk.output, cell) for cell in range(3)] == ["one\n", "", "2\n"]
+    assert listener.of(RunFinished)[0].status == "ok"
+    assert desk.records.all() == []
+    assert nothing_is_left(desk.server, run)
+
+
+async def test_a_run_is_followed_live(desk: Desk, tmp_path: Path) -> None:
+    run = await desk.begin(notebook(tmp_path, TICKS, "print('next')"))
+    listener = Recorder()
+    assert await desk.attach(run, listener) == 0
+    assert stdout_of(desk.output) == "".join(f"{i}\n" for i in range(40))
+    assert [event.cell for event in listener.of(CellStarted)] == [0, 1]
+    assert stdout_of(desk.output, 1) == "next\n"
+
+
+async def test_another_computer_attaches(desk: Desk, other_desk: Desk, tmp_path: Path) -> None:
+    path = notebook(tmp_path, "print('one')", "1 / 0", "print('never')")
+    run = await desk.begin(path)
+    await desk.until(run, "failed")
+    path.unlink()
+    with pytest.raises(RemoteError, match=r"Cell 2 of document.ipynb failed at line 1 \(1 / 0\)"):
+        await other_desk.attach(run)
+    assert stdout_of(other_desk.output) == "one\n"
+    assert json.loads(other_desk.output.read_text())["cells"][2]["outputs"] == []
+    assert nothing_is_left(desk.server, run)
+    assert await desk.state(run) == "gone"
+
+
+async def test_without_the_backlog(desk: Desk, tmp_path: Path) -> None:
+    run = await desk.begin(notebook(tmp_path, "print('old')", TICKS))
+    journal = desk.server.root / "jrc-runs" / f"{run}.jrcjournal"
+    while b"5\\n" not in journal.read_bytes():
+        await asyncio.sleep(0.05)
+    listener = Recorder()
+    assert await desk.attach(run, listener, latest=True) == 0
+    assert "old" not in printed(listener)
+    assert printed(listener).endswith("38\n39\n")
+    assert listener.of(CellStarted)[0].cell == 1
+    assert stdout_of(desk.output) == "old\n"
+    assert stdout_of(desk.output, 1) == "".join(f"{i}\n" for i in range(40))
+
+
+async def test_a_script_and_its_exit_code(desk: Desk, tmp_path: Path) -> None:
+    script = tmp_path / "s.py"
+    script.write_text("import sys\nprint(sys.argv[1:])\nsys.exit(3)\n")
+    run = await desk.begin(script, args=["--lr", "1"])
+    listener = Recorder()
+    assert await desk.attach(run, listener) == 3
+    assert printed(listener) == "['--lr', '1']\n"
+
+
+async def test_results_survive_their_kernel(desk: Desk, other_desk: Desk, tmp_path: Path) -> None:
+    """A server that culls idle kernels takes the finished one away."""
+    run = await desk.begin(notebook(tmp_path, "print('one')", "print('two')"))
+    await desk.until(run, "finished")
+    desk.server.rest("DELETE", f"api/kernels/{(await desk.find(run)).kernel_id}")
+    assert await other_desk.state(run) == "finished"
+    assert await other_desk.attach(run) == 0
+    assert stdout_of(other_desk.output, 1) == "two\n"
+    assert nothing_is_left(desk.server, run)
+
+
+@pytest.mark.parametrize("how", ["os._exit(1)", "os.kill(os.getpid(), 9)"])
+async def test_a_kernel_that_died_meanwhile(desk: Desk, tmp_path: Path, how: str) -> None:
+    path = notebook(
+        tmp_path,
+        "print('before')",
+        f"import os, time\nprint('on', flush=True)\ntime.sleep(1)\n{how}",
+    )
+    run = await desk.begin(path)
+    await desk.until(run, "kernel-died")
+    with pytest.raises(KernelDiedError, match="Cell 2"):
+        await desk.attach(run)
+    assert stdout_of(desk.output) == "before\n"
+    assert stdout_of(desk.output, 1) == "on\n"
+    assert nothing_is_left(desk.server, run)
+
+
+async def test_a_kernel_that_dies_under_our_eyes(desk: Desk, tmp_path: Path) -> None:
+    path = notebook(tmp_path, TICKS, "import os, time\ntime.sleep(1)\nos._exit(1)")
+    run = await desk.begin(path)
+    with pytest.raises(KernelDiedError, match="Cell 2"):
+        await desk.attach(run)
+    assert stdout_of(desk.output) == "".join(f"{i}\n" for i in range(40))
+    assert nothing_is_left(desk.server, run)
+
+
+async def test_a_run_is_cancelled(desk: Desk, tmp_path: Path) -> None:
+    path = notebook(tmp_path, "import time\nprint('on')\ntime.sleep(60)", "print('never')")
+    run = await desk.begin(path)
+    await desk.until(run, "running")
+    said = await desk.cancel(run)
+    assert said.startswith("Cell 1 of 2 was interrupted; none of those behind it will run.")
+    await desk.until(run, "cancelled")
+    assert "had ended already" in await desk.cancel(run)
+    with pytest.raises(RemoteError, match="KeyboardInterrupt"):
+        await desk.attach(run)
+    assert stdout_of(desk.output, 1) == ""
+
+
+async def test_what_is_not_there_can_not_be_cancelled(desk: Desk, tmp_path: Path) -> None:
+    run = await desk.begin(notebook(tmp_path, "print(1)"))
+    await desk.until(run, "finished")
+    desk.server.rest("DELETE", f"api/kernels/{(await desk.find(run)).kernel_id}")
+    with pytest.raises(NotFoundError, match="nothing to stop"):
+        await desk.cancel(run)
+    await desk.attach(run)
+
+
+async def test_a_question_waits_for_whoever_attaches(desk: Desk, tmp_path: Path) -> None:
+    path = notebook(tmp_path, "print(input('first? '))", "print(input('second? '))")
+    async with client_of(desk.server) as client:
+        begun = await begin_detached(
+            load(path, args=[]),
+            client,
+            options=Options(profile="team"),
+            listener=Recorder(answers=["somebody sits at the terminal"]),
+            output=desk.output,
+            records=desk.records,
+        )
+    await desk.until(begun.run, "waiting")
+    listener = Recorder(answers=["ada", "grace"])
+    assert await desk.attach(begun.run, listener) == 0
+    assert [question for question, _ in listener.asked] == ["first? ", "second? "]
+    assert "grace" in stdout_of(desk.output, 1)
+
+
+async def test_a_run_in_a_kernel_of_somebody_else(desk: Desk, tmp_path: Path) -> None:
+    """It has no session of ours, and it stays."""
+    kernel = desk.server.rest("POST", "api/kernels", {"name": "python3"})["id"]
+    try:
+        run = await desk.begin(notebook(tmp_path, "print('one')"), kernel_id=kernel)
+        assert await desk.attach(run) == 0
+        assert stdout_of(desk.output) == "one\n"
+        assert kernel in [each["id"] for each in desk.server.rest("GET", "api/kernels")]
+    finally:
+        desk.server.rest("DELETE", f"api/kernels/{kernel}")
+
+
+async def test_the_kernel_can_be_kept(desk: Desk, tmp_path: Path) -> None:
+    run = await desk.begin(notebook(tmp_path, "print('one')"))
+    for _ in range(2):
+        assert await desk.attach(run, keep_kernel=True) == 0
+    assert not nothing_is_left(desk.server, run)
+    assert await desk.attach(run) == 0
+    assert nothing_is_left(desk.server, run)
+
+
+async def test_a_kernel_that_can_not_be_recorded_is_not_left_alone(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """Here one whose messages are not JSON; its session is not left behind either."""
+    path = notebook(tmp_path, "print(1)")
+    kernel = desk.server.rest("POST", "api/kernels", {"name": "python3"})["id"]
+    try:
+        breaker = tmp_path / "break"
+        breaker.mkdir()
+        spoil = notebook(
+            breaker,
+            "get_ipython().kernel.session.pack = lambda obj: __import__('json').dumps("
+            "obj, default=str, indent=1).encode() + b' '",
+        )
+        async with client_of(desk.server) as client:
+            job = Job(
+                load(spoil, args=[]),
+                client,
+                options=Options(kernel_id=kernel, recorder=False),
+                listener=Recorder(),
+                output=None,
+            )
+            await job.run()
+        with pytest.raises(ConfigError, match=r"can't run detached: .*not JSON"):
+            await desk.begin(path, kernel_id=kernel)
+    finally:
+        desk.server.rest("DELETE", f"api/kernels/{kernel}")
+
+
+async def left_run(desk: Desk, path: Path, until: str, listener: Recorder | None = None) -> Job:
+    """``jrc run``, and two Ctrl-C when it has printed something."""
+    listener = listener or Recorder()
+    async with client_of(desk.server) as client:
+        job = Job(
+            load(path, args=[]),
+            client,
+            options=Options(profile="team"),
+            listener=listener,
+            output=desk.output,
+            records=desk.records,
+        )
+        running = asyncio.create_task(job.run())
+        while until not in printed(listener):
+            assert not running.done()
+            await asyncio.sleep(0.02)
+        assert job.can_be_left
+        await job.leave()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    return job
+
+
+@pytest.mark.parametrize("same", [True, False])
+async def test_a_normal_run_is_left(
+    desk: Desk, other_desk: Desk, tmp_path: Path, same: bool
+) -> None:
+    """The other computer has the whole from the kernel; this one shows what is new."""
+    listener = Recorder()
+    job = await left_run(desk, notebook(tmp_path, TICKS, "print('next')"), "5\n", listener)
+    assert isinstance(listener.events[-1], RunDetached)
+    assert listener.events[-1].journal is not None
+    assert stdout_of(desk.output).startswith("0\n1\n")
+    again = Recorder()
+    there = desk if same else other_desk
+    assert await there.attach(job.run_id, again) == 0
+    assert stdout_of(there.output) == "".join(f"{i}\n" for i in range(40))
+    assert stdout_of(there.output, 1) == "next\n"
+    shown = printed(again).splitlines()
+    assert shown[-1] == "next"
+    assert ("0" in shown) == (not same)
+    assert nothing_is_left(desk.server, job.run_id)
+
+
+async def test_what_was_freed_before_a_run_was_left_is_in_the_notebook(
+    desk: Desk, other_desk: Desk, tmp_path: Path
+) -> None:
+    """A client that stays lets the kernel free what has arrived."""
+    many = "for i in range(12): print(str(i) * 1_000_000)"
+    path = notebook(tmp_path, many, "print('small')", TICKS)
+    job = await left_run(desk, path, "10\n")
+    assert await desk.attach(job.run_id, keep_kernel=True) == 0
+    assert stdout_of(desk.output) == "".join(f"{str(i) * 1_000_000}\n" for i in range(12))
+    assert stdout_of(desk.output, 1) == "small\n"
+    assert stdout_of(desk.output, 2) == "".join(f"{i}\n" for i in range(40))
+    listener = Recorder()
+    with pytest.raises(Exception, match="What the run published first"):
+        await other_desk.attach(job.run_id, listener)
+    assert [notice.kind for notice in listener.of(Notice)] == ["output-lost"]
+    assert stdout_of(other_desk.output, 2).endswith("38\n39\n")
+
+
+async def test_a_run_whose_client_was_killed(desk: Desk, tmp_path: Path) -> None:
+    """Its recorder still has everything; the record on this computer says where."""
+    listener = Recorder()
+    async with client_of(desk.server) as client:
+        job = Job(
+            load(notebook(tmp_path, TICKS), args=[]),
+            client,
+            options=Options(profile="team", keep_kernel=True),
+            listener=listener,
+            output=desk.output,
+            records=desk.records,
+        )
+        running = asyncio.create_task(job.run())
+        while "3\n" not in printed(listener) or not desk.records.all():
+            await asyncio.sleep(0.02)
+        (record,) = desk.records.all()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    nobody = 2**22 + 1
+    desk.records.save(replace(record, pid=nobody))
+    assert await desk.state(job.run_id) == "running"
+    assert await desk.attach(job.run_id) == 0
+    assert stdout_of(desk.output) == "".join(f"{i}\n" for i in range(40))
+
+
+async def test_a_run_with_a_client_on_this_computer_is_not_followed_twice(
+    desk: Desk, tmp_path: Path
+) -> None:
+    run = await desk.begin(notebook(tmp_path, "print(1)"))
+    (record,) = desk.records.all()
+    desk.records.save(replace(record, detached=False, pid=1))
+    with pytest.raises(UsageError, match="followed already"):
+        await desk.attach(run)
+    desk.records.save(record)
+    await desk.attach(run)
+
+
+async def test_a_finished_run_leaves_no_record(desk: Desk, tmp_path: Path) -> None:
+    async with client_of(desk.server) as client:
+        job = Job(
+            load(notebook(tmp_path, "print(1)"), args=[]),
+            client,
+            options=Options(profile="team"),
+            listener=Recorder(),
+            output=desk.output,
+            records=desk.records,
+        )
+        assert await job.run() == 0
+    assert desk.records.all() == []
+
+
+def test_what_a_run_says_of_itself_comes_back(tmp_path: Path) -> None:
+    path = notebook(tmp_path, "print(1)")
+    content = json.loads(path.read_text())
+    content["cells"][0]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": "old"}]
+    path.write_text(json.dumps(content))
+    document = load(path, args=[])
+    told = About("ada@desk", document, ["a"], allow_loss=True).to_json()
+    back = about_from_json(json.loads(json.dumps(told)))
+    assert back.document.cells == document.cells
+    assert back.document.notebook["cells"][0]["outputs"] == []
+    assert document.notebook["cells"][0]["outputs"] != []
+    assert (back.owner, back.requests, back.allow_loss) == ("ada@desk", ["a"], True)
+
+
+def test_records_are_private(desk: Desk) -> None:
+    from jrc.run.records import RunRecord
+
+    desk.records.save(RunRecord("abc", "team", "http://h/", "k", "s", "", 1.0, {}))
+    (path,) = (desk.paths.state / "runs").glob("*.json")
+    assert path.stat().st_mode & 0o077 == 0
+    desk.records.save(RunRecord("abd", "team", "http://h/", "k", "s", "", 2.0, {}))
+    assert [record.run for record in desk.records.all()] == ["abd", "abc"]
+    with pytest.raises(UsageError, match="Several"):
+        desk.records.find("ab")
+    assert desk.records.find("abd") is not None
+    path.write_text("{")
+    assert [record.run for record in desk.records.all()] == ["abd"]

@@ -1,0 +1,250 @@
+"""Runs through a link that breaks at random, and what they must bring home all the same."""
+
+import asyncio
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jrc.errors import RemoteError
+from jrc.profile.model import Profile
+from jrc.profile.paths import Paths
+from jrc.run.attach import Attachment, AttachOptions
+from jrc.run.detached import begin_detached
+from jrc.run.document import load
+from jrc.run.events import RunStarted
+from jrc.run.found import find_run
+from jrc.run.job import Job, Options
+from jrc.run.records import RunRecords
+from jrc.run.requests import Requests
+from jrc.server.channels import Channels
+from tests.support.jupyter import JupyterServer
+from tests.support.proxy import Proxy
+from tests.support.running import Recorder, client_of
+
+CELLS: dict[str, str] = {
+    "ticks": "import time\nfor i in range(30):\n    print(i, flush=True)\n    time.sleep(0.02)",
+    "storm": "for i in range(4000): print('storm', i, flush=True)",
+    "flood": "for i in range(12): print(str(i % 10) * 400_000)",
+    "displays": (
+        "from IPython.display import display\n"
+        "for i in range(1500): display({'text/plain': str(i)}, raw=True)"
+    ),
+    "streams": (
+        "import sys, time\nfor i in range(15):\n"
+        "    print('out', i, flush=True)\n    print('err', i, file=sys.stderr, flush=True)\n"
+        "    time.sleep(0.03)"
+    ),
+    "updates": (
+        "from IPython.display import display\nhandle = display('start', display_id='d')\n"
+        "for i in range(400): handle.update(i)"
+    ),
+    "cleared": (
+        "from IPython.display import clear_output\nimport time\nfor i in range(20):\n"
+        "    clear_output(wait=True)\n    print('step', i, flush=True)\n    time.sleep(0.02)"
+    ),
+    "result": "[number ** 2 for number in range(1000)]",
+    "quiet": "import time; time.sleep(0.4)",
+    "image": (
+        "from IPython.display import Image, display\n"
+        "display(Image(b'\\x89PNG' + bytes(300_000), format='png'))"
+    ),
+}
+"""Code whose outputs are the same each time."""
+
+ERROR = "print('before')\nraise ValueError('on purpose')"
+
+FAULTS = ("cut", "outage", "stall", "swallow", "silence", "visitor", "discard")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run: everything in it follows from its seed.
+
+    Attributes:
+        seed: of everything.
+        cells: names of ``CELLS``.
+        fails: an error ends it, and a cell behind that must not run.
+        detached: begun with ``--detach``, and followed by ``attach``.
+        faults: seconds to wait, what happens then, and for how many seconds.
+    """
+
+    seed: int
+    cells: list[str]
+    fails: bool
+    detached: bool
+    faults: list[tuple[float, str, float]]
+
+
+def make_plan(seed: int) -> Plan:
+    """The plan of a seed."""
+    chance = random.Random(seed)
+    return Plan(
+        seed=seed,
+        cells=chance.choices(list(CELLS), k=chance.randint(3, 7)),
+        fails=chance.random() < 0.2,
+        detached=chance.random() < 0.25,
+        faults=[
+            (chance.uniform(0.0, 0.8), chance.choice(FAULTS), chance.uniform(0.05, 0.9))
+            for _ in range(chance.randint(1, 6))
+        ],
+    )
+
+
+def write_notebook(path: Path, sources: list[str]) -> Path:
+    cells = [
+        {
+            "cell_type": "code",
+            "id": f"cell{number}",
+            "metadata": {},
+            "source": source,
+            "outputs": [],
+            "execution_count": None,
+        }
+        for number, source in enumerate(sources)
+    ]
+    content = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    path.write_text(json.dumps(content))
+    return path
+
+
+def normalized(outputs: list[dict[str, Any]]) -> str:
+    """Outputs as text, without the numbers that count executions."""
+    plain = [
+        {key: value for key, value in output.items() if key != "execution_count"}
+        for output in outputs
+    ]
+    return json.dumps(plain, sort_keys=True)
+
+
+@dataclass
+class Campaign:
+    """Runs plans on one server.
+
+    Args:
+        server: a stock server with default limits.
+        folder: for the files.
+        expected: normalized outputs of each cell, from a run that nothing disturbed.
+    """
+
+    server: JupyterServer
+    folder: Path
+    expected: dict[str, str] = field(default_factory=dict)
+
+    async def run(self, plan: Plan) -> list[str]:
+        """Run a plan.
+
+        Returns:
+            what is wrong with the notebook that arrived; nothing when all is well.
+        """
+        sources = [CELLS[name] for name in plan.cells]
+        if plan.fails:
+            sources += [ERROR, "print('never')"]
+        folder = self.folder / str(plan.seed)
+        folder.mkdir()
+        path, output = write_notebook(folder / "document.ipynb", sources), folder / "out.ipynb"
+        listener = Recorder()
+        failed = False
+        with Proxy(self.server.url) as proxy:
+            breaking = asyncio.create_task(self._break(plan, proxy, listener))
+            try:
+                follow = self._attached if plan.detached else self._followed
+                code = await follow(path, output, proxy, listener)
+            except RemoteError:
+                failed, code = True, 0
+            finally:
+                breaking.cancel()
+                await asyncio.gather(breaking, return_exceptions=True)
+        wrong = [] if failed == plan.fails and code == 0 else [f"failed: {failed}, code {code}"]
+        return wrong + self._differences(plan, output)
+
+    def _differences(self, plan: Plan, output: Path) -> list[str]:
+        found = [cell["outputs"] for cell in json.loads(output.read_text())["cells"]]
+        different = []
+        for number, (name, outputs) in enumerate(zip(plan.cells, found, strict=False)):
+            if normalized(outputs) != self.expected[name]:
+                different.append(f"cell {number} ({name}): {_summary(outputs)}")
+        if plan.fails:
+            error, nothing = found[len(plan.cells) :]
+            kinds = [each.get("ename", each.get("text")) for each in error]
+            if kinds != [["before\n"], "ValueError"] or nothing:
+                different.append(f"the error: {kinds}, behind it: {nothing}")
+        return different
+
+    async def _followed(self, path: Path, output: Path, proxy: Proxy, listener: Recorder) -> int:
+        async with client_of(self.server, url=proxy.url) as client:
+            job = Job(
+                load(path, args=[]), client, options=Options(), listener=listener, output=output
+            )
+            return await job.run()
+
+    async def _attached(self, path: Path, output: Path, proxy: Proxy, listener: Recorder) -> int:
+        folder = path.parent
+        records = RunRecords(Paths(folder / "config", folder / "state", folder / "logs"))
+        profile = Profile(name="team", url=f"{self.server.url}?token={self.server.token}")
+        async with client_of(self.server, url=proxy.url) as client:
+            begun = await begin_detached(
+                load(path, args=[]),
+                client,
+                options=Options(profile="team"),
+                listener=listener,
+                output=output,
+                records=records,
+            )
+            attachment = Attachment(
+                await find_run(begun.run, records, [profile]),
+                client,
+                options=AttachOptions(),
+                listener=Recorder(),
+                output=output,
+                records=records,
+            )
+            return await attachment.run()
+
+    async def _break(self, plan: Plan, proxy: Proxy, listener: Recorder) -> None:
+        while not listener.of(RunStarted):
+            await asyncio.sleep(0.01)
+        kernel = str(listener.of(RunStarted)[0].kernel_id)
+        for pause, fault, seconds in plan.faults:
+            await asyncio.sleep(pause)
+            await self._fault(fault, seconds, proxy, kernel)
+
+    async def _fault(self, fault: str, seconds: float, proxy: Proxy, kernel: str) -> None:
+        async def do(act: Callable[[], None], pause: float = 0.0) -> None:
+            await asyncio.to_thread(act)
+            await asyncio.sleep(pause)
+
+        match fault:
+            case "cut":
+                await do(proxy.cut)
+            case "outage":
+                await do(lambda: proxy.cut(refuse=True), seconds)
+            case "stall":
+                await do(proxy.black_hole, seconds)
+            case "swallow":
+                await do(lambda: proxy.black_hole(swallow=True), seconds)
+                await do(proxy.cut)
+            case "silence":
+                # Nobody is told that the line is dead but by the silence.
+                await do(lambda: proxy.black_hole(swallow=True), seconds + 4)
+            case "visitor":
+                await self._visit(kernel, seconds)
+            case "discard":
+                await do(lambda: proxy.cut(refuse=True))
+                await self._visit(kernel, seconds)
+        await do(proxy.restore)
+
+    async def _visit(self, kernel: str, seconds: float) -> None:
+        """Another client on the same kernel: the server throws away what it kept for ours."""
+        async with client_of(self.server) as client:
+            channels = Channels(client, kernel, session_id=Requests().session)
+            await channels.open()
+            await asyncio.sleep(seconds)
+            await channels.close()
+
+
+def _summary(outputs: list[dict[str, Any]]) -> str:
+    texts = ["".join(each.get("text", "")) for each in outputs]
+    return f"{len(outputs)} outputs, {sum(map(len, texts))} characters: {normalized(outputs)[:200]}"

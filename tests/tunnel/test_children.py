@@ -1,0 +1,97 @@
+"""Children end with their parent, however that ends."""
+
+import asyncio
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from jrc.tunnel import children
+from jrc.tunnel.children import Child, lines
+
+pytestmark = pytest.mark.anyio
+
+PARENT = """
+import asyncio, sys
+from jrc.tunnel import children
+
+async def main():
+    if {guarded}:
+        children._needs_guard = lambda: True
+        children._options = lambda: {{"process_group": 0}}
+    child = await children.Child.start([sys.executable, "-c", "import time; time.sleep(600)"], {{}})
+    print(child.pid, flush=True)
+    await child.wait()
+
+asyncio.run(main())
+"""
+
+
+async def gone(process: psutil.Process) -> None:
+    async with asyncio.timeout(30):
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("guarded", [False, True], ids=["as here", "by the shell's guard"])
+async def test_kill_9_of_the_parent_ends_the_child(guarded: bool) -> None:
+    """By the system's own means, and by the guard that systems without such means get."""
+    code = PARENT.format(guarded=guarded)
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, stdout=subprocess.PIPE
+    )
+    assert parent.stdout
+    child = psutil.Process(int(await parent.stdout.readline()))
+    family = [child, *child.children(recursive=True)]
+    parent.kill()
+    await parent.wait()
+    for process in family:
+        await gone(process)
+
+
+async def guarded_child(monkeypatch: pytest.MonkeyPatch, *argv: str) -> Child:
+    monkeypatch.setattr(children, "_needs_guard", lambda: True)
+    monkeypatch.setattr(children, "_options", lambda: {"process_group": 0})
+    return await Child.start(argv, {})
+
+
+async def test_the_guard_is_transparent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Output, exit code, and an empty stdin are those of the program."""
+    code = "import sys; print(sys.stdin.read() + 'out'); print('err', file=sys.stderr); sys.exit(7)"
+    child = await guarded_child(monkeypatch, sys.executable, "-c", code)
+    output, said, status = await asyncio.gather(
+        child.stdout.read(), child.stderr.read(), child.wait()
+    )
+    assert (output, said, status) == (b"out\n", b"err\n", 7)
+
+
+async def test_stop_ends_the_whole_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    child = await guarded_child(monkeypatch, sys.executable, "-c", "import time; time.sleep(600)")
+    family = psutil.Process(child.pid).children(recursive=True)
+    await child.stop()
+    await child.stop()
+    for process in family:
+        await gone(process)
+
+
+async def test_stop_ends_what_ignores_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(children, "STOP_SECONDS", 0.1)
+    code = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True);"
+        "time.sleep(600)"
+    )
+    child = await Child.start([sys.executable, "-c", code], {})
+    await child.stdout.readline()
+    await child.stop()
+    assert await child.wait() == -9
+
+
+async def test_lines_of_any_length_and_bytes() -> None:
+    reader = asyncio.StreamReader()
+    reader.feed_data(b"one\r\ntwo\n\xff\n" + b"x" * 50_000 + b"\nlast")
+    reader.feed_eof()
+    got = [line async for line in lines(reader)]
+    assert got[:3] == ["one", "two", "\ufffd"]
+    assert got[-1] == "last"
+    assert "".join(got[3:-1]) == "x" * 50_000

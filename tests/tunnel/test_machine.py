@@ -1,0 +1,364 @@
+"""Every transition of the tunnel, without a process and without a clock."""
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jrc.tunnel import machine
+from jrc.tunnel.cause import Cause, Kind, explain
+from jrc.tunnel.machine import (
+    Broken,
+    Doubted,
+    Event,
+    Forward,
+    Forwarding,
+    Knocked,
+    Machine,
+    Phase,
+    Probe,
+    Probed,
+    Resolve,
+    Resolved,
+    Said,
+    State,
+    Stop,
+    Tick,
+    Woke,
+)
+
+BRAIN = Machine(lambda kind: cause(kind), jitter=lambda: 1.0)
+
+
+def cause(kind: Kind) -> Cause:
+    return explain(kind, "here", subject="x")
+
+
+class Run:
+    """Feeds events to the machine, with a clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.state = State()
+        self.now = 100.0
+
+    def __call__(self, event: Event, *, after: float = 0.0) -> list[object]:
+        self.now += after
+        self.state, actions = BRAIN.step(self.state, event, self.now)
+        return list(actions)
+
+    @property
+    def attempt(self) -> int:
+        return self.state.attempt
+
+    @property
+    def wait(self) -> float:
+        """Seconds until something is due."""
+        return round(self.state.wake_at - self.now, 6)
+
+    def to_forwarding(self) -> "Run":
+        self(Tick(), after=max(0.0, self.wait))
+        self(Resolved(self.attempt, "pod-a", 8888))
+        return self
+
+    def to_probing(self) -> "Run":
+        self.to_forwarding()
+        self(Forwarding(self.attempt))
+        return self
+
+    def to_ready(self) -> "Run":
+        self.to_probing()
+        self(Probed(self.attempt))
+        assert self.state.phase is Phase.READY
+        return self
+
+
+def test_the_way_up() -> None:
+    run = Run()
+    assert run(Tick()) == [Resolve(1)]
+    assert run.state.phase is Phase.RESOLVING
+    assert run(Resolved(1, "pod-a", 8888)) == [Forward(1, "pod-a", 8888)]
+    assert run.state.phase is Phase.FORWARDING
+    assert run(Forwarding(1)) == [Probe(1)]
+    assert run.state.phase is Phase.PROBING
+    assert run(Probed(1)) == []
+    assert run.state.phase is Phase.READY
+    assert run.state.pod == "pod-a"
+    assert run.state.restarts == 0
+
+
+def test_a_ready_tunnel_is_probed_again_and_again() -> None:
+    run = Run().to_ready()
+    for _ in range(3):
+        assert run(Tick(), after=machine.PROBE_EVERY_SECONDS - 1) == []
+        assert run(Tick(), after=1) == [Probe(run.attempt)]
+        assert run(Tick()) == []
+        assert run(Probed(run.attempt)) == []
+        assert run.state.phase is Phase.READY
+
+
+def test_a_healthy_tunnel_that_is_lost_comes_back_without_a_wait() -> None:
+    run = Run().to_ready()
+    old = run.attempt
+    lost = Broken(old, cause(Kind.LOST))
+    assert run(lost, after=machine.HEALTHY_SECONDS) == [Stop(old)]
+    assert run.state.phase is Phase.WAITING
+    assert run.wait == 0
+    assert run.state.restarts == 1
+    assert run(Tick()) == [Resolve(run.attempt)]
+    assert run.attempt > old
+
+
+def test_a_tunnel_that_breaks_at_once_backs_off() -> None:
+    """0.5, 1, 2 … 30 seconds: a tunnel that never holds does not keep the machine busy."""
+    run = Run()
+    waits = []
+    for _ in range(9):
+        run.to_ready()
+        run(Broken(run.attempt, cause(Kind.LOST)))
+        waits.append(run.wait)
+    assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+
+
+def test_the_back_off_starts_over_when_healthy() -> None:
+    run = Run()
+    for _ in range(5):
+        run.to_ready()
+        run(Broken(run.attempt, cause(Kind.LOST)))
+    run.to_ready()
+    run(Broken(run.attempt, cause(Kind.LOST)), after=machine.HEALTHY_SECONDS)
+    run.to_ready()
+    run(Broken(run.attempt, cause(Kind.LOST)))
+    assert run.wait == 0.5
+
+
+def test_jitter_stretches_the_wait() -> None:
+    stretched = Machine(cause, jitter=lambda: 1.2)
+    state, _ = stretched.step(State(), Tick(), 0.0)
+    state, _ = stretched.step(state, Broken(1, cause(Kind.DNS)), 0.0)
+    assert state.wake_at == 0.6
+
+
+def test_a_fatal_cause_ends_it() -> None:
+    for kind in Kind:
+        run = Run()
+        run(Tick())
+        attempt = run.attempt
+        assert run(Broken(attempt, cause(kind))) == [Stop(attempt)]
+        expected = Phase.FAILED if cause(kind).fatal else Phase.WAITING
+        assert run.state.phase is expected, kind
+        assert run.state.cause == cause(kind)
+
+
+def test_after_the_end_nothing_happens() -> None:
+    run = Run()
+    run(Tick())
+    run(Broken(run.attempt, cause(Kind.FORBIDDEN)))
+    failed = run.state
+    for event in (Tick(), Knocked(), Woke(), Resolved(run.attempt, "a", 1)):
+        assert run(event, after=1000) == []
+        assert run.state == failed
+
+
+def test_what_may_pass_is_excused_for_a_tunnel_that_worked() -> None:
+    """A stateful pod that is made anew is missing for a while; that is not a missing target."""
+    run = Run().to_ready()
+    run(Broken(run.attempt, cause(Kind.LOST)))
+    run(Tick(), after=run.wait)
+    run(Broken(run.attempt, cause(Kind.NOT_FOUND)))
+    assert run.state.phase is Phase.WAITING
+    run(Tick(), after=machine.EXCUSE_SECONDS)
+    run(Broken(run.attempt, cause(Kind.NOT_FOUND)))
+    assert run.state.phase is Phase.FAILED
+
+
+def test_rbac_is_never_excused() -> None:
+    run = Run().to_ready()
+    run(Broken(run.attempt, cause(Kind.FORBIDDEN)))
+    assert run.state.phase is Phase.FAILED
+
+
+def test_a_starting_pod_is_no_failure_and_is_looked_for_often() -> None:
+    run = Run()
+    for look in range(machine.SLOW_AFTER_LOOKS + 2):
+        run(Tick(), after=max(0.0, run.wait))
+        run(Broken(run.attempt, cause(Kind.NO_POD)))
+        slow = look >= machine.SLOW_AFTER_LOOKS
+        assert run.wait == (machine.SLOW_START_WAIT_SECONDS if slow else machine.START_WAIT_SECONDS)
+    assert run.state.failures == 0
+
+
+def test_a_server_that_still_starts_is_no_crash() -> None:
+    """kubectl ≥ 1.27 ends when the probe finds nobody listening; that is not counted."""
+    run = Run().to_probing()
+    run(Broken(run.attempt, cause(Kind.NOT_LISTENING)))
+    assert run.state.phase is Phase.WAITING
+    assert (run.state.failures, run.state.restarts) == (0, 0)
+    assert run.wait == machine.START_WAIT_SECONDS
+
+
+def test_a_server_error_keeps_probing_without_a_new_kubectl() -> None:
+    run = Run().to_probing()
+    attempt = run.attempt
+    for _ in range(5):
+        assert run(Probed(attempt, cause(Kind.APP_ERROR), passes=True)) == []
+        assert run.state.phase is Phase.PROBING
+        assert run(Tick(), after=machine.SOON_SECONDS) == [Probe(attempt)]
+    run(Probed(attempt))
+    assert run.state.phase is Phase.READY
+
+
+def test_two_unanswered_probes_restart_it() -> None:
+    run = Run().to_ready()
+    attempt = run.attempt
+    run(Tick(), after=machine.PROBE_EVERY_SECONDS)
+    assert run(Probed(attempt, cause(Kind.STALLED))) == []
+    assert run.state.phase is Phase.READY
+    assert run(Tick(), after=machine.SOON_SECONDS) == [Probe(attempt)]
+    assert run(Probed(attempt, cause(Kind.STALLED))) == [Stop(attempt)]
+    assert run.state.phase is Phase.WAITING
+
+
+def test_a_busy_server_is_no_dead_tunnel() -> None:
+    """Probes time out while bytes of others pass: Jupyter is busy, the tunnel is fine."""
+    run = Run().to_ready()
+    for _ in range(5):
+        run(Tick(), after=machine.PROBE_EVERY_SECONDS)
+        assert run(Probed(run.attempt, cause(Kind.STALLED), passes=True)) == []
+        assert run.state.phase is Phase.READY
+        assert run.state.strikes == 0
+
+
+def test_a_doubt_probes_at_once_and_one_silence_is_enough() -> None:
+    run = Run().to_ready()
+    attempt = run.attempt
+    assert run(Doubted(attempt)) == [Probe(attempt)]
+    assert run.state.doubted
+    assert run(Doubted(attempt)) == []
+    assert run(Probed(attempt, cause(Kind.STALLED))) == [Stop(attempt)]
+
+
+def test_a_doubt_passes_when_the_probe_is_answered() -> None:
+    run = Run().to_ready()
+    run(Doubted(run.attempt))
+    run(Probed(run.attempt))
+    assert run.state.phase is Phase.READY
+    assert not run.state.doubted
+
+
+def test_waking_up_probes_at_once() -> None:
+    run = Run().to_ready()
+    assert run(Woke()) == [Probe(run.attempt)]
+    assert run.state.doubted
+
+
+def test_waking_up_ends_a_wait() -> None:
+    run = Run()
+    run(Tick())
+    for _ in range(6):
+        run(Broken(run.attempt, cause(Kind.API_UNREACHABLE)))
+        run(Tick(), after=run.wait)
+    run(Broken(run.attempt, cause(Kind.API_UNREACHABLE)))
+    assert run.wait > 10
+    run(Woke())
+    assert run.wait == 0
+    assert run.state.failures == 0
+
+
+def test_a_knock_shortens_the_wait_but_not_below_a_pace() -> None:
+    run = Run()
+    for _ in range(6):
+        run(Tick(), after=max(0.0, run.wait))
+        run(Broken(run.attempt, cause(Kind.DNS)))
+    assert run.wait == 16
+    run(Knocked())
+    assert run.wait == machine.KNOCK_SECONDS
+    run(Knocked(), after=run.wait)
+    assert run(Tick()) == [Resolve(run.attempt)]
+
+
+def test_kubectl_that_says_nothing_is_given_up() -> None:
+    for steps in (0, 1):
+        run = Run()
+        run(Tick())
+        if steps:
+            run(Resolved(run.attempt, "a", 1))
+        attempt = run.attempt
+        assert run(Tick(), after=machine.ANSWER_SECONDS - 1) == []
+        assert run(Tick(), after=1) == [Stop(attempt)]
+        assert run.state.cause == cause(Kind.TIMEOUT)
+
+
+def test_a_login_program_that_talks_gets_more_time() -> None:
+    run = Run()
+    run(Tick())
+    run(Said(run.attempt, "open https://login.example"), after=5)
+    assert run.state.note == "open https://login.example"
+    assert run.wait == machine.LOGIN_SECONDS - 5
+    run(Resolved(run.attempt, "a", 1))
+    run(Forwarding(run.attempt))
+    assert run.state.note == ""
+
+
+def test_an_earlier_try_has_no_say() -> None:
+    run = Run().to_ready()
+    before = run.state
+    late: list[Event] = [
+        Broken(run.attempt - 1, cause(Kind.FORBIDDEN)),
+        Resolved(run.attempt - 1, "z", 1),
+        Forwarding(run.attempt - 1),
+        Probed(run.attempt - 1, cause(Kind.STALLED)),
+        Doubted(run.attempt - 1),
+        Said(run.attempt - 1, "late"),
+    ]
+    for event in late:
+        assert run(event) == []
+        assert run.state == before
+
+
+def test_a_stopped_try_has_no_say() -> None:
+    """kubectl ends because it was stopped: that is not a second loss."""
+    run = Run().to_ready()
+    old = run.attempt
+    run(Broken(old, cause(Kind.LOST)))
+    waiting = run.state
+    run(Broken(old, cause(Kind.FORBIDDEN)))
+    assert run.state == waiting
+
+
+causes = st.sampled_from(list(Kind)).map(cause)
+attempts = st.integers(0, 6)
+events = st.one_of(
+    st.just(Tick()),
+    st.just(Knocked()),
+    st.just(Woke()),
+    st.builds(Resolved, attempts, st.just("pod"), st.just(8888)),
+    st.builds(Forwarding, attempts),
+    st.builds(Broken, attempts, causes),
+    st.builds(Doubted, attempts),
+    st.builds(Said, attempts, st.text(max_size=3)),
+    st.builds(Probed, attempts, st.none() | causes, st.booleans()),
+)
+
+
+@given(st.lists(st.tuples(events, st.floats(0, 100)), max_size=60))
+def test_whatever_happens_the_machine_stays_sound(story: list[tuple[Event, float]]) -> None:
+    """It never sticks: something is always due. Tries only grow; one thing runs at a time."""
+    run = Run()
+    for event, after in story:
+        before = run.state
+        # The present try is the interesting one.
+        if hasattr(event, "attempt"):
+            event = replace(event, attempt=before.attempt - event.attempt // 4)
+        actions = run(event, after=after)
+        state = run.state
+        assert state.attempt >= before.attempt
+        assert state.restarts - before.restarts in (0, 1)
+        assert len(actions) <= 1
+        if state.phase is Phase.FAILED:
+            assert state.cause
+            assert state.cause.fatal
+        else:
+            assert state.wake_at - run.now <= machine.LOGIN_SECONDS
+        assert (state.ready_at is not None) == (state.phase is Phase.READY)
+        if state.probing:
+            assert state.phase in (Phase.PROBING, Phase.READY)

@@ -1,0 +1,234 @@
+"""The stable local port: what clients see while the tunnel comes and goes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from jrc.tunnel import pump as pump_module
+from jrc.tunnel.pump import Pump
+from tests.support.http import request
+from tests.support.webapp import WebApp
+
+pytestmark = pytest.mark.anyio
+
+
+class Calls:
+    """Counts what the pump reports."""
+
+    def __init__(self) -> None:
+        self.knocks = self.failures = 0
+
+    def knock(self) -> None:
+        self.knocks += 1
+
+    def fail(self) -> None:
+        self.failures += 1
+
+
+@asynccontextmanager
+async def listening(*, hold: float = 60.0) -> AsyncIterator[tuple[Pump, Calls]]:
+    calls = Calls()
+    pump = Pump(calls.knock, calls.fail, hold=hold)
+    await pump.listen(0)
+    try:
+        yield pump, calls
+    finally:
+        await pump.close()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_bytes_pass_both_ways_and_are_counted(app: WebApp) -> None:
+    async with listening() as (pump, calls):
+        pump.open(app.address[1])
+        body = bytes(range(256)) * 20_000
+        assert await request(pump.port, "/echo", method="POST", body=body) == (200, body)
+        status, big = await request(pump.port, "/big/20000000")
+        assert (status, len(big)) == (200, 20_000_000)
+        assert pump.bytes_up > len(body)
+        assert pump.bytes_down > len(body) + len(big)
+        assert pump.connections == 2
+        await until(lambda: not pump.clients)
+        assert (calls.knocks, calls.failures) == (0, 0)
+
+
+async def test_a_client_waits_for_the_tunnel(app: WebApp) -> None:
+    async with listening() as (pump, calls):
+        early = asyncio.create_task(request(pump.port, "/api"))
+        await until(lambda: pump.waiting)
+        assert calls.knocks == 1
+        pump.open(app.address[1])
+        assert (await early)[0] == 200
+        assert not pump.waiting
+
+
+async def test_an_upload_waits_as_a_whole(app: WebApp) -> None:
+    """More than is remembered: the pump stops reading and goes on when the tunnel is up."""
+    async with listening() as (pump, _):
+        body = b"x" * (pump_module.MOST_REMEMBERED * 20)
+        early = asyncio.create_task(request(pump.port, "/echo", method="POST", body=body))
+        await until(lambda: pump.waiting)
+        pump.open(app.address[1])
+        assert await early == (200, body)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_client_that_waited_in_vain_gets_a_whole_503(method: str) -> None:
+    async with listening(hold=0.05) as (pump, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", pump.port)
+        body = b"y" * 2_000_000 if method == "POST" else b""
+        writer.write(f"{method} /x HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        answer = await reader.read()
+        assert answer == pump_module.UNAVAILABLE
+        assert b"Retry-After: 2\r\n" in answer
+        writer.close()
+        await until(lambda: not pump.clients)
+
+
+async def test_a_silent_client_that_waited_is_closed() -> None:
+    """Nothing was asked, so nothing is answered: a 503 would answer the wrong request."""
+    async with listening(hold=0.05) as (pump, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", pump.port)
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_too_many_waiting_clients_get_their_503_at_once(
+    monkeypatch: pytest.MonkeyPatch, app: WebApp
+) -> None:
+    monkeypatch.setattr(pump_module, "MOST_WAITING", 3)
+    async with listening() as (pump, _):
+        waiting = [asyncio.create_task(request(pump.port, "/api")) for _ in range(3)]
+        await until(lambda: len(pump.waiting) == 3)
+        assert (await request(pump.port, "/api"))[0] in (0, 503)
+        pump.open(app.address[1])
+        assert [status for status, _ in await asyncio.gather(*waiting)] == [200] * 3
+
+
+async def test_a_question_that_got_no_answer_is_asked_again(app: WebApp) -> None:
+    """The tunnel broke below the request: the client sees a pause, not an error."""
+    async with listening() as (pump, calls):
+        pump.open(app.address[1])
+        asking = asyncio.create_task(request(pump.port, "/drop"))
+        await until(lambda: calls.failures)
+        assert pump.upstream is None
+        with WebApp("second") as second:
+            pump.open(second.address[1])
+            await until(lambda: second.seen)
+            # There it is dropped as well, again and again: in the end it is refused.
+            for _ in range(pump_module.TRIES):
+                await until(lambda: asking.done() or pump.waiting)
+                pump.open(second.address[1])
+            assert (await asking)[0] == 503
+        assert calls.failures == pump_module.TRIES
+
+
+async def test_a_question_survives_a_closed_private_port(app: WebApp) -> None:
+    async with listening() as (pump, calls):
+        with WebApp() as gone:
+            dead = gone.address[1]
+        pump.open(dead)
+        asking = asyncio.create_task(request(pump.port, "/api"))
+        await until(lambda: calls.failures)
+        pump.open(app.address[1])
+        assert (await asking)[0] == 200
+
+
+async def test_an_order_is_never_sent_twice(app: WebApp) -> None:
+    """A POST may have had its effect: its connection is closed, and 503 would invite a repeat."""
+    async with listening() as (pump, calls):
+        pump.open(app.address[1])
+        assert await request(pump.port, "/drop", method="POST", body=b"start") == (0, b"")
+        assert app.seen == ["POST /drop"]
+        assert calls.failures == 0
+
+
+async def test_an_answer_that_began_is_never_begun_again(app: WebApp) -> None:
+    """The tunnel breaks in the middle of an answer: the client sees the cut, not a second start."""
+    async with listening() as (pump, _):
+        pump.open(app.address[1])
+        reader, writer = await asyncio.open_connection("127.0.0.1", pump.port)
+        writer.write(b"GET /half HTTP/1.1\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\nhalf")
+        assert b"200" in head
+        (client,) = pump.clients
+        assert client._up
+        client._up.transport.abort()
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await reader.readexactly(4)
+        assert app.seen == ["GET /half"]
+        writer.close()
+
+
+async def test_open_connections_survive_a_doubt(app: WebApp) -> None:
+    async with listening() as (pump, _):
+        pump.open(app.address[1])
+        half = asyncio.create_task(request(pump.port, "/half"))
+        await until(lambda: app.seen)
+        pump.shut()
+        app.go_on.set()
+        assert await half == (200, b"halfhalf")
+
+
+async def test_half_closed_clients_get_their_answer(app: WebApp) -> None:
+    async with listening() as (pump, _):
+        pump.open(app.address[1])
+        reader, writer = await asyncio.open_connection("127.0.0.1", pump.port)
+        writer.write(b"GET /api HTTP/1.1\r\nConnection: close\r\n\r\n")
+        writer.write_eof()
+        assert (await reader.read()).endswith(b"}")
+        writer.close()
+        await until(lambda: not pump.clients)
+
+
+async def test_a_slow_reader_slows_the_server_and_not_the_memory(app: WebApp) -> None:
+    """Back pressure goes through: what the client does not read is not piled up here."""
+    size = 200_000_000
+    async with listening() as (pump, _):
+        pump.open(app.address[1])
+        reader, writer = await asyncio.open_connection("127.0.0.1", pump.port)
+        writer.write(f"GET /big/{size} HTTP/1.1\r\n\r\n".encode())
+        await until(lambda: pump.bytes_down)
+        before = -1
+        while before != pump.bytes_down:
+            before = pump.bytes_down
+            await asyncio.sleep(0.2)
+        assert pump.bytes_down < size / 4
+        await reader.readuntil(b"\r\n\r\n")
+        received = 0
+        while received < size:
+            received += len(await reader.read(1_000_000))
+        writer.close()
+
+
+async def test_clients_that_leave_while_waiting_are_forgotten() -> None:
+    async with listening() as (pump, _):
+        for _ in range(20):
+            _, writer = await asyncio.open_connection("127.0.0.1", pump.port)
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            writer.transport.abort()
+        await until(lambda: pump.connections == 20 and not pump.clients)
+        assert not pump.waiting
+
+
+async def test_a_taken_port_is_an_error() -> None:
+    async with listening() as (pump, calls):
+        other = Pump(calls.knock, calls.fail)
+        with pytest.raises(OSError, match="in use"):
+            await other.listen(pump.port)
+        await other.close()
+
+
+async def test_two_hundred_clients_at_once(app: WebApp) -> None:
+    async with listening() as (pump, _):
+        tasks = [asyncio.create_task(request(pump.port, "/big/50000")) for _ in range(200)]
+        await until(lambda: len(pump.waiting) == 200)
+        pump.open(app.address[1])
+        answers = await asyncio.gather(*tasks)
+        assert {(status, len(body)) for status, body in answers} == {(200, 50_000)}

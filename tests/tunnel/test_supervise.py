@@ -1,0 +1,533 @@
+"""The supervisor with the real kubectl: each failure that kubectl is known for, made to happen."""
+
+import asyncio
+import json
+import os
+import re
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from jrc.profile.route import Route
+from jrc.tunnel import machine, probe
+from jrc.tunnel import supervise as supervise_module
+from jrc.tunnel.cause import Kind
+from jrc.tunnel.machine import Phase, Woke
+from jrc.tunnel.supervise import Supervisor
+from tests.support.http import request
+from tests.support.kube import Kube
+from tests.support.webapp import WebApp
+from tests.tunnel.conftest import OpenTunnel, forwarders_of
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("kubectl")]
+
+LoginProgram = Callable[[str], str]
+
+
+@pytest.fixture
+def quick_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clocks of the product, faster: the tests wait for events, not for minutes."""
+    monkeypatch.setattr(machine, "PROBE_EVERY_SECONDS", 0.2)
+    monkeypatch.setattr(machine, "SOON_SECONDS", 0.05)
+    monkeypatch.setattr(probe, "PROBE_SECONDS", 1.0)
+
+
+def replace_pod(kube: Kube, old: str, new: str, app: WebApp) -> None:
+    """What a roll-out does in the end."""
+    kube.do(lambda stub: stub.kill_pod(old))
+    kube.jupyter(app.address, name=new)
+
+
+async def test_the_way_up_and_a_request(open_tunnel: OpenTunnel, kube: Kube, app: WebApp) -> None:
+    kube.jupyter(app.address)
+    async with open_tunnel() as tunnel:
+        state = await tunnel.until_ready()
+        assert state.pod == "jupyter-0"
+        assert (await tunnel.get())[0] == 200
+        phases = [state.phase for state in tunnel.states]
+        assert sorted(set(phases), key=phases.index) == [
+            Phase.RESOLVING,
+            Phase.FORWARDING,
+            Phase.PROBING,
+            Phase.READY,
+        ]
+
+
+async def test_pod_replaced_while_idle(
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp, quick_probes: None
+) -> None:
+    """kubectl says nothing until the next connection: the probe finds it."""
+    kube.jupyter(app.address)
+    with WebApp("second") as second:
+        async with open_tunnel() as tunnel:
+            await tunnel.until_ready()
+            replace_pod(kube, "jupyter-0", "jupyter-1", second)
+            assert (await tunnel.until_restarted()).pod == "jupyter-1"
+            assert b"second" in (await tunnel.get())[1]
+
+
+async def test_the_next_client_after_a_roll_out_sees_only_a_pause(
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp
+) -> None:
+    kube.jupyter(app.address)
+    with WebApp("second") as second:
+        async with open_tunnel() as tunnel:
+            await tunnel.until_ready()
+            port = tunnel.port
+            replace_pod(kube, "jupyter-0", "jupyter-1", second)
+            status, body = await tunnel.get()
+            assert (status, tunnel.port) == (200, port)
+            assert b"second" in body
+
+
+async def test_pod_replaced_in_mid_transfer(
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp
+) -> None:
+    """The transfer ends as a cut, never as a whole answer; the next one works."""
+    kube.jupyter(app.address)
+    with WebApp("second") as second:
+        async with open_tunnel() as tunnel:
+            await tunnel.until_ready()
+            reader, writer = await asyncio.open_connection("127.0.0.1", tunnel.port)
+            writer.write(b"GET /half HTTP/1.1\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\nhalf")
+            replace_pod(kube, "jupyter-0", "jupyter-1", second)
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                await reader.readexactly(4)
+            writer.close()
+            assert b"second" in (await tunnel.get())[1]
+
+
+async def test_a_terminating_pod_is_left_for_its_successor(
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp
+) -> None:
+    """``kubectl port-forward svc/…`` itself may pick the terminating one."""
+    kube.jupyter(app.address, created="2026-01-01T00:00:00Z")
+    with WebApp("leaving") as leaving:
+        kube.jupyter(leaving.address, name="jupyter-9", created="2026-01-02T00:00:00Z")
+
+        def begin_deletion(stub: object) -> None:
+            pod = stub.cluster.get("pods", "default", "jupyter-9")  # type: ignore[attr-defined]
+            pod["metadata"]["deletionTimestamp"] = "2026-01-02T00:01:00Z"
+
+        kube.do(begin_deletion)
+        async with open_tunnel() as tunnel:
+            assert (await tunnel.until_ready()).pod == "jupyter-0"
+
+
+async def test_app_not_listening_yet(open_tunnel: OpenTunnel, kube: Kube) -> None:
+    """A Ready pod whose server still starts: kubectl ends, or not; no crash is counted."""
+    with socket.socket() as placeholder:
+        placeholder.bind(("127.0.0.1", 0))
+        port = placeholder.getsockname()[1]
+        kube.jupyter(("127.0.0.1", port))
+        async with open_tunnel() as tunnel:
+            await tunnel.until(lambda state: state.cause and state.cause.kind is Kind.NOT_LISTENING)
+            placeholder.close()
+            with WebApp(port=port):
+                state = await tunnel.until_ready()
+                assert state.restarts == 0
+                assert (await tunnel.get())[0] == 200
+
+
+async def test_app_that_answers_with_an_error_is_waited_for(
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp, quick_probes: None
+) -> None:
+    app.status = 503
+    kube.jupyter(app.address)
+    async with open_tunnel() as tunnel:
+        await tunnel.until(lambda state: state.cause and state.cause.kind is Kind.APP_ERROR)
+        assert tunnel.state.phase is Phase.PROBING
+        app.status = 200
+        await tunnel.until_ready()
+        assert kube.do(lambda stub: stub.forwards) == 1
+
+
+async def test_a_reset_connection_does_not_end_the_tunnel(
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp
+) -> None:
+    """kubectl ≥ 1.27 ends when the app resets one connection; the tunnel comes back."""
+    kube.jupyter(app.address)
+    async with open_tunnel() as tunnel:
+        await tunnel.until_ready()
+        status, _ = await request(tunnel.port, "/reset", method="GET")
+        assert status in (0, 503)
+        assert (await tunnel.get())[0] == 200
+
+
+async def test_api_connection_dropped(open_tunnel: OpenTunnel, kube: Kube, app: WebApp) -> None:
+    """kubectl says so and ends: with 1, or with 0 when it is 1.20."""
+    kube.jupyter(app.address)
+    async with open_tunnel() as tunnel:
+        await tunnel.until_ready()
+        kube.do(lambda stub: stub.drop_sessions())
+        await tunnel.until_restarted()
+        assert (await tunnel.get())[0] == 200
+
+
+async def test_api_server_gone_and_back(open_tunnel: OpenTunnel, kube: Kube, app: WebApp) -> None:
+    kube.jupyter(app.address)
+    async with open_tunnel() as tunnel:
+        await tunnel.until_ready()
+        kube.stop()
+        state = await tunnel.until(
+            lambda state: state.cause and state.cause.kind is Kind.API_UNREACHABLE
+        )
+        assert state.cause
+        assert "memcache" not in state.cause.message
+        kube.start()
+        await tunnel.until_restarted()
+        assert (await tunnel.get())[0] == 200
+
+
+async def test_black_hole(
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp, quick_probes: None
+) -> None:
+    """Everything is open and nothing passes: only the probe can tell."""
+    kube.jupyter(app.address)
+    async with open_tunnel() as tunnel:
+        await tunnel.until_ready()
+        kube.do(lambda stub: setattr(stub.faults, "black_hole", True))
+        await tunnel.until(lambda state: state.cause and state.cause.kind is Kind.STALLED)
+        await tunnel.until(lambda state: state.phase is not Phase.READY)
+        kube.do(lambda stub: setattr(stub.faults, "black_hole", False))
+        await tunnel.until_restarted()
+        assert (await tunnel.get())[0] == 200
+
+
+async def test_kubectl_hangs_at_the_upgrade(
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "ANSWER_SECONDS", 2.0)
+    kube.jupyter(app.address)
+    kube.do(lambda stub: setattr(stub.faults, "upgrade", "hang"))
+    async with open_tunnel() as tunnel:
+        await tunnel.until(lambda state: state.cause and state.cause.kind is Kind.TIMEOUT)
+        kube.do(lambda stub: setattr(stub.faults, "upgrade", "ok"))
+        monkeypatch.setattr(machine, "ANSWER_SECONDS", 30.0)
+        await tunnel.until_ready()
+
+
+async def test_node_unreachable_at_start(open_tunnel: OpenTunnel, kube: Kube, app: WebApp) -> None:
+    kube.jupyter(app.address)
+    kube.do(lambda stub: setattr(stub.faults, "upgrade", "500"))
+    async with open_tunnel() as tunnel:
+        await tunnel.until(lambda state: state.cause and state.cause.kind is Kind.KUBELET)
+        kube.do(lambda stub: setattr(stub.faults, "upgrade", "ok"))
+        await tunnel.until_ready()
+
+
+async def test_websocket_tunnel_refused_by_the_api(
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp
+) -> None:
+    """An older API server: kubectl ≥ 1.31 falls back to SPDY by itself."""
+    kube.jupyter(app.address)
+    kube.do(lambda stub: setattr(stub.faults, "websocket", False))
+    async with open_tunnel() as tunnel:
+        await tunnel.until_ready()
+        assert (await tunnel.get("/big/3000000"))[0] == 200
+
+
+async def test_no_pods_and_then_one(open_tunnel: OpenTunnel, kube: Kube, app: WebApp) -> None:
+    kube.do(lambda stub: stub.cluster.service("jupyter", {"app": "jupyter"}, {80: 8888}))
+    async with open_tunnel() as tunnel:
+        state = await tunnel.until(lambda state: state.cause)
+        assert state.cause
+        assert state.cause.kind is Kind.NO_POD
+        assert state.cause.message == "No pod belongs to svc/jupyter."
+        kube.jupyter(app.address)
+        await tunnel.until_ready()
+
+
+async def test_pending_pod_and_then_ready(open_tunnel: OpenTunnel, kube: Kube, app: WebApp) -> None:
+    kube.jupyter(app.address, phase="Pending", ready=False)
+    async with open_tunnel() as tunnel:
+        state = await tunnel.until(lambda state: state.cause)
+        assert state.cause
+        assert state.cause.message == "Pod jupyter-0 is pending."
+        kube.jupyter(app.address)
+        await tunnel.until_ready()
+
+
+@pytest.mark.parametrize(
+    "target", ["deploy/jupyter", "sts/jupyter", "app=jupyter", "pod/jupyter-0"]
+)
+async def test_other_targets(target: str, open_tunnel: OpenTunnel, kube: Kube, app: WebApp) -> None:
+    kube.jupyter(app.address)
+    for plural in ("deployments", "statefulsets"):
+        kube.do(lambda stub, p=plural: stub.cluster.workload(p, "jupyter", {"app": "jupyter"}))  # type: ignore[misc]
+    async with open_tunnel(target, 8888) as tunnel:
+        await tunnel.until_ready()
+        assert (await tunnel.get())[0] == 200
+
+
+async def test_a_pod_target_that_is_made_anew(
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp
+) -> None:
+    """A stateful pod comes back under its name: its absence is no missing target."""
+    kube.jupyter(app.address)
+    async with open_tunnel("pod/jupyter-0", 8888) as tunnel:
+        await tunnel.until_ready()
+        kube.do(lambda stub: (stub.kill_pod("jupyter-0"), stub.drop_sessions()))
+        await tunnel.until(lambda state: state.cause and state.cause.kind is Kind.NOT_FOUND)
+        kube.jupyter(app.address)
+        await tunnel.until_restarted()
+
+
+async def test_missing_target(open_tunnel: OpenTunnel) -> None:
+    async with open_tunnel("svc/nowhere") as tunnel:
+        cause = await tunnel.until_failed()
+        assert cause.kind is Kind.NOT_FOUND
+        assert 'services "nowhere" not found' in cause.message
+
+
+async def test_bad_service_port(open_tunnel: OpenTunnel, kube: Kube, app: WebApp) -> None:
+    kube.jupyter(app.address)
+    async with open_tunnel(port=8888) as tunnel:
+        cause = await tunnel.until_failed()
+        assert cause.kind is Kind.BAD_PORT
+        assert cause.message == "Service jupyter has no port 8888; it has 80."
+
+
+async def test_bad_context(open_tunnel: OpenTunnel) -> None:
+    async with open_tunnel(context="nope") as tunnel:
+        cause = await tunnel.until_failed()
+        assert cause.kind is Kind.BAD_CONTEXT
+        assert "'nope'" in cause.message
+
+
+@pytest.mark.parametrize("right", ["get services", "list pods", "create pods/portforward"])
+async def test_rbac(right: str, open_tunnel: OpenTunnel, kube: Kube, app: WebApp) -> None:
+    kube.jupyter(app.address)
+    kube.do(lambda stub: stub.faults.deny.add(right))
+    async with open_tunnel() as tunnel:
+        cause = await tunnel.until_failed()
+        verb, resource = right.split()
+        assert cause.kind is Kind.FORBIDDEN
+        assert f'cannot {verb} resource "{resource}"' in cause.message
+        assert "role" in cause.hint
+
+
+async def test_the_documented_rights_are_enough(
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp
+) -> None:
+    """Get services, get and list pods, create pods/portforward: nothing else is asked for."""
+    kube.jupyter(app.address)
+    async with open_tunnel() as tunnel:
+        await tunnel.until_ready()
+    resources = {
+        re.sub(r"/jupyter(-0)?(?=/|$)", "", call.partition("/namespaces/default/")[2])
+        for call in kube.do(lambda stub: stub.seen)
+        if "/namespaces/default/" in call
+    }
+    assert resources == {"services", "pods", "pods/portforward"}
+
+
+async def test_bad_token(open_tunnel: OpenTunnel, kube: Kube, app: WebApp) -> None:
+    kube.jupyter(app.address)
+    kube.do(lambda stub: setattr(stub.faults, "tokens", {"another"}))
+    async with open_tunnel() as tunnel:
+        cause = await tunnel.until_failed()
+        assert cause.kind is Kind.UNAUTHORIZED
+        assert "jrc connect" in cause.hint
+
+
+async def test_a_token_that_expires_while_forwarding_is_found_at_the_next_try(
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp
+) -> None:
+    kube.jupyter(app.address)
+    async with open_tunnel() as tunnel:
+        await tunnel.until_ready()
+        kube.do(lambda stub: setattr(stub.faults, "tokens", {"another"}))
+        assert (await tunnel.get())[0] == 200
+        kube.do(lambda stub: stub.drop_sessions())
+        assert (await tunnel.until_failed()).kind is Kind.UNAUTHORIZED
+
+
+def exec_user(program: str) -> dict[str, object]:
+    version = "client.authentication.k8s.io/v1beta1"
+    return {"exec": {"apiVersion": version, "command": program, "interactiveMode": "Never"}}
+
+
+async def test_login_program_fails(
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp, login_program: LoginProgram
+) -> None:
+    kube.jupyter(app.address)
+    program = login_program("import sys; sys.exit('The SSO session has expired')")
+    kube.write_kubeconfig(user=exec_user(program))
+    async with open_tunnel() as tunnel:
+        cause = await tunnel.until_failed()
+        assert cause.kind is Kind.PLUGIN_FAILED
+        assert program in cause.message
+        assert "The SSO session has expired" in cause.message
+
+
+async def test_login_program_missing(open_tunnel: OpenTunnel, kube: Kube) -> None:
+    kube.write_kubeconfig(user=exec_user("no-such-login"))
+    async with open_tunnel() as tunnel:
+        cause = await tunnel.until_failed()
+        assert cause.kind is Kind.PLUGIN_MISSING
+        assert "no-such-login" in cause.message
+
+
+async def test_login_program_talks_and_then_works(
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp, login_program: LoginProgram
+) -> None:
+    """What it says is shown while kubectl waits for it."""
+    kube.jupyter(app.address)
+    credential = {
+        "apiVersion": "client.authentication.k8s.io/v1beta1",
+        "kind": "ExecCredential",
+        "status": {"token": "good", "expirationTimestamp": "2099-01-01T00:00:00Z"},
+    }
+    gate = kube.folder / "gate"
+    program = login_program(
+        "import pathlib, sys, time\n"
+        "print('Open https://login.example', file=sys.stderr, flush=True)\n"
+        f"while not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.02)\n"
+        f"print({json.dumps(credential)!r})"
+    )
+    kube.write_kubeconfig(user=exec_user(program))
+    async with open_tunnel() as tunnel:
+        await tunnel.until(lambda state: "https://login.example" in state.note)
+        gate.touch()
+        state = await tunnel.until_ready()
+        assert state.note == ""
+
+
+async def test_no_credentials(open_tunnel: OpenTunnel, kube: Kube) -> None:
+    """kubectl asks for a user name; nobody can answer, and it must not wait."""
+    kube.do(lambda stub: setattr(stub.faults, "tokens", {"good"}))
+    kube.write_kubeconfig(user={})
+    async with open_tunnel() as tunnel:
+        assert (await tunnel.until_failed()).kind is Kind.NO_CREDENTIALS
+
+
+async def test_untrusted_certificate(open_tunnel: OpenTunnel, kube: Kube) -> None:
+    kube.write_kubeconfig(trusted=False)
+    async with open_tunnel() as tunnel:
+        assert (await tunnel.until_failed()).kind is Kind.TLS
+
+
+async def test_unknown_host(open_tunnel: OpenTunnel, kube: Kube) -> None:
+    kube.write_kubeconfig(server="https://no-such-host.invalid")
+    async with open_tunnel() as tunnel:
+        state = await tunnel.until(lambda state: state.cause)
+        assert state.cause
+        assert state.cause.kind is Kind.DNS
+        assert state.phase is Phase.WAITING
+
+
+async def test_no_kubeconfig(open_tunnel: OpenTunnel, kube: Kube) -> None:
+    kube.kubeconfig.unlink()
+    async with open_tunnel() as tunnel:
+        cause = await tunnel.until_failed()
+        assert cause.kind in (Kind.BAD_CONTEXT, Kind.NO_KUBECONFIG)
+
+
+async def test_broken_kubeconfig(open_tunnel: OpenTunnel, kube: Kube) -> None:
+    kube.kubeconfig.write_text("{:")
+    async with open_tunnel() as tunnel:
+        assert (await tunnel.until_failed()).kind is Kind.BAD_KUBECONFIG
+
+
+async def test_no_kubectl(open_tunnel: OpenTunnel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JRC_KUBECTL", "no-such-kubectl")
+    async with open_tunnel() as tunnel:
+        cause = await tunnel.until_failed()
+        assert cause.kind is Kind.NO_KUBECTL
+        assert "no-such-kubectl" in cause.message
+
+
+async def test_no_target_of_that_form(open_tunnel: OpenTunnel) -> None:
+    async with open_tunnel("jupyter") as tunnel:
+        assert (await tunnel.until_failed()).kind is Kind.BAD_TARGET
+
+
+async def test_killed_kubectl_is_replaced(open_tunnel: OpenTunnel, kube: Kube, app: WebApp) -> None:
+    kube.jupyter(app.address)
+    async with open_tunnel() as tunnel:
+        await tunnel.until_ready()
+        for process in forwarders():
+            process.kill()
+        await tunnel.until_restarted()
+        assert (await tunnel.get())[0] == 200
+
+
+async def test_stopped_kubectl_is_noticed(
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp, quick_probes: None
+) -> None:
+    """kubectl hangs: the port accepts, and nothing answers."""
+    kube.jupyter(app.address)
+    async with open_tunnel() as tunnel:
+        await tunnel.until_ready()
+        for process in forwarders():
+            process.suspend()
+        await tunnel.until_restarted()
+        assert (await tunnel.get())[0] == 200
+
+
+async def test_after_sleep_the_tunnel_is_probed_at_once(
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wall clock jumped while the loop waited: the next probe does not wait for its turn."""
+    monkeypatch.setattr(supervise_module, "TICK_SECONDS", 0.05)
+    monkeypatch.setattr(machine, "PROBE_EVERY_SECONDS", 3600.0)
+    kube.jupyter(app.address)
+    async with open_tunnel() as tunnel:
+        await tunnel.until_ready()
+        probes = app.seen.count("GET /api")
+        wall_clock = time.time
+        monkeypatch.setattr(time, "time", lambda: wall_clock() + 3600)
+        async with asyncio.timeout(30):
+            while app.seen.count("GET /api") == probes:
+                await asyncio.sleep(0.01)
+
+
+async def test_waking_with_a_dead_link_restarts(
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "PROBE_SECONDS", 1.0)
+    kube.jupyter(app.address)
+    async with open_tunnel() as tunnel:
+        await tunnel.until_ready()
+        kube.do(lambda stub: setattr(stub.faults, "black_hole", True))
+        tunnel.supervisor._events.put_nowait(Woke())
+        await tunnel.until(lambda state: state.phase is not Phase.READY)
+        kube.do(lambda stub: setattr(stub.faults, "black_hole", False))
+        await tunnel.until_restarted()
+
+
+async def test_nothing_is_left_of_a_stopped_tunnel(
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp
+) -> None:
+    kube.jupyter(app.address)
+    async with open_tunnel() as tunnel:
+        await tunnel.until_ready()
+        assert forwarders()
+    assert not forwarders()
+
+
+async def test_kubectl_never_waits_for_a_key(kube: Kube, app: WebApp) -> None:
+    """stdin is closed, whatever stdin this process has."""
+    kube.jupyter(app.address)
+    supervisor = Supervisor(
+        Route("stub", "default", "svc/jupyter", 80, str(kube.kubeconfig)), "/", lambda _: None
+    )
+    running = asyncio.create_task(supervisor.run())
+    async with asyncio.timeout(60):
+        while not forwarders():
+            await asyncio.sleep(0.01)
+    stdin = Path(f"/proc/{forwarders()[0].pid}/fd/0")
+    assert not stdin.parent.exists() or stdin.readlink() == Path("/dev/null")
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+def forwarders() -> list[psutil.Process]:
+    """The port-forwards that this process runs."""
+    return forwarders_of(os.getpid())
