@@ -22,7 +22,7 @@ LINGER = 1.0
 """Seconds for the last messages to reach the clients after the sockets were closed."""
 
 _MOST_IN_A_ROW = 64  # messages of one kind: the others must not wait for a flood
-_ZERO_COPY_FROM = 2**20  # bytes; below it a copy is cheaper than keeping track of the owner
+_ZERO_COPY_FROM = 65_536  # bytes; below it a copy is cheaper than keeping track of the owner
 _REQUEST_CHANNELS = ("control", "stdin", "shell")  # control first: never behind shell
 _SUBSCRIBE = 1
 
