@@ -17,6 +17,9 @@ CODE_SERVER = "4.139.1"
 CODE_SERVER_NODE = "24"
 """What ``npm view code-server engines`` says."""
 
+WITHOUT_SERVERS = ["-m", "not servers"]
+"""The session ``servers`` runs those: they install hubs and gateways first."""
+
 TYPED_BY_HAND = ["noxfile.py", "benchmarks", "docs/_ext"]
 
 
@@ -43,7 +46,7 @@ def run_pytest(session: nox.Session) -> None:
     """
     where = "import jrc, sys; sys.exit(not jrc.__file__.startswith(sys.prefix))"
     session.run("python", "-P", "-c", where)
-    session.run("pytest", *session.posargs, env={"PYTHONPATH": None})
+    session.run("pytest", *(session.posargs or WITHOUT_SERVERS), env={"PYTHONPATH": None})
 
 
 @nox.session
@@ -96,6 +99,13 @@ def minimums(session: nox.Session) -> None:
     )
     session.install(f"{wheel}[server]", *group("test"), "--constraint", str(constraints))
     run_pytest(session)
+
+
+@nox.session
+def servers(session: nox.Session) -> None:
+    """The same promises over a hub, gateways, nginx, and old and new Jupyter Servers."""
+    session.install(f"{build_wheel(session)}[server]", *group("test"))
+    session.run("pytest", "-m", "servers", *session.posargs, env={"PYTHONPATH": None})
 
 
 @nox.session

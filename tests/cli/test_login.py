@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from jrc.cli.login import token_from, user_from
+from jrc.cli.login_credential import read_token
+from jrc.cli.login_server import user_from
 from jrc.errors import UsageError
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
@@ -342,10 +343,10 @@ def test_help_fits_a_screen_and_has_an_example() -> None:
 
 
 def test_a_token_is_itself_or_in_its_url() -> None:
-    assert token_from(" abc\n") == Secret("abc")
-    assert token_from("http://localhost:8888/lab?token=abc") == Secret("abc")
+    assert read_token(" abc\n") == Secret("abc")
+    assert read_token("http://localhost:8888/lab?token=abc") == Secret("abc")
     with pytest.raises(UsageError, match="This URL carries no token"):
-        token_from("http://localhost:8888/lab")
+        read_token("http://localhost:8888/lab")
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,7 @@ api_token = "{planted.unknown()}"
 credential_command = ["helper", "--with", "{planted.unknown()}"]
 [profiles.lab.headers]
 X-Whatever = "plain:{planted.unknown()}"
+X-Key = "keyring"
 [profiles.other]
 url = "http://other/"
 """
@@ -134,7 +135,9 @@ def test_no_planted_secret_gets_out(planted: Planted, tmp_path: Path) -> None:
         "ALL_PROXY": f"http://me:{planted.unknown()}@proxy:3128",
         "NO_PROXY": "127.0.0.1",
     }
-    keys.write_text(json.dumps({"jrc/lab": planted(), "jrc/other": planted()}))
+    keys.write_text(
+        json.dumps({"jrc/lab": planted(), "jrc/other": planted(), "jrc/lab/x-key": planted()})
+    )
     words = f"no: token={planted.unknown()} {env['JRC_TOKEN']} {env['MY_API_KEY']}"
     answer = Reply(500, json.dumps({"message": words}).encode())
     bundle = tmp_path / "report.zip"

@@ -133,6 +133,15 @@ def test_what_is_no_secret_stays(text: str) -> None:
     assert Redactor().text(text) == text
 
 
+@pytest.mark.parametrize(
+    "piece", ["a-", "://", "x://a:", "--key", "token=", "\\", '"', "cookie'", "A1a", " ", "eyJ"]
+)
+def test_a_line_of_any_length_is_done_in_time(piece: str) -> None:
+    """A log may hold anything. Where a pattern looks back and forth, this takes minutes."""
+    text = piece * (100_000 // len(piece))
+    assert len(Redactor().text(text)) <= len(text)
+
+
 def test_a_short_secret_goes_as_a_word_only() -> None:
     told = Redactor(["cat"]).text("cat, concatenate, 'cat'")
     assert told == "***, concatenate, '***'"

@@ -1,12 +1,15 @@
 """The recorder in real kernels, over ZMQ."""
 
+import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jrc.recorder.in_kernel.frames import RECORDER_VERSION
 from jrc.recorder.install import Installed, NotPossible
+from jrc.recorder.journal import STATE_SUFFIX, read_journal
 from jrc.recorder.protocol import (
     CANCEL_REQUEST,
     FORGET_REQUEST,
@@ -17,6 +20,7 @@ from jrc.recorder.protocol import (
     Refused,
     States,
     replay_content,
+    request_metadata,
 )
 from jrc.recorder.recording import NotExecuted, RecorderLost
 from jrc.recorder.tracker import Lost
@@ -675,3 +679,126 @@ def test_lost_numbers_are_named(kernel: ZmqKernel) -> None:
     late.recording.link_restored()
     late.pump(lambda: bool(late.lost))
     assert late.lost == [Lost(1, count + 1)]
+
+
+def test_a_detached_run_outlives_its_kernel(own_kernel: ZmqKernel, tmp_path: Path) -> None:
+    """Everything that was published before the kernel was killed is in the journal."""
+    run = RecordedRun(own_kernel, acknowledge=False)
+    installed = run.install(journal="jrc-runs", about={"document": "a.ipynb"})
+    assert isinstance(installed, Installed)
+    assert installed.journal is not None
+    done = run.execute("for n in range(1000): print(n, flush=True)")
+    dying = run.execute(
+        "print('last words', flush=True)\nimport os, signal\nos.kill(os.getpid(), 9)"
+    )
+    never = run.execute("print('never')")
+    own_kernel.process.wait(60)
+    journal = read_journal(Path(installed.journal).read_bytes())
+    run.news.extend(run.recording.recovered(journal.messages))
+    run.news.extend(run.recording.ended())
+    assert run.text(done) == "".join(f"{n}\n" for n in range(1000))
+    assert run.text(dying) == "last words\n"
+    assert run.lost == []
+    states = [(each.id, each.status, each.done) for each in journal.requests.values()]
+    assert states == [(done, "ok", True), (dying, "", False)]
+    assert run.types(never) == []
+
+
+def test_a_detached_run_is_replayed_from_its_journal_while_the_kernel_lives(
+    kernel: ZmqKernel,
+) -> None:
+    run = RecordedRun(
+        kernel,
+        "detached1",
+        acknowledge=False,
+        drop=lambda message: "jrc" in message.metadata_fields,
+    )
+    installed = run.install(journal="jrc-runs")
+    assert isinstance(installed, Installed)
+    assert installed.journal is not None
+    msg_id = run.execute("for n in range(300): print(str(n) * 100000, flush=True)")
+    run.finish()
+    assert run.text(msg_id) == "".join(str(n) * 100000 + "\n" for n in range(300))
+    state_file = Path(installed.journal).with_suffix(STATE_SUFFIX)
+    run.pump(lambda: state_file.exists() and json.loads(state_file.read_text())["done"] == 1)
+    assert run.ask(FORGET_REQUEST, {"run": "detached1", "delete_journal": True}) == Done()
+    assert not Path(installed.journal).exists()
+    assert not state_file.exists()
+
+
+def test_the_journal_lies_where_the_kernel_was_started(own_kernel: ZmqKernel) -> None:
+    """And not where the person's code went since, when the server tells the folder."""
+    run_plainly(own_kernel, "import os; os.environ['JPY_SESSION_NAME'] = os.getcwd() + '/a.ipynb'")
+    run_plainly(own_kernel, "start = os.getcwd(); os.chdir('/')")
+    installed = RecordedRun(own_kernel).install(journal="jrc-runs")
+    assert isinstance(installed, Installed)
+    assert installed.journal is not None
+    assert repr(str(Path(installed.journal).parents[1])) == evaluate(own_kernel, "start")
+    assert installed.folder == str(Path(installed.journal).parents[1])
+
+
+def test_a_subshell_is_recorded_beside_a_running_cell(kernel: ZmqKernel) -> None:
+    """ipykernel 7 executes in subshells, in threads of their own."""
+    kernel.send(kernel.make("control", "create_subshell_request", {}))
+    created = [each for each in settle(kernel, 1.0) if each.msg_type == "create_subshell_reply"]
+    if not created:
+        assert evaluate(kernel, "__import__('ipykernel').version_info[0]") == "6"
+        return
+    subshell = created[0].content_fields["subshell_id"]
+    run = RecordedRun(kernel, drop=LoseEvery(3))
+    run.install()
+    sleeping = run.execute("import time; time.sleep(600)", stop_on_error=False)
+    run.pump(lambda: "execute_input" in run.types(sleeping))
+    beside = run.execute(
+        "for n in range(50): print(n, flush=True)", header={"subshell_id": subshell}
+    )
+    run.pump(lambda: run.types(beside)[-1:] == ["idle"])
+    assert run.text(beside) == "".join(f"{n}\n" for n in range(50))
+    assert sleeping in run.recording.pending
+    kernel.interrupt()
+    run.finish()
+    kernel.send(kernel.make("control", "delete_subshell_request", {"subshell_id": subshell}))
+    assert run.numbers == list(range(1, len(run.numbers) + 1))
+
+
+def test_async_cells_and_their_tasks_are_recorded(kernel: ZmqKernel) -> None:
+    run = RecordedRun(kernel, drop=LoseEvery(3))
+    run.install()
+    first = run.execute(
+        "import asyncio\n"
+        "async def talk():\n"
+        "    for n in range(30):\n"
+        "        print('task', n, flush=True)\n"
+        "        await asyncio.sleep(0.001)\n"
+        "task = asyncio.create_task(talk())\n"
+        "await asyncio.sleep(0.01)\n"
+    )
+    second = run.execute("await task\nprint('end')")
+    run.finish()
+    assert run.status(first) == run.status(second) == "ok"
+    assert run.text().splitlines() == [f"task {n}" for n in range(30)] + ["end"]
+
+
+def test_widgets_go_on_talking_after_their_cell(kernel: ZmqKernel) -> None:
+    """What a ``comm_msg`` of a run causes is recorded too."""
+    run = RecordedRun(kernel, drop=LoseEvery(2))
+    run.install()
+    run.execute(
+        "import ipywidgets\n"
+        "slider = ipywidgets.IntSlider()\n"
+        "slider.observe(lambda change: print('moved to', change.new), 'value')\n"
+    )
+    run.finish()
+    run.execute("print(slider.comm.comm_id)")
+    run.finish()
+    comm_id = run.text().strip()
+    data = {"method": "update", "state": {"value": 42}, "buffer_paths": []}
+    message = kernel.make(
+        "shell", "comm_msg", {"comm_id": comm_id, "data": data}, metadata=request_metadata("run1")
+    )
+    run.recording.sent(message.msg_id, guarded=False, now=time.monotonic(), has_reply=False)
+    run.ids.append(message.msg_id)
+    kernel.send(message)
+    run.finish()
+    assert run.text(message.msg_id) == "moved to 42\n"
+    assert run.numbers == list(range(1, len(run.numbers) + 1))

@@ -9,7 +9,7 @@ from jrc.recorder.in_kernel.records import IOPUB, encode_record
 from jrc.recorder.recording import GAP_GRACE, QUIET, RecorderLost
 from jrc.recorder.tracker import Lost
 from jrc.relay.messages import Messages
-from jrc.relay.recorded import Recorded
+from jrc.relay.recorded import NeverArrived, Recorded
 from jrc.wire.message import Message, encode_object, new_message
 from tests.support.scripted import from_kernel, idle, reply, stream
 
@@ -23,6 +23,21 @@ INSTALLED = {
     "journal": None,
     "journal_error": "",
     "disabled": "",
+}
+
+
+STATE = {
+    "instance": "1f",
+    "opened": 0,
+    "count": 2,
+    "gone": 0,
+    "running": 1,
+    "done": 0,
+    "last": None,
+    "stopped": "",
+    "asking": 0,
+    "journal": None,
+    "journal_error": "",
 }
 
 
@@ -104,19 +119,9 @@ def test_a_gap_is_asked_for_and_filled(recorded: Recorded) -> None:
     missing = stream("first", "a")
     parts = [missing.header, missing.parent_header, b"{}", missing.content]
     content = {
+        **STATE,
         "status": "ok",
         "run": run,
-        "instance": "1f",
-        "opened": 0,
-        "count": 2,
-        "gone": 0,
-        "running": 1,
-        "done": 0,
-        "last": None,
-        "stopped": "",
-        "asking": 0,
-        "journal": None,
-        "journal_error": "",
         "disabled": "",
         "first": [1, 0],
         "missing": [],
@@ -135,6 +140,23 @@ def test_a_gap_is_asked_for_and_filled(recorded: Recorded) -> None:
         if isinstance(news, Message)
     ]
     assert texts == ["a", "b"]
+
+
+def test_an_execution_that_never_arrived_is_told(recorded: Recorded) -> None:
+    run = installed(recorded)
+    recorded.outgoing(request("second"), 0)
+    (question,) = recorded.ask_arrived(("first", "second"))
+    assert (question.channel, question.msg_type) == ("control", "jrc_state_request")
+    arrived = {"id": "first", "state": "done", "status": "ok", "fields": {}}
+    content = {
+        "status": "ok",
+        "version": 1,
+        "disabled": "",
+        "runs": [STATE | {"run": run}],
+        "requests": [arrived],
+    }
+    answer = from_kernel("control", "jrc_state_reply", content, parent=question.msg_id)
+    assert recorded.receive(answer, 0) == [NeverArrived(("second",))]
 
 
 def test_a_kernel_of_another_kind_is_left_alone(recorded: Recorded) -> None:

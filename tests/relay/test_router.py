@@ -12,6 +12,7 @@ from jrc.relay.messages import Messages
 from jrc.relay.pending import MOST_REQUESTS
 from jrc.relay.router import (
     Action,
+    AskRecorder,
     Deliver,
     Forward,
     Interrupt,
@@ -206,7 +207,7 @@ def test_a_shutdown_is_answered_here(router: Router, channel: str, restart: bool
     ("state", "news"),
     [
         ("busy", News.ALIVE),
-        ("starting", News.ALIVE),
+        ("starting", News.STARTED),
         ("restarting", News.DIED),
         ("dead", News.DEAD),
     ],
@@ -365,6 +366,20 @@ def test_each_lane_has_its_own_fence(router: Router) -> None:
     ]
     control = from_kernel("control", "kernel_info_reply", {}, parent=fences[2].msg_id)
     assert told(router.from_kernel(control)) == [("control", "debug_reply", "error")]
+
+
+def test_a_recorded_execution_is_not_judged_by_a_fence_alone() -> None:
+    """The recorder has its reply; or it never arrived, and can be sent again."""
+    router = Router(Messages(), recorded=lambda _: True)
+    asked = request(code="1")
+    msg_id = sent(router, asked)
+    (fence,) = forwarded(router.link_restored())
+    assert router.from_kernel(busy(fence.msg_id)) == []
+    assert router.from_kernel(info_reply(fence.msg_id)) == [AskRecorder((msg_id,))]
+    assert forwarded(router.repeat([msg_id])) == [asked.message]
+    answer = reply(msg_id)
+    assert router.from_kernel(answer) == [Deliver(answer, ANN)]
+    assert router.repeat([msg_id]) == []
 
 
 def test_only_the_fence_of_the_last_link_counts(router: Router) -> None:

@@ -11,8 +11,9 @@ import pytest
 from jrc.errors import JrcError, UnreachableError
 from jrc.server import detect as module
 from jrc.server.address import ServerAddress
-from jrc.server.detect import Detected, auth_from, detect, version_from
+from jrc.server.detect import Detected, HubPlace, auth_from, detect, hub_from, versions_from
 from jrc.server.failure import Answer
+from jrc.server.way import DIRECT, Way
 from tests.support.certificates import make_certificate
 from tests.support.jupyter import JupyterServer, StartJupyter
 from tests.support.proxy import Proxy
@@ -26,9 +27,9 @@ VERSION = Reply(body=b'{"version": "2.21.1"}')
 FORBIDDEN = Reply(403, b'{"message": "Forbidden", "reason": null}')
 
 
-async def failure(url: str, *, verify_tls: bool = True) -> UnreachableError:
+async def failure(url: str, way: Way = DIRECT) -> UnreachableError:
     with pytest.raises(UnreachableError) as raised:
-        await detect(ServerAddress(url), verify_tls=verify_tls)
+        await detect(ServerAddress(url), way)
     return raised.value
 
 
@@ -75,9 +76,9 @@ async def test_tls(start_jupyter: StartJupyter, tmp_path: Path, monkeypatch) -> 
         f"The certificate of {host} is signed by a CA that this machine does not trust."
     )
     assert error.hint is not None
-    assert "SSL_CERT_FILE" in error.hint
+    assert "--ca-file" in error.hint
 
-    assert (await detect(ServerAddress(server.url), verify_tls=False)).auth == "token"
+    assert (await detect(ServerAddress(server.url), Way(verify_tls=False))).auth == "token"
 
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate.ca))
     assert (await detect(ServerAddress(server.url))).auth == "token"
@@ -181,49 +182,6 @@ HUB = {"x_jupyterhub_version": "6.1.1"}
     ("url", "reply", "words", "hint"),
     [
         pytest.param(
-            "https://hub.org/",
-            (302, "", HTML, {**HUB, "location": "/hub/api"}),
-            "https://hub.org/ is a JupyterHub (6.1.1), which jrc can't log in to yet.",
-            "https://hub.org/hub/token, and log in to your own server: "
-            "jrc login https://hub.org/user/NAME/",
-            id="jupyterhub",
-        ),
-        pytest.param(
-            "https://hub.org/p/hub/",
-            (200, '{"version": "6.1.1"}', JSON, HUB),
-            "is a JupyterHub (6.1.1)",
-            "jrc login https://hub.org/p/user/NAME/",
-            id="jupyterhub api",
-        ),
-        pytest.param(
-            "https://hub.org/p/",
-            (302, "", HTML, {"location": "/p/hub/api"}),
-            "is a JupyterHub",
-            "https://hub.org/p/hub/token",
-            id="jupyterhub behind a proxy that takes its header away",
-        ),
-        pytest.param(
-            "https://hub.org/p/user/ann/",
-            (302, "", HTML, {**HUB, "location": "/p/hub/user/ann/api"}),
-            "JupyterHub answers for ann, whose server is not running.",
-            "Start it at https://hub.org/p/hub/home and try again.",
-            id="stopped server of a user",
-        ),
-        pytest.param(
-            "http://gw/",
-            (401, '{"reason": "Unauthorized", "message": ""}', JSON, {}),
-            "is a Kernel Gateway or Enterprise Gateway",
-            "Log in to a Jupyter Server instead",
-            id="gateway with a token",
-        ),
-        pytest.param(
-            "http://gw/",
-            (200, '{"version": "1.24.0", "gateway_version": "3.3.0"}', JSON, {}),
-            "is a Kernel Gateway or Enterprise Gateway",
-            "",
-            id="gateway that says so",
-        ),
-        pytest.param(
             "http://web/",
             (200, "<html>Welcome</html>", HTML, {}),
             "http://web/ answers a web page, but not as a Jupyter Server does.",
@@ -262,14 +220,14 @@ HUB = {"x_jupyterhub_version": "6.1.1"}
             "https://h/",
             (302, "", HTML, {"location": "https://u:p@sso.example.org/auth?state=s3cret"}),
             "sends us to sso.example.org, probably a login page in front of it.",
-            "port-forward",
+            "--credential-command",
             id="ingress login",
         ),
         pytest.param(
             "https://h/",
             (401, "<html>", HTML, {"www_authenticate": 'Basic realm="x"'}),
             "A proxy in front of h asks for a login of its own (Basic).",
-            "port-forward",
+            "--header NAME=env:VARIABLE",
             id="basic authentication",
         ),
         pytest.param(
@@ -307,27 +265,84 @@ def test_what_is_no_server(
 ) -> None:
     status, body, content_type, headers = reply
     with pytest.raises(JrcError) as raised:
-        version_from(answer(url, status, body, content_type, **headers), ServerAddress(url))
+        versions_from(answer(url, status, body, content_type, **headers), ServerAddress(url))
     assert isinstance(raised.value, UnreachableError)
     assert words in raised.value.message
     assert hint in (raised.value.hint or "")
     assert "s3cret" not in raised.value.message
 
 
-def test_the_running_server_of_a_hub_s_user_is_a_server() -> None:
-    address = ServerAddress("https://hub.org/user/ann/")
-    api = answer(address.base_url, 200, '{"version": "2.21.1"}', **HUB)
-    assert version_from(api, address) == "2.21.1"
-    status = answer(address.base_url, 403, '{"message": "Forbidden"}', **HUB)
-    login = answer(address.base_url, 404, "<html>", HTML, **HUB)
-    assert auth_from(status, login, address) == "token"
+@pytest.mark.parametrize(
+    ("url", "reply", "place"),
+    [
+        (
+            "https://hub.org/",
+            (302, "", HTML, {**HUB, "location": "/hub/api"}),
+            HubPlace("https://hub.org/"),
+        ),
+        (
+            "https://hub.org/p/hub/",
+            (200, '{"version": "6.1.1"}', JSON, HUB),
+            HubPlace("https://hub.org/p/"),
+        ),
+        (
+            "https://hub.org/p/",
+            (302, "", HTML, {"location": "/p/hub/api"}),
+            HubPlace("https://hub.org/p/"),
+        ),
+        (
+            "https://hub.org/",
+            (302, "", HTML, {**HUB, "location": "/p/hub/"}),
+            HubPlace("https://hub.org/p/"),
+        ),
+        (
+            "https://hub.org/p/user/ann/",
+            (302, "", HTML, {**HUB, "location": "/p/hub/user/ann/api"}),
+            HubPlace("https://hub.org/p/", "ann"),
+        ),
+        (
+            "https://hub.org/user/ann%40x.org/gpu/",
+            (200, '{"version": "2.21.1"}', JSON, HUB),
+            HubPlace("https://hub.org/", "ann@x.org", "gpu"),
+        ),
+        ("https://h/", (200, '{"version": "2.21.1"}', JSON, {}), None),
+        ("https://h/", (302, "", HTML, {"location": "https://sso.org/hub/api"}), None),
+    ],
+)
+def test_hubs(
+    url: str, reply: tuple[int, str, str, dict[str, str]], place: HubPlace | None
+) -> None:
+    """The hub itself, or somebody's server there, which runs or does not."""
+    status, body, content_type, headers = reply
+    api = answer(url, status, body, content_type, **headers)
+    assert hub_from(api, ServerAddress(url)) == place
 
 
-def test_an_open_kernel_gateway_has_no_status() -> None:
-    address = ServerAddress("http://gw/")
-    status = answer(address.base_url, 404, '{"reason": "Not Found", "message": ""}')
-    with pytest.raises(UnreachableError, match="is a Kernel Gateway"):
-        auth_from(status, None, address)
+REFUSAL = b'{"reason": "Unauthorized", "message": ""}'
+
+
+@pytest.mark.parametrize(
+    ("replies", "found"),
+    [
+        ({"/api": Reply(401, REFUSAL)}, Detected("gateway", "", "token")),
+        ({"/api": VERSION}, Detected("gateway", "", "none")),
+        (
+            {"/api": Reply(body=b'{"version": "1.24.0", "gateway_version": "3.3.0"}')},
+            Detected("gateway", "3.3.0", "none"),
+        ),
+    ],
+    ids=["with a token", "open Kernel Gateway", "open Enterprise Gateway"],
+)
+async def test_gateways(replies: dict[str, Reply | list[Reply]], found: Detected) -> None:
+    """They refuse even ``/api``, or have no ``/api/status``."""
+    with Web(replies) as web:
+        assert await detect(ServerAddress(web.url)) == found
+
+
+async def test_another_program_that_wants_a_login() -> None:
+    with Web({"/api": Reply(401, b'{"message": "Unauthorized"}')}) as web:
+        error = await failure(web.url)
+    assert "wants a login before it says what it is (HTTP 401)" in error.message
 
 
 def test_a_status_that_fails() -> None:

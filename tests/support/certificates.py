@@ -45,3 +45,30 @@ def make_certificate(
     issued = authority.issue_cert(name, not_before=before, not_after=after)
     issued.private_key_and_cert_chain_pem.write_to_path(str(server))
     return Certificate(server, ca)
+
+
+class Authority:
+    """A company's own CA, which signs the certificates of its servers and its people.
+
+    Args:
+        folder: where everything is written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._authority = trustme.CA()
+        self._folder = folder
+        self.file = folder / "authority.pem"
+        self._authority.cert_pem.write_to_path(str(self.file))
+
+    def server(self, name: str) -> Path:
+        """A server's certificate and key in one PEM file."""
+        path = self._folder / f"server-{name}.pem"
+        self._authority.issue_cert(name).private_key_and_cert_chain_pem.write_to_path(str(path))
+        return path
+
+    def client(self, name: str) -> Path:
+        """A person's certificate and key in one PEM file."""
+        path = self._folder / f"client-{name}.pem"
+        issued = self._authority.issue_cert(f"{name}@example.org", common_name=name)
+        issued.private_key_and_cert_chain_pem.write_to_path(str(path))
+        return path

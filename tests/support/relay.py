@@ -7,6 +7,7 @@ import queue
 import socket
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,6 +119,7 @@ class Kernel:
         self.manager = KernelManager(kernel_name=name)
         self.manager.start_kernel(env={**os.environ, **env})
         self._received: list[Content] = []
+        self._by_parent: dict[str, list[Content]] = defaultdict(list)
         self._looked_at = 0
         self.client: BlockingKernelClient = self.manager.client()
         self.client.start_channels()
@@ -154,7 +156,7 @@ class Kernel:
         deadline = time.monotonic() + timeout
         while True:
             cell, idle = Cell(), False
-            for message in self._of(msg_id):
+            for message in self._by_parent[msg_id]:
                 kind, content = message["msg_type"], message["content"]
                 if kind.endswith("_reply"):
                     cell.reply = content
@@ -188,7 +190,7 @@ class Kernel:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             self._receive()
-            for message in self._of(msg_id):
+            for message in self._by_parent[msg_id]:
                 if message["msg_type"].endswith("_reply"):
                     content: Content = message["content"]
                     return content
@@ -202,10 +204,9 @@ class Kernel:
         for get in (self.client.get_iopub_msg, self.client.get_shell_msg):
             with contextlib.suppress(queue.Empty):
                 while True:
-                    self._received.append(get(timeout=0))
-
-    def _of(self, msg_id: str) -> list[Content]:
-        return [m for m in self._received if m["parent_header"].get("msg_id") == msg_id]
+                    message = get(timeout=0)
+                    self._received.append(message)
+                    self._by_parent[message["parent_header"].get("msg_id", "")].append(message)
 
     def wait_for_exit(self, timeout: float = 20) -> int:
         """The exit code of the relay, which ends by itself."""

@@ -8,7 +8,7 @@ import typer
 
 from jrc.cli.lazy import plain_typer
 from jrc.cli.terminal import Terminal
-from jrc.errors import JrcError, UsageError
+from jrc.errors import AuthError, JrcError, UsageError
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
 from jrc.profile.store import ProfileStore
@@ -132,8 +132,14 @@ async def _answering(profile: Profile) -> str:
     from jrc.server.address import ServerAddress
     from jrc.server.auth import NoAuth
     from jrc.server.client import ServerClient
+    from jrc.server.open import way_to
 
     address, _ = ServerAddress.parse(profile.url)
-    async with ServerClient(address, NoAuth(), verify_tls=profile.verify_tls) as server:
-        await server.version()
+    way = way_to(profile, Paths.from_environment())
+    async with ServerClient(address, NoAuth(), way) as server:
+        try:
+            await server.request("GET", *(["hub"] if profile.kind == "hub" else []), "api")
+        except AuthError:
+            # Gateways and ingresses tell strangers nothing, but they are there.
+            return address.base_url
     return address.base_url

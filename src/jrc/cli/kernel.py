@@ -12,6 +12,7 @@ from jrc.cli.lazy import plain_typer
 from jrc.cli.profile import complete_profile
 from jrc.cli.terminal import Terminal
 from jrc.cli.tunnel_talk import TunnelTalk
+from jrc.cli.words import pairs
 from jrc.errors import JrcError, KernelDiedError
 from jrc.server.models import KernelModel, SessionModel, find_kernel, short_ids
 
@@ -22,6 +23,9 @@ T = TypeVar("T")
 
 COMPLETION_SECONDS = 2.0
 """A shell that waits longer for a completion seems to hang."""
+
+WHOLE_ID = 36
+"""Characters of a kernel's id, a UUID."""
 
 app = plain_typer(add_completion=False, no_args_is_help=True)
 
@@ -73,7 +77,14 @@ def list_kernels(profile: OnProfile = None, json: AsJson = False) -> None:
       jrc kernel list --profile team
     """
     terminal = Terminal()
-    rows = _on_server(profile, _rows)
+
+    async def listed(server: "ServerClient") -> list[Row]:
+        rows = await _rows(server)
+        if not server.lists_kernels:
+            terminal.say("The gateway lists no kernels: these are those that jrc started here.")
+        return rows
+
+    rows = _on_server(profile, listed)
     if json:
         for row in rows:
             terminal.json(row.as_json())
@@ -96,6 +107,10 @@ def start(
         ),
     ] = None,
     profile: OnProfile = None,
+    kernel_env: Annotated[
+        list[str] | None,
+        typer.Option("--kernel-env", metavar="K=V", help="Gateways: set a kernel's variable."),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Start a kernel that runs until it is stopped, and print its id.
@@ -114,7 +129,8 @@ def start(
             raise KernelDiedError("The kernel died at its start.", hint="See the server's log.")
         return Row(kernel, begun.session_path)
 
-    row, terminal = _on_server(profile, begin), Terminal()
+    env = pairs(kernel_env or [], "--kernel-env")
+    row, terminal = _on_server(profile, begin, kernel_env=env), Terminal()
     if json:
         terminal.json(row.as_json())
     else:
@@ -216,6 +232,7 @@ def _each(
 
     async def do(server: "ServerClient") -> None:
         kernels = await server.kernels()
+        kernels += await _unlisted(server, ids, kernels)
         short = short_ids(kernels)
         for kernel_id in dict.fromkeys([find_kernel(kernels, prefix).id for prefix in ids]):
             await act(server, kernel_id)
@@ -227,18 +244,29 @@ def _each(
     _on_server(profile, do)
 
 
+async def _unlisted(
+    server: "ServerClient", ids: list[str], listed: list[KernelModel]
+) -> list[KernelModel]:
+    """The kernels of whole ids that the server did not list: a gateway may not list any."""
+    unknown = set(ids) - {kernel.id for kernel in listed}
+    found = [await server.kernel(each) for each in unknown if len(each) == WHOLE_ID]
+    return [kernel for kernel in found if kernel is not None]
+
+
 def _on_server(
     profile: str | None,
     work: Callable[["ServerClient"], Awaitable[T]],
     *,
     seconds: float | None = None,
+    kernel_env: dict[str, str] | None = None,
 ) -> T:
     """Do some work on the server of a profile.
 
     Args:
         profile: its name; None for the default one.
         work: what to do there.
-        seconds: give up then, with ``TimeoutError``.
+        seconds: give up then, with ``TimeoutError``; a shell waits, so nothing is said.
+        kernel_env: variables for the kernels of a gateway.
     """
     import asyncio
 
@@ -250,7 +278,13 @@ def _on_server(
     async def run() -> T:
         async with (
             asyncio.timeout(seconds),
-            open_server(profile, on_tunnel=talk, bring_up=not completing) as server,
+            open_server(
+                profile,
+                on_tunnel=talk,
+                bring_up=not completing,
+                talk=None if completing else Terminal().say,
+                kernel_env=kernel_env,
+            ) as server,
         ):
             return await work(server)
 

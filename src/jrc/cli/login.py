@@ -3,15 +3,21 @@
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from jrc.cli.lazy import plain_typer
+from jrc.cli.login_access import AccessOptions, approach, save_typed
+from jrc.cli.login_credential import Credential, read_token
 from jrc.cli.login_options import Wanted
+from jrc.cli.login_server import Login, Place, log_in_at_hub, log_in_at_server
 from jrc.cli.profile import complete_profile
 from jrc.cli.terminal import Terminal
-from jrc.errors import AuthError, InterruptedByUserError, JrcError, UsageError
+from jrc.cli.words import pairs
+from jrc.errors import UsageError
+from jrc.profile.logins import note_login
 from jrc.profile.model import Profile, check_name, free_name, name_from_url
 from jrc.profile.paths import Paths
 from jrc.profile.secret import Secret
@@ -20,9 +26,6 @@ from jrc.profile.store import ProfileStore
 from jrc.server.address import ServerAddress
 
 app = plain_typer(add_completion=False)
-
-TRIES = 3
-"""How often a person may type a token or password before login gives up."""
 
 
 @app.command()
@@ -48,6 +51,33 @@ def login(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Do not check the server's TLS certificate.")
     ] = False,
+    ca_file: Annotated[
+        Path | None, typer.Option("--ca-file", metavar="PEM", help="CAs to trust as well.")
+    ] = None,
+    client_cert: Annotated[
+        Path | None, typer.Option("--client-cert", metavar="PEM", help="A client certificate.")
+    ] = None,
+    client_key: Annotated[
+        Path | None, typer.Option("--client-key", metavar="PEM", help="Its key.")
+    ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option("--header", metavar="K=FROM", help="Send it; FROM: env:NAME or keyring."),
+    ] = None,
+    credential_command: Annotated[
+        str | None,
+        typer.Option("--credential-command", metavar="CMD", help="A program that gives a token."),
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option("--user", metavar="NAME", help="Who you are at a hub or gateway.")
+    ] = None,
+    server: Annotated[
+        str | None, typer.Option("--server", metavar="NAME", help="Hub: your named server.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", metavar="K=V", help="Hub: start the server with it."),
+    ] = None,
     context: Annotated[
         str | None,
         typer.Option("--context", metavar="NAME", help="Kubernetes: kubectl's context."),
@@ -85,22 +115,16 @@ def login(
     wanted = Wanted(context, namespace, target, port, token_from, base_url)
     given = _stdin_secret(token_stdin, password_stdin)
     chosen = _target(url, profile, wanted, terminal, paths)
-    verify_tls = not (insecure and chosen.address.is_tls)
-    _log_in(chosen, given or chosen.pasted, verify_tls=verify_tls, terminal=terminal, paths=paths)
-
-
-@dataclass(frozen=True)
-class Credential:
-    """A secret and what it is used for.
-
-    Attributes:
-        auth: ``token`` or ``password``.
-        kept: whether it is to be saved; one from the environment is not.
-    """
-
-    secret: Secret
-    auth: str
-    kept: bool = True
+    access = AccessOptions(
+        insecure=insecure,
+        ca_file=ca_file,
+        client_cert=client_cert,
+        client_key=client_key,
+        headers=tuple(header or ()),
+        credential_command=credential_command,
+    )
+    there = Place(user=user, server=server, options=pairs(option or [], "--option"))
+    _log_in(chosen, given or chosen.pasted, access, there, terminal, paths)
 
 
 @dataclass(frozen=True)
@@ -124,26 +148,9 @@ class Target:
     way: Profile | None = None
 
 
-def token_from(text: str) -> Secret:
-    """The token in what a person typed or pasted: itself, or a URL that carries it.
-
-    Raises:
-        UsageError: it is neither.
-    """
-    text = text.strip()
-    if not text:
-        raise UsageError("The token is empty.")
-    if not text.startswith(("http://", "https://")):
-        return Secret(text)
-    _, pasted = ServerAddress.parse(text)
-    if pasted is None:
-        raise UsageError("This URL carries no token.", hint="Copy it with its ?token=… part.")
-    return pasted
-
-
 def _stdin_secret(token: bool, password: bool) -> Credential | None:
     if token:
-        return Credential(token_from(_stdin_line()), "token")
+        return Credential(read_token(_stdin_line()), "token")
     if password:
         text = _stdin_line()
         if not text:
@@ -210,8 +217,8 @@ def _target_in_cluster(
 def _log_in(
     target: Target,
     given: Credential | None,
-    *,
-    verify_tls: bool,
+    options: AccessOptions,
+    place: Place,
     terminal: Terminal,
     paths: Paths,
 ) -> None:
@@ -219,28 +226,19 @@ def _log_in(
 
     from jrc.server.detect import detect
 
-    address = target.address
-    _warn_of_open_lines(address, verify_tls, terminal)
-    detected = asyncio.run(detect(address, verify_tls=verify_tls))
-    terminal.say(f"Found Jupyter Server {detected.version} at {address.base_url}")
-    if detected.auth == "none":
-        terminal.say("It asks for no token and no password.")
-        credential = None
-        user = _verify(address, None, verify_tls)
-    elif credential := given or _from_environment(detected.auth):
-        user = _verify(address, credential, verify_tls)
+    address, secrets = target.address, SecretStore(paths)
+    reach = approach(options, address, target.name, target.before, terminal, secrets)
+    _warn_of_open_lines(address, reach.way.verify_tls, terminal)
+    detected = asyncio.run(detect(address, reach.for_detection(address)))
+    terminal.say(f"Found {detected.title} at {detected.hub or address.base_url}")
+    login = Login(target, reach, detected, place, terminal)
+    if detected.kind == "hub":
+        profile, credential = log_in_at_hub(login, given)
     else:
-        credential, user = _ask_until_accepted(address, detected.auth, verify_tls, terminal)
-    profile = Profile(
-        name=target.name,
-        url=target.way.url if target.way else address.base_url,
-        kind=detected.kind,
-        auth=credential.auth if credential else "none",
-        user=user or (target.before.user if target.before else ""),
-        verify_tls=verify_tls,
-        kubernetes=target.way.kubernetes if target.way else None,
-    )
+        profile, credential = log_in_at_server(login, given)
     _save(target, profile, credential, terminal, paths)
+    save_typed(profile.name, reach.typed, secrets)
+    note_login(paths, profile.name)
 
 
 def _warn_of_open_lines(address: ServerAddress, verify_tls: bool, terminal: Terminal) -> None:
@@ -248,85 +246,6 @@ def _warn_of_open_lines(address: ServerAddress, verify_tls: bool, terminal: Term
         terminal.warn("The server's certificate is not checked: anybody could pose as the server.")
     if not address.is_tls and not address.is_loopback:
         terminal.warn("http is not encrypted: others on the way can read the token and the code.")
-
-
-def _from_environment(auth: str) -> Credential | None:
-    value = os.environ.get("JRC_TOKEN", "").strip()
-    return Credential(Secret(value), auth, kept=False) if value else None
-
-
-def _ask_until_accepted(
-    address: ServerAddress, auth: str, verify_tls: bool, terminal: Terminal
-) -> tuple[Credential, str]:
-    for left in reversed(range(TRIES)):
-        try:
-            credential = _ask(auth, terminal)
-            return credential, _verify(address, credential, verify_tls)
-        except (AuthError, UsageError) as error:
-            if not left:
-                raise
-            terminal.error(error)
-    raise AssertionError("unreachable")
-
-
-def _ask(auth: str, terminal: Terminal) -> Credential:
-    question = auth.capitalize() + (" (or the URL with it)" if auth == "token" else "")
-    try:
-        text = terminal.ask(question, hidden=True, without=f"Add --{auth}-stdin, or set JRC_TOKEN.")
-    except EOFError as error:
-        raise InterruptedByUserError(f"No {auth} was given; nothing is saved.") from error
-    if auth == "token":
-        return Credential(token_from(text), auth)
-    if not text:
-        raise UsageError("The password is empty.")
-    return Credential(Secret(text), auth)
-
-
-def _verify(address: ServerAddress, credential: Credential | None, verify_tls: bool) -> str:
-    """Check that the server accepts a credential. Returns the user that it takes us for, or ''."""
-    import asyncio
-
-    from jrc.server.auth import Auth, NoAuth, PasswordAuth, TokenAuth
-    from jrc.server.client import ServerClient
-
-    auth: Auth = NoAuth()
-    if credential:
-        token = credential.auth == "token"
-        auth = TokenAuth(credential.secret) if token else PasswordAuth(credential.secret, address)
-
-    async def verify() -> str:
-        async with ServerClient(address, auth, verify_tls=verify_tls) as client:
-            try:
-                await client.verify()
-            except AuthError as error:
-                if credential is None or credential.auth == "password":
-                    raise
-                which = "token" if credential.kept else "token of JRC_TOKEN"
-                raise AuthError(
-                    f"{address.base_url} refused the {which}.",
-                    hint="Where the server runs, `jupyter server list` shows its token.",
-                ) from error
-            try:
-                return user_from(await client.request("GET", "api", "me"))
-            except JrcError:
-                # Servers before 2.0 do not tell, and a login does not fail for that.
-                return ""
-
-    return asyncio.run(verify())
-
-
-def user_from(answer: object) -> str:
-    """The user's name in an answer of ``/api/me``; empty for who only shares a token.
-
-    Source: jupyter_server ``auth/identity.py``: without a login of one's own a person is given a
-    random user name and the display name "Anonymous MOON".
-    """
-    identity = answer.get("identity") if isinstance(answer, dict) else None
-    if not isinstance(identity, dict):
-        return ""
-    name, shown = identity.get("username"), identity.get("display_name")
-    anonymous = isinstance(shown, str) and shown.startswith("Anonymous ")
-    return name if isinstance(name, str) and not anonymous else ""
 
 
 def _save(

@@ -5,6 +5,7 @@ import os
 from jrc.cli.lazy import plain_typer
 from jrc.cli.profile import NameOrDefault, warn_of_keyring
 from jrc.cli.terminal import Terminal
+from jrc.profile.access import header_key
 from jrc.profile.paths import Paths
 from jrc.profile.secrets import SecretStore
 from jrc.profile.store import ProfileStore
@@ -26,6 +27,8 @@ def logout(
     found = ProfileStore(paths).get(profile)
     secrets = SecretStore(paths)
     places = secrets.delete(found.name)
+    for header in found.access.keyring_headers:
+        secrets.delete(header_key(found.name, header))
     warn_of_keyring(terminal, secrets)
     what = "password" if found.auth == "password" else "token"
     if places:

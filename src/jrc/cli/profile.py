@@ -7,7 +7,8 @@ import typer
 
 from jrc.cli.lazy import plain_typer
 from jrc.cli.terminal import Terminal
-from jrc.errors import ExitCode, JrcError
+from jrc.errors import ConfigError, ExitCode, JrcError
+from jrc.profile.access import header_key
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
 from jrc.profile.route import Route
@@ -98,6 +99,7 @@ def show(profile: NameOrDefault = None, json: AsJson = False) -> None:
         "auth": found.auth,
         "secret": _secret_line(found, sources, secrets),
         "tls": _tls_line(found),
+        **_access_lines(found),
         **({"tunnel": _tunnel_line(found.kubernetes)} if found.kubernetes else {}),
         "file": str(store.path),
     }
@@ -140,8 +142,12 @@ def rename(
     terminal, paths = Terminal(), Paths.from_environment()
     secrets = SecretStore(paths)
     _end_tunnel(old, paths)
-    ProfileStore(paths).rename(old, new)
+    store = ProfileStore(paths)
+    headers = _keyring_headers(store, old)
+    store.rename(old, new)
     secrets.rename(old, new)
+    for header in headers:
+        secrets.rename(header_key(old, header), header_key(new, header))
     warn_of_keyring(terminal, secrets)
     terminal.say(f"'{old}' is called '{new}' now.")
 
@@ -168,11 +174,22 @@ def remove(
     _end_tunnel(profile, paths)
     # The secret goes first: what fails in between must not leave one that no profile names.
     secrets.delete(profile)
+    for header in _keyring_headers(store, profile):
+        secrets.delete(header_key(profile, header))
     store.remove(profile)
     warn_of_keyring(terminal, secrets)
     terminal.say(f"'{profile}' is removed.")
     if store.names() and store.default_name() is None:
         terminal.say("No profile is the default now. Choose one: jrc profile use NAME")
+
+
+def _keyring_headers(store: ProfileStore, name: str) -> list[str]:
+    """The headers of a profile whose values are saved; none of one that can't be understood."""
+    try:
+        found = store.all().get(name)
+    except ConfigError:
+        return []
+    return found.access.keyring_headers if found else []
 
 
 def _end_tunnel(profile: str, paths: Paths) -> None:
@@ -198,6 +215,8 @@ def _as_json(profile: Profile, default: str | None) -> dict[str, Any]:
         "user": profile.user or None,
         "verify_tls": profile.verify_tls,
         "default": profile.name == default,
+        **({"server": profile.server} if profile.server else {}),
+        **({"headers": sorted(profile.access.headers)} if profile.access.headers else {}),
         **({"kubernetes": profile.kubernetes.to_table()} if profile.kubernetes else {}),
     }
 
@@ -213,6 +232,19 @@ def _tls_line(profile: Profile) -> str:
     if not profile.url.startswith("https:"):
         return "none: plain http"
     return "certificate checked" if profile.verify_tls else "certificate NOT checked"
+
+
+def _access_lines(profile: Profile) -> dict[str, str]:
+    """What only some profiles have. Never the value of a header."""
+    access = profile.access
+    headers = [f"{name} ({source.partition(':')[0]})" for name, source in access.headers.items()]
+    lines = {
+        "server": profile.server,
+        "options": ", ".join(f"{name}={value}" for name, value in profile.options.items()),
+        "headers": ", ".join(headers),
+        "command": " ".join(access.credential_command),
+    }
+    return {key: value for key, value in lines.items() if value}
 
 
 def _secret_line(profile: Profile, sources: list[SecretSource], secrets: SecretStore) -> str:

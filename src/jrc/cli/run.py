@@ -10,6 +10,7 @@ from jrc.cli.complete import kernelspec_names
 from jrc.cli.lazy import plain_typer
 from jrc.cli.profile import complete_profile
 from jrc.cli.terminal import Terminal
+from jrc.cli.words import pairs
 from jrc.errors import UsageError
 
 app = plain_typer(add_completion=False)
@@ -83,6 +84,10 @@ def run(
         str | None,
         typer.Option("--kernel-id", metavar="ID", help="Use a running kernel, and keep it."),
     ] = None,
+    kernel_env: Annotated[
+        list[str] | None,
+        typer.Option("--kernel-env", metavar="K=V", help="Gateways: set a kernel's variable."),
+    ] = None,
     keep_kernel: Annotated[
         bool, typer.Option("--keep-kernel", help="Do not delete the kernel at the end.")
     ] = False,
@@ -139,6 +144,7 @@ def run(
             profile=profile,
             kernel=kernel,
             kernel_id=kernel_id,
+            kernel_env=pairs(kernel_env or [], "--kernel-env"),
             keep_kernel=keep_kernel,
             keep_kernel_on_error=keep_kernel_on_error,
             first=first,

@@ -15,6 +15,7 @@ from jrc.errors import ExitCode, UsageError
 from jrc.profile.paths import Paths
 from jrc.run.account import Listener
 from jrc.run.document import Document, load
+from jrc.run.events import Notice
 from jrc.run.job import Job, Options
 from jrc.run.records import RunRecords
 from jrc.server.open import chosen_profile, open_profile
@@ -38,6 +39,7 @@ class Invocation:
     profile: str | None
     kernel: str | None
     kernel_id: str | None
+    kernel_env: dict[str, str]
     keep_kernel: bool
     keep_kernel_on_error: bool
     first: int
@@ -143,7 +145,7 @@ async def _run(invocation: Invocation, document: Document, terminal: Terminal) -
         if invocation.json
         else TerminalListener(terminal, saved_in=None if output is None else str(output))
     )
-    async with _server(invocation, document, terminal) as (server, profile):
+    async with _server(invocation, document, terminal, listener) as (server, profile):
         options = _options(invocation, profile)
         records = RunRecords(Paths.from_environment())
         if invocation.detach:
@@ -223,17 +225,30 @@ def _document_words(invocation: Invocation) -> tuple[str, ...]:
 
 @asynccontextmanager
 async def _server(
-    invocation: Invocation, document: Document, terminal: Terminal
+    invocation: Invocation,
+    document: Document,
+    terminal: Terminal,
+    listener: JsonListener | TerminalListener,
 ) -> AsyncIterator[tuple["ServerClient", str]]:
     """The server of the profile, and its name; without one the embedded server, without a name."""
     profile = chosen_profile(invocation.profile)
     if profile is not None:
+
+        def say(text: str) -> None:
+            listener.on_event(Notice("server", text))
+
         with TunnelTalk(terminal) as talk:
-            async with open_profile(profile, on_tunnel=talk) as server:
+            async with open_profile(
+                profile, on_tunnel=talk, talk=say, kernel_env=invocation.kernel_env
+            ) as server:
                 yield server, profile.name
         return
-    if invocation.kernel_id is not None:
-        raise UsageError("--kernel-id needs a server.", hint="jrc login URL")
+    for option, value in {
+        "--kernel-id": invocation.kernel_id,
+        "--kernel-env": invocation.kernel_env,
+    }.items():
+        if value:
+            raise UsageError(f"{option} needs a server.", hint="jrc login URL")
     from jrc.server.auth import TokenAuth
     from jrc.server.client import ServerClient
     from jrc.server.embedded import EmbeddedServer

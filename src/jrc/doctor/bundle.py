@@ -16,6 +16,7 @@ from jrc.doctor.redact import (
     secrets_of_environment,
 )
 from jrc.doctor.report import Report
+from jrc.profile.access import header_key
 from jrc.profile.files import write_atomically
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
@@ -51,7 +52,7 @@ def make_redactor(paths: Paths, profiles: Iterable[str], kubeconfigs: Iterable[s
 
     Args:
         paths: jrc's folders.
-        profiles: the names of the profiles.
+        profiles: the names under which secrets are saved.
         kubeconfigs: what ``KUBECONFIG`` is for kubectl, as the profiles say; empty for its default.
     """
     known = secrets_of_environment(os.environ)
@@ -200,6 +201,12 @@ def _secrets_of_kubeconfig(file: Path) -> list[str]:
         return []
     users = tree.get("users") if isinstance(tree, Mapping) else None
     return secrets_below(users)
+
+
+def secret_names(profile: Profile) -> list[str]:
+    """The names under which the secrets of a profile are saved."""
+    headers = profile.access.keyring_headers
+    return [profile.name, *(header_key(profile.name, header) for header in headers)]
 
 
 def kubeconfigs_of(profiles: Iterable[Profile]) -> list[str]:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from jrc.run.kernel import RemoteKernel
     from jrc.server.client import ServerClient
     from jrc.server.models import KernelSpecs
+    from jrc.server.way import Way
 
 T = TypeVar("T")
 
@@ -50,10 +52,17 @@ class Context:
     talk: "Conversation | None" = None
     round_trip: float = 0.0
 
-    @property
-    def verify_tls(self) -> bool:
-        """Whether the server's certificate must be valid."""
-        return self.profile is None or self.profile.verify_tls
+    @cached_property
+    def way(self) -> "Way":
+        """How to get to the server; read when the profile is known.
+
+        Raises:
+            JrcError: a header's value or a file that the profile names is missing.
+        """
+        from jrc.server.open import way_to
+        from jrc.server.way import DIRECT
+
+        return DIRECT if self.profile is None else way_to(self.profile, self.paths)
 
 
 def known(value: T | None) -> T:

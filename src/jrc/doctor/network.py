@@ -70,7 +70,7 @@ async def tls(context: Context) -> Finding:
     if way_out(address)[2]:
         return needless("A proxy is on the way: the next check includes TLS.")
     parts = urlsplit(address.base_url)
-    trust = tls_context(address, verify=context.verify_tls)
+    trust = tls_context(address, context.way)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             _, writer = await asyncio.open_connection(parts.hostname, parts.port or 443, ssl=trust)

@@ -29,11 +29,12 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 
-_QUOTE = r"(?:\\*[\"'])?"
-_VALUE = r"(?:\\*\"(?:[^\"\n])*\"?|\\*'(?:[^'\n])*'?|[^\s,;&\"'<>]+)"
+# Every repetition in front of something is bounded: a log may hold a line of any length.
+_QUOTE = r"(?:\\{0,8}[\"'])?"
+_VALUE = r"(?:\\{0,8}\"(?:[^\"\n])*\"?|\\{0,8}'(?:[^'\n])*'?|[^\s,;&\"'<>]+)"
 _KEY = (
-    r"[\w.\-]*(?:token|passw(?:or)?d|passphrase|secret|credentials?|api[_-]?key|access[_-]?key"
-    r"|private[_-]?key|(?:key|certificate)[_-]data|cookies?|_xsrf|csrf|signature)[\w.\-]*"
+    r"(?:token|passw(?:or)?d|passphrase|secret|credentials?|api[_-]?key|access[_-]?key"
+    r"|private[_-]?key|(?:key|certificate)[_-]data|cookies?|_xsrf|csrf|signature)[\w.\-]{0,60}"
 )
 
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
@@ -55,9 +56,9 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             re.IGNORECASE | re.MULTILINE,
         ),
         # User and password in a URL.
-        (r"([a-z][a-z0-9+.\-]*://)[^\s/?#\"'<>]*@", rf"\1{MASK}@", re.IGNORECASE),
+        (r"([a-z][a-z0-9+.\-]{0,20}://)[^\s/?#\"'<>]{0,2000}@", rf"\1{MASK}@", re.IGNORECASE),
         (
-            r"([a-z][a-z0-9+.\-]*://)[^\s/:@\"'<>]+:(?!\d+/)[^\s@\"'<>]*@",
+            r"([a-z][a-z0-9+.\-]{0,20}://)[^\s/:@\"'<>]{1,200}:(?!\d+/)[^\s@\"'<>]{0,2000}@",
             rf"\1{MASK}@",
             re.IGNORECASE,
         ),
@@ -67,9 +68,9 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             rf"\1{MASK}",
             re.IGNORECASE,
         ),
-        (rf"({_QUOTE}{_KEY}{_QUOTE}\s*[:=]\s*b?){_VALUE}", rf"\1{MASK}", re.IGNORECASE),
+        (rf"({_KEY}{_QUOTE}\s*[:=]\s*b?){_VALUE}", rf"\1{MASK}", re.IGNORECASE),
         (
-            r"(--[\w\-]*(?:token|password|secret|key)(?:[ \t]+|=))(?!-)\S+",
+            r"(?<![\w\-])(--[\w\-]{0,60}(?:token|password|secret|key)(?:[ \t]+|=))(?!-)\S+",
             rf"\1{MASK}",
             re.IGNORECASE,
         ),
@@ -89,7 +90,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         # A Jupyter token has 48 hex digits; a kernel's id has dashes and stays.
         (r"(?<![0-9A-Za-z])[0-9a-fA-F]{32,}(?![0-9A-Za-z])", MASK, 0),
         (
-            r"(?<![\w+])(?=[\w+\-]*[a-z])(?=[\w+\-]*[A-Z])(?=[\w+\-]*\d)[\w+\-]{40,}={0,2}",
+            r"(?<![\w+\-])(?=[\w+\-]*[a-z])(?=[\w+\-]*[A-Z])(?=[\w+\-]*\d)[\w+\-]{40,}={0,2}",
             MASK,
             0,
         ),

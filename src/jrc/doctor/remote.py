@@ -29,9 +29,9 @@ async def server(context: Context) -> Finding:
     from jrc.server.detect import detect
 
     address = known(context.address)
-    found = await detect(address, verify_tls=context.verify_tls)
+    found = await detect(address, context.way)
     details = {"kind": found.kind, "version": found.version, "auth": found.auth}
-    message = f"A Jupyter Server {found.version} at {address.base_url}"
+    message = f"{found.title} at {address.base_url}"
     profile = context.profile
     if profile is not None and found.auth == "none" and not address.is_loopback:
         return doubtful(
@@ -148,7 +148,7 @@ def _ms(seconds: float) -> str:
 
 
 def _http(context: Context) -> HttpClient:
-    return HttpClient(known(context.address), verify_tls=context.verify_tls)
+    return HttpClient(known(context.address), context.way)
 
 
 async def _ask(http: HttpClient, address: ServerAddress) -> Answer:

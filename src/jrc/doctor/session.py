@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
-from jrc.doctor.bundle import kubeconfigs_of, make_redactor
+from jrc.doctor.bundle import kubeconfigs_of, make_redactor, secret_names
 from jrc.doctor.context import Context, in_thread
 from jrc.doctor.examine import Check, examine
 from jrc.doctor.finding import Result
@@ -60,7 +60,8 @@ async def known_secrets(paths: Paths) -> Redactor:
             profiles = ProfileStore(paths).all()
         except JrcError:
             profiles = {}
-        return make_redactor(paths, profiles, kubeconfigs_of(profiles.values()))
+        names = [name for profile in profiles.values() for name in secret_names(profile)]
+        return make_redactor(paths, names, kubeconfigs_of(profiles.values()))
 
     return await in_thread(collect)
 

@@ -2,14 +2,20 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from jrc.errors import ConfigError, UsageError
+from jrc.profile.access import KEYS as ACCESS_KEYS
+from jrc.profile.access import NOTHING_SPECIAL, Access
 from jrc.profile.route import IDLE_MINUTES, Route
 
 KINDS = ("server", "hub", "gateway")
 AUTHS = ("token", "password", "none")
+
+_OWN_KEYS = ("url", "kind", "auth", "user", "server", "options", "verify_tls", "kubernetes")
+KEYS = (*_OWN_KEYS, *ACCESS_KEYS)
+"""The keys in a profile's table of config.toml that are ours."""
 
 # A name is typed in shells, names folders of kernelspecs, and is a user in the keyring.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -27,6 +33,9 @@ class Profile:
         auth: one of ``AUTHS``; the secret itself is in the ``SecretStore``.
         user: who uses it; empty when the server does not tell.
         verify_tls: whether the server's certificate must be valid.
+        access: what else the network asks for.
+        server: on a JupyterHub, the named server; empty for the default one.
+        options: on a JupyterHub, what the server is started with.
         kubernetes: the way to a server inside a cluster; ``url`` is then the local end of its
             tunnel.
     """
@@ -37,6 +46,9 @@ class Profile:
     auth: str = "token"
     user: str = ""
     verify_tls: bool = True
+    access: Access = NOTHING_SPECIAL
+    server: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
     kubernetes: Route | None = None
 
     def to_table(self) -> dict[str, object]:
@@ -44,11 +56,15 @@ class Profile:
         table: dict[str, object] = {"url": self.url, "kind": self.kind, "auth": self.auth}
         if self.user:
             table["user"] = self.user
+        if self.server:
+            table["server"] = self.server
+        if self.options:
+            table["options"] = dict(self.options)
         if not self.verify_tls:
             table["verify_tls"] = False
         if self.kubernetes:
             table["kubernetes"] = self.kubernetes.to_table()
-        return table
+        return table | self.access.to_table()
 
     @classmethod
     def from_table(cls, name: str, table: object) -> "Profile":
@@ -73,6 +89,9 @@ class Profile:
             auth=read.text("auth", default="token", check=_one_of(AUTHS)),
             user=read.text("user", default=""),
             verify_tls=read.flag("verify_tls", default=True),
+            access=Access.from_table(table, read.fault),
+            server=read.text("server", default=""),
+            options=read.texts("options"),
             kubernetes=_route(name, table["kubernetes"]) if "kubernetes" in table else None,
         )
 
@@ -176,10 +195,10 @@ class _TableReader:
         if value is None:
             raise ConfigError(f"Profile {self.name!r} has no {self.within}{key}.")
         if not isinstance(value, str):
-            raise self._fault(key, f"is not text but {_kind_of(value)}")
+            raise self.fault(key, f"is not text but {_kind_of(value)}")
         fault = check(value) if check else None
         if fault:
-            raise self._fault(key, fault)
+            raise self.fault(key, fault)
         return value
 
     def number(self, key: str, *, default: int | None = None) -> int:
@@ -187,14 +206,20 @@ class _TableReader:
         if value is None:
             raise ConfigError(f"Profile {self.name!r} has no {self.within}{key}.")
         if not isinstance(value, int) or isinstance(value, bool):
-            raise self._fault(key, f"is not a number but {_kind_of(value)}")
+            raise self.fault(key, f"is not a number but {_kind_of(value)}")
         return value
 
     def flag(self, key: str, *, default: bool) -> bool:
         value = self.table.get(key, default)
         if not isinstance(value, bool):
-            raise self._fault(key, f"is not true or false but {_kind_of(value)}")
+            raise self.fault(key, f"is not true or false but {_kind_of(value)}")
         return value
 
-    def _fault(self, key: str, fault: str) -> ConfigError:
+    def texts(self, key: str) -> dict[str, str]:
+        value = self.table.get(key, {})
+        if not isinstance(value, Mapping) or not all(isinstance(v, str) for v in value.values()):
+            raise self.fault(key, "is not a table of texts")
+        return {str(name): str(text) for name, text in value.items()}
+
+    def fault(self, key: str, fault: str) -> ConfigError:
         return ConfigError(f"Profile {self.name!r}: its {self.within}{key} {fault}.")

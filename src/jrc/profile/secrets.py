@@ -76,6 +76,15 @@ class SecretStore:
                 return Secret(value), source
         return None
 
+    def saved(self, name: str) -> Secret | None:
+        """What is saved under a name, in the keyring or the file; ``JRC_TOKEN`` does not count.
+
+        Raises:
+            ConfigError: the file can't be read.
+        """
+        value = self._keyring.get(name) or self._from_file(name)
+        return Secret(value) if value else None
+
     def sources(self, profile_name: str) -> list[SecretSource]:
         """Every place that holds a secret for the profile; the first one wins.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from jrc.errors import ConfigError, NotFoundError, UsageError
 from jrc.profile.files import locked, write_atomically
-from jrc.profile.model import Profile, check_name
+from jrc.profile.model import KEYS, Profile, check_name
 from jrc.profile.paths import Paths
 
 # A TOML document: a tomlkit one, which keeps comments, or the plain dict that tomllib gives.
@@ -143,7 +143,7 @@ class ProfileStore:
                 tables[profile.name] = wanted
             # Taken out again: tomlkit keeps a copy of what is put in.
             table = tables[profile.name]
-            for key in ("url", "kind", "auth", "user", "verify_tls", "kubernetes"):
+            for key in KEYS:
                 if key not in wanted:
                     table.pop(key, None)
                 # An equal table stays as a person wrote it, with its comments.

@@ -108,7 +108,8 @@ class RemoteKernel:
                 session = await self._creating
                 await self._server.delete_session(session.id)
         except (JrcError, TimeoutError) as error:
-            log.info("could not delete the session %s: %s", self._record.session_path, error)
+            reason = str(error) or "the time is up"
+            log.info("could not delete the session %s: %s", self._record.session_path, reason)
         else:
             self._record.remove()
 

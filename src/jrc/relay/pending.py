@@ -46,7 +46,7 @@ class Request:
 
     Attributes:
         client: identities of the client.
-        message: as the client sent it; only the header is kept where it will not be sent again.
+        message: as the client sent it; only the header where it will certainly not be sent again.
         lane: where the kernel answers it.
         sent: it may have reached the kernel.
         replied: the client has its reply.
@@ -66,6 +66,11 @@ class Request:
     def repeatable(self) -> bool:
         """Sending it twice does no harm."""
         return self.message.msg_type in _REPEATABLE
+
+    @property
+    def executes(self) -> bool:
+        """It executes code, so it must not be sent twice, unless it certainly never arrived."""
+        return self.message.msg_type == "execute_request"
 
     @property
     def finished(self) -> bool:
@@ -91,7 +96,7 @@ class Pending:
         subshell = message.header_fields.get("subshell_id")
         lane = Lane(message.channel, subshell if isinstance(subshell, str) else None)
         request = Request(addressed.identities, message, lane)
-        if not request.repeatable:
+        if not (request.repeatable or request.executes):
             request.message = Message(message.channel, message.header, b"{}", b"{}", b"{}")
         self._requests[message.msg_id] = request
         if len(self._requests) > MOST_REQUESTS:
@@ -118,6 +123,6 @@ class Pending:
     def running(self) -> Request | None:
         """The execution that the kernel works on, or will work on next."""
         for request in self._requests.values():
-            if not request.replied and request.message.msg_type == "execute_request":
+            if not request.replied and request.executes:
                 return request
         return None

@@ -7,17 +7,29 @@ Pure: the clock is an argument, and what is to be sent is returned.
 
 import secrets
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from jrc.recorder.install import InstallOptions, NotPossible, install_content, parse_install_reply
-from jrc.recorder.protocol import request_metadata
+from jrc.recorder.protocol import STATE_REQUEST, States, parse_answer, request_metadata
 from jrc.recorder.recording import News as RecordingNews
 from jrc.recorder.recording import NoReply, NotExecuted, RecorderLost, Recording
 from jrc.recorder.tracker import Lost
 from jrc.relay.messages import Messages
 from jrc.wire.message import Message, encode_object
 
-News = Message | Lost | NoReply | RecorderLost
+
+@dataclass(frozen=True)
+class NeverArrived:
+    """Executions that were sent, and that the kernel will not begin: the link swallowed them.
+
+    Attributes:
+        msg_ids: of the requests.
+    """
+
+    msg_ids: tuple[str, ...]
+
+
+News = Message | Lost | NoReply | NeverArrived | RecorderLost
 
 
 class Recorded:
@@ -32,6 +44,8 @@ class Recorded:
         self._recording: Recording | None = None
         self._install_id = ""
         self._run = ""
+        self._doubtful: tuple[str, ...] = ()
+        self._question_id = ""
 
     @property
     def installed(self) -> bool:
@@ -69,6 +83,8 @@ class Recorded:
             if isinstance(outcome, NotPossible):
                 return [*self.give_up(), RecorderLost(outcome.reason)]
             return []
+        if message.channel == "control" and message.parent_id == self._question_id:
+            return self._never_arrived(message)
         news = _of_interest(self._recording.receive(message, now))
         if any(isinstance(each, RecorderLost) for each in news):
             news.extend(self.give_up())
@@ -77,6 +93,22 @@ class Recorded:
     def covers(self, msg_id: str) -> bool:
         """The recorder has the reply to this request, or will have it."""
         return self._recording is not None and msg_id in self._recording.pending
+
+    def ask_arrived(self, msg_ids: tuple[str, ...]) -> list[Message]:
+        """Ask which of these executions arrived, now that all that did must have begun."""
+        if self._recording is None:
+            return []
+        question = self._messages.control_request(STATE_REQUEST, {"run": self._run})
+        self._doubtful, self._question_id = msg_ids, question.msg_id
+        return [question]
+
+    def _never_arrived(self, message: Message) -> list[News]:
+        doubtful, self._doubtful, self._question_id = self._doubtful, (), ""
+        answer = parse_answer(message)
+        if not isinstance(answer, States):
+            return []
+        arrived = {request.id for request in answer.requests}
+        return [NeverArrived(tuple(msg_id for msg_id in doubtful if msg_id not in arrived))]
 
     def due(self, now: float) -> list[Message]:
         """What to ask the recorder now. Call it after ``receive`` and a few times a second."""

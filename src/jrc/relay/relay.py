@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +9,12 @@ from jrc.errors import JrcError, KernelDiedError, NotFoundError, UnreachableErro
 from jrc.recorder.recording import NoReply, RecorderLost
 from jrc.recorder.tracker import Lost
 from jrc.relay.messages import Messages
+from jrc.relay.outbox import USUAL_LIMIT, LargeMessages, Outbox, Oversized
+from jrc.relay.recorded import NeverArrived, Recorded
 from jrc.relay.recorded import News as RecordedNews
-from jrc.relay.recorded import Recorded
 from jrc.relay.router import (
     Action,
+    AskRecorder,
     Deliver,
     Forward,
     Interrupt,
@@ -40,11 +41,6 @@ _POLL_DEADLINE = 5.0
 _REST_PAUSE = 2.0
 _INTERRUPTED = Loss("KeyboardInterrupt", "")
 
-_USUAL_LIMIT = 10 * 2**20
-"""Bytes of the largest message that a Jupyter Server takes when nobody has configured it."""
-
-_LARGE = 2**20
-
 DIED = Loss("KernelDied", "The remote kernel died while this ran or waited.")
 RESTARTED = Loss("KernelRestarted", "The remote kernel was restarted while this ran or waited.")
 
@@ -66,14 +62,12 @@ class Relay:
         self._recorded = Recorded(messages)
         self._router = Router(messages, self._recorded.covers)
         self._watch = Watch()
-        self._urgent: deque[Message] = deque()
-        self._shell: deque[Message] = deque()
-        self._to_send = asyncio.Event()
-        self._link_is_up = asyncio.Event()
-        self._largest_sent: Message | None = None
+        self._outbox = Outbox()
+        self._large = LargeMessages()
         self._kernel: RemoteKernel | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._bug: BaseException | None = None
         self.stopped = asyncio.Event()
 
     def start(self) -> None:
@@ -95,7 +89,7 @@ class Relay:
         self._sockets.beating = True
         self._watch.heard(self._now())
         self._install_recorder()
-        self._link_is_up.set()
+        self._outbox.open()
         self._spawn(self._receive(channels), "relay-receive")
         self._spawn(self._send(channels), "relay-send")
         self._spawn(self._keep_watch(), "relay-watch")
@@ -140,8 +134,13 @@ class Relay:
             self._do(actions)
 
     def _on_bug(self, error: BaseException) -> None:
-        if not self._failure.done():
-            self._failure.set_exception(error)
+        self._bug = error
+        self.stopped.set()
+
+    def check(self) -> None:
+        """Raise the bug that ended the sockets, if one did."""
+        if self._bug is not None:
+            raise self._bug
 
     def _do(self, actions: Iterable[Action]) -> None:
         for action in actions:
@@ -149,38 +148,26 @@ class Relay:
                 case Deliver():
                     self._sockets.send(action.message, action.front)
                 case Forward(message=message, first=True):
-                    self._queue_first(message)
+                    self._outbox.put_first(message)
                 case Forward(message=message):
-                    self._queue(message)
+                    self._outbox.put(message)
                 case Interrupt():
                     self._spawn(self._interrupt(action.request), "relay-interrupt")
                 case Shutdown():
                     self._spawn(self._shut_down(action), "relay-shutdown")
+                case AskRecorder():
+                    for question in self._recorded.ask_arrived(action.msg_ids):
+                        self._outbox.put(question)
                 case News():
                     self._on_news(action)
 
-    def _queue(self, message: Message) -> None:
-        (self._shell if message.channel == "shell" else self._urgent).append(message)
-        self._to_send.set()
-
-    def _queue_first(self, message: Message) -> None:
-        self._urgent.appendleft(message)
-        self._to_send.set()
-
     async def _send(self, channels: "Channels") -> None:
         while True:
-            await self._to_send.wait()
-            await self._link_is_up.wait()
-            queue = self._urgent or self._shell
-            if not queue:
-                self._to_send.clear()
-                continue
-            message = queue.popleft()
+            message = await self._outbox.next()
             self._router.sent(message)
-            size = _size(message)
-            if size >= _LARGE and size >= _size(self._largest_sent):
-                self._largest_sent = message
+            self._large.sending(message)
             await channels.send(self._recorded.outgoing(message, self._now()))
+            self._large.sent(self._now())
 
     async def _receive(self, channels: "Channels") -> None:
         while True:
@@ -197,10 +184,12 @@ class Relay:
         match event:
             case LinkLost():
                 log.info("link lost: %s", event.reason)
-                self._link_is_up.clear()
+                self._outbox.close()
                 self._watch.link_lost(self._now())
                 self._recorded.link_lost()
-                self._refuse_oversized(event)
+                oversized = self._large.link_lost(event.code, self._now())
+                if oversized is not None:
+                    self._refuse(oversized)
             case LinkRestored():
                 self._on_link_restored()
             case _:
@@ -218,6 +207,8 @@ class Relay:
                 case NoReply():
                     # The interrupt that swallowed the reply is what the client asked for.
                     self._do(self._router.refuse(each.msg_id, _INTERRUPTED))
+                case NeverArrived():
+                    self._do(self._router.repeat(each.msg_ids))
                 case RecorderLost():
                     log.info("nothing is recorded: %s", each.reason)
                     # It had promised the replies; now only fences tell what became of them.
@@ -227,30 +218,27 @@ class Relay:
         """Send the recorder to a kernel that has just begun to live, in front of all requests."""
         is_python = self._kernel is not None and self._kernel.language == "python"
         if is_python and not self._recorded.installed:
-            self._queue_first(self._recorded.install())
+            self._outbox.put_first(self._recorded.install())
 
     def _ask_recorder(self) -> None:
         for question in self._recorded.due(self._now()):
-            self._queue(question)
+            self._outbox.put(question)
 
     def _on_link_restored(self) -> None:
         for message in self._recorded.link_restored():
-            self._queue_first(message)
+            self._outbox.put_first(message)
         self._do(self._router.link_restored())
         self._ask_recorder()
-        self._link_is_up.set()
+        self._outbox.open()
         seconds = self._watch.link_restored(self._now())
         if seconds is not None:
             self._tell(f"The link to the server is back after {seconds:.0f} s.")
 
-    def _refuse_oversized(self, lost: LinkLost) -> None:
+    def _refuse(self, message: Oversized) -> None:
         """A server ends the link where a message is too large for it; so would a second try."""
-        message, self._largest_sent = self._largest_sent, None
-        if message is None or not (lost.code == 1009 or _size(message) > _USUAL_LIMIT):
-            return
         text = (
-            f"The server does not take messages of {_size(message) / 2**20:.0f} MiB; "
-            f"usually its limit is {_USUAL_LIMIT // 2**20} MiB. Upload large data as a file."
+            f"The server does not take messages of {message.size / 2**20:.0f} MiB; "
+            f"usually its limit is {USUAL_LIMIT // 2**20} MiB. Upload large data as a file."
         )
         log.warning("%s", text)
         refusal = self._router.refuse(message.msg_id, Loss("MessageTooLarge", text))
@@ -303,7 +291,7 @@ class Relay:
             async with asyncio.timeout(_POLL_DEADLINE):
                 gone = await self._kernel.is_gone()
         except (UnreachableError, TimeoutError) as error:
-            log.info("the kernel can't be asked for: %s", error or "no answer")
+            log.info("the kernel can't be asked for: %s", _reason(error))
             return
         if gone:
             raise KernelDiedError(
@@ -315,7 +303,7 @@ class Relay:
         try:
             await self.interrupt()
         except (JrcError, TimeoutError) as error:
-            text = f"The interrupt did not reach the kernel: {error or 'the time is up'}"
+            text = f"The interrupt did not reach the kernel: {_reason(error)}"
             content = {"status": "error", "ename": "Interrupt", "evalue": text, "traceback": []}
         self._do(self._router.answer(request, content))
 
@@ -332,7 +320,7 @@ class Relay:
         try:
             await act()
         except (JrcError, TimeoutError) as error:
-            log.warning("%s", error or "the time is up")
+            log.warning("%s", _reason(error))
 
     def _tell(self, text: str) -> None:
         self._do(self._router.notice(text))
@@ -354,10 +342,8 @@ class Relay:
         return asyncio.get_running_loop().time()
 
 
-def _size(message: Message | None) -> int:
-    if message is None:
-        return 0
-    return len(message.content) + sum(len(buffer) for buffer in message.buffers)
+def _reason(error: JrcError | TimeoutError) -> str:
+    return error.message if isinstance(error, JrcError) else "the time is up"
 
 
 def _call(loop: asyncio.AbstractEventLoop, call: Callable[[Any], None], argument: object) -> None:

@@ -67,6 +67,13 @@ class Shutdown:
     restart: bool
 
 
+@dataclass(frozen=True)
+class AskRecorder:
+    """Ask the recorder which of these executions never arrived, then call ``Router.repeat``."""
+
+    msg_ids: tuple[str, ...]
+
+
 class News(Enum):
     """What the kernel, or the server in its name, says about the kernel as a whole."""
 
@@ -81,7 +88,7 @@ class News(Enum):
 EMPTY: Part = b"{}"
 """The parent header of a message that nobody asked for."""
 
-Action = Forward | Deliver | Interrupt | Shutdown | News
+Action = Forward | Deliver | Interrupt | Shutdown | AskRecorder | News
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,8 @@ class Router:
 
     Args:
         messages: makes the router's own messages.
-        recorded: whether nothing of the request with this id can be lost: no fence is needed.
+        recorded: whether nothing that was published for the request with this id can be lost, nor
+            its reply.
 
     Attributes:
         pending: the unfinished requests.
@@ -200,11 +208,7 @@ class Router:
     def link_restored(self) -> list[Action]:
         """Find out what became of the requests that were sent before the link was lost."""
         self._fences.clear()
-        return self._send_fences(
-            request
-            for request in self.pending
-            if request.sent and not self._recorded(request.message.msg_id)
-        )
+        return self._send_fences(request for request in self.pending if request.sent)
 
     @property
     def missing_idle(self) -> list[Request]:
@@ -246,6 +250,12 @@ class Router:
                 request.iopub_over = True
                 actions.extend(self._fail(request, loss))
         return actions
+
+    def repeat(self, msg_ids: Iterable[str]) -> list[Action]:
+        """Send requests again of which it is known that they never arrived."""
+        return [
+            self._again(request) for request in self.pending.all_of(msg_ids) if not request.replied
+        ]
 
     def refuse(self, msg_id: str, loss: Loss) -> list[Action]:
         """Answer one request with an error: no other answer will come."""
@@ -325,19 +335,27 @@ class Router:
         # Kept for its iopub message, which may come later than its reply.
         fence.replied = True
         actions: list[Action] = []
+        doubtful: list[str] = []
         for request in self.pending.all_of(fence.suspects):
             if request.replied:
                 continue
             if request.repeatable:
-                request.sent = request.iopub_over = False
-                actions.append(Forward(request.message))
+                actions.append(self._again(request))
+            elif self._recorded(request.message.msg_id):
+                doubtful.append(request.message.msg_id)
             else:
                 actions.extend(self._fail(request, REPLY_LOST))
-        return actions
+        return [*actions, AskRecorder(tuple(doubtful))] if doubtful else actions
+
+    def _again(self, request: Request) -> Forward:
+        request.sent = request.iopub_over = False
+        return Forward(request.message)
 
     def _iopub_over(self, fence: _Fence) -> list[Action]:
         actions: list[Action] = []
         for request in self.pending.all_of(fence.suspects):
+            if self._recorded(request.message.msg_id):
+                continue
             request.iopub_over = True
             if request.replied:
                 actions.extend(self._idle(request))

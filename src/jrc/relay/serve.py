@@ -53,6 +53,7 @@ async def serve(sockets: Sockets, environment: Mapping[str, str]) -> None:
         await _first_of(
             _connect_and_relay(relay, messages, environment), relay.stopped.wait(), parent_exit()
         )
+    relay.check()
 
 
 async def _connect_and_relay(

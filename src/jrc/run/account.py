@@ -31,6 +31,14 @@ _HOW_KERNELS_END = {
 }
 
 
+def unrecorded(reason: str) -> str:
+    """The sentence about a kernel without a recorder."""
+    return (
+        f"There is no recorder in this kernel ({reason}): cells are sent one by one, and output "
+        "that gets lost on the way stays lost."
+    )
+
+
 @dataclass(frozen=True)
 class CellRequest:
     """One cell as the kernel gets it.
@@ -173,9 +181,8 @@ class Account:
         if event.key in self._limited:
             return
         self._limited.add(event.key)
-        self.lose(
-            f"Cell {self._number(event.key)}: the server dropped output that came too fast "
-            f"({event.notice.rstrip('.')})."
+        self._lose_of(
+            event.key, f"the server dropped output that came too fast ({event.notice.rstrip('.')})."
         )
 
     def output_gone(self, count: int) -> None:
@@ -184,9 +191,10 @@ class Account:
     def half_open(self, pending: Sequence[int]) -> None:
         """A link that was silent before it broke is back; what was sent into it is lost."""
         for key in pending:
-            self.lose(
-                f"Cell {self._number(key)}: the link was silent before it broke; "
-                "what the server sent into the silence is lost."
+            self._lose_of(
+                key,
+                "the link was silent before it broke; what the server sent into the silence is "
+                "lost.",
             )
 
     def kernel_ended(self, event: KernelEnded, pending: Sequence[int]) -> None:
@@ -230,17 +238,24 @@ class Account:
             self._tell(CellOutput(index, to_output(msg_type, message.content_fields)))
 
     def _note_losses(self, event: Finished) -> None:
-        number = self._number(event.key)
         if event.reply is None:
-            self.lose(
-                f"Cell {number}: its reply was lost while the link was down; "
-                "whether it was executed to its end is not known."
+            self._lose_of(
+                event.key,
+                "its reply was lost while the link was down; whether it was executed to its end "
+                "is not known.",
             )
         elif event.idle is None:
-            self.lose(
-                f"Cell {number}: the kernel's end-of-output mark was lost between kernel and "
-                "server, and probably output before it."
+            self._lose_of(
+                event.key,
+                "the kernel's end-of-output mark was lost between kernel and server, and probably "
+                "output before it.",
             )
+
+    def _lose_of(self, key: int, what: str) -> None:
+        """Output of one cell is lost: told, and noted in the cell."""
+        sentence = f"Cell {self._number(key)}: {what}"
+        self._outputs.note_loss(self._cells[key].index, sentence)
+        self.lose(sentence)
 
     def _count(self, index: int, message: Message) -> None:
         self._outputs.set_execution_count(index, message.content_fields.get("execution_count"))

@@ -11,6 +11,9 @@ from jrc.run.notebook_shape import Json
 from jrc.run.outputs import Outputs
 from jrc.run.saving import Saver
 
+INCOMPLETE = "jrc_incomplete"
+"""Metadata of a cell: one sentence for each loss of its output."""
+
 
 class Filling:
     """The notebook of one run.
@@ -91,6 +94,11 @@ class Filling:
             cell["outputs"] = self.outputs.cell(index)
             cell["execution_count"] = self.outputs.execution_count(index)
             cell["metadata"]["execution"] = self.outputs.timing(index)
+            losses = self.outputs.losses(index)
+            if losses:
+                cell["metadata"][INCOMPLETE] = losses
+            else:
+                cell["metadata"].pop(INCOMPLETE, None)
         widgets = self.outputs.widget_state()
         if widgets is not None:
             notebook["metadata"]["widgets"] = widgets

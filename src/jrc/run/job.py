@@ -19,7 +19,7 @@ from jrc.errors import (
     UnreachableError,
 )
 from jrc.run.about import About
-from jrc.run.account import Account, Listener, Result
+from jrc.run.account import Account, Listener, Result, unrecorded
 from jrc.run.document import Document
 from jrc.run.ending import Ending
 from jrc.run.events import Notice, RunDetached, RunFinished, RunStarted
@@ -264,6 +264,9 @@ class Job:
             ) from error
 
     def _announce(self, kernel: RemoteKernel) -> None:
+        if self._options.recorder and not self._wants_recorder:
+            text = unrecorded(f"it is for {self._document.language}")
+            self._listener.on_event(Notice("unrecorded", text))
         self._listener.on_event(
             RunStarted(
                 run=self.run_id,

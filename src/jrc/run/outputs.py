@@ -27,6 +27,7 @@ class _Cell:
     display_ids: set[str] = field(default_factory=set)
     execution_count: int | None = None
     timing: dict[str, str] = field(default_factory=dict)
+    losses: list[str] = field(default_factory=list)
 
 
 class Outputs:
@@ -123,6 +124,15 @@ class Outputs:
 
     def execution_count(self, index: int) -> int | None:
         return self._cells[index].execution_count
+
+    def note_loss(self, index: int, sentence: str) -> None:
+        """The outputs of a cell may be incomplete."""
+        if index in self._cells:
+            self._cells[index].losses.append(sentence)
+
+    def losses(self, index: int) -> list[str]:
+        """Why the outputs of a cell may be incomplete; nothing when they are complete."""
+        return list(self._cells[index].losses)
 
     def timing(self, index: int) -> dict[str, str]:
         return dict(self._cells[index].timing)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Protocol
 
 from jrc.errors import NotFoundError, UnreachableError
-from jrc.run.account import Account, CellRequest, Listener, Result
+from jrc.run.account import Account, CellRequest, Listener, Result, unrecorded
 from jrc.run.exchange import Event, Exchange, JournalKept, NotRun, OutputGone, Unrecorded
 from jrc.run.execution import (
     Finished,
@@ -305,11 +305,7 @@ class Runner:
         if self._resumed:
             self._on_kernel_ended(KernelEnded("died"))
             return
-        self._account.notice(
-            "unrecorded",
-            f"There is no recorder in this kernel ({event.reason}): cells are sent one by one, and "
-            "output that gets lost on the way stays lost.",
-        )
+        self._account.notice("unrecorded", unrecorded(event.reason))
 
     def _on_kernel_ended(self, event: KernelEnded) -> None:
         self._account.kernel_ended(event, self._exchange.pending)

@@ -50,7 +50,7 @@ class NoAuth:
     renewable = False
 
     def __init__(self) -> None:
-        self._headers = _cookie_headers({XSRF_COOKIE: secrets.token_hex(16)})
+        self._headers = cookie_headers({XSRF_COOKIE: secrets.token_hex(16)})
 
     async def headers(self, http: "HttpClient") -> dict[str, str]:  # noqa: ARG002
         return dict(self._headers)
@@ -72,20 +72,29 @@ class TokenAuth:
     renewable = False
 
     def __init__(self, secret: Secret) -> None:
-        token = secret.reveal()
-        if not token.isascii() or not token.isprintable() or " " in token or not token:
-            raise AuthError(
-                "This is not a token: it is empty, or has characters that no token has.",
-                hint="Copy it again: jrc login URL",
-            )
-        # Lower case: gateways know neither "Token" nor "Bearer".
-        self._headers = {"Authorization": f"token {token}"}
+        self._headers = token_headers(secret)
 
     async def headers(self, http: "HttpClient") -> dict[str, str]:  # noqa: ARG002
         return dict(self._headers)
 
     def forget(self) -> None:
         """A token stays the same."""
+
+
+def token_headers(secret: Secret) -> dict[str, str]:
+    """The header that carries a token.
+
+    Raises:
+        AuthError: no header can carry it.
+    """
+    token = secret.reveal()
+    if not token.isascii() or not token.isprintable() or " " in token or not token:
+        raise AuthError(
+            "This is not a token: it is empty, or has characters that no token has.",
+            hint="Copy it again: jrc login URL",
+        )
+    # Lower case: gateways know neither "Token" nor "Bearer".
+    return {"Authorization": f"token {token}"}
 
 
 class PasswordAuth:
@@ -123,7 +132,7 @@ class PasswordAuth:
 
         url = self._address.rest("login")
         page = await exchange(http, self._address, "GET", url)
-        cookies = _cookies(page)
+        cookies = cookies_of(page)
         if page.status == 404 or (page.status == 200 and XSRF_COOKIE not in cookies):
             raise AuthError(
                 f"{self._address.base_url} has no password login.",
@@ -136,7 +145,7 @@ class PasswordAuth:
             self._address,
             "POST",
             url,
-            headers=_cookie_headers(cookies),
+            headers=cookie_headers(cookies),
             form={"password": self._secret.reveal(), XSRF_COOKIE: cookies[XSRF_COOKIE]},
         )
         if answer.status == 401:
@@ -144,15 +153,15 @@ class PasswordAuth:
                 f"{self._address.base_url} refused the password.",
                 hint=f"Try again: jrc login {self._address.base_url}",
             )
-        given = _cookies(answer)
+        given = cookies_of(answer)
         if answer.status not in (200, 302):
             raise from_answer(answer, self._address)
         if not given.keys() - {XSRF_COOKIE}:
             raise AuthError(f"{self._address.base_url} took the password and gave no cookie.")
-        return _cookie_headers(cookies | given)
+        return cookie_headers(cookies | given)
 
 
-def _cookies(answer: "Answer") -> dict[str, str]:
+def cookies_of(answer: "Answer") -> dict[str, str]:
     """The cookies that an answer sets, as they are sent back."""
     cookies = {}
     for line in answer.cookies:
@@ -165,7 +174,7 @@ def _cookies(answer: "Answer") -> dict[str, str]:
     return cookies
 
 
-def _cookie_headers(cookies: dict[str, str]) -> dict[str, str]:
+def cookie_headers(cookies: dict[str, str]) -> dict[str, str]:
     return {
         "Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items()),
         "X-XSRFToken": cookies[XSRF_COOKIE],

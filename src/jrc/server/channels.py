@@ -18,10 +18,11 @@ from jrc.errors import AuthError, JrcError, NotFoundError, ProtocolError, Unreac
 from jrc.server.address import ServerAddress
 from jrc.server.link import Link, LinkClosedError, open_link
 from jrc.server.tls import tls_context
+from jrc.server.way import Way
 from jrc.wire.message import Message
 
-OPEN_PATIENCE = 10.0
-"""Seconds to try to connect for the first time."""
+OPEN_PATIENCE = 45.0
+"""Seconds to try to connect for the first time: two tries into a dead line fit in."""
 
 log = logging.getLogger("jrc.server.channels")
 
@@ -63,11 +64,18 @@ class Server(Protocol):
     def address(self) -> ServerAddress: ...
 
     @property
-    def verify_tls(self) -> bool: ...
+    def way(self) -> Way: ...
 
     async def headers(self) -> dict[str, str]: ...
 
     def forget_login(self) -> None: ...
+
+    def session_began(self) -> None: ...
+
+    @property
+    def logins(self) -> int: ...
+
+    async def login_again(self, since: int) -> bool: ...
 
 
 class Channels:
@@ -109,6 +117,7 @@ class Channels:
             self._link = await self._connect()
         except UnreachableError as error:
             self._link = await self._reconnect(error, min(self._patience, OPEN_PATIENCE))
+        self._server.session_began()
 
     async def send(self, message: Message) -> None:
         """Send a message now, or as soon as the link is up again.
@@ -168,7 +177,7 @@ class Channels:
         return await open_link(
             self._url,
             await self._server.headers(),
-            tls=tls_context(address, verify=self._server.verify_tls),
+            tls=tls_context(address, self._server.way),
             use_proxy=not address.is_loopback,
         )
 
@@ -177,16 +186,21 @@ class Channels:
         renewed = False
         last: JrcError = lost
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(patience) as limit:
                 while True:
+                    logins = self._server.logins
                     try:
                         return await self._connect()
                     except NotFoundError:
                         raise
                     except AuthError:
                         if renewed:
-                            raise
-                        renewed = True
+                            # A person needs longer than a link.
+                            limit.reschedule(None)
+                            if not await self._server.login_again(logins):
+                                raise
+                            limit.reschedule(asyncio.get_running_loop().time() + patience)
+                        renewed = not renewed
                         self._server.forget_login()
                     except (UnreachableError, ProtocolError) as error:
                         # A proxy whose server is away answers what it likes: the link was there,

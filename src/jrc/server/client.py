@@ -8,13 +8,15 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
-from jrc.errors import NotFoundError, UnreachableError
+from jrc.errors import AuthError, JrcError, NotFoundError, UnreachableError
 from jrc.server import models
 from jrc.server.address import ServerAddress
 from jrc.server.auth import Auth
 from jrc.server.exchange import ANSWER_SECONDS, HttpClient, exchange
 from jrc.server.failure import Answer, from_answer, may_pass
 from jrc.server.models import KernelModel, KernelSpecs, SessionModel
+from jrc.server.relogin import Relogin
+from jrc.server.way import DIRECT, Way
 
 START_SECONDS = 120.0
 """For a request that starts or stops a kernel: a pod may have to be made for it."""
@@ -33,17 +35,33 @@ class ServerClient:
     Args:
         address: where.
         auth: with which credentials.
-        verify_tls: whether its certificate must be valid.
+        way: how to get there.
+        relogin: what to do in a session when the credentials are refused; None for nothing.
+
+    Attributes:
+        lists_kernels: False once the server refused to list its kernels: then ``kernels`` knows
+            only those that jrc started.
     """
 
-    def __init__(self, address: ServerAddress, auth: Auth, *, verify_tls: bool = True) -> None:
+    lists_kernels = True
+
+    def __init__(
+        self,
+        address: ServerAddress,
+        auth: Auth,
+        way: Way = DIRECT,
+        *,
+        relogin: Relogin | None = None,
+    ) -> None:
         self.address = address
-        self.verify_tls = verify_tls
+        self._relogin = relogin
+        self._in_session = False
+        self.way = way
         self._auth = auth
         self._client: HttpClient | None = None
 
     async def __aenter__(self) -> Self:
-        self._client = HttpClient(self.address, verify_tls=self.verify_tls)
+        self._client = HttpClient(self.address, self.way)
         return self
 
     async def __aexit__(
@@ -57,12 +75,29 @@ class ServerClient:
             await client.__aexit__(kind, error, traceback)
 
     async def headers(self) -> dict[str, str]:
-        """The credentials, for the websocket."""
-        return await self._auth.headers(self._http)
+        """What the websocket must carry: the credentials, and the headers of the way there."""
+        return {**self.way.headers, **await self._auth.headers(self._http)}
 
     def forget_login(self) -> None:
         """The credentials were refused: get new ones at the next need, where that is possible."""
         self._auth.forget()
+
+    def session_began(self) -> None:
+        """From now on a refusal is not the end: the person is asked to log in again."""
+        self._in_session = True
+
+    @property
+    def logins(self) -> int:
+        """How often the person logged in again so far."""
+        return self._relogin.logins if self._relogin is not None else 0
+
+    async def login_again(self, since: int) -> bool:
+        """In a session, wait until the person logged in again. Returns whether that happened.
+
+        Args:
+            since: ``logins`` when the request was sent that was refused.
+        """
+        return self._in_session and self._relogin is not None and await self._relogin.wait(since)
 
     async def request(
         self,
@@ -185,8 +220,15 @@ class ServerClient:
         """Restart a kernel: same id, new process."""
         return models.kernel((await self._ask_kernel("POST", kernel_id, "restart")).json())
 
-    async def _start(self, kernel_name: str | None, endpoint: str, body: object) -> Answer:
-        answer = await self._send("POST", "api", endpoint, json=body, seconds=START_SECONDS)
+    async def _start(
+        self,
+        kernel_name: str | None,
+        endpoint: str,
+        body: object,
+        *,
+        seconds: float = START_SECONDS,
+    ) -> Answer:
+        answer = await self._send("POST", "api", endpoint, json=body, seconds=seconds)
         # An unknown kernelspec is 500 on one endpoint and 501 on the other.
         if answer.status in (500, 501) and kernel_name is not None:
             await self._check_kernelspec(kernel_name)
@@ -217,8 +259,16 @@ class ServerClient:
 
     def _checked(self, answer: Answer, *, fine: tuple[int, ...] = ()) -> Answer:
         if answer.status >= 300 and answer.status not in fine:
-            raise from_answer(answer, self.address)
+            raise self._error(answer)
         return answer
+
+    def _error(self, answer: Answer) -> JrcError:
+        """What a status of 300 and more means here."""
+        return from_answer(answer, self.address)
+
+    def _refuses(self, answer: Answer) -> bool:
+        """Whether it is the credentials that an answer refuses."""
+        return answer.refused
 
     async def _send(
         self,
@@ -236,18 +286,32 @@ class ServerClient:
                 self.address,
                 method,
                 self.address.rest(*segments),
-                headers=await self.headers(),
+                headers=await self._auth.headers(self._http),
                 json=json,
                 params=params,
                 seconds=seconds,
             )
 
         patient_send = _again_after_pauses(send) if method == "GET" else send
-        answer = await patient_send()
-        if answer.refused and self._auth.renewable:
+        renewed = False
+        while True:
+            answer = refusal = None
+            logins = self.logins
+            try:
+                answer = await patient_send()
+                if not self._refuses(answer):
+                    return answer
+            except AuthError as error:
+                refusal = error
+            if answer is not None and not renewed and self._auth.renewable:
+                renewed = True
+            elif await self.login_again(logins):
+                renewed = False
+            elif answer is not None:
+                return answer
+            elif refusal is not None:
+                raise refusal
             self._auth.forget()
-            answer = await patient_send()
-        return answer
 
     @property
     def _http(self) -> HttpClient:

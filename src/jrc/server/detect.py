@@ -5,18 +5,20 @@ import re
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from jrc.errors import JrcError, ProtocolError, UnreachableError
 from jrc.server.address import ServerAddress
 from jrc.server.exchange import CONNECT_SECONDS, HttpClient, exchange
 from jrc.server.failure import (
+    INGRESS_HINT,
     Answer,
     closed_early,
     found_no_connection_in_time,
     from_answer,
     not_tls,
 )
+from jrc.server.way import DIRECT, Way
 
 DETECT_SECONDS = 15.0
 """For each answer; somebody waits at a terminal."""
@@ -25,7 +27,7 @@ SLOW_SECONDS = 2.0
 """After that a TLS handshake that does not come is looked into."""
 
 _HUB_HEADER = "x-jupyterhub-version"
-_USER_PATH = re.compile(r"(?P<hub>/.*?)user/(?P<user>[^/]+)/")
+_USER_PATH = re.compile(r"(?P<hub>/(?:.*?/)?)user/(?P<user>[^/]+)/(?:(?P<server>[^/]+)/)?$")
 # A Jupyter Server's 404 page links to its style under its real base URL.
 _STATIC_LINK = re.compile(r'href="(?P<base>/[^"?#]*?)static/')
 _PLAIN_TO_TLS = re.compile(
@@ -38,43 +40,128 @@ class Detected:
     """A server that jrc can use.
 
     Attributes:
-        kind: ``server``, for now.
-        version: of the Jupyter Server.
-        auth: what it wants: ``token``, ``password`` or ``none``. A server that takes both says
-            ``token``.
+        kind: ``server``, ``hub`` or ``gateway``.
+        version: of the Jupyter Server, the JupyterHub, or the Enterprise Gateway; empty where it
+            is not told without a token.
+        auth: what it wants: ``token``, ``password`` or ``none``. One that takes both says
+            ``token``; a hub with a form for user name and password says ``password``.
+        hub: base URL of the JupyterHub.
+        user: whose server at the hub the URL is; empty when it is the hub's own.
+        server: the name of that server; empty for the default one.
     """
 
     kind: str
     version: str
     auth: str
+    hub: str = ""
+    user: str = ""
+    server: str = ""
+
+    @property
+    def title(self) -> str:
+        """What was found, in words."""
+        if self.kind == "gateway":
+            return f"Enterprise Gateway {self.version}" if self.version else "a kernel gateway"
+        return f"{'JupyterHub' if self.kind == 'hub' else 'Jupyter Server'} {self.version}"
 
 
-async def detect(address: ServerAddress, *, verify_tls: bool = True) -> Detected:
+async def detect(address: ServerAddress, way: Way = DIRECT) -> Detected:
     """Ask a URL, without any credentials, what it is.
 
     Args:
         address: what the person gave.
-        verify_tls: whether its certificate must be valid.
+        way: how to get there.
 
     Raises:
         UnreachableError: it is not a Jupyter Server that jrc can use, or it does not answer; the
             sentence says what it is instead and the hint what to type.
     """
-    async with HttpClient(address, verify_tls=verify_tls) as http:
+    async with HttpClient(address, way) as http:
 
-        async def ask(*segments: str) -> Answer:
-            url = address.rest(*segments)
-            return await exchange(http, address, "GET", url, seconds=DETECT_SECONDS)
+        async def ask(*segments: str, at: ServerAddress = address) -> Answer:
+            url = at.rest(*segments)
+            return await exchange(http, at, "GET", url, seconds=DETECT_SECONDS)
 
         api = await _ask_api(http, address)
-        version = version_from(api, address)
+        if place := hub_from(api, address):
+            at = ServerAddress(place.url)
+            return hub_detected(
+                place, await ask("hub", "api", at=at), await ask("hub", "login", at=at)
+            )
+        if _is_gateway(api):
+            return Detected(kind="gateway", version="", auth="token")
+        version, gateway_version = versions_from(api, address)
         status = await ask("api", "status")
+        if gateway_version or status.status == 404:
+            return Detected(kind="gateway", version=gateway_version, auth="none")
         login = await ask("login") if status.refused else None
     return Detected(kind="server", version=version, auth=auth_from(status, login, address))
 
 
-def version_from(api: Answer, address: ServerAddress) -> str:
-    """The version of the Jupyter Server that answered ``GET /api``.
+@dataclass(frozen=True)
+class HubPlace:
+    """A JupyterHub, and whose server there a URL is.
+
+    Attributes:
+        url: the hub's base URL: ``{url}hub/api`` is its interface.
+        user: empty for the hub itself.
+        server: the name of the user's server; empty for the default one.
+    """
+
+    url: str
+    user: str = ""
+    server: str = ""
+
+
+def hub_from(api: Answer, address: ServerAddress) -> HubPlace | None:
+    """The JupyterHub behind a URL; None when there is none.
+
+    Args:
+        api: the answer of ``GET /api``. A hub names its version in a header of every answer, the
+            servers behind it do so too, and its proxy sends the rest to ``/hub/``.
+        address: what was asked.
+    """
+    here, there = urlsplit(address.base_url), urlsplit(api.location)
+    sent_to_hub = "/hub/" in there.path and there.netloc == here.netloc
+    if _HUB_HEADER not in api.headers and not sent_to_hub:
+        return None
+    if found := _USER_PATH.match(here.path):
+        return HubPlace(
+            urljoin(address.base_url, found["hub"]),
+            unquote(found["user"]),
+            unquote(found["server"] or ""),
+        )
+    base = (there if sent_to_hub else here).path.partition("/hub/")[0].rstrip("/") + "/"
+    return HubPlace(urljoin(address.base_url, base))
+
+
+def hub_detected(place: HubPlace, api: Answer, login: Answer) -> Detected:
+    """A JupyterHub that was found.
+
+    Args:
+        place: where.
+        api: its answer of ``GET /hub/api``.
+        login: its answer of ``GET /hub/login``.
+
+    Raises:
+        UnreachableError: its interface does not answer as a hub's.
+    """
+    address = ServerAddress(place.url)
+    if api.status != 200:
+        raise from_answer(api, address)
+    page = _text(login) if login.status == 200 and login.is_html else ""
+    return Detected(
+        kind="hub",
+        version=api.json().field("version").text(default=""),
+        auth="password" if 'name="password"' in page else "token",
+        hub=place.url,
+        user=place.user,
+        server=place.server,
+    )
+
+
+def versions_from(api: Answer, address: ServerAddress) -> tuple[str, str]:
+    """The version of the Jupyter Server that answered ``GET /api``, and that of its gateway.
 
     Raises:
         UnreachableError: it was no Jupyter Server.
@@ -83,19 +170,29 @@ def version_from(api: Answer, address: ServerAddress) -> str:
         raise fault
     try:
         body = api.json()
-        fields = body.fields()
         version = body.field("version").text()
+        return version, body.field("gateway_version").text(default="")
     except ProtocolError as error:
         what = "a web page" if api.is_html else "something"
         raise UnreachableError(
             f"{address.base_url} answers {what}, but not as a Jupyter Server does.",
             hint="Copy the URL from the browser where JupyterLab is open.",
         ) from error
-    if "gateway_version" in fields:
-        raise _gateway(address)
-    if _HUB_HEADER in api.headers and not _USER_PATH.search(_path(address)):
-        raise _hub(address, api.headers[_HUB_HEADER])
-    return version
+
+
+def _is_gateway(api: Answer) -> bool:
+    """Whether a refusal has the form that the two gateways' has; they refuse even ``/api``.
+
+    Source: ``JSONErrorsMixin`` of either.
+    """
+    if api.status != 401 or api.is_html or "www-authenticate" in api.headers:
+        return False
+    with suppress(ProtocolError):
+        body = api.json()
+        return body.fields().keys() == {"reason", "message"} and (
+            body.field("reason").value == "Unauthorized"
+        )
+    return False
 
 
 def auth_from(status: Answer, login: Answer | None, address: ServerAddress) -> str:
@@ -112,8 +209,6 @@ def auth_from(status: Answer, login: Answer | None, address: ServerAddress) -> s
     Raises:
         UnreachableError: the answers are none of a Jupyter Server.
     """
-    if status.status == 404:
-        raise _gateway(address)
     if login is None:
         if status.status != 200:
             raise from_answer(status, address)
@@ -132,8 +227,6 @@ def _fault(api: Answer, address: ServerAddress) -> JrcError | None:
     """Why this answer of ``GET /api`` can't be a Jupyter Server's."""
     if api.status == 200:
         return None
-    if _HUB_HEADER in api.headers:
-        return _hub(address, api.headers[_HUB_HEADER])
     if api.location:
         return _redirect(api, address)
     if api.status == 404:
@@ -147,36 +240,12 @@ def _fault(api: Answer, address: ServerAddress) -> JrcError | None:
     return from_answer(api, address)
 
 
-def _hub(address: ServerAddress, version: str) -> UnreachableError:
-    found = _USER_PATH.search(_path(address))
-    if found:
-        return UnreachableError(
-            f"JupyterHub answers for {found['user']}, whose server is not running.",
-            hint=f"Start it at {urljoin(address.base_url, found['hub'])}hub/home and try again.",
-        )
-    hub = re.sub(r"hub/$", "", address.base_url)
-    return UnreachableError(
-        f"{address.base_url} is a JupyterHub ({version}), which jrc can't log in to yet.",
-        hint=f"Start your server there, make a token at {hub}hub/token, "
-        f"and log in to your own server: jrc login {hub}user/NAME/",
-    )
-
-
-def _gateway(address: ServerAddress) -> UnreachableError:
-    return UnreachableError(
-        f"{address.base_url} is a Kernel Gateway or Enterprise Gateway, which jrc can't use yet.",
-        hint="Log in to a Jupyter Server instead, for example one that uses this gateway.",
-    )
-
-
 def _redirect(api: Answer, address: ServerAddress) -> JrcError:
     there = urlsplit(api.location)
     here = urlsplit(address.base_url)
-    if there.netloc == here.netloc and there.scheme == here.scheme:
-        if "/hub/" in there.path:
-            return _hub(address, "of an unknown version")
-        if there.path.rstrip("/").endswith("/api"):
-            return _elsewhere(address, api.location.rstrip("/").removesuffix("api"))
+    same = there.netloc == here.netloc and there.scheme == here.scheme
+    if same and there.path.rstrip("/").endswith("/api"):
+        return _elsewhere(address, api.location.rstrip("/").removesuffix("api"))
     return from_answer(api, address)
 
 
@@ -202,9 +271,12 @@ def _wants_login(api: Answer, address: ServerAddress) -> JrcError:
         scheme = api.headers["www-authenticate"].partition(" ")[0]
         return UnreachableError(
             f"A proxy in front of {address.host} asks for a login of its own ({scheme}).",
-            hint="Ask for a way to the server that needs its token only, or use a port-forward.",
+            hint=INGRESS_HINT,
         )
-    return _gateway(address) if not api.is_html else from_answer(api, address)
+    return UnreachableError(
+        f"{address.base_url} wants a login before it says what it is (HTTP 401).",
+        hint="If something in front of it wants a header: jrc login URL --header NAME=env:VARIABLE",
+    )
 
 
 def _forbidden(api: Answer, address: ServerAddress) -> JrcError:
@@ -255,7 +327,7 @@ async def _speaks_plain(address: ServerAddress) -> bool:
     """Whether plain HTTP gets an answer."""
     plain = ServerAddress(f"http{address.base_url.removeprefix('https')}")
     with suppress(UnreachableError):
-        async with HttpClient(plain, verify_tls=False) as http:
+        async with HttpClient(plain) as http:
             answer = await exchange(
                 *(http, plain, "GET", plain.rest("api")),
                 seconds=SLOW_SECONDS,

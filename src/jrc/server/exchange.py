@@ -5,11 +5,13 @@ a token-authenticated client that sends the server's cookie back is asked for an
 """
 
 import logging
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Self
 
 from jrc.server.address import ServerAddress
-from jrc.server.failure import Answer, from_exception
+from jrc.server.failure import Answer, from_answer, from_exception
 from jrc.server.tls import tls_context
+from jrc.server.way import DIRECT, Way
 
 if TYPE_CHECKING:
     import httpx
@@ -30,12 +32,12 @@ class HttpClient:
 
     Args:
         address: the server. On this machine it goes around the environment's proxies.
-        verify_tls: whether its certificate must be valid.
+        way: how to get there.
     """
 
-    def __init__(self, address: ServerAddress, *, verify_tls: bool) -> None:
+    def __init__(self, address: ServerAddress, way: Way = DIRECT) -> None:
         self._address = address
-        self._verify_tls = verify_tls
+        self._way = way
         self._client: httpx.AsyncClient | None = None
 
     @property
@@ -61,11 +63,11 @@ class HttpClient:
         logging.getLogger("httpcore").setLevel(logging.INFO)
         return httpx.AsyncClient(
             # Without TLS nothing is verified; not to load the CAs saves the time for it.
-            verify=tls_context(self._address, verify=self._verify_tls) or False,
+            verify=tls_context(self._address, self._way) or False,
             trust_env=not self._address.is_loopback,
             follow_redirects=False,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            headers={"User-Agent": "jrc", "Accept": "application/json"},
+            headers={"User-Agent": "jrc", "Accept": "application/json", **self._way.headers},
         )
 
 
@@ -120,6 +122,37 @@ async def exchange(
         cookies=response.headers.get_list("set-cookie"),
         body=response.content,
     )
+
+
+async def lines(
+    http: HttpClient, address: ServerAddress, url: str, *, headers: dict[str, str], seconds: float
+) -> AsyncIterator[str]:
+    """The lines of an answer that comes piece by piece, as they come.
+
+    Args:
+        http: the client.
+        address: the server, for the sentences of errors.
+        url: what to get; it holds no secret.
+        headers: the credentials.
+        seconds: how long it may be silent.
+
+    Raises:
+        JrcError: there is no answer, it breaks off, or it has a status of 300 and more.
+    """
+    import httpx
+
+    request = f"GET {url}"
+    timeout = httpx.Timeout(seconds, connect=CONNECT_SECONDS)
+    try:
+        async with http.client.stream("GET", url, headers=headers, timeout=timeout) as response:
+            if response.status_code >= 300:
+                body = await response.aread()
+                found = {name.lower(): value for name, value in response.headers.items()}
+                raise from_answer(Answer(request, response.status_code, found, body=body), address)
+            async for line in response.aiter_lines():
+                yield line
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        raise from_exception(error, request, address) from error
 
 
 def _milliseconds(response: "httpx.Response") -> float:

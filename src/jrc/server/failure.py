@@ -20,8 +20,17 @@ MESSAGE_LIMIT = 300
 """Characters of a server's own words that are shown."""
 
 _TRUST_HINT = (
-    "Ask the server's administrator for the CA's certificate and set SSL_CERT_FILE to its file."
+    "Ask the server's administrator for the CA's certificate: jrc login URL --ca-file FILE"
 )
+
+INGRESS_HINT = (
+    "Ask for a way around it, or give it what it wants: jrc login URL --header NAME=env:VARIABLE, "
+    "or --credential-command PROGRAM"
+)
+"""For a login page in front of the server."""
+
+_CLIENT_CERTIFICATE = re.compile(rb"No required SSL certificate|The SSL certificate error")
+"""What nginx says where a client certificate is missing, or not of its CA."""
 
 _PLAIN_TEXT_REASON = re.compile(
     "WRONG_VERSION_NUMBER|UNKNOWN_PROTOCOL|HTTP_REQUEST|PACKET_LENGTH_TOO_LONG|RECORD_LAYER_FAILURE"
@@ -121,6 +130,8 @@ def from_answer(answer: Answer, address: ServerAddress) -> JrcError:
             f"JupyterHub says that the server {address.base_url} is not running ({said}).",
             hint="Start it on the hub's page and try again.",
         )
+    if answer.status == 400 and _CLIENT_CERTIFICATE.search(answer.body):
+        return wants_client_certificate(address)
     if answer.status >= 500 or answer.status == 429:
         return UnreachableError(f"The server failed at {answer.request} ({said}).")
     return ProtocolError(f"The server did not accept {answer.request} ({said}).")
@@ -137,7 +148,7 @@ def _redirected(answer: Answer, address: ServerAddress) -> JrcError:
         return UnreachableError(
             f"{address.base_url} sends us to {there.netloc}, probably a login page in front of it. "
             "jrc did not go there.",
-            hint="Ask for a way to the server that needs its token only, or use a port-forward.",
+            hint=INGRESS_HINT,
         )
     return UnreachableError(f"{answer.request} redirects to {answer.location}.")
 
@@ -257,7 +268,7 @@ def _certificate(error: ssl.SSLCertVerificationError, address: ServerAddress) ->
     if error.verify_code == 18:
         return UnreachableError(
             f"{whose} is self-signed, so it proves nothing.",
-            hint="Set SSL_CERT_FILE to the certificate's file if you have it from a safe source.",
+            hint="If you have its file from a safe source: jrc login URL --ca-file FILE",
         )
     if error.verify_code in (2, 19, 20, 21):
         return UnreachableError(
@@ -270,9 +281,17 @@ def _tls(error: ssl.SSLError, address: ServerAddress) -> UnreachableError:
     if error.reason and _PLAIN_TEXT_REASON.fullmatch(error.reason):
         return not_tls(address)
     if error.reason and "CERTIFICATE_REQUIRED" in error.reason:
-        return UnreachableError(f"{address.host} asks for a client certificate, which jrc lacks.")
+        return wants_client_certificate(address)
     reason = re.sub(r"_+", " ", error.reason or "the connection was closed").lower()
     return UnreachableError(f"No TLS connection to {address.host}: {reason}.")
+
+
+def wants_client_certificate(address: ServerAddress) -> UnreachableError:
+    """The error for a server that wants to know who connects."""
+    return UnreachableError(
+        f"{address.host} asks for a client certificate.",
+        hint="jrc login URL --client-cert FILE --client-key FILE",
+    )
 
 
 def not_tls(address: ServerAddress) -> UnreachableError:

@@ -1,21 +1,34 @@
 """From a profile to a server that is ready to be asked."""
 
+import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jrc.errors import AuthError, ConfigError, UnreachableError
+from jrc.errors import AuthError, ConfigError, UnreachableError, UsageError
+from jrc.profile.access import Access, header_key
+from jrc.profile.logins import login_stamp
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
+from jrc.profile.secret import Secret
 from jrc.profile.secrets import SecretStore
 from jrc.profile.store import ProfileStore
 from jrc.server.address import ServerAddress
 from jrc.server.auth import Auth, NoAuth, PasswordAuth, TokenAuth
+from jrc.server.credential_command import CommandAuth
+from jrc.server.relogin import Relogin, SavedAuth
+from jrc.server.way import Way
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
     from jrc.tunnel.connect import Progress
+
+log = logging.getLogger("jrc.server.open")
+
+Talk = Callable[[str], None]
+"""Called with a line for the person while something takes its time."""
 
 
 def chosen_profile(name: str | None, *, paths: Paths | None = None) -> Profile | None:
@@ -34,12 +47,27 @@ def chosen_profile(name: str | None, *, paths: Paths | None = None) -> Profile |
     return store.get(name) if name is not None else store.find(None)
 
 
-def authentication(profile: Profile, address: ServerAddress, paths: Paths) -> Auth:
+def authentication(profile: Profile, address: ServerAddress, paths: Paths) -> SavedAuth:
     """The way to authenticate that a profile says, with its secret.
 
     Raises:
         AuthError: the profile needs a secret, and there is none.
     """
+    return SavedAuth(
+        lambda: _authentication(profile, address, paths),
+        lambda: login_stamp(paths, profile.name),
+    )
+
+
+def _authentication(profile: Profile, address: ServerAddress, paths: Paths) -> Auth:
+    """With what is saved now."""
+    auth = _own_authentication(profile, address, paths)
+    command = profile.access.credential_command
+    return CommandAuth(command, address, auth) if command else auth
+
+
+def _own_authentication(profile: Profile, address: ServerAddress, paths: Paths) -> Auth:
+    """What the server itself wants."""
     if profile.auth == "none":
         return NoAuth()
     found = SecretStore(paths).get(profile.name)
@@ -52,16 +80,77 @@ def authentication(profile: Profile, address: ServerAddress, paths: Paths) -> Au
     return PasswordAuth(secret, address) if profile.auth == "password" else TokenAuth(secret)
 
 
+def way_to(profile: Profile, paths: Paths) -> Way:
+    """The way to a profile's server, with the values of its headers.
+
+    Raises:
+        ConfigError: the value of a header is missing.
+    """
+    access = profile.access
+    return Way(
+        verify_tls=profile.verify_tls,
+        ca_file=_file(access.ca_file),
+        client_cert=_file(access.client_cert),
+        client_key=_file(access.client_key),
+        headers=header_values(profile.name, access, SecretStore(paths)),
+    )
+
+
+def header_values(profile: str, access: Access, secrets: SecretStore) -> dict[str, str]:
+    """The headers that a profile adds to every request, with their values.
+
+    Raises:
+        ConfigError: a value is missing, or no header can carry it.
+    """
+    values = {}
+    for name, source in access.headers.items():
+        value, place = _header_value(profile, name, source, secrets)
+        if value is None:
+            raise ConfigError(
+                f"The header {name} of the profile '{profile}' has no value: {place}.",
+                hint=f"Give it again: jrc login --profile {profile} --header {name}=keyring"
+                if source == "keyring"
+                else None,
+            )
+        if not value.isprintable() or not value.isascii() or value != value.strip():
+            raise ConfigError(
+                f"The value of the header {name} has characters that no header has ({place})."
+            )
+        values[name] = value
+    return values
+
+
+def _header_value(
+    profile: str, name: str, source: str, secrets: SecretStore
+) -> tuple[str | None, str]:
+    """A header's value, and the place where it is or should be."""
+    if source == "keyring":
+        saved = secrets.saved(header_key(profile, name))
+        return (saved.reveal() if saved else None), "it is not in the keyring"
+    kind, _, text = source.partition(":")
+    if kind == "plain":
+        return text, "it is in config.toml"
+    return os.environ.get(text) or None, f"the variable {text} is not set"
+
+
+def _file(path: str) -> str:
+    return str(Path(path).expanduser()) if path else ""
+
+
 @asynccontextmanager
 async def open_server(
-    name: str | None, *, on_tunnel: "Progress | None" = None, bring_up: bool = True
+    name: str | None,
+    *,
+    on_tunnel: "Progress | None" = None,
+    bring_up: bool = True,
+    talk: Talk | None = None,
+    kernel_env: Mapping[str, str] | None = None,
 ) -> AsyncIterator["ServerClient"]:
     """The server of a profile.
 
     Args:
         name: of the profile; None for the one that ``JRC_PROFILE`` names, or the default one.
-        on_tunnel: called with each state of a tunnel that has to be brought up first.
-        bring_up: False leaves a tunnel that is down as it is.
+        on_tunnel, bring_up, talk, kernel_env: see :func:`open_profile`.
 
     Raises:
         ConfigError: there is no profile.
@@ -71,37 +160,63 @@ async def open_server(
     profile = chosen_profile(name)
     if profile is None:
         raise ConfigError("No server is configured.", hint="jrc login URL")
-    async with open_profile(profile, on_tunnel=on_tunnel, bring_up=bring_up) as server:
+    async with open_profile(
+        profile, on_tunnel=on_tunnel, bring_up=bring_up, talk=talk, kernel_env=kernel_env
+    ) as server:
         yield server
 
 
 @asynccontextmanager
 async def open_profile(
-    profile: Profile, *, on_tunnel: "Progress | None" = None, bring_up: bool = True
+    profile: Profile,
+    *,
+    on_tunnel: "Progress | None" = None,
+    bring_up: bool = True,
+    talk: Talk | None = None,
+    kernel_env: Mapping[str, str] | None = None,
 ) -> AsyncIterator["ServerClient"]:
     """The server of ``profile``. Its tunnel, if it needs one, is brought up or shared.
+
+    A hub's user server is started if it is down.
 
     Args:
         profile: whose server.
         on_tunnel: called with each state of a tunnel that has to be brought up first.
         bring_up: False leaves a tunnel that is down as it is.
+        talk: told what takes its time: a hub that starts the server, a gateway that makes a pod.
+        kernel_env: variables for the kernels that are started; for a gateway only.
 
     Raises:
         AuthError: its secret is missing.
+        UsageError: it is no gateway, and there are variables.
         JrcError: the tunnel does not come up; another class for each kind of cause.
     """
-    from jrc.server.client import ServerClient
-
-    paths = Paths.from_environment()
-    async with _way(profile, paths, on_tunnel, bring_up) as url:
+    if kernel_env and profile.kind != "gateway":
+        raise UsageError(
+            f"--kernel-env is for gateways; '{profile.name}' is a Jupyter Server, which starts "
+            "every kernel with its own environment.",
+            hint="Set variables in the code: import os; os.environ[…] = …",
+        )
+    paths, talk = Paths.from_environment(), talk or _log
+    async with _url(profile, paths, on_tunnel, bring_up) as url:
         address, pasted = ServerAddress.parse(url)
-        auth = TokenAuth(pasted) if pasted is not None else authentication(profile, address, paths)
-        async with ServerClient(address, auth, verify_tls=profile.verify_tls) as server:
+        way, auth = way_to(profile, paths), _chosen_auth(profile, address, pasted, paths)
+        if profile.kind == "hub":
+            address = await _running_server(profile, address, auth, way, talk)
+        async with _client(profile, address, auth, way, talk, kernel_env) as server:
             yield server
 
 
+def _chosen_auth(
+    profile: Profile, address: ServerAddress, pasted: Secret | None, paths: Paths
+) -> Auth:
+    if pasted is not None:
+        return TokenAuth(pasted)
+    return authentication(profile, address, paths)
+
+
 @asynccontextmanager
-async def _way(
+async def _url(
     profile: Profile, paths: Paths, on_tunnel: "Progress | None", bring_up: bool
 ) -> AsyncIterator[str]:
     """The URL at which the profile's server is reached from here."""
@@ -115,6 +230,49 @@ async def _way(
         raise UnreachableError(f"The tunnel of '{profile.name}' is down.", hint="jrc connect")
     async with in_use(spec, paths, on_progress=on_tunnel) as status:
         yield status.url
+
+
+async def _running_server(
+    profile: Profile, address: ServerAddress, auth: Auth, way: Way, talk: Talk
+) -> ServerAddress:
+    from jrc.server.hub_client import HubClient
+
+    async with HubClient(address, auth, way) as hub:
+        return await hub.running_server(profile.user, profile.server, profile.options, talk)
+
+
+def _log(text: str) -> None:
+    """For those who have no person to talk to."""
+    log.warning("%s", text)
+
+
+def _client(
+    profile: Profile,
+    address: ServerAddress,
+    auth: Auth,
+    way: Way,
+    talk: Talk,
+    kernel_env: Mapping[str, str] | None,
+) -> "ServerClient":
+    # A token of the environment can't change while we run.
+    fixed = os.environ.get("JRC_URL") or os.environ.get("JRC_TOKEN")
+    relogin = (
+        Relogin(auth, profile.name, talk) if isinstance(auth, SavedAuth) and not fixed else None
+    )
+    if profile.kind == "gateway":
+        from jrc.server.gateway import GatewayClient, check_kernel_env
+        from jrc.server.remembered import RememberedKernels
+
+        check_kernel_env(kernel_env or {})
+        user = {"KERNEL_USERNAME": profile.user} if profile.user else {}
+        memory = RememberedKernels(Paths.from_environment(), address.base_url)
+        env = {**user, **(kernel_env or {})}
+        return GatewayClient(
+            address, auth, way, memory=memory, kernel_env=env, talk=talk, relogin=relogin
+        )
+    from jrc.server.client import ServerClient
+
+    return ServerClient(address, auth, way, relogin=relogin)
 
 
 def profiles_to_ask(paths: Paths) -> list[Profile]:
