@@ -25,12 +25,6 @@ from tests.support.jupyter import JupyterServer, StartJupyter, wait_until
 pytestmark = pytest.mark.timeout(600)
 
 
-@pytest.fixture(scope="module")
-def javascript(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the companion, its tests and the packages that they need."""
-    return node.prepare(tmp_path_factory.mktemp("javascript"))
-
-
 def login(server: JupyterServer) -> str:
     """Save a server as the profile ``ml`` and give its secret."""
     word = "--token-stdin" if server.token else "--password-stdin"
