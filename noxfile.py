@@ -65,6 +65,16 @@ def tests(session: nox.Session) -> None:
     run_pytest(session)
 
 
+@nox.session
+def servers(session: nox.Session) -> None:
+    """What works on which kind of server: runs the conformance tests and writes docs/servers.md."""
+    session.install(f"{build_wheel(session)}[server]", *group("test"))
+    results = Path(session.create_tmp()) / "servers.xml"
+    tests = "tests/servers/test_conformance.py"
+    session.run("pytest", tests, f"--junitxml={results.absolute()}", success_codes=[0, 1])
+    session.run("python", "docs/make_servers.py", str(results.absolute()), "docs/servers.md")
+
+
 @nox.session(python=LOWEST_PYTHON)
 def minimums(session: nox.Session) -> None:
     """All tests, with the oldest Python and the oldest direct dependencies that are allowed."""

@@ -5,14 +5,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support.certificates import Authority
 from tests.support.command import jrc_command, jrc_environment, run_jrc
+from tests.support.connect_proxy import ConnectProxy
 from tests.support.jupyter import JupyterServer, wait_until
 from tests.support.servers import BEHIND_A_PROXY, Served, Servers, start_nginx, write_nginx
 
@@ -58,9 +59,9 @@ def gate_rule(value: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def gate(servers: Servers) -> Iterator[Gate]:
+def gate(servers: Servers) -> Gate:
     backend = servers.jupyter("behind-the-gate", settings=BEHIND_A_PROXY)
-    yield Gate(start_nginx(servers, "gate", backend, rules=gate_rule(FIRST)), backend)
+    return Gate(start_nginx(servers, "gate", backend, rules=gate_rule(FIRST)), backend)
 
 
 @pytest.mark.parametrize(
@@ -285,3 +286,30 @@ def test_planted_secrets_are_nowhere(servers: Servers, tmp_path: Path) -> None:
     assert found == []
     kept = json.loads((Path(os.environ["JRC_HOME"]) / "config" / "secrets.json").read_text())
     assert kept == {"it": token, "pw": password}
+
+
+def test_through_a_proxy_to_a_name_that_only_it_knows(servers: Servers, tmp_path: Path) -> None:
+    """REST and the websocket go through HTTPS_PROXY, and TLS is checked end to end."""
+    name = "jupyter.example.test"
+    authority = Authority(servers.folder("proxy-authority"))
+    certificate = authority.server(name)
+    backend = servers.jupyter("behind-the-proxy", settings=BEHIND_A_PROXY)
+    rules = f"ssl_certificate {certificate}; ssl_certificate_key {certificate};"
+    nginx = start_nginx(servers, "proxy-nginx", backend, rules=rules, listen="ssl")
+    port = urlsplit(nginx.url).port
+    assert port
+    script = tmp_path / "a.py"
+    script.write_text("print('through')\n")
+    with ConnectProxy({f"{name}:443": ("127.0.0.1", port)}) as proxy:
+        env = {"HTTPS_PROXY": proxy.url}
+        url, ca = f"https://{name}/", ("--ca-file", str(authority.file))
+        done = run_jrc("login", url, "--token-stdin", *ca, input=backend.token, env=env)
+        assert done.code == 0, done.stderr
+        before = len(proxy.asked)
+        done = run_jrc("run", script, env=env)
+        assert (done.code, done.stdout) == (0, "through\n"), done.stderr
+        assert len(proxy.asked) - before >= 2
+        assert set(proxy.asked) == {f"CONNECT {name}:443"}
+        done = run_jrc("login", "https://other.example.test/", env=env)
+        assert done.code == 6
+        assert "The proxy in the environment did not let us through" in done.stderr
