@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -250,36 +251,53 @@ def _old_server(servers: Servers) -> Served:
 
 def _proxied_server(servers: Servers) -> Served:
     """nginx: TLS with a CA of its own, client certificates, a prefix."""
-    nginx = program("nginx")
-    server = servers.jupyter(
-        "proxied", base_url="/team/jupyter/", settings={"ServerApp": {"allow_remote_access": True}}
+    server = servers.jupyter("proxied", base_url="/team/jupyter/", settings=BEHIND_A_PROXY)
+    authority = Authority(servers.folder("authority"))
+    client = authority.client("ada")
+    tls = (
+        f"ssl_certificate {authority.server('127.0.0.1')};"
+        f"ssl_certificate_key {authority.server('127.0.0.1')};"
+        f"ssl_client_certificate {authority.file}; ssl_verify_client on;"
     )
-    folder, port = servers.folder("nginx"), free_port()
-    authority = Authority(folder)
-    certificate, client = authority.server("127.0.0.1"), authority.client("ada")
-    (folder / "nginx.conf").write_text(
-        NGINX.format(
-            folder=folder,
-            port=port,
-            certificate=certificate,
-            ca=authority.file,
-            backend=server.url.split("/")[2],
-        )
-    )
-    argv = [nginx, "-c", str(folder / "nginx.conf"), "-p", str(folder), "-e", "error.log"]
-    url = f"https://127.0.0.1:{port}/team/jupyter/"
-    servers.start("nginx", argv, url, env=dict(os.environ), cwd=folder)
-    words = (
-        "--token-stdin",
-        *("--ca-file", str(authority.file)),
-        *("--client-cert", str(client)),
-    )
-    return Served("proxied", url, words, server.token, server.token, authority.file)
+    nginx = start_nginx(servers, "nginx", server, listen="ssl", rules=tls)
+    words = ("--token-stdin", "--ca-file", str(authority.file), "--client-cert", str(client))
+    return Served("proxied", nginx.url, words, server.token, server.token, authority.file)
+
+
+BEHIND_A_PROXY = {"ServerApp": {"allow_remote_access": True}}
+
+
+def start_nginx(
+    servers: Servers, name: str, backend: JupyterServer, *, rules: str, listen: str = ""
+) -> JupyterServer:
+    """nginx in front of a server.
+
+    Args:
+        servers: starts and stops it.
+        name: of its folder.
+        backend: the server, with the same prefix.
+        rules: directives of its own.
+        listen: ``ssl`` or nothing.
+    """
+    folder, port = servers.folder(name), free_port()
+    where = urlsplit(backend.url)
+    write_nginx(folder, port, where.netloc, rules, listen)
+    scheme = "https" if listen else "http"
+    url = f"{scheme}://127.0.0.1:{port}{where.path}"
+    argv = [program("nginx"), "-c", str(folder / "nginx.conf"), "-p", str(folder), "-e", "err.log"]
+    return servers.start("nginx", argv, url, env=dict(os.environ), cwd=folder)
+
+
+def write_nginx(folder: Path, port: int, backend: str, rules: str, listen: str = "") -> None:
+    """Write its configuration; it reads it again at SIGHUP, and then cuts its connections."""
+    text = NGINX.format(folder=folder, port=port, backend=backend, rules=rules, listen=listen)
+    (folder / "nginx.conf").write_text(text)
 
 
 NGINX = """
 daemon off;
 worker_processes 1;
+worker_shutdown_timeout 1s;
 pid {folder}/nginx.pid;
 events {{ worker_connections 64; }}
 http {{
@@ -291,12 +309,9 @@ http {{
   scgi_temp_path {folder}/scgi;
   client_max_body_size 0;
   server {{
-    listen 127.0.0.1:{port} ssl;
-    ssl_certificate {certificate};
-    ssl_certificate_key {certificate};
-    ssl_client_certificate {ca};
-    ssl_verify_client on;
-    location /team/jupyter/ {{
+    listen 127.0.0.1:{port} {listen};
+    {rules}
+    location / {{
       proxy_pass http://{backend};
       proxy_http_version 1.1;
       proxy_set_header Host $http_host;

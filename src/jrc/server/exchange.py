@@ -8,8 +8,9 @@ import logging
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Self
 
+from jrc.errors import ConfigError
 from jrc.server.address import ServerAddress
-from jrc.server.failure import Answer, from_answer, from_exception
+from jrc.server.failure import Answer, from_answer, from_exception, no_socks
 from jrc.server.tls import tls_context
 from jrc.server.way import DIRECT, Way
 
@@ -61,14 +62,22 @@ class HttpClient:
 
         # At DEBUG it logs the headers of requests and answers, and they hold credentials.
         logging.getLogger("httpcore").setLevel(logging.INFO)
-        return httpx.AsyncClient(
-            # Without TLS nothing is verified; not to load the CAs saves the time for it.
-            verify=tls_context(self._address, self._way) or False,
-            trust_env=not self._address.is_loopback,
-            follow_redirects=False,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            headers={"User-Agent": "jrc", "Accept": "application/json", **self._way.headers},
-        )
+        try:
+            return httpx.AsyncClient(
+                # Without TLS nothing is verified; not to load the CAs saves the time for it.
+                verify=tls_context(self._address, self._way) or False,
+                trust_env=not self._address.is_loopback,
+                follow_redirects=False,
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+                headers={"User-Agent": "jrc", "Accept": "application/json", **self._way.headers},
+            )
+        except ImportError as error:
+            raise no_socks(self._address) from error
+        except ValueError as error:
+            raise ConfigError(
+                "The proxy that the environment names has no usable URL.",
+                hint="Look at HTTPS_PROXY, HTTP_PROXY and ALL_PROXY.",
+            ) from error
 
 
 async def exchange(

@@ -9,7 +9,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from jrc.errors import AuthError, JrcError, NotFoundError, ProtocolError, UnreachableError
+from jrc.errors import (
+    AuthError,
+    ConfigError,
+    JrcError,
+    NotFoundError,
+    ProtocolError,
+    UnreachableError,
+)
 from jrc.server.address import ServerAddress
 from jrc.server.models import Body
 
@@ -284,6 +291,15 @@ def _tls(error: ssl.SSLError, address: ServerAddress) -> UnreachableError:
         return wants_client_certificate(address)
     reason = re.sub(r"_+", " ", error.reason or "the connection was closed").lower()
     return UnreachableError(f"No TLS connection to {address.host}: {reason}.")
+
+
+def no_socks(address: ServerAddress) -> ConfigError:
+    """The error for a SOCKS proxy in the environment, for which the libraries want help."""
+    host = urlsplit(address.base_url).hostname
+    return ConfigError(
+        "The environment names a SOCKS proxy, for which a package is missing.",
+        hint=f"pip install 'httpx[socks]' python-socks, or go around it: NO_PROXY={host}",
+    )
 
 
 def wants_client_certificate(address: ServerAddress) -> UnreachableError:

@@ -9,8 +9,16 @@ import socket
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from jrc.errors import AuthError, JrcError, NotFoundError, ProtocolError, UnreachableError
+from jrc.errors import (
+    AuthError,
+    ConfigError,
+    JrcError,
+    NotFoundError,
+    ProtocolError,
+    UnreachableError,
+)
 from jrc.wire.message import Message
 from jrc.wire.websocket import (
     V1_SUBPROTOCOL,
@@ -180,7 +188,7 @@ async def open_link(
             additional_headers=headers,
             subprotocols=[V1_SUBPROTOCOL],
             compression=None,
-            proxy=True if use_proxy else None,
+            proxy=_proxy_for(url) if use_proxy else None,
             open_timeout=OPEN_TIMEOUT,
             ping_interval=None,
             close_timeout=_CLOSE_TIMEOUT,
@@ -195,9 +203,26 @@ async def open_link(
         raise UnreachableError(
             f"The websocket {_place(url)} did not open within {OPEN_TIMEOUT:.0f} s."
         ) from error
+    except ImportError as error:
+        raise ConfigError(
+            "The environment names a SOCKS proxy, for which a package is missing.",
+            hint="pip install 'httpx[socks]' python-socks, or go around it with NO_PROXY",
+        ) from error
     except (OSError, InvalidHandshake, EOFError) as error:
         raise UnreachableError(f"Can't open the websocket {_place(url)}: {error}.") from error
     return Link(connection)
+
+
+def _proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for a URL, as REST finds it: ALL_PROXY counts too."""
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(url)
+    if proxy_bypass(parts.hostname or ""):
+        return None
+    proxies = getproxies()
+    found = proxies.get("https" if parts.scheme == "wss" else "http") or proxies.get("all")
+    return found if not found or "://" in found else f"http://{found}"
 
 
 def _refused(status: int, url: str) -> JrcError:
