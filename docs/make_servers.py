@@ -33,9 +33,10 @@ Made by `nox -s servers` from the results of the tests that run on real servers 
 """
 
 NOTES = """
-- On gateways `jrc kernel list` shows the kernels that jrc started from this machine, unless the gateway
-  lists its own. There is no folder to start a kernel in.
-- With `allow_tracebacks=False` the server replaces the text of errors; jrc can say only that one happened.
+- On gateways `jrc kernel list` shows the kernels that jrc started from this machine, unless the
+  gateway lists its own. There is no folder to start a kernel in.
+- With `allow_tracebacks=False` the server replaces the text of errors; jrc can say only that one
+  happened.
 - An Enterprise Gateway 3.3 speaks the older framing of websocket messages; jrc speaks both.
 """
 
