@@ -31,6 +31,7 @@ async def test_no_loss_no_duplicate_no_reorder(
     """A silent line counts as dead sooner than in life, so that silences fit in."""
     monkeypatch.setattr(link, "SILENCE_LIMIT", 3.0)
     monkeypatch.setattr(link, "_PROBE_INTERVAL", 1.0)
+    monkeypatch.setattr(link, "FIRST_OPEN_TIMEOUT", 20.0)
     campaign = Campaign(jupyter, tmp_path, await undisturbed(jupyter, tmp_path))
     first = random.randrange(10**6) if CAMPAIGN_SEED is None else CAMPAIGN_SEED
     print(f"seeds {first} to {first + CAMPAIGN_RUNS - 1}")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from jrc.errors import AuthError, JrcError, NotFoundError, ProtocolError, UnreachableError
+from jrc.server import link as links
 from jrc.server.address import ServerAddress
 from jrc.server.link import Link, LinkClosedError, open_link
 from jrc.server.tls import tls_context
@@ -114,7 +115,7 @@ class Channels:
             AuthError, NotFoundError, UnreachableError, ProtocolError: it is not possible.
         """
         try:
-            self._link = await self._connect()
+            self._link = await self._connect(links.FIRST_OPEN_TIMEOUT)
         except UnreachableError as error:
             self._link = await self._reconnect(error, min(self._patience, OPEN_PATIENCE))
         self._server.session_began()
@@ -172,13 +173,14 @@ class Channels:
         while self._outbox and self.up:
             await self.send(self._outbox.popleft())
 
-    async def _connect(self) -> Link:
+    async def _connect(self, timeout: float) -> Link:
         address = self._server.address
         return await open_link(
             self._url,
             await self._server.headers(),
             tls=tls_context(address, self._server.way),
             use_proxy=not address.is_loopback,
+            timeout=timeout,
         )
 
     async def _reconnect(self, lost: JrcError, patience: float) -> Link:
@@ -190,7 +192,7 @@ class Channels:
                 while True:
                     logins = self._server.logins
                     try:
-                        return await self._connect()
+                        return await self._connect(links.OPEN_TIMEOUT)
                     except NotFoundError:
                         raise
                     except AuthError:

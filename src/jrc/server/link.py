@@ -31,8 +31,12 @@ from jrc.wire.websocket import (
 if TYPE_CHECKING:
     import ssl
 
+FIRST_OPEN_TIMEOUT = 75.0
+"""Seconds for the first connection to a kernel: the server opens it when the kernel has answered,
+and gives a slow one 60 s (``kernel_info_timeout``)."""
+
 OPEN_TIMEOUT = 20.0
-"""Seconds for the TCP connection, the TLS and the websocket handshake together."""
+"""Seconds for a later connection to a kernel that was seen to live."""
 
 SILENCE_LIMIT = 45.0
 """Seconds without a byte after which a link counts as half-open. A server pings every 30 s."""
@@ -163,7 +167,12 @@ class Link:
 
 
 async def open_link(
-    url: str, headers: dict[str, str], *, tls: "ssl.SSLContext | None", use_proxy: bool
+    url: str,
+    headers: dict[str, str],
+    *,
+    tls: "ssl.SSLContext | None",
+    use_proxy: bool,
+    timeout: float = OPEN_TIMEOUT,
 ) -> Link:
     """Connect to a kernel's channels.
 
@@ -172,6 +181,7 @@ async def open_link(
         headers: the authentication.
         tls: how to verify the server; None for the system's way, or without TLS.
         use_proxy: go through the proxy that the environment names.
+        timeout: seconds for TCP, TLS and the websocket handshake together.
 
     Raises:
         AuthError, NotFoundError, UnreachableError, ProtocolError: see ``_refused``.
@@ -189,7 +199,7 @@ async def open_link(
             subprotocols=[V1_SUBPROTOCOL],
             compression=None,
             proxy=_proxy_for(url) if use_proxy else None,
-            open_timeout=OPEN_TIMEOUT,
+            open_timeout=timeout,
             ping_interval=None,
             close_timeout=_CLOSE_TIMEOUT,
             max_size=None,
@@ -201,7 +211,7 @@ async def open_link(
         raise _refused(error.response.status_code, url) from error
     except TimeoutError as error:
         raise UnreachableError(
-            f"The websocket {_place(url)} did not open within {OPEN_TIMEOUT:.0f} s."
+            f"The websocket {_place(url)} did not open within {timeout:.0f} s."
         ) from error
     except ImportError as error:
         raise ConfigError(
