@@ -83,8 +83,22 @@ ONE_DISPLAY = Workload(
 )
 LINES = _printing("lines-100k", 100_000, flush=False)
 FLUSHED_LINES = _printing("lines-10k-flushed", 10_000, flush=True)
+MANY_FLUSHED_LINES = _printing("lines-100k-flushed", 100_000, flush=True)
+STREAM = Workload("stream-64mib", (f"print('x' * {64 * MIB - 1})",), 64 * MIB)
+DISPLAYS_AND_ERROR = Workload(
+    "displays-10k-error",
+    (
+        f"{_PUBLISH}for i in range(10_000): publish_display_data({{'text/plain': f'{{i:09d}}'}})\n"
+        "raise ValueError('behind them')",
+    ),
+    # In a notebook the text stands between no quotes: nine digits each.
+    9 * 10_000,
+)
 
-WORKLOADS = (HELLO, ONE_CELL, MANY_CELLS, PICTURES, ONE_DISPLAY, LINES, FLUSHED_LINES)
+WORKLOADS = (
+    *(HELLO, ONE_CELL, MANY_CELLS, PICTURES, ONE_DISPLAY, LINES, FLUSHED_LINES),
+    *(MANY_FLUSHED_LINES, STREAM, DISPLAYS_AND_ERROR),
+)
 
 
 def completeness(workload: Workload, executed: Path) -> float:

@@ -182,6 +182,7 @@ class _Begin:
                 case Message():
                     answered = answered or (event.channel == "control" and event.parent_id == last)
                     self._note(event)
+                    await self._send(self._exchange.due(self._now()))
             installed = self._exchange.installed
             if isinstance(installed, NotPossible):
                 raise ConfigError(

@@ -125,6 +125,7 @@ class Exchange:
         self._in_place = False
         self._in_the_middle = after > 0
         self._current: Message | None = None
+        self._install_again = False
         self._info_ids: set[str] = set()
         self._install_ids: set[str] = set()
         self._journal_about: dict[str, Any] | None = None
@@ -268,6 +269,9 @@ class Exchange:
 
     def due(self, now: float) -> list[Message]:
         """What to ask the recorder now. Call it after each message, and a few times a second."""
+        if self._install_again:
+            self._install_again = False
+            return self._opening()
         # A kernel that did not install the recorder yet would answer that there is none.
         if self._recording is None or not self.recorded or not self._in_place:
             return []
@@ -370,6 +374,10 @@ class Exchange:
         return [info]
 
     def _on_installed(self, reply: Message) -> list[Event]:
+        if reply.content_fields.get("status") == "aborted":
+            # An error of somebody's code made the kernel drop what was queued behind it.
+            self._install_again = True
+            return []
         self.installed = parse_install_reply(reply)
         if isinstance(self.installed, NotPossible):
             return self._unrecorded(self.installed.reason)
