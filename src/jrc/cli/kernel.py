@@ -79,6 +79,10 @@ def list_kernels(profile: OnProfile = None, json: AsJson = False) -> None:
     terminal = Terminal()
 
     async def listed(server: "ServerClient") -> list[Row]:
+        from jrc.relay.records import remove_orphans
+
+        for path in await remove_orphans(server):
+            terminal.say(f"Deleted the kernel of {path}: its editor was killed.")
         rows = await _rows(server)
         if not server.lists_kernels:
             terminal.say("The gateway lists no kernels: these are those that jrc started here.")
