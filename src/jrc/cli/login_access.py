@@ -1,6 +1,5 @@
 """What the options of ``jrc login`` say about the way to the server."""
 
-import asyncio
 import shlex
 import sys
 from collections.abc import Mapping
@@ -55,6 +54,8 @@ class Approach:
         Raises:
             JrcError: the command gave none.
         """
+        import asyncio
+
         if not self.access.credential_command:
             return self.way
         from jrc.server.credential_command import run_command

@@ -103,7 +103,8 @@ class Relogin:
             )
             try:
                 async with asyncio.timeout(WAIT_SECONDS):
-                    while not self._auth.has_changed():  # noqa: ASYNC110  another process changes it
+                    # Another request may read the new login before this one sees the change.
+                    while not self._auth.has_changed() and self._auth.logins == since:  # noqa: ASYNC110
                         await asyncio.sleep(POLL_SECONDS)
             except TimeoutError:
                 return False
