@@ -227,6 +227,24 @@ async def test_a_post_is_never_sent_again() -> None:
     assert len(web.requests) == 1
 
 
+async def test_a_delete_is_sent_again_while_the_server_restarts_the_kernel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The window of a real server is some milliseconds long, in the restart of a kernel that died.
+    monkeypatch.setattr("jrc.server.client.DELETE_PAUSES", (0.01, 0.01))
+    failed = Reply(500, b'{"message": "Unhandled error"}')
+    for path in ("sessions", "kernels"):
+        with Web({f"/api/{path}/k1": [failed, failed, Reply(204)]}) as web:
+            async with client_of(web.url) as client:
+                await (client.delete_session if path == "sessions" else client.delete_kernel)("k1")
+        assert len(web.requests) == 3
+    with Web({"/api/sessions/k1": failed}) as web:
+        async with client_of(web.url) as client:
+            with pytest.raises(UnreachableError, match="Unhandled error"):
+                await client.delete_session("k1")
+    assert len(web.requests) == 3
+
+
 async def test_a_get_finds_the_server_that_comes_back(jupyter: JupyterServer) -> None:
     """A keep-alive connection that was cut meanwhile is no failure."""
     with Proxy(jupyter.url) as proxy:

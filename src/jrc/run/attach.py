@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -354,11 +355,14 @@ class Attachment:
 
     async def _clean_up(self) -> None:
         """The run is over and saved: nothing of it needs to stay on the server."""
+        if self._found.session_id:
+            await self._tidied(self._server.delete_session(self._found.session_id))
+        await self._tidied(delete_journal(self._server, self._found))
+        self._records.remove(self._found.run)
+
+    async def _tidied(self, work: Awaitable[None]) -> None:
         try:
-            if self._found.session_id:
-                await self._server.delete_session(self._found.session_id)
-            await delete_journal(self._server, self._found)
+            await work
         except JrcError as error:
             text = f"The server could not be tidied up: {error.message}"
             self._listener.on_event(Notice("kernel", text))
-        self._records.remove(self._found.run)

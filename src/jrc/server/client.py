@@ -24,6 +24,9 @@ START_SECONDS = 120.0
 RETRY_PAUSES = (0.2, 0.6)
 """Seconds before a GET that found no server is sent again."""
 
+DELETE_PAUSES = (0.1, 0.3, 0.6, 1.5)
+"""Seconds before a DELETE that the server failed to do is sent again."""
+
 
 class ServerClient:
     """One server, while the context is open.
@@ -190,7 +193,7 @@ class ServerClient:
 
     async def delete_session(self, session_id: str) -> None:
         """Delete a session and its kernel. It is fine when it is gone already."""
-        answer = await self._send("DELETE", "api", "sessions", session_id, seconds=START_SECONDS)
+        answer = await self._delete("sessions", session_id)
         # 410: the session was there, and its kernel was not.
         self._checked(answer, fine=(404, 410))
 
@@ -210,7 +213,7 @@ class ServerClient:
 
     async def delete_kernel(self, kernel_id: str) -> None:
         """Stop a kernel."""
-        await self._ask_kernel("DELETE", kernel_id)
+        await self._check_kernel(kernel_id, await self._delete("kernels", kernel_id))
 
     async def interrupt(self, kernel_id: str) -> None:
         """Interrupt what a kernel executes."""
@@ -246,6 +249,23 @@ class ServerClient:
         answer = await self._send(
             method, "api", "kernels", kernel_id, *action, seconds=START_SECONDS
         )
+        return await self._check_kernel(kernel_id, answer)
+
+    async def _delete(self, endpoint: str, id: str) -> Answer:
+        """Delete a kernel or a session, whatever else the server is doing to it just now.
+
+        A kernel that the server itself is restarting, since it died, can not be deleted: 500
+        (jupyter_client ``multikernelmanager.py`` asks a future that is not done). A moment later
+        it can.
+        """
+        for pause in DELETE_PAUSES:
+            answer = await self._send("DELETE", "api", endpoint, id, seconds=START_SECONDS)
+            if answer.status != 500:
+                return answer
+            await asyncio.sleep(pause)
+        return await self._send("DELETE", "api", endpoint, id, seconds=START_SECONDS)
+
+    async def _check_kernel(self, kernel_id: str, answer: Answer) -> Answer:
         # The restart of a kernel that is gone is 500.
         if answer.status == 404 or (answer.status == 500 and await self.kernel(kernel_id) is None):
             raise NotFoundError(
