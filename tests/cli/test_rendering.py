@@ -1,6 +1,7 @@
 """Rich outputs as text."""
 
-from jrc.cli.rendering import as_text, html_tables_as_text, image_type, strip_ansi
+from jrc.cli.html_tables import html_tables_as_text
+from jrc.cli.rendering import as_text, image_type, strip_ansi
 
 TABLE = """<style>td {}</style><table><thead><tr><th></th><th>name</th><th>size</th></tr></thead>
 <tbody><tr><th>0</th><td>a &amp; b</td><td>10</td></tr><tr><th>1</th><td>c</td><td>2</td></tr>

@@ -4,17 +4,15 @@
 """
 
 from collections.abc import Iterator, MutableMapping
-from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
 
-@dataclass(frozen=True)
-class LazyCommand:
+class LazyCommand(NamedTuple):
     """Where a command lives, and the line that stands for it in the help of its group.
 
     A hidden one, for programs and not for people, is not in the help.

@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from jrc.cli.interrupts import run_interruptibly
 from jrc.cli.run_listener import JsonListener, TerminalListener
@@ -13,7 +12,6 @@ from jrc.cli.terminal import Terminal
 from jrc.cli.tunnel_talk import TunnelTalk
 from jrc.errors import ExitCode, UsageError
 from jrc.profile.paths import Paths
-from jrc.run.account import Listener
 from jrc.run.document import Document, load
 from jrc.run.events import Notice
 from jrc.run.job import Job, Options
@@ -21,13 +19,13 @@ from jrc.run.records import RunRecords
 from jrc.server.open import chosen_profile, open_profile
 
 if TYPE_CHECKING:
+    from jrc.run.account import Listener
     from jrc.server.client import ServerClient
 
 _EMBEDDED_PATIENCE = 10.0
 
 
-@dataclass(frozen=True)
-class Invocation:
+class Invocation(NamedTuple):
     """The words of one ``jrc run``; the fields are its options."""
 
     file: Path
@@ -161,7 +159,7 @@ async def _detach(
     document: Document,
     server: "ServerClient",
     options: Options,
-    listener: Listener,
+    listener: "Listener",
     output: Path | None,
     records: RunRecords,
     terminal: Terminal,

@@ -1,7 +1,6 @@
 """What a run shows: to a person at a terminal, or to a program that reads JSON lines."""
 
 import asyncio
-import dataclasses
 import sys
 import threading
 import time
@@ -119,7 +118,7 @@ class JsonListener:
         self._terminal = terminal
 
     def on_event(self, event: RunEvent) -> None:
-        self._terminal.json({"event": _event_name(event), **dataclasses.asdict(event)})
+        self._terminal.json({"event": _event_name(event), **event._asdict()})
 
     async def ask(self, _prompt: str, *, hidden: bool) -> str | None:  # noqa: ARG002
         return None

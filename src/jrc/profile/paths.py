@@ -1,12 +1,11 @@
 """Where jrc keeps its files: configuration, state and logs."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Paths:
+class Paths(NamedTuple):
     """The folders that jrc writes to. None of them needs to exist yet.
 
     Attributes:

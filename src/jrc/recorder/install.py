@@ -7,7 +7,7 @@ import zlib
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jrc.errors import WireError
 from jrc.recorder.in_kernel.frames import METADATA_KEY, RECORDER_PROTOCOL, RECORDER_VERSION
@@ -75,8 +75,7 @@ class Installed:
     journal_error: str
 
 
-@dataclass(frozen=True)
-class NotPossible:
+class NotPossible(NamedTuple):
     """The kernel has no recorder.
 
     Attributes:

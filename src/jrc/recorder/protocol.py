@@ -14,7 +14,7 @@ recorder may execute it; of every message of a run ``{"jrc": {"run": id, "n": nu
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from jrc.errors import WireError
 from jrc.recorder.in_kernel.frames import METADATA_KEY
@@ -54,8 +54,7 @@ def guarded_metadata(
     return {METADATA_KEY: {**(fields or {}), "run": run, "code": code}}
 
 
-@dataclass(frozen=True)
-class Stamp:
+class Stamp(NamedTuple):
     """What the recorder wrote into a message's metadata.
 
     Attributes:
@@ -140,8 +139,7 @@ class RunState:
     journal_error: str
 
 
-@dataclass(frozen=True)
-class RequestState:
+class RequestState(NamedTuple):
     """A request that reached the kernel. One that was sent and is not here did not yet begin.
 
     Attributes:
@@ -178,8 +176,7 @@ class Replay:
     data: Part = field(repr=False)
 
 
-@dataclass(frozen=True)
-class States:
+class States(NamedTuple):
     """The answer to a ``jrc_state_request``.
 
     Attributes:
@@ -195,8 +192,7 @@ class States:
     requests: tuple[RequestState, ...]
 
 
-@dataclass(frozen=True)
-class Journaled:
+class Journaled(NamedTuple):
     """The answer to a ``jrc_journal_request``.
 
     Attributes:
@@ -211,8 +207,7 @@ class Done:
     """The answer to any other request: it was done."""
 
 
-@dataclass(frozen=True)
-class Refused:
+class Refused(NamedTuple):
     """The recorder could not do what it was asked for.
 
     Attributes:

@@ -9,7 +9,7 @@ no count and no fence; the rule "reply and idle, in either order" still holds.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from jrc.recorder.protocol import (
     REPLAY_REQUEST,
@@ -55,8 +55,7 @@ _LIMIT_NOTICES = ("IOPub data rate exceeded", "IOPub message rate exceeded")
 _ENDS = ("restarting", "dead")
 
 
-@dataclass(frozen=True)
-class NotExecuted:
+class NotExecuted(NamedTuple):
     """A guarded request met a kernel without the recorder, or without its run: nothing was done.
 
     Attributes:
@@ -66,8 +65,7 @@ class NotExecuted:
     msg_id: str
 
 
-@dataclass(frozen=True)
-class NoReply:
+class NoReply(NamedTuple):
     """A request is over and has no reply: an interrupt hit the kernel just when it would send it.
 
     Attributes:
@@ -77,8 +75,7 @@ class NoReply:
     msg_id: str
 
 
-@dataclass(frozen=True)
-class RecorderLost:
+class RecorderLost(NamedTuple):
     """From now on nothing is recorded: what arrives is what the server lets through.
 
     Attributes:

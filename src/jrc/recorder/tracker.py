@@ -6,7 +6,7 @@ numbers it lacks, and takes the recorder's replays, in which messages may come t
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from jrc.errors import WireError
 from jrc.recorder.in_kernel.records import BadRecordError, Record, decode_record
@@ -19,8 +19,7 @@ HELD_BYTES = 16 << 20
 MOST_RANGES = 200
 
 
-@dataclass(frozen=True)
-class Lost:
+class Lost(NamedTuple):
     """Messages of the run that nobody has any more: those numbered ``start`` to ``stop - 1``."""
 
     start: int

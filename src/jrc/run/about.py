@@ -8,9 +8,8 @@ import binascii
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jrc.errors import WireError
 from jrc.run.document import Document, Kind
@@ -24,8 +23,7 @@ MOST_BYTES = 6 << 20
 _KINDS: dict[str, Kind] = {"notebook": "notebook", "percent": "percent", "script": "script"}
 
 
-@dataclass(frozen=True)
-class About:
+class About(NamedTuple):
     """One run, apart from its messages.
 
     Attributes:

@@ -18,8 +18,8 @@ from jrc.run.execution import KernelEnded
 from jrc.run.job import Options, kernel_for
 from jrc.run.kernel import RemoteKernel, new_run_id
 from jrc.run.records import RunRecord, RunRecords
-from jrc.run.requested import cell_request, owner, request_fields
-from jrc.run.requests import Requests
+from jrc.run.requested import cell_request, request_fields
+from jrc.run.requests import Requests, owner
 from jrc.server.channels import Channels, LinkLost, LinkRestored
 from jrc.wire.message import Message
 

@@ -1,7 +1,7 @@
 """How a run ended, as an exit code or an error with a sentence and a hint. Pure."""
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from jrc.errors import (
     DeadlineError,
@@ -18,8 +18,7 @@ from jrc.run.failure import error_sentence, failing_line
 from jrc.run.script import exit_code_from_reply
 
 
-@dataclass(frozen=True)
-class Ending:
+class Ending(NamedTuple):
     """Tells how a run of a document ended.
 
     Attributes:

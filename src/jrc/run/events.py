@@ -4,12 +4,10 @@
 contract, described in docs/json.md.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True)
-class RunStarted:
+class RunStarted(NamedTuple):
     """The kernel is there and the first cell goes out.
 
     Attributes:
@@ -29,8 +27,7 @@ class RunStarted:
     cells: int
 
 
-@dataclass(frozen=True)
-class CellStarted:
+class CellStarted(NamedTuple):
     """The kernel began to execute a cell.
 
     Attributes:
@@ -46,8 +43,7 @@ class CellStarted:
     source: str
 
 
-@dataclass(frozen=True)
-class CellOutput:
+class CellOutput(NamedTuple):
     """One output arrived.
 
     Attributes:
@@ -60,8 +56,7 @@ class CellOutput:
     output: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class CellFinished:
+class CellFinished(NamedTuple):
     """A cell is done.
 
     Attributes:
@@ -80,8 +75,7 @@ class CellFinished:
     execution_count: int | None
 
 
-@dataclass(frozen=True)
-class Notice:
+class Notice(NamedTuple):
     """Something that the person should know while the run goes on.
 
     Attributes:
@@ -94,8 +88,7 @@ class Notice:
     text: str
 
 
-@dataclass(frozen=True)
-class RunFinished:
+class RunFinished(NamedTuple):
     """The run is over.
 
     Attributes:
@@ -114,8 +107,7 @@ class RunFinished:
     lost: list[str]
 
 
-@dataclass(frozen=True)
-class RunDetached:
+class RunDetached(NamedTuple):
     """The run goes on without a client: the last event of one that was left.
 
     Attributes:

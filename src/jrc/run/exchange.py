@@ -7,7 +7,7 @@ one, what the server lets through is all there is, and fences tell what became o
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from jrc.recorder.install import (
     Installed,
@@ -47,15 +47,13 @@ class OutputGone:
     count: int
 
 
-@dataclass(frozen=True)
-class NotRun:
+class NotRun(NamedTuple):
     """A request met a kernel without a recorder and was not executed: send it again."""
 
     key: int
 
 
-@dataclass(frozen=True)
-class Unrecorded:
+class Unrecorded(NamedTuple):
     """From now on nothing is recorded.
 
     Attributes:
@@ -65,8 +63,7 @@ class Unrecorded:
     reason: str
 
 
-@dataclass(frozen=True)
-class JournalKept:
+class JournalKept(NamedTuple):
     """The recorder answered the request for a journal.
 
     Attributes:

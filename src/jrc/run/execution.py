@@ -16,7 +16,7 @@ Source: jupyter_client "Messaging in Jupyter", sections "Kernel status" and "Exe
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from jrc.wire.message import Message
 
@@ -37,8 +37,7 @@ OUTPUT_TYPES = frozenset(
 _LIMIT_NOTICES = ("IOPub data rate exceeded", "IOPub message rate exceeded")
 
 
-@dataclass(frozen=True)
-class Started:
+class Started(NamedTuple):
     """The kernel began to execute the code of a request, and does not just abort it.
 
     Attributes:
@@ -49,48 +48,42 @@ class Started:
     message: Message
 
 
-@dataclass(frozen=True)
-class InputEchoed:
+class InputEchoed(NamedTuple):
     """The kernel published the code that it executes (``execute_input``)."""
 
     key: int
     message: Message
 
 
-@dataclass(frozen=True)
-class Published:
+class Published(NamedTuple):
     """An output of a request: one of ``OUTPUT_TYPES``."""
 
     key: int
     message: Message
 
 
-@dataclass(frozen=True)
-class LimitReached:
+class LimitReached(NamedTuple):
     """The server dropped output of a request because it came too fast."""
 
     key: int
     notice: str
 
 
-@dataclass(frozen=True)
-class InputRequested:
+class InputRequested(NamedTuple):
     """The code of a request waits for a line from the person."""
 
     key: int
     message: Message
 
 
-@dataclass(frozen=True)
-class Replied:
+class Replied(NamedTuple):
     """The ``execute_reply`` of a request arrived; its output may still be on the way."""
 
     key: int
     message: Message
 
 
-@dataclass(frozen=True)
-class Finished:
+class Finished(NamedTuple):
     """Nothing more will come for a request, except from threads that it left behind.
 
     Attributes:
@@ -121,8 +114,7 @@ class Finished:
         return not self.error_published and bool(self.reply.get("traceback"))
 
 
-@dataclass(frozen=True)
-class KernelEnded:
+class KernelEnded(NamedTuple):
     """The kernel that had the requests is no more; nothing will come for any of them.
 
     Attributes:

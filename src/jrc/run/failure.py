@@ -1,15 +1,13 @@
 """How a run that did not end well is told: pure."""
 
 import re
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _ARROW = re.compile(r"^-+> (\d+) ?(.*)$")
 
 
-@dataclass(frozen=True)
-class FailingLine:
+class FailingLine(NamedTuple):
     """The line of a cell that raised.
 
     Attributes:

@@ -7,9 +7,8 @@ import os
 import shlex
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from jrc.errors import (
     ExitCode,
@@ -19,20 +18,19 @@ from jrc.errors import (
     UnreachableError,
 )
 from jrc.run.about import About
-from jrc.run.account import Account, Listener, Result, unrecorded
 from jrc.run.document import Document
-from jrc.run.ending import Ending
 from jrc.run.events import Notice, RunDetached, RunFinished, RunStarted
-from jrc.run.exchange import Exchange
 from jrc.run.filling import Filling
 from jrc.run.kernel import KernelChoice, RemoteKernel, new_run_id, start_kernel
 from jrc.run.records import RunRecord, RunRecords
-from jrc.run.requested import cell_request, owner, request_fields
-from jrc.run.requests import Requests
-from jrc.run.runner import Runner
+from jrc.run.requests import Requests, owner
 from jrc.server.channels import Channels
 
 if TYPE_CHECKING:
+    from jrc.run.account import Listener, Result
+    from jrc.run.ending import Ending
+    from jrc.run.exchange import Exchange
+    from jrc.run.runner import Runner
     from jrc.server.client import ServerClient
 
 log = logging.getLogger("jrc.run.job")
@@ -40,8 +38,7 @@ log = logging.getLogger("jrc.run.job")
 _FAILED = ("error", "timeout", "interrupted", "aborted")
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """What a person may say about a run.
 
     Attributes:
@@ -96,7 +93,7 @@ class Job:
         server: "ServerClient",
         *,
         options: Options,
-        listener: Listener,
+        listener: "Listener",
         output: Path | None,
         records: RunRecords | None = None,
     ) -> None:
@@ -181,8 +178,9 @@ class Job:
             return None
         return f"The kernel is kept: jrc run --kernel-id {self._kernel.id} FILE"
 
-    async def _execute(self) -> Result:
+    async def _execute(self) -> "Result":
         requests = Requests()
+        loading = asyncio.create_task(asyncio.to_thread(_load_runner), name="load-runner")
         async with self._started_kernel() as kernel:
             channels = Channels(
                 self._server,
@@ -191,6 +189,7 @@ class Job:
                 patience=self._options.patience,
             )
             await self._open(channels, kernel)
+            await loading
             try:
                 self._runner = runner = self._make_runner(channels, kernel, requests)
                 self._announce(kernel)
@@ -209,7 +208,14 @@ class Job:
             finally:
                 await channels.close()
 
-    def _make_runner(self, channels: Channels, kernel: RemoteKernel, requests: Requests) -> Runner:
+    def _make_runner(
+        self, channels: Channels, kernel: RemoteKernel, requests: Requests
+    ) -> "Runner":
+        from jrc.run.account import Account
+        from jrc.run.exchange import Exchange
+        from jrc.run.requested import cell_request, request_fields
+        from jrc.run.runner import Runner
+
         requested = [
             cell_request(self._document, cell, allow_errors=self._options.allow_errors)
             for cell in self._cells
@@ -265,6 +271,8 @@ class Job:
 
     def _announce(self, kernel: RemoteKernel) -> None:
         if self._options.recorder and not self._wants_recorder:
+            from jrc.run.account import unrecorded
+
             text = unrecorded(f"it is for {self._document.language}")
             self._listener.on_event(Notice("unrecorded", text))
         self._listener.on_event(
@@ -356,7 +364,9 @@ class Job:
         self._listener.on_event(RunFinished(self.run_id, status, code, output, lost))
 
     @property
-    def _ending(self) -> Ending:
+    def _ending(self) -> "Ending":
+        from jrc.run.ending import Ending
+
         go_on = ""
         if self._keep and self._kernel is not None and self._document.kind != "script":
             words = ["jrc", "run", *self._options.command, "--kernel-id", self._kernel.id]
@@ -368,6 +378,13 @@ class Job:
             allow_loss=self._options.allow_loss,
             go_on=go_on,
         )
+
+
+def _load_runner() -> None:
+    """Import what executes the cells, in a thread, while the server starts the kernel."""
+    import jrc.run.ending
+    import jrc.run.requested
+    import jrc.run.runner  # noqa: F401
 
 
 async def kernel_for(

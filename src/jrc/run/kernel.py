@@ -2,12 +2,10 @@
 
 import logging
 import secrets
-import socket
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from jrc.errors import JrcError, NotFoundError
-from jrc.run.requests import user_name
+from jrc.run.requests import owner
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
@@ -16,8 +14,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("jrc.run.kernel")
 
 
-@dataclass(frozen=True)
-class KernelChoice:
+class KernelChoice(NamedTuple):
     """What a person or a document says about the kernel to start.
 
     Attributes:
@@ -119,7 +116,7 @@ async def start_kernel(
     Raises:
         NotFoundError: no kernel of the server will do.
     """
-    path = f"jrc/{user_name()}@{socket.gethostname()}/{document}-{run}"
+    path = f"jrc/{owner()}/{document}-{run}"
     name = choice.first_try
     notice = ""
     try:

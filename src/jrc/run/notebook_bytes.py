@@ -8,9 +8,8 @@ Source: nbformat ``v4/nbjson.py`` and ``v4/rwbase.py``.
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from json.encoder import encode_basestring
-from typing import Any
+from typing import Any, NamedTuple
 
 from jrc.run.notebook import TRANSIENT_CELL_METADATA, TRANSIENT_METADATA
 from jrc.run.notebook_shape import Json
@@ -25,15 +24,13 @@ _OUTPUT_DEPTH = 4
 """How deep an output lies in a notebook: in its list, in a cell, in the cells, in the notebook."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Lines:
+class _Lines(NamedTuple):
     """Text that the file holds as a list of lines."""
 
     text: Text
 
 
-@dataclass(frozen=True, slots=True)
-class _Late:
+class _Late(NamedTuple):
     """Large text, encoded only when it is its turn to be written.
 
     Attributes:

@@ -1,11 +1,10 @@
 """A document's cells as requests, and what is told of them."""
 
-import socket
 from typing import Any
 
 from jrc.run.account import CellRequest
 from jrc.run.document import Cell, Document
-from jrc.run.requests import user_name
+from jrc.run.requests import owner
 from jrc.run.script import EXIT_EXPRESSIONS
 
 
@@ -26,8 +25,3 @@ def cell_request(document: Document, cell: Cell, *, allow_errors: bool) -> CellR
 def request_fields(document: Document, cells: int) -> dict[str, Any]:
     """What the recorder shall say of a document's requests to whoever lists the runs."""
     return {"owner": owner(), "document": document.path.name, "cells": cells}
-
-
-def owner() -> str:
-    """Who runs this, and where: the part of a session's path that says whose kernel it is."""
-    return f"{user_name()}@{socket.gethostname()}"

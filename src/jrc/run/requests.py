@@ -2,6 +2,7 @@
 
 import getpass
 import secrets
+import socket
 from datetime import UTC, datetime
 from typing import Any
 
@@ -110,3 +111,8 @@ def user_name() -> str:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):
         return "unknown"
+
+
+def owner() -> str:
+    """Who runs this, and where: the part of a session's path that says whose kernel it is."""
+    return f"{user_name()}@{socket.gethostname()}"

@@ -7,14 +7,13 @@ write it out.
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, NamedTuple
 
 PIECE = 1 << 16
 """Characters from which on text goes to the disk, and about the size of a piece read back."""
 
 
-@dataclass(frozen=True)
-class _Span:
+class _Span(NamedTuple):
     """Where in the file a piece lies, in bytes."""
 
     offset: int

@@ -9,14 +9,12 @@ Source: ipywidgets ``packages/schema/messages.md`` and ``jupyterwidgetmodels``; 
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 STATE_MIMETYPE = "application/vnd.jupyter.widget-state+json"
 
 
-@dataclass(frozen=True)
-class CommMessage:
+class CommMessage(NamedTuple):
     """A ``comm_msg`` that the kernel must be sent.
 
     Attributes:

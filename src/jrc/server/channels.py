@@ -11,8 +11,7 @@ import logging
 import random
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from jrc.errors import AuthError, JrcError, NotFoundError, ProtocolError, UnreachableError
 from jrc.server import link as links
@@ -28,8 +27,7 @@ OPEN_PATIENCE = 45.0
 log = logging.getLogger("jrc.server.channels")
 
 
-@dataclass(frozen=True)
-class LinkLost:
+class LinkLost(NamedTuple):
     """The link is down; ``Channels`` tries to bring it back.
 
     Attributes:
@@ -44,8 +42,7 @@ class LinkLost:
     code: int | None = None
 
 
-@dataclass(frozen=True)
-class LinkRestored:
+class LinkRestored(NamedTuple):
     """The link is up again.
 
     Attributes:

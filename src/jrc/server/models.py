@@ -1,17 +1,15 @@
 """What a server answers, as values that are known to have the right shape."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from jrc.errors import NotFoundError, ProtocolError, UsageError
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class KernelSpec:
+class KernelSpec(NamedTuple):
     """One kind of kernel that the server can start.
 
     Attributes:
@@ -25,8 +23,7 @@ class KernelSpec:
     language: str
 
 
-@dataclass(frozen=True)
-class KernelSpecs:
+class KernelSpecs(NamedTuple):
     """All of them.
 
     Attributes:
@@ -38,8 +35,7 @@ class KernelSpecs:
     specs: dict[str, KernelSpec]
 
 
-@dataclass(frozen=True)
-class KernelModel:
+class KernelModel(NamedTuple):
     """A running kernel.
 
     Attributes:
@@ -57,8 +53,7 @@ class KernelModel:
     connections: int
 
 
-@dataclass(frozen=True)
-class SessionModel:
+class SessionModel(NamedTuple):
     """The record that ties a document to a kernel.
 
     Attributes:
@@ -75,8 +70,7 @@ class SessionModel:
     kernel: KernelModel
 
 
-@dataclass(frozen=True)
-class Body:
+class Body(NamedTuple):
     """A decoded JSON body, or a part of one, that says what is wrong with itself.
 
     Attributes:
