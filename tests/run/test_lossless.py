@@ -106,7 +106,9 @@ async def test_the_parts_can_be_switched_off(
 
 
 async def test_a_pipeline_ends_with_its_kernel(jupyter: JupyterServer, tmp_path: Path) -> None:
-    path = notebook(tmp_path, "print(1)", "import os\nos._exit(1)", "print('never')")
+    # What a kernel has not handed to its network thread's socket yet dies with it: hence the pause.
+    deadly = "import os, time\ntime.sleep(1)\nos._exit(1)"
+    path = notebook(tmp_path, "print(1)", deadly, "print('never')")
     output = tmp_path / "out.ipynb"
     with pytest.raises(KernelDiedError, match="Cell 2"):
         await run_document(jupyter, path, output)

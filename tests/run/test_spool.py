@@ -3,6 +3,7 @@
 import io
 import json
 from contextlib import closing
+from json.encoder import encode_basestring
 from typing import Any
 
 import pytest
@@ -49,7 +50,7 @@ def test_every_spooled_piece_of_a_stream_is_whole_lines(pieces: list[str]) -> No
             growing.append(piece)
         text = growing.text()
         if isinstance(text, SpooledText):
-            assert all(piece.endswith("\n") for piece in list(text.pieces())[:-1])
+            assert all(piece.text.endswith("\n") for piece in list(text.pieces())[:-1])
 
 
 def notebook(outputs: list[dict[str, Any]]) -> bytes:
@@ -80,3 +81,11 @@ def test_a_full_disk_keeps_the_text_in_memory(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(spool_module.tempfile, "TemporaryFile", lambda **_options: FullDisk())
     kept = Spool().keep("x" * 100)
     assert str(kept) == "x" * 100
+
+
+@given(st.text(st.characters() | st.sampled_from('"\\\n\x7f\x1f/+=')))
+def test_plain_pieces_are_those_that_json_writes_as_they_are(text: str) -> None:
+    with closing(Spool()) as spool:
+        (piece,) = SpooledText(spool, [spool.write(text)]).pieces()
+    assert piece.text == text
+    assert piece.plain == (text.isascii() and encode_basestring(text) == f'"{text}"')

@@ -113,6 +113,7 @@ class Job:
         self._keep = options.keep_kernel
         self._left: RunDetached | None = None
         self._started = time.time()
+        self._result_saved = False
         self._recording: asyncio.Task[None] | None = None
 
     async def run(self) -> int:
@@ -188,9 +189,9 @@ class Job:
                 session_id=requests.session,
                 patience=self._options.patience,
             )
-            await self._open(channels, kernel)
-            await loading
             try:
+                await self._open(channels, kernel)
+                await loading
                 self._runner = runner = self._make_runner(channels, kernel, requests)
                 self._announce(kernel)
                 result = await runner.run(self._remember)
@@ -198,6 +199,8 @@ class Job:
                 self._keep = self._keep or (
                     self._options.keep_kernel_on_error and result.status in _FAILED
                 )
+                # Before the kernel lets go of what it recorded, and before it is deleted.
+                self._save_result()
                 await runner.forget()
                 await self._forget_record()
                 return result
@@ -287,7 +290,9 @@ class Job:
         )
 
     def _changed(self, index: int, finished: bool) -> None:
-        self._filling.changed(index, finished)
+        # Behind the last cell the result is saved at once.
+        is_last = index == self._cells[-1].index
+        self._filling.changed(index, finished and not is_last)
         if finished and self._filling.problem:
             self._listener.on_event(Notice("saved", self._filling.problem))
 
@@ -357,8 +362,14 @@ class Job:
         self._filling.close()
         self._listener.on_event(self._left)
 
+    def _save_result(self) -> None:
+        """Save for the last time. Once: where that fails, it has said so."""
+        if not self._result_saved:
+            self._result_saved = True
+            self._filling.save()
+
     def _finish(self, status: str, code: int, lost: list[str]) -> None:
-        self._filling.save()
+        self._save_result()
         self._filling.close()
         output = None if self._filling.path is None else str(self._filling.path)
         self._listener.on_event(RunFinished(self.run_id, status, code, output, lost))

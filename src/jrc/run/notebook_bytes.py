@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from jrc.run.notebook import TRANSIENT_CELL_METADATA, TRANSIENT_METADATA
 from jrc.run.notebook_shape import Json
-from jrc.run.spool import SpooledText, Text
+from jrc.run.spool import Piece, SpooledText, Text
 
 PIECE = 1 << 18
 """Characters that are encoded at a time."""
@@ -43,7 +43,8 @@ class _Late(NamedTuple):
 
     def pieces(self) -> Iterator[str]:
         if isinstance(self.value, _Lines):
-            return _list_of_lines(_pieces(self.value.text), self.newline)
+            pieces = (piece.text for piece in _pieces(self.value.text))
+            return _list_of_lines(pieces, self.newline)
         return _string(_pieces(self.value))
 
 
@@ -191,16 +192,17 @@ def _frame(value: Json | list[Any], newline: str) -> tuple[str, str, str]:
     return begin + inner, inner, newline + end
 
 
-def _pieces(text: Text) -> Iterator[str]:
+def _pieces(text: Text) -> Iterator[Piece]:
     if isinstance(text, SpooledText):
         return text.pieces()
-    return (text[start : start + PIECE] for start in range(0, len(text), PIECE))
+    starts = range(0, len(text), PIECE)
+    return (Piece(text[start : start + PIECE], plain=False) for start in starts)
 
 
-def _string(pieces: Iterable[str]) -> Iterator[str]:
+def _string(pieces: Iterable[Piece]) -> Iterator[str]:
     yield '"'
     for piece in pieces:
-        yield encode_basestring(piece)[1:-1]
+        yield piece.text if piece.plain else encode_basestring(piece.text)[1:-1]
     yield '"'
 
 

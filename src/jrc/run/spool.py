@@ -12,12 +12,29 @@ from typing import IO, NamedTuple
 PIECE = 1 << 16
 """Characters from which on text goes to the disk, and about the size of a piece read back."""
 
+_ESCAPED_IN_JSON = bytes(range(0x20)) + b'"\\'
+
 
 class _Span(NamedTuple):
-    """Where in the file a piece lies, in bytes."""
+    """Where in the file a piece lies, in bytes, and whether it is ``Piece.plain``."""
 
     offset: int
     size: int
+    plain: bool
+
+
+class Piece(NamedTuple):
+    """A piece of a text.
+
+    Attributes:
+        text: of the piece.
+        plain: ASCII that stands in a JSON string as it is, like the base64 of an image. To find
+            that out once costs a third of what it costs to escape the piece, and an image is
+            written again with every save.
+    """
+
+    text: str
+    plain: bool
 
 
 @dataclass(frozen=True)
@@ -27,12 +44,15 @@ class SpooledText:
     spool: "Spool"
     parts: Sequence[_Span | str]
 
-    def pieces(self) -> Iterator[str]:
+    def pieces(self) -> Iterator[Piece]:
         for part in self.parts:
-            yield part if isinstance(part, str) else self.spool.read(part)
+            if isinstance(part, str):
+                yield Piece(part, plain=False)
+            else:
+                yield Piece(self.spool.read(part), part.plain)
 
     def __str__(self) -> str:
-        return "".join(self.pieces())
+        return "".join(piece.text for piece in self.pieces())
 
 
 Text = str | SpooledText
@@ -67,7 +87,8 @@ class Spool:
             self._file.write(data)
         except OSError:
             return text
-        span = _Span(self._size, len(data))
+        plain = text.isascii() and len(data.translate(None, _ESCAPED_IN_JSON)) == len(data)
+        span = _Span(self._size, len(data), plain)
         self._size += len(data)
         return span
 

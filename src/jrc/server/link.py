@@ -115,7 +115,11 @@ class Link:
     async def close(self) -> None:
         """Say goodbye, and wait a short while for the answer."""
         self._watch.cancel()
-        await self._connection.close()
+        try:
+            await self._connection.close()
+        finally:
+            # Whoever is cancelled while waiting leaves nothing open.
+            self._connection.transport.abort()
 
     def abort(self) -> None:
         """Drop the connection without a word."""
@@ -258,11 +262,12 @@ def _place(url: str) -> str:
 
 
 def _websocket_classes() -> tuple[Any, Any]:
-    """The library's classes with our two changes, made at first use: the import is slow."""
+    """The library's classes with our changes, made at first use: the import is slow."""
     from websockets.asyncio.client import ClientConnection, connect
+    from websockets.frames import Frame
 
     class Connection(ClientConnection):
-        """Notes when it heard something, and acknowledges every segment at once.
+        """Notes when it heard something, acknowledges every segment at once, holds no old frame.
 
         The server writes a cell's busy, input, reply and idle as separate small segments with
         Nagle's algorithm on: a delayed acknowledgement holds each of them for 40 ms. Linux
@@ -281,6 +286,14 @@ def _websocket_classes() -> tuple[Any, Any]:
             if _QUICKACK is not None and self._socket is not None:
                 self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
             super().data_received(data)
+
+        def process_event(self, event: Any) -> None:
+            # The library's parser holds a frame until it has read the next one: let it hold an
+            # empty one. The largest message is the largest part of the memory that a run needs.
+            if isinstance(event, Frame):
+                data, event.data = event.data, b""
+                event = Frame(event.opcode, data, event.fin, event.rsv1, event.rsv2, event.rsv3)
+            super().process_event(event)
 
     class Connect(connect):
         """Follows no redirect: it would take the credentials along."""
