@@ -132,6 +132,11 @@ class Proxy:
 
     async def _cut(self, refuse: bool) -> None:
         if refuse and self._listener:
+            # asyncio drops a socket, unclosed, that it accepted just before its server is closed:
+            # it accepts none from here on, and the accepted ones get their turn.
+            with contextlib.suppress(NotImplementedError):
+                self._loop.remove_reader(self._bound)
+            await asyncio.sleep(0.01)
             self._listener.close()
             self._listener = None
             # Bound without listening: it refuses, and nobody else can take the port.

@@ -102,32 +102,55 @@ class Spool:
 class TerminalText:
     """Text that grows, as a terminal shows it: a carriage return goes back to its line's start.
 
-    Whole lines can't change any more and go to the disk; the last line stays in memory.
+    What is large goes to the disk: whole lines for good, the line at the end until a carriage
+    return takes it back.
     """
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
         self._settled: list[_Span | str] = []
+        self._line: list[_Span | str] = []
         self._recent: list[str] = []
         self._recent_length = 0
 
     def append(self, text: str) -> None:
         self._recent.append(text)
         self._recent_length += len(text)
-        if self._recent_length > PIECE and "\n" in text:
-            recent = "".join(self._recent)
-            end = recent.rfind("\n") + 1
-            lines = apply_carriage_returns(recent[:end])
-            self._settled.append(self._spool.write(lines))
-            self._recent = [recent[end:]]
-            self._recent_length = len(recent) - end
+        if self._recent_length > PIECE:
+            self._spool_recent()
 
     def text(self) -> Text:
         """All of it."""
-        recent = apply_carriage_returns("".join(self._recent))
-        if not self._settled:
-            return recent
-        return SpooledText(self._spool, [*self._settled, recent])
+        recent = "".join(self._recent)
+        line = [] if _goes_back(recent) else self._line
+        shown = apply_carriage_returns(recent)
+        if not self._settled and not line:
+            return shown
+        return SpooledText(self._spool, [*self._settled, *line, shown])
+
+    def _spool_recent(self) -> None:
+        recent = "".join(self._recent)
+        if _goes_back(recent):
+            self._line = []
+        end = recent.rfind("\n") + 1
+        if end:
+            lines = apply_carriage_returns(recent[:end])
+            self._settled += [*self._line, self._spool.write(lines)]
+            self._line = []
+        line = apply_carriage_returns(recent[end:])
+        # What follows decides whether a carriage return at the end goes back.
+        rest = "\r" if line.endswith("\r") else ""
+        if len(line) > PIECE:
+            self._line.append(self._spool.write(line.removesuffix(rest)))
+            line = rest
+        self._recent = [line]
+        self._recent_length = len(line)
+
+
+def _goes_back(text: str) -> bool:
+    """Whether ``text`` takes back what stands before it on its first line."""
+    first = text.partition("\n")[0]
+    return "\r" in first[:-1]
 
 
 def apply_carriage_returns(text: str) -> str:
