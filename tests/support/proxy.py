@@ -269,7 +269,9 @@ async def _both(first: Coroutine[Any, Any, None], second: Coroutine[Any, Any, No
 def _reset(stream: asyncio.StreamWriter) -> None:
     """Close with RST: lingering for 0 seconds asks for it."""
     linger = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
-    stream.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    # Its peer may have closed it meanwhile.
+    with contextlib.suppress(OSError):
+        stream.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     stream.transport.abort()
 
 
