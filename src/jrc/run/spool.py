@@ -72,13 +72,14 @@ class Spool:
 
     def keep(self, text: str) -> Text:
         """``text``, on the disk if it is large."""
-        if len(text) <= PIECE:
-            return text
-        starts = range(0, len(text), PIECE)
-        return SpooledText(self, [self.write(text[start : start + PIECE]) for start in starts])
+        return text if len(text) <= PIECE else SpooledText(self, self.write(text))
 
-    def write(self, text: str) -> _Span | str:
-        """Put one piece on the disk; it stays in memory where the disk is full."""
+    def write(self, text: str) -> list[_Span | str]:
+        """Put text on the disk, in pieces; one stays in memory where the disk is full."""
+        starts = range(0, len(text), PIECE)
+        return [self._write(text[start : start + PIECE]) for start in starts]
+
+    def _write(self, text: str) -> _Span | str:
         data = text.encode("utf-8", "surrogatepass")
         try:
             if self._file is None:
@@ -135,13 +136,13 @@ class TerminalText:
         end = recent.rfind("\n") + 1
         if end:
             lines = apply_carriage_returns(recent[:end])
-            self._settled += [*self._line, self._spool.write(lines)]
+            self._settled += [*self._line, *self._spool.write(lines)]
             self._line = []
         line = apply_carriage_returns(recent[end:])
         # What follows decides whether a carriage return at the end goes back.
         rest = "\r" if line.endswith("\r") else ""
         if len(line) > PIECE:
-            self._line.append(self._spool.write(line.removesuffix(rest)))
+            self._line += self._spool.write(line.removesuffix(rest))
             line = rest
         self._recent = [line]
         self._recent_length = len(line)
