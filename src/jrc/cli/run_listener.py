@@ -23,6 +23,8 @@ from jrc.run.events import (
     RunStarted,
 )
 
+_AT_ONCE = 1 << 20
+
 
 class TerminalListener:
     """Remote stdout on stdout, remote stderr and all talk on stderr, and one live line.
@@ -103,7 +105,10 @@ class TerminalListener:
         self.live.before_output()
         colored = self._terminal.color_err if error else self._terminal.color_out
         stream = sys.stderr if error else sys.stdout
-        stream.write(text if colored else strip_ansi(text))
+        shown = text if colored else strip_ansi(text)
+        # In pieces: the stream would encode a copy of it all.
+        for start in range(0, len(shown), _AT_ONCE):
+            stream.write(shown[start : start + _AT_ONCE])
         stream.flush()
         self.live.after_output(text)
         self.live.draw()

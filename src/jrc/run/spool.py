@@ -150,8 +150,9 @@ class TerminalText:
 
 def _goes_back(text: str) -> bool:
     """Whether ``text`` takes back what stands before it on its first line."""
-    first = text.partition("\n")[0]
-    return "\r" in first[:-1]
+    end = text.find("\n")
+    last = (len(text) if end < 0 else end) - 1
+    return last > 0 and text.find("\r", 0, last) >= 0
 
 
 def apply_carriage_returns(text: str) -> str:
