@@ -410,9 +410,12 @@ def test_what_was_acknowledged_is_freed(kernel: ZmqKernel) -> None:
     run.install()
     run.execute("print('x' * 5_000_000)")
     run.finish()
-    run.pump(lambda: run.recording.state is not None and run.recording.state.gone > 0)
-    assert run.recording.state is not None
-    assert run.recording.state.gone == run.recording.state.count
+
+    def all_freed() -> bool:
+        state = run.recording.state
+        return state is not None and 0 < state.gone == state.count
+
+    run.pump(all_freed)
     answer = run.ask(REPLAY_REQUEST, replay_content("run1", [(1, None)], max_bytes=1000))
     assert answer.missing == ((1, answer.state.count + 1),)
     assert bytes(answer.data) == b""
@@ -689,7 +692,9 @@ def test_a_detached_run_outlives_its_kernel(own_kernel: ZmqKernel, tmp_path: Pat
     assert installed.journal is not None
     done = run.execute("for n in range(1000): print(n, flush=True)")
     dying = run.execute(
-        "print('last words', flush=True)\nimport os, signal\nos.kill(os.getpid(), 9)"
+        # flush() hands the text to ipykernel's IO thread; published it is a moment later.
+        "print('last words', flush=True)\nimport os, signal, time\ntime.sleep(1)\n"
+        "os.kill(os.getpid(), 9)"
     )
     never = run.execute("print('never')")
     own_kernel.process.wait(60)
