@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -21,6 +22,7 @@ from jrc.run.found import FoundRun, find_run
 from jrc.run.job import Job, Options
 from jrc.run.listing import Listing, list_runs
 from jrc.run.records import RunRecords
+from jrc.server.channels import Channels
 from tests.run.test_faults import TICKS, notebook, stdout_of
 from tests.support.jupyter import JupyterServer
 from tests.support.running import Recorder, client_of
@@ -195,6 +197,15 @@ async def test_a_kernel_that_died_meanwhile(desk: Desk, tmp_path: Path, how: str
     )
     run = await desk.begin(path)
     await desk.until(run, "kernel-died")
+    # Its successor, which the server starts at once, looks like any kernel that waits for work.
+    kernel_id = (await desk.find(run)).kernel_id
+    async with client_of(desk.server) as client, asyncio.timeout(60):
+        channels = Channels(client, kernel_id, session_id=uuid4().hex)
+        await channels.open()
+        await channels.close()
+        while (await client.kernel(kernel_id)).state != "idle":
+            await asyncio.sleep(0.1)
+    assert await desk.state(run) == "kernel-died"
     with pytest.raises(KernelDiedError, match="Cell 2"):
         await desk.attach(run)
     assert stdout_of(desk.output) == "before\n"

@@ -158,7 +158,8 @@ def _row(run: RemoteRun, record: RunRecord | None, profile: Profile, now: float)
 def state_name(run: RemoteRun) -> str:
     """What a run does, from what its server says."""
     state = run.state
-    alive = run.kernel is not None and run.kernel.state not in _NOT_ALIVE
+    kernel_lives = run.kernel is not None and run.kernel.state not in _NOT_ALIVE
+    alive = kernel_lives and not run.abandoned
     if not state:
         return "running" if alive else "unknown"
     cells, done = _count(_last(state).get("cells")), _count(state.get("done")) or 0

@@ -3,12 +3,14 @@
 import asyncio
 import json
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from jrc.errors import JrcError, NotFoundError
 from jrc.recorder.journal import JOURNAL_SUFFIX, STATE_SUFFIX, read_journal
+from jrc.run.ask import state_of_run
 from jrc.run.exchange import JOURNAL_FOLDER
 from jrc.server.contents import Entry, list_folder, read_file
 from jrc.server.models import KernelModel, SessionModel
@@ -22,6 +24,12 @@ FOLDERS = (JOURNAL_FOLDER, f"jrc/{JOURNAL_FOLDER}")
 """A kernel starts in the nearest folder of its session's path that exists on the server."""
 
 _AT_ONCE = 8
+_QUIET_SECONDS = 5.0
+"""Without a change for so long, the kernel itself is asked."""
+
+_KERNEL_SECONDS = 2.0
+"""For its answer. One that is inside one long call of C code gives none."""
+
 _LARGEST_STATE = 1 << 20
 _LARGEST_JOURNAL = 4 << 20
 
@@ -41,6 +49,7 @@ class RemoteRun:
         changed: POSIX time in seconds of the last change; 0 when it is not known.
         executed: how many cells were executed of a run that stopped early; None when that is not
             known.
+        abandoned: the run has not ended, and its kernel knows nothing of it: it is another process.
     """
 
     run: str
@@ -52,6 +61,7 @@ class RemoteRun:
     state: Mapping[str, Any] = field(default_factory=dict)
     changed: float = 0.0
     executed: int | None = None
+    abandoned: bool = False
 
 
 async def survey(server: "ServerClient", *, states: bool = True) -> list[RemoteRun]:
@@ -110,12 +120,10 @@ async def _with_state(
     if entry is None or entry.size > _LARGEST_STATE:
         return run
     async with limit:
-        try:
-            state = json.loads(await read_file(server, entry.path))
-        except (NotFoundError, ValueError):
+        state = await _read_state(server, entry)
+        if state is None:
             return run
-    if not isinstance(state, dict):
-        return run
+        abandoned = bool(state.get("running")) and await _is_abandoned(server, run, entry)
     last = state.get("last")
     told = last if isinstance(last, dict) else {}
     return replace(
@@ -125,7 +133,34 @@ async def _with_state(
         state=state,
         changed=max(entry.modified, 0.0 if run.journal is None else run.journal.modified),
         executed=await _executed(server, run.journal) if state.get("stopped") else None,
+        abandoned=abandoned,
     )
+
+
+async def _read_state(server: "ServerClient", entry: Entry) -> dict[str, Any] | None:
+    try:
+        state = json.loads(await read_file(server, entry.path))
+    except (NotFoundError, ValueError):
+        return None
+    return state if isinstance(state, dict) else None
+
+
+async def _is_abandoned(server: "ServerClient", run: RemoteRun, entry: Entry) -> bool:
+    """Whether the kernel has forgotten the run: the server restarted it.
+
+    The server's word for what a kernel does is not enough. One that died in its first seconds is
+    restarted with other ports, and stays "busy" for a jupyter_server 2 until a client connects.
+    """
+    if run.kernel is None:
+        return False
+    quiet = time.time() - max(entry.modified, run.journal.modified if run.journal else 0.0)
+    if run.kernel.state == "busy" and quiet < _QUIET_SECONDS:
+        return False
+    try:
+        known = await state_of_run(server, run.kernel.id, run.run, seconds=_KERNEL_SECONDS)
+    except JrcError:
+        return False
+    return known is None
 
 
 async def _executed(server: "ServerClient", entry: Entry | None) -> int | None:
