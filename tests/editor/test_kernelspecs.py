@@ -39,6 +39,14 @@ def test_a_spec_names_the_relay_the_profile_and_the_kernel() -> None:
     }
 
 
+def test_a_spec_says_that_the_relay_encrypts() -> None:
+    """Managers of jupyter_client ask for it when they are told to encrypt."""
+    (folder,) = spec_folders("ml", [PYTHON], Launch("/bin/jrc-kernel", encrypts=True), {})
+    metadata = spec(folder)["metadata"]
+    assert isinstance(metadata, dict)
+    assert metadata["supported_encryption"] == ["curve"]
+
+
 def test_every_kernel_of_the_server_gets_one_with_its_logos() -> None:
     python, r = spec_folders("ml", [PYTHON, R], LAUNCH, {})
     assert set(python.files) == {"kernel.json"}

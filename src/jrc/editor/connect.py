@@ -82,7 +82,7 @@ def connect(
     for place, wanted in _wanted(target, own, machine):
         decide = partial(connected, profile=target.profile, wanted=wanted)
         _change_settings(report, place, ledger, decide, dry_run=dry_run)
-    launch = Launch(programs[PROGRAM], variables)
+    launch = Launch(programs[PROGRAM], variables, encrypts=_has_curve())
     root = jupyter_data(machine) / "kernels"
     existing = read_specs(root)
     texts = {name: files.get("kernel.json") for name, files in existing.items()}
@@ -140,6 +140,13 @@ def console_script(name: str) -> str:
             hint="Install jrc anew: python -m pip install --force-reinstall jrc-cli",
         )
     return str(Path(found).absolute())
+
+
+def _has_curve() -> bool:
+    """Whether the relay, which is installed with us, can encrypt: not every ZMQ library can."""
+    import zmq
+
+    return bool(zmq.has("curve"))
 
 
 def _wanted(

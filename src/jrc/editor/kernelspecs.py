@@ -44,10 +44,12 @@ class Launch:
     Attributes:
         program: the absolute path of the console script.
         environment: variables it needs beside the profile's name. No secret.
+        encrypts: its sockets can speak CurveZMQ with a client that demands it.
     """
 
     program: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    encrypts: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,10 @@ def _spec(
     metadata: dict[str, Json] = {"jrc": {"profile": owner.profile, "kernel": owner.kernel}}
     if kernel.debugger:
         metadata["debugger"] = True
+    if launch.encrypts:
+        # Without this word a manager whose encryption is "required" starts no kernel, and one
+        # whose encryption is "auto" gives it no keys. Source: JEP 145.
+        metadata["supported_encryption"] = ["curve"]
     environment: dict[str, Json] = {"JRC_PROFILE": owner.profile, "JRC_KERNEL": owner.kernel}
     environment.update(launch.environment)
     return {
