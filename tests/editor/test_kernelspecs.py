@@ -12,6 +12,7 @@ from jrc.editor.kernelspecs import (
     SpecFolder,
     owner_of,
     plain_name,
+    renamed_folders,
     spec_folders,
 )
 
@@ -100,6 +101,31 @@ def test_what_somebody_added_to_a_spec_stays() -> None:
     }
     assert spec(again)["extra"] == 1
     assert spec(again)["display_name"] == "Python 3 · ml (jrc)"
+
+
+def test_a_renamed_profile_keeps_its_folders() -> None:
+    """The rest is as if the profile had always been called so."""
+    others = spec_folders("other", [PYTHON], LAUNCH, {})
+    before = spec_folders("ml", [PYTHON, R], LAUNCH, {})
+    texts: dict[str, bytes | None] = {
+        each.name: each.files["kernel.json"] for each in (*others, *before)
+    }
+    after = renamed_folders("ml", "gpu", texts)
+    assert [each.name for each in after] == [each.name for each in before]
+    assert [each.display_name for each in after] == ["Python 3 · gpu (jrc)", "R · gpu (jrc)"]
+    assert [each.owner for each in after] == [Owner("gpu", "python3"), Owner("gpu", "ir")]
+    for folder in after:
+        assert owner_of(folder.files["kernel.json"]) == folder.owner
+        assert spec(folder)["display_name"] == folder.display_name
+    again = spec_folders(
+        "gpu",
+        [PYTHON, R],
+        LAUNCH,
+        dict(texts) | {each.name: each.files["kernel.json"] for each in after},
+    )
+    assert [each.files["kernel.json"] for each in again] == [
+        each.files["kernel.json"] for each in after
+    ]
 
 
 @pytest.mark.parametrize(
