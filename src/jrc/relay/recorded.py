@@ -92,7 +92,7 @@ class Recorded:
 
     def covers(self, msg_id: str) -> bool:
         """The recorder has the reply to this request, or will have it."""
-        return self._recording is not None and msg_id in self._recording.pending
+        return self._recording is not None and self._recording.is_pending(msg_id)
 
     def ask_arrived(self, msg_ids: tuple[str, ...]) -> list[Message]:
         """Ask which of these executions arrived, now that all that did must have begun."""
