@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -211,10 +212,12 @@ async def test_a_server_that_does_not_answer_keeps_no_command(
     monkeypatch.setattr(orphans, "SEARCH_DEADLINE", 0.2)
     arrived, over = asyncio.Event(), asyncio.Event()
 
-    async def hear_and_say_nothing(*_: object) -> None:
+    async def hear_and_say_nothing(_: object, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
         arrived.set()
         await over.wait()
 
+    connections: list[asyncio.StreamWriter] = []
     silent = await asyncio.start_server(hear_and_say_nothing, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}/"
     killed_relay(url, new_path(), "00000000-0000-0000-0000-000000000000")
@@ -225,6 +228,10 @@ async def test_a_server_that_does_not_answer_keeps_no_command(
             pass
     over.set()
     silent.close()
+    for writer in connections:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
     assert len(files(paths)) == 2, "the record stays for the next command"
 
 
