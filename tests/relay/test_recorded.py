@@ -88,6 +88,16 @@ def installed(recorded: Recorded, **answer: Any) -> str:
     return run
 
 
+def test_a_kernel_that_does_nothing_is_asked_nothing(recorded: Recorded) -> None:
+    """The request that brings the recorder is none of the run's."""
+    install = recorded.install()
+    assert recorded.outgoing(install, 0) is install
+    answer = with_metadata(reply(install.msg_id), jrc={**INSTALLED, "run": "r"})
+    assert recorded.receive(answer, 0) == []
+    assert not recorded.covers(install.msg_id)
+    assert recorded.due(1000) == []
+
+
 def test_nothing_is_marked_or_held_without_a_recorder(recorded: Recorded) -> None:
     asked, answer = request("first"), reply("first")
     assert recorded.outgoing(asked, 0) is asked

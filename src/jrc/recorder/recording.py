@@ -227,9 +227,18 @@ class Recording:
 
     def due(self, now: float) -> list[Message]:
         """What to send now. Call it after each ``receive`` and a few times a second."""
-        if self._lost_recorder or not self._may_ask(now) or not self._must_ask(now):
+        if self._lost_recorder or not self._may_ask(now):
             return []
-        ranges, offset = self._tracker.wanted()
+        if self._must_ask(now):
+            ranges, offset = self._tracker.wanted()
+            self._hurry = False
+            self._quiet = min(self._quiet * 1.5, QUIET_AT_MOST)
+            self._heard = now
+        elif self._must_acknowledge(now):
+            # What is published meanwhile is on its way: it need not come twice.
+            ranges, offset = [], 0
+        else:
+            return []
         acknowledged = self._tracker.next - 1 if self._acknowledge else 0
         content = replay_content(
             self._run,
@@ -238,9 +247,6 @@ class Recording:
             offset=offset,
             acknowledge=acknowledged,
         )
-        self._hurry = False
-        self._quiet = min(self._quiet * 1.5, QUIET_AT_MOST)
-        self._heard = now
         self._acknowledged = max(self._acknowledged, acknowledged)
         self._unacknowledged_bytes = 0
         question = self._make(REPLAY_REQUEST, content)
@@ -267,14 +273,16 @@ class Recording:
                 self._lacking_since = now
             return now - self._lacking_since >= GAP_GRACE
         quiet = now - self._heard
-        if self._pending and quiet >= min(IDLE_GRACE, self._quiet):
-            replied = any(request.replied for request in self._pending.values())
-            if replied or quiet >= self._quiet:
-                return True
+        if not self._pending or quiet < min(IDLE_GRACE, self._quiet):
+            return False
+        return quiet >= self._quiet or any(each.replied for each in self._pending.values())
+
+    def _must_acknowledge(self, now: float) -> bool:
         if not self._acknowledge or self._acknowledged >= self._tracker.next - 1:
             return False
         enough = self._unacknowledged_bytes >= ACKNOWLEDGE_AFTER
-        return enough or (quiet >= ACKNOWLEDGE_QUIET and not self._pending)
+        quiet = now - self._heard >= ACKNOWLEDGE_QUIET
+        return enough or (quiet and not self._pending)
 
     def _note_parent(self, msg_id: str) -> None:
         """Remember the requests that published last: the run of a relay has no end."""
@@ -349,7 +357,7 @@ class Recording:
         self.state = answer.state
         self._adapt(now - asked, len(answer.data))
         before = self._tracker.next
-        items = self._tracker.replayed(answer)
+        items = self._tracker.replayed(answer) if answer.brings_something else []
         news = self._out(items)
         if self._tracker.lacking and (self._tracker.next > before or answer.next is not None):
             self._hurry = True

@@ -65,6 +65,8 @@ class Recorded:
         """A client's message as it is to be sent now: an execution is marked for the recorder."""
         if self._recording is None or message.msg_type != "execute_request":
             return message
+        if message.msg_id == self._install_id:
+            return message
         self._recording.sent(message.msg_id, guarded=False, now=now)
         fields = {**message.metadata_fields, **request_metadata(self._run)}
         return replace(message, metadata=encode_object(fields))
