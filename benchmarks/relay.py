@@ -254,7 +254,8 @@ def main() -> None:
             print(Figure("memory, idle", idle, nan, "MiB", _target(idle, "<", 60)))
             print(measure_throughput(relay.client, direct, options.rounds))
             after = memory(relay.process)
-            print(Figure("memory, after the displays", after, nan, "MiB", ""))
+            verdict = _target(after, "<", 60)
+            print(Figure("memory, after the displays", after, nan, "MiB", verdict))
         finally:
             relay.close()
             direct.close()

@@ -74,6 +74,22 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
     assert HEAVY & set(ended.stderr.split()) == set()
 
 
+def test_a_request_loads_no_command_line_of_a_library() -> None:
+    """httpx has one, and with it come click, rich and pygments."""
+    report = (
+        "import sys; from jrc.cli.app import run_cli; code = run_cli(['kernel', 'list']);"
+        "import httpx; assert callable(httpx.main); print(*sys.modules); sys.exit(code)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", report],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "JRC_URL": "http://127.0.0.1:1/", "JRC_TOKEN": "t"},
+    )
+    assert ended.returncode == ExitCode.UNREACHABLE, ended.stderr
+    assert {"click", "rich", "pygments"} & set(ended.stdout.split()) == set()
+
+
 @pytest.mark.parametrize("words", COMMAND_LINES, ids=lambda words: " ".join(["jrc", *words]))
 def test_help_fits_a_screen(words: list[str]) -> None:
     """A screen is 80 columns wide and, with a window of today, 50 lines high."""

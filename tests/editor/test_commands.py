@@ -136,6 +136,34 @@ def test_a_broken_file_makes_the_exit_code_3_and_the_rest_is_done(code: FakeEdit
     assert settings().read_text() == '{\n  "a": 1,\n  "b"\n}\n'
 
 
+@pytest.mark.usefixtures("direct")
+def test_a_profile_that_is_renamed_and_removed(code: FakeEditor) -> None:
+    ended_well(run_jrc("connect", "lab", "--vscode", "--yes"))
+    done = ended_well(run_jrc("profile", "rename", "lab", "gpu"))
+    assert f"changed {settings()} (VS Code)" in done.stderr
+    assert kernelspec()["display_name"] == "Python 3 · gpu (jrc)"
+    assert list(loads(settings().read_text())["jrc.servers"]) == ["gpu"]  # type: ignore[arg-type]
+    done = ended_well(run_jrc("profile", "remove", "gpu", "--yes"))
+    assert f"removed {jupyter_data(here()) / 'kernels' / 'jrc-lab-python3'}" in done.stderr
+    assert settings().read_bytes() == SETTINGS.encode()
+    assert code.extensions() == []
+
+
+@pytest.mark.usefixtures("direct")
+def test_what_keeps_an_editors_file_from_a_removal_is_corrected_later(code: FakeEditor) -> None:
+    """The profile is gone, and its traces can be taken out all the same."""
+    ended_well(run_jrc("connect", "lab", "--vscode", "--yes"))
+    good = settings().read_bytes()
+    settings().write_bytes(good + b"{")
+    done = run_jrc("profile", "remove", "lab", "--yes")
+    assert done.code == 3
+    assert "'lab' is removed." in done.stderr
+    assert "hint: Correct it, then type: jrc disconnect lab --remove-kernelspecs" in done.stderr
+    settings().write_bytes(good)
+    ended_well(run_jrc("disconnect", "lab", "--remove-kernelspecs"))
+    assert settings().read_bytes() == SETTINGS.encode()
+
+
 @pytest.mark.usefixtures("tunnelled")
 def test_a_server_in_a_cluster(code: FakeEditor, jupyter: JupyterServer, javascript: Path) -> None:
     """Settings name the tunnel's address; VS Code's own library works through the keeper."""

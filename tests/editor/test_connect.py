@@ -6,13 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from jrc.cli.editor_commands import EditorOptions, connect_editors, disconnect_editors
+from jrc.cli.editor_commands import (
+    EditorOptions,
+    connect_editors,
+    disconnect_editors,
+    remove_from_editors,
+    rename_in_editors,
+)
 from jrc.cli.terminal import Terminal
+from jrc.editor import editors
 from jrc.editor.connect import console_script
-from jrc.editor.editors import EXTENSION
+from jrc.editor.editors import EXTENSION, EditorCommand
 from jrc.editor.jsonc import loads
 from jrc.editor.kernelspecs import RemoteKernel
-from jrc.editor.ledger import read_ledger
+from jrc.editor.ledger import open_ledger, read_ledger
 from jrc.editor.places import application_data, jupyter_data
 from jrc.editor.surroundings import here
 from jrc.errors import ConfigError
@@ -165,6 +172,39 @@ def test_the_companion_is_asked_for_once(code: FakeEditor) -> None:
     assert len(code.extensions()) == 1
 
 
+def test_nobody_waits_for_the_answer_or_for_the_editor(
+    code: FakeEditor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another jrc can hold the ledger meanwhile."""
+    held: list[str] = []
+
+    def hold(when: str) -> None:
+        with open_ledger(Paths.from_environment()):
+            held.append(when)
+
+    class Slow(Person):
+        def ask(self, question: str, *, hidden: bool = False, without: str) -> str:
+            hold("question")
+            return super().ask(question, hidden=hidden, without=without)
+
+    def while_installing(editor: EditorCommand, profile: str, vsix: Path) -> None:
+        hold("installation")
+        install(editor, profile, vsix)
+
+    def while_removing(editor: EditorCommand, profile: str) -> None:
+        hold("removal")
+        uninstall(editor, profile)
+
+    install, uninstall = editors.install, editors.uninstall
+    monkeypatch.setattr(editors, "install", while_installing)
+    monkeypatch.setattr(editors, "uninstall", while_removing)
+    connect(Slow("y"), EditorOptions())
+    assert len(code.extensions()) == 1
+    disconnect_editors("ml", terminal=Person())
+    assert code.extensions() == []
+    assert held == ["question", "installation", "removal"]
+
+
 def test_enter_agrees(code: FakeEditor) -> None:
     connect(Person(""), EditorOptions())
     assert len(code.extensions()) == 1
@@ -221,6 +261,7 @@ def test_an_editor_that_refuses_the_companion_is_told_and_the_rest_is_done(
     assert "The companion extension is not in VS Code" in person.heard
     assert "no room left" in person.heard
     assert "jrc.servers" in settings(home).read_text()
+    assert read_ledger(Paths.from_environment()).installed == []
 
 
 def test_a_workspace_names_the_server_and_the_person_the_program(
@@ -311,6 +352,49 @@ def test_nothing_that_is_written_holds_a_secret(
     connect(Person())
     assert all(b"planted-secret" not in content for content in files_under(home).values())
     assert "planted-secret" not in json.dumps(code.calls)
+
+
+def test_a_renamed_profile_has_its_new_name_everywhere(code: FakeEditor, home: Path) -> None:
+    connect(Person())
+    connect(Person(), profile=Profile("other", "http://127.0.0.1:40002/"))
+    person = Person()
+    rename_in_editors("ml", "gpu", person)
+    assert sorted(_servers(home)) == ["gpu", "other"]
+    spec = json.loads((kernels() / "jrc-ml-python3" / "kernel.json").read_text("utf-8"))
+    assert (spec["display_name"], spec["env"]["JRC_PROFILE"]) == ("Python 3 · gpu (jrc)", "gpu")
+    assert (kernels() / "jrc-ml-python3" / "logo-64x64.png").read_bytes() == b"PNG"
+    assert person.said == [
+        f"changed {settings(home)} (VS Code)",
+        f"wrote {kernels() / 'jrc-ml-ir'} (R · gpu (jrc))",
+        f"wrote {kernels() / 'jrc-ml-python3'} (Python 3 · gpu (jrc))",
+        "Editors show the new name after the command 'Developer: Reload Window'.",
+    ]
+    before = files_under(kernels())
+    connect(Person(), profile=Profile("gpu", ML.url))
+    assert files_under(kernels()) == before
+    disconnect_editors("gpu", remove_kernelspecs=True, terminal=Person())
+    disconnect_editors("other", remove_kernelspecs=True, terminal=Person())
+    assert settings(home).read_text() == SETTINGS
+    assert list(kernels().iterdir()) == []
+
+
+def test_a_removed_profile_leaves_nothing(code: FakeEditor, home: Path) -> None:
+    connect(Person())
+    person = Person()
+    remove_from_editors("ml", person)
+    assert settings(home).read_text() == SETTINGS
+    assert list(kernels().iterdir()) == []
+    assert code.extensions() == []
+    assert f"removed {kernels() / 'jrc-ml-ir'} (jrc-ml-ir)" in person.said
+
+
+def test_a_profile_that_was_never_connected_leaves_no_trace(home: Path) -> None:
+    before = files_under(home)
+    person = Person()
+    rename_in_editors("ml", "gpu", person)
+    remove_from_editors("ml", person)
+    assert (person.said, files_under(home)) == ([], before)
+    assert not Paths.from_environment().state.exists()
 
 
 def test_the_ledger_is_empty_when_all_is_undone(code: FakeEditor) -> None:

@@ -12,6 +12,7 @@ from jrc.editor.kernelspecs import (
     SpecFolder,
     owner_of,
     plain_name,
+    renamed_folders,
     spec_folders,
 )
 
@@ -37,6 +38,14 @@ def test_a_spec_names_the_relay_the_profile_and_the_kernel() -> None:
         "env": {"JRC_PROFILE": "ml", "JRC_KERNEL": "python3", "JRC_HOME": "/srv/jrc"},
         "metadata": {"jrc": {"profile": "ml", "kernel": "python3"}, "debugger": True},
     }
+
+
+def test_a_spec_says_that_the_relay_encrypts() -> None:
+    """Managers of jupyter_client ask for it when they are told to encrypt."""
+    (folder,) = spec_folders("ml", [PYTHON], Launch("/bin/jrc-kernel", encrypts=True), {})
+    metadata = spec(folder)["metadata"]
+    assert isinstance(metadata, dict)
+    assert metadata["supported_encryption"] == ["curve"]
 
 
 def test_every_kernel_of_the_server_gets_one_with_its_logos() -> None:
@@ -92,6 +101,31 @@ def test_what_somebody_added_to_a_spec_stays() -> None:
     }
     assert spec(again)["extra"] == 1
     assert spec(again)["display_name"] == "Python 3 · ml (jrc)"
+
+
+def test_a_renamed_profile_keeps_its_folders() -> None:
+    """The rest is as if the profile had always been called so."""
+    others = spec_folders("other", [PYTHON], LAUNCH, {})
+    before = spec_folders("ml", [PYTHON, R], LAUNCH, {})
+    texts: dict[str, bytes | None] = {
+        each.name: each.files["kernel.json"] for each in (*others, *before)
+    }
+    after = renamed_folders("ml", "gpu", texts)
+    assert [each.name for each in after] == [each.name for each in before]
+    assert [each.display_name for each in after] == ["Python 3 · gpu (jrc)", "R · gpu (jrc)"]
+    assert [each.owner for each in after] == [Owner("gpu", "python3"), Owner("gpu", "ir")]
+    for folder in after:
+        assert owner_of(folder.files["kernel.json"]) == folder.owner
+        assert spec(folder)["display_name"] == folder.display_name
+    again = spec_folders(
+        "gpu",
+        [PYTHON, R],
+        LAUNCH,
+        dict(texts) | {each.name: each.files["kernel.json"] for each in after},
+    )
+    assert [each.files["kernel.json"] for each in again] == [
+        each.files["kernel.json"] for each in after
+    ]
 
 
 @pytest.mark.parametrize(

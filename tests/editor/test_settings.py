@@ -16,6 +16,7 @@ from jrc.editor.settings import (
     disconnected,
     record_from_json,
     record_to_json,
+    renamed,
 )
 
 FILE = """\
@@ -55,6 +56,9 @@ class File:
     def disconnect(self, profile: str) -> None:
         assert self.record is not None
         self._take(disconnected(self.text, self.record, profile))
+
+    def rename(self, old: str, new: str) -> None:
+        self._take(renamed(self.text, self.record, old, new))
 
     @property
     def value(self) -> dict[str, jsonc.Json]:
@@ -98,6 +102,58 @@ def test_disconnecting_one_of_two_is_as_if_it_had_never_been_there() -> None:
     file.disconnect("a")
     alone.connect("b")
     assert (file.text, file.record) == (alone.text, alone.record)
+
+
+@pytest.mark.parametrize("text", [FILE, None, "{}", "// only words"])
+def test_a_renamed_profile_is_as_if_it_had_always_been_called_so(text: str | None) -> None:
+    file = File(text)
+    file.connect("other")
+    file.connect("ml")
+    file.rename("ml", "gpu")
+    assert file.servers == ["other", "gpu"]
+    assert file.value[SERVERS] == {
+        "other": {"label": "other", "url": "http://other/", "profile": "other"},
+        "gpu": {"label": "gpu", "url": "http://ml/", "profile": "gpu"},
+    }
+    file.disconnect("gpu")
+    file.disconnect("other")
+    assert (file.text, file.record) == (text, None)
+
+
+def test_a_profile_is_renamed_in_a_file_that_somebody_edited() -> None:
+    file = File(FILE)
+    file.connect("ml")
+    assert file.text is not None
+    file.text = file.text.replace("// big", "// bigger").replace("true", "false")
+    file.rename("ml", "gpu")
+    assert "// bigger" in file.text
+    assert file.servers == ["gpu"]
+    file.disconnect("gpu")
+    assert file.value == {
+        "editor.fontSize": 14,
+        "jupyter.jupyterLaunchTimeout": 90000,
+        "jupyter.disableJupyterAutoStart": False,
+    }
+
+
+def test_a_new_name_replaces_what_an_earlier_profile_of_that_name_left() -> None:
+    file = File(FILE)
+    file.connect("gpu")
+    file.connect("ml")
+    file.rename("ml", "gpu")
+    assert file.servers == ["gpu"]
+    file.disconnect("gpu")
+    assert (file.text, file.record) == (FILE, None)
+
+
+def test_renaming_what_is_not_connected_changes_nothing() -> None:
+    file = File(FILE)
+    file.rename("ml", "gpu")
+    assert (file.text, file.record) == (FILE, None)
+    file.connect("other")
+    once = file.text, file.record
+    file.rename("ml", "gpu")
+    assert (file.text, file.record) == once
 
 
 def test_connecting_again_changes_nothing() -> None:

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from jrc.recorder.protocol import guarded_metadata, request_metadata
 from jrc.recorder.recording import (
+    ACKNOWLEDGE_AFTER,
     ACKNOWLEDGE_QUIET,
     ANSWER_TIMEOUT,
     GAP_GRACE,
@@ -346,6 +347,24 @@ def test_what_was_given_out_is_acknowledged(client: Client) -> None:
     assert question.content_fields["acknowledge"] == 3
     recording.receive(answer(question, 3), 12)
     assert recording.due(100) == []
+
+
+def test_a_flood_is_acknowledged_and_not_asked_for_twice(client: Client) -> None:
+    """What is under way comes by itself; the kernel frees what is here, gap or no gap."""
+    cell = client.execute("x").msg_id
+    recording = client.recording
+    size = ACKNOWLEDGE_AFTER // 4
+    for number in range(1, 6):
+        recording.receive(stamp(stream(cell, "x" * size), number), 10)
+    recording.receive(stamp(reply(cell), 9), 10)
+    (question,) = recording.due(10)
+    assert question.content_fields["acknowledge"] == 5
+    assert question.content_fields["ranges"] == []
+    assert recording.receive(answer(question, 20), 10) == []
+    recording.receive(stamp(stream(cell, "y"), 6), 11)
+    assert recording.due(11) == []
+    (question,) = recording.due(12)
+    assert question.content_fields["ranges"] == [[7, 9], [10, None]]
 
 
 def test_a_run_for_others_is_not_acknowledged() -> None:

@@ -92,6 +92,12 @@ def test_input_is_asked_of_the_client_whose_code_asks(kernel: Kernel) -> None:
             kernel.client.get_stdin_msg(timeout=0.2)
 
 
+def test_a_manager_may_demand_encryption(remote: JupyterServer, start_kernel: StartKernel) -> None:
+    kernel = start_kernel(encryption="required").ready()
+    assert "curve_publickey" in kernel.manager.get_connection_info()
+    assert kernel.run("print('not for everybody')").text == "not for everybody\n"
+
+
 def test_two_clients_get_their_own_replies_and_all_output(kernel: Kernel) -> None:
     with kernel.another_client() as other:
         mine = [kernel.client.execute(f"print('mine {n}')") for n in range(20)]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -31,6 +32,9 @@ for n in range(30):
     time.sleep(0.1)
 """
 ALL_TICKS = "".join(f"{n}\n" for n in range(30))
+
+OUTAGE_SECONDS = 60
+"""The one loss of the length that the promise names; it happens while the cell works."""
 
 NO_LIMITS = {"ZMQChannelsWebsocketConnection": {"limit_rate": False}}
 
@@ -107,6 +111,30 @@ def test_a_long_loss_is_told_and_requests_wait(proxied: Proxy, start_kernel: Sta
     assert cell.text.endswith("29\n")
     assert "is back after" in cell.notices
     assert cell.reply["status"] == "ok"
+    assert kernel.finish(waiting).text == "waited\n"
+
+
+@pytest.mark.timeout(400)
+def test_an_outage_of_a_minute_loses_nothing(proxied: Proxy, start_kernel: StartKernel) -> None:
+    kernel = start_kernel().ready()
+    ticks = TICKS.replace("30", "750")
+    running = kernel.client.execute(ticks)
+    kernel.published("stream")
+    proxied.cut(refuse=True)
+    threading.Timer(OUTAGE_SECONDS, proxied.restore).start()
+    down = kernel.published("stream", name="stderr")
+    assert "is down" in down["content"]["text"]
+    waiting = kernel.client.execute("print('waited')")
+    back = kernel.published("stream", name="stderr", timeout=2 * OUTAGE_SECONDS)
+    found = re.search(r"is back after (\d+) s", back["content"]["text"])
+    assert found is not None
+    assert int(found[1]) >= OUTAGE_SECONDS
+    assert kernel.client.hb_channel.is_beating()
+    cell = kernel.finish(running, timeout=120)
+    assert cell.text == "".join(f"{n}\n" for n in range(750))
+    assert cell.reply["status"] == "ok"
+    assert {kind for kind, _ in cell.messages} == {"stream"}
+    assert cell.notices == down["content"]["text"] + back["content"]["text"]
     assert kernel.finish(waiting).text == "waited\n"
 
 

@@ -1,6 +1,8 @@
 """What the relay makes of the recorder's numbers, without a kernel."""
 
+import gc
 import json
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 import pytest
@@ -10,8 +12,10 @@ from jrc.recorder.recording import GAP_GRACE, QUIET, RecorderLost
 from jrc.recorder.tracker import Lost
 from jrc.relay.messages import Messages
 from jrc.relay.recorded import NeverArrived, Recorded
+from jrc.relay.router import Deliver, Forward, Router
 from jrc.wire.message import Message, encode_object, new_message
-from tests.support.scripted import from_kernel, idle, reply, stream
+from jrc.wire.zmq import Addressed
+from tests.support.scripted import busy, from_kernel, idle, reply, stream
 
 INSTALLED = {
     "installed": True,
@@ -82,6 +86,16 @@ def installed(recorded: Recorded, **answer: Any) -> str:
     found = recorded.receive(with_metadata(reply(install.msg_id), jrc=answer), 0)
     assert all(isinstance(news, RecorderLost) for news in found)
     return run
+
+
+def test_a_kernel_that_does_nothing_is_asked_nothing(recorded: Recorded) -> None:
+    """The request that brings the recorder is none of the run's."""
+    install = recorded.install()
+    assert recorded.outgoing(install, 0) is install
+    answer = with_metadata(reply(install.msg_id), jrc={**INSTALLED, "run": "r"})
+    assert recorded.receive(answer, 0) == []
+    assert not recorded.covers(install.msg_id)
+    assert recorded.due(1000) == []
 
 
 def test_nothing_is_marked_or_held_without_a_recorder(recorded: Recorded) -> None:
@@ -202,3 +216,45 @@ def test_what_was_missed_is_asked_for_when_the_link_is_back(recorded: Recorded) 
     recorded.link_lost()
     assert recorded.link_restored() == []
     assert [question.msg_type for question in recorded.due(0)] == ["jrc_replay_request"]
+
+
+def test_a_relay_that_lives_long_does_not_grow() -> None:
+    """It has one run from the start of its kernel to the end, however many cells that is."""
+    messages = Messages()
+    recorded = Recorded(messages)
+    router = Router(messages, recorded.covers)
+    run = installed(recorded)
+    number = 0
+
+    def execute(count: int) -> int:
+        nonlocal number
+        for _ in range(count):
+            asked = request(f"cell_{number}")
+            (forward,) = router.from_client(Addressed((b"editor",), asked))
+            assert isinstance(forward, Forward)
+            router.sent(forward.message)
+            recorded.outgoing(forward.message, number)
+            cell = asked.msg_id
+            for answer in (busy(cell), stream(cell, "x"), reply(cell), idle(cell)):
+                number += 1
+                (news,) = recorded.receive(numbered(answer, run, number), number)
+                assert isinstance(news, Message)
+                assert any(isinstance(each, Deliver) for each in router.from_kernel(news))
+                recorded.due(number)
+        return reachable(router) + reachable(recorded)
+
+    assert execute(1000) == execute(4000)
+
+
+def reachable(root: object) -> int:
+    """How many objects are kept by one, itself included."""
+    seen: dict[int, object] = {}
+    waiting = [root]
+    while waiting:
+        each = waiting.pop()
+        code = (type, ModuleType, FunctionType, BuiltinFunctionType)
+        if id(each) not in seen and not isinstance(each, code):
+            seen[id(each)] = each
+            # A dictionary does not name its keys where all of them are strings.
+            waiting += [*gc.get_referents(each), *(each if isinstance(each, dict) else ())]
+    return len(seen)

@@ -15,7 +15,7 @@ from jupyter_client.connect import write_connection_file
 from jrc.errors import ConfigError
 from jrc.relay.connection import read_connection_file
 from jrc.relay.messages import Messages
-from jrc.relay.sockets import Dropped, Received, Sockets, Subscribed
+from jrc.relay.sockets import CROWD, Dropped, Received, Sockets, Subscribed
 from jrc.wire.zmq import Addressed
 from tests.support.jupyter import wait_until
 from tests.support.relay import free_ports
@@ -231,3 +231,21 @@ def test_a_bug_in_the_thread_is_reported(tmp_path: Path) -> None:
         assert failed.get(timeout=10) is bug
     sockets.close()
     served.close()
+
+
+def test_a_crowd_is_told_when_it_is_gone(tmp_path: Path) -> None:
+    """So that what the clients have not taken yet waits on the server, not in the memory here."""
+    served = Served(tmp_path)
+    served.sockets.close()
+    sockets = Sockets(read_connection_file(served.file))
+    room = threading.Event()
+    text = {"name": "stdout", "text": "x" * (CROWD // 2)}
+    for crowded in (False, False, True):
+        assert sockets.is_crowded() == crowded
+        sockets.send(Messages().to_client("iopub", "stream", text), [b"stream"])
+    sockets.start(lambda _: None, served.failures.append, room.set)
+    assert room.wait(10)
+    wait_until(lambda: not sockets.is_crowded(), "room")
+    sockets.close()
+    served.close()
+    assert served.failures == []

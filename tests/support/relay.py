@@ -51,7 +51,7 @@ def write_kernelspec(folder: Path, name: str = "remote", **env: str) -> None:
         "language": "python",
         "interrupt_mode": "message",
         "env": {"JRC_KERNEL": "python3"} | env,
-        "metadata": {"supported_encryption": "curve"},
+        "metadata": {"supported_encryption": ["curve"]},
     }
     place = folder / "kernels" / name
     place.mkdir(parents=True, exist_ok=True)
@@ -112,11 +112,12 @@ class Kernel:
 
     Args:
         name: of the kernelspec.
+        encryption: what the manager demands, as its ``transport_encryption``.
         env: variables on top of the test's own.
     """
 
-    def __init__(self, name: str = "remote", **env: str) -> None:
-        self.manager = KernelManager(kernel_name=name)
+    def __init__(self, name: str = "remote", *, encryption: str = "disabled", **env: str) -> None:
+        self.manager = KernelManager(kernel_name=name, transport_encryption=encryption)
         self.manager.start_kernel(env={**os.environ, **env})
         self._received: list[Content] = []
         self._by_parent: dict[str, list[Content]] = defaultdict(list)

@@ -20,6 +20,10 @@ async def _kernelspec_names() -> list[str]:
     import asyncio
 
     from jrc.server.open import open_server
+    from jrc.server.orphans import Orphans
 
-    async with asyncio.timeout(_DEADLINE), open_server(None, bring_up=False) as server:
+    async with (
+        asyncio.timeout(_DEADLINE),
+        open_server(None, bring_up=False, orphans=Orphans.LEAVE) as server,
+    ):
         return sorted((await server.kernelspecs()).specs)

@@ -85,12 +85,10 @@ def connect(
 async def _kernels(profile: Profile, terminal: Terminal) -> tuple[str, "list[RemoteKernel]"]:
     """The server's address on this machine, and what it offers."""
     from jrc.editor.remote import remote_kernels
-    from jrc.relay.records import remove_orphans
     from jrc.server.open import open_profile
 
     with TunnelTalk(terminal) as talk:
-        async with open_profile(profile, on_tunnel=talk) as server:
-            await remove_orphans(server)
+        async with open_profile(profile, on_tunnel=talk, talk=terminal.say) as server:
             return server.address.base_url, await remote_kernels(server)
 
 

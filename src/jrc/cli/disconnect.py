@@ -43,10 +43,10 @@ def disconnect(
     if every and profile:
         raise UsageError("A profile and --all exclude each other.")
     terminal, paths = Terminal(), Paths.from_environment()
-    # A tunnel may be left of a profile that is gone.
-    known = keepers(paths)
+    # Something may be left of a profile that is gone: a tunnel, or what editors have of it.
+    known = {*keepers(paths), *read_ledger(paths).profiles()}
     if every:
-        names = sorted({*known, *read_ledger(paths).profiles()})
+        names = sorted(known)
     else:
         names = [profile] if profile in known else [ProfileStore(paths).get(profile).name]
     for name in names:

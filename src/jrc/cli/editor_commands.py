@@ -1,24 +1,20 @@
 """The parts of ``jrc connect --vscode`` and ``jrc disconnect`` that are about editors."""
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
+from jrc.cli.companion_offer import offer_companion, remove_companion
 from jrc.cli.terminal import Terminal
 from jrc.editor import connect as wiring
 from jrc.editor import editors
 from jrc.editor.connect import Report, Target
-from jrc.editor.editors import EditorCommand
 from jrc.editor.kernelspecs import RemoteKernel
-from jrc.editor.ledger import Installed, Ledger, open_ledger, read_ledger
+from jrc.editor.ledger import Ledger, open_ledger, read_ledger
 from jrc.editor.plan import diff
 from jrc.editor.surroundings import here
-from jrc.editor.vsix import build_vsix, marketplace_version
-from jrc.errors import JrcError
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
 
@@ -67,10 +63,12 @@ def connect_editors(
         profile.name, url or profile.url, list(kernelspecs), workspace, widgets=options.widgets
     )
     machine = here()
+    # First, since an editor that was never started creates its folders for it. And not while the
+    # ledger is held: neither a person nor an editor's program should keep other commands waiting.
+    if options.extension:
+        found = editors.find_editors(machine, shutil.which)
+        offer_companion(found, terminal, yes=options.yes, dry_run=options.dry_run)
     with _ledger(dry_run=options.dry_run) as ledger:
-        # First, since an editor that was never started creates its folders for it.
-        if options.extension:
-            _offer_companion(ledger, editors.find_editors(machine, shutil.which), options, terminal)
         report = wiring.connect(target, ledger, machine, dry_run=options.dry_run)
         if options.dry_run:
             _show_diff(report, terminal)
@@ -127,9 +125,41 @@ def disconnect_editors(
             _show_diff(report, terminal)
             return
         _tell(report, terminal)
-        if not ledger.profiles() and not keep_extension:
-            _remove_companion(ledger, terminal)
+        last = not ledger.profiles()
+    if last and not keep_extension:
+        remove_companion(terminal)
     _raise_first(report, terminal)
+
+
+def rename_in_editors(old: str, new: str, terminal: Terminal) -> None:
+    """Call a profile by its new name in what ``connect_editors`` wrote, and say so.
+
+    Nothing happens, and nothing is said, where there is nothing of the profile.
+
+    Raises:
+        ConfigError: a file could not be changed. Everything else is done.
+    """
+    machine = here()
+    if not wiring.rename(old, new, read_ledger(Paths.from_environment()), machine, dry_run=True):
+        return
+    with _ledger(dry_run=False) as ledger:
+        report = wiring.rename(old, new, ledger, machine, dry_run=False)
+        _tell(report, terminal)
+    terminal.say("Editors show the new name after the command 'Developer: Reload Window'.")
+    _raise_first(report, terminal)
+
+
+def remove_from_editors(profile: str, terminal: Terminal) -> None:
+    """Take all of a profile out of the editors, its kernelspecs too, and say so.
+
+    Nothing happens, and nothing is said, where there is nothing of the profile.
+
+    Raises:
+        ConfigError: a file could not be changed. Everything else is done.
+    """
+    ledger = read_ledger(Paths.from_environment())
+    if wiring.disconnect(profile, ledger, here(), kernelspecs=True, dry_run=True):
+        disconnect_editors(profile, remove_kernelspecs=True, terminal=terminal)
 
 
 @contextmanager
@@ -169,80 +199,3 @@ def _raise_first(report: Report, terminal: Terminal) -> None:
         for problem in report.problems[1:]:
             terminal.error(problem)
         raise report.problems[0]
-
-
-def _offer_companion(
-    ledger: Ledger, found: Sequence[EditorCommand], options: EditorOptions, terminal: Terminal
-) -> None:
-    """Install the companion in every editor where it is not, if the person agrees."""
-    wanted = marketplace_version(version("jrc-cli"))
-    missing = [
-        (editor, profile)
-        for editor in found
-        for profile in editor.profiles
-        if _version_there(editor, profile, terminal) != wanted
-    ]
-    if not missing:
-        return
-    names = ", ".join(dict.fromkeys(editor.name for editor, _ in missing))
-    if options.dry_run:
-        terminal.say(f"The companion extension would be installed in {names}.")
-        return
-    if not _agreed(ledger, names, options, terminal):
-        return
-    with tempfile.TemporaryDirectory(prefix="jrc-") as folder:
-        vsix = Path(folder) / f"jrc-companion-{wanted}.vsix"
-        vsix.write_bytes(build_vsix(version("jrc-cli")))
-        for editor, profile in missing:
-            where = f"{editor.name}, profile {profile}" if profile else editor.name
-            try:
-                editors.install(editor, profile, vsix)
-            except JrcError as error:
-                terminal.warn(f"The companion extension is not in {where}: {error.message}")
-                continue
-            entry = Installed(editor.name, editor.command, profile, wanted)
-            ledger.installed = [
-                each
-                for each in ledger.installed
-                if (each.command, each.profile) != (editor.command, profile)
-            ]
-            ledger.installed.append(entry)
-            ledger.save()
-            terminal.say(f"installed the companion extension {wanted} ({where})")
-
-
-def _version_there(editor: EditorCommand, profile: str, terminal: Terminal) -> str | None:
-    try:
-        return editors.installed_version(editor, profile)
-    except JrcError as error:
-        terminal.warn(error.message)
-        return None
-
-
-def _agreed(ledger: Ledger, names: str, options: EditorOptions, terminal: Terminal) -> bool:
-    """Whether jrc may install the companion. Asks once, and remembers the answer."""
-    if options.yes:
-        return True
-    if ledger.consent is None and terminal.interactive:
-        question = f"Install jrc's companion extension in {names}? [Y/n]"
-        answer = terminal.ask(question, without="Add --yes").strip().lower()
-        ledger.consent = answer in ("", "y", "yes")
-        ledger.save()
-    if not ledger.consent:
-        terminal.say(f"The companion extension is not in {names}. To install it, add --yes")
-    return bool(ledger.consent)
-
-
-def _remove_companion(ledger: Ledger, terminal: Terminal) -> None:
-    for entry in list(ledger.installed):
-        where = f"{entry.editor}, profile {entry.profile}" if entry.profile else entry.editor
-        editor = EditorCommand(entry.editor, entry.command)
-        try:
-            if shutil.which(entry.command) and editors.installed_version(editor, entry.profile):
-                editors.uninstall(editor, entry.profile)
-                terminal.say(f"removed the companion extension ({where})")
-        except JrcError as error:
-            # Told once: an editor's profile that is gone would refuse for ever.
-            terminal.warn(f"The companion extension is still in {where}: {error.message}")
-        ledger.installed.remove(entry)
-        ledger.save()

@@ -79,16 +79,12 @@ def list_kernels(profile: OnProfile = None, json: AsJson = False) -> None:
     terminal = Terminal()
 
     async def listed(server: "ServerClient") -> list[Row]:
-        from jrc.relay.records import remove_orphans
-
-        for path in await remove_orphans(server):
-            terminal.say(f"Deleted the kernel of {path}: its editor was killed.")
         rows = await _rows(server)
         if not server.lists_kernels:
             terminal.say("The gateway lists no kernels: these are those that jrc started here.")
         return rows
 
-    rows = _on_server(profile, listed)
+    rows = _on_server(profile, listed, orphans_first=True)
     if json:
         for row in rows:
             terminal.json(row.as_json())
@@ -263,6 +259,7 @@ def _on_server(
     *,
     seconds: float | None = None,
     kernel_env: dict[str, str] | None = None,
+    orphans_first: bool = False,
 ) -> T:
     """Do some work on the server of a profile.
 
@@ -271,13 +268,16 @@ def _on_server(
         work: what to do there.
         seconds: give up then, with ``TimeoutError``; a shell waits, so nothing is said.
         kernel_env: variables for the kernels of a gateway.
+        orphans_first: what the work sees must be without them.
     """
     import asyncio
 
     from jrc.server.open import open_server
+    from jrc.server.orphans import Orphans
 
     # Who presses the tab key did not ask for a tunnel.
     completing = seconds is not None
+    orphans = Orphans.FIRST if orphans_first else Orphans.BESIDE
 
     async def run() -> T:
         async with (
@@ -288,6 +288,7 @@ def _on_server(
                 bring_up=not completing,
                 talk=None if completing else Terminal().say,
                 kernel_env=kernel_env,
+                orphans=Orphans.LEAVE if completing else orphans,
             ) as server,
         ):
             return await work(server)

@@ -1,6 +1,8 @@
 """``jrc profile``: list, show, choose, rename and remove profiles."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -133,7 +135,7 @@ def rename(
     ],
     new: Annotated[str, typer.Argument(metavar="NEW", help="The name that it gets.")],
 ) -> None:
-    """Give a profile another name. Its token or password moves with it.
+    """Give a profile another name. Its token or password moves with it, and editors know it.
 
     \b
     Example:
@@ -150,6 +152,10 @@ def rename(
         secrets.rename(header_key(old, header), header_key(new, header))
     warn_of_keyring(terminal, secrets)
     terminal.say(f"'{old}' is called '{new}' now.")
+    from jrc.cli.editor_commands import rename_in_editors
+
+    with _editors(f"jrc disconnect {old} --remove-kernelspecs && jrc connect {new} --vscode"):
+        rename_in_editors(old, new, terminal)
 
 
 @app.command()
@@ -157,7 +163,7 @@ def remove(
     profile: Name,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Forget a profile, with its token or password.
+    """Forget a profile, with its token or password, and take it out of the editors.
 
     \b
     Example:
@@ -181,6 +187,20 @@ def remove(
     terminal.say(f"'{profile}' is removed.")
     if store.names() and store.default_name() is None:
         terminal.say("No profile is the default now. Choose one: jrc profile use NAME")
+    from jrc.cli.editor_commands import remove_from_editors
+
+    with _editors(f"jrc disconnect {profile} --remove-kernelspecs"):
+        remove_from_editors(profile, terminal)
+
+
+@contextmanager
+def _editors(again: str) -> Iterator[None]:
+    """What fails in the block is tried again with another command: the profile itself is done."""
+    try:
+        yield
+    except ConfigError as error:
+        hint = f"Correct it, then type: {again}"
+        raise ConfigError(error.message, hint=hint) from error
 
 
 def _keyring_headers(store: ProfileStore, name: str) -> list[str]:

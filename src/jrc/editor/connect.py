@@ -10,11 +10,11 @@ from pathlib import Path
 
 from jrc.editor.apply import apply_settings, apply_spec, plan_settings, read_specs
 from jrc.editor.jsonc import Json
-from jrc.editor.kernelspecs import PROGRAM, Launch, RemoteKernel, spec_folders
+from jrc.editor.kernelspecs import PROGRAM, Launch, RemoteKernel, renamed_folders, spec_folders
 from jrc.editor.ledger import Ledger
 from jrc.editor.places import Place, jupyter_data, settings_places, workspace_place
 from jrc.editor.plan import Decide, SettingsChange, SpecChange, spec_changes
-from jrc.editor.settings import Wanted, connected, disconnected
+from jrc.editor.settings import Wanted, connected, disconnected, renamed
 from jrc.editor.surroundings import Surroundings
 from jrc.errors import ConfigError
 
@@ -57,6 +57,10 @@ class Report:
     specs: list[SpecChange] = field(default_factory=list)
     problems: list[ConfigError] = field(default_factory=list)
 
+    def __bool__(self) -> bool:
+        """Whether there was anything to do."""
+        return bool(self.settings or self.specs or self.problems)
+
 
 def connect(
     target: Target, ledger: Ledger, machine: Surroundings[Path], *, dry_run: bool
@@ -82,7 +86,7 @@ def connect(
     for place, wanted in _wanted(target, own, machine):
         decide = partial(connected, profile=target.profile, wanted=wanted)
         _change_settings(report, place, ledger, decide, dry_run=dry_run)
-    launch = Launch(programs[PROGRAM], variables)
+    launch = Launch(programs[PROGRAM], variables, encrypts=_has_curve())
     root = jupyter_data(machine) / "kernels"
     existing = read_specs(root)
     texts = {name: files.get("kernel.json") for name, files in existing.items()}
@@ -109,17 +113,50 @@ def disconnect(
         dry_run: look, and touch nothing.
     """
     report = Report()
-    places = {str(place.settings): place for place in settings_places(machine)}
     decide = partial(disconnected, profile=profile)
-    for path, record in list(ledger.settings.items()):
-        if profile in record.wanted:
-            place = places.get(path) or workspace_place(Path(path).parent.parent)
-            _change_settings(report, place, ledger, decide, dry_run=dry_run)
+    for place in _places_of(profile, ledger, machine):
+        _change_settings(report, place, ledger, decide, dry_run=dry_run)
     if kernelspecs:
         root = jupyter_data(machine) / "kernels"
         changes = spec_changes([], profile, root, read_specs(root))
         _change_specs(report, changes, dry_run=dry_run)
     return report
+
+
+def rename(
+    old: str, new: str, ledger: Ledger, machine: Surroundings[Path], *, dry_run: bool
+) -> Report:
+    """Call a profile by its new name in every settings file and kernelspec that names it.
+
+    Args:
+        old: its name.
+        new: the name that it gets.
+        ledger: held by us, unless it is a dry run.
+        machine: this one.
+        dry_run: look, and touch nothing.
+    """
+    report = Report()
+    decide = partial(renamed, old=old, new=new)
+    for place in _places_of(old, ledger, machine):
+        _change_settings(report, place, ledger, decide, dry_run=dry_run)
+    root = jupyter_data(machine) / "kernels"
+    existing = read_specs(root)
+    texts = {name: files.get("kernel.json") for name, files in existing.items()}
+    folders = renamed_folders(old, new, texts)
+    if folders:
+        # What an earlier profile of that name left behind would be shown twice.
+        _change_specs(report, spec_changes(folders, new, root, existing), dry_run=dry_run)
+    return report
+
+
+def _places_of(profile: str, ledger: Ledger, machine: Surroundings[Path]) -> list[Place[Path]]:
+    """The settings files that have something of a profile."""
+    places = {str(place.settings): place for place in settings_places(machine)}
+    return [
+        places.get(path) or workspace_place(Path(path).parent.parent)
+        for path, record in ledger.settings.items()
+        if profile in record.wanted
+    ]
 
 
 def console_script(name: str) -> str:
@@ -140,6 +177,13 @@ def console_script(name: str) -> str:
             hint="Install jrc anew: python -m pip install --force-reinstall jrc-cli",
         )
     return str(Path(found).absolute())
+
+
+def _has_curve() -> bool:
+    """Whether the relay, which is installed with us, can encrypt: not every ZMQ library can."""
+    import zmq
+
+    return bool(zmq.has("curve"))
 
 
 def _wanted(

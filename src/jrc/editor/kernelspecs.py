@@ -44,10 +44,12 @@ class Launch:
     Attributes:
         program: the absolute path of the console script.
         environment: variables it needs beside the profile's name. No secret.
+        encrypts: its sockets can speak CurveZMQ with a client that demands it.
     """
 
     program: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    encrypts: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,11 +109,35 @@ def spec_folders(
         title = plain_name(kernel.display_name)
         if plain[title] > 1:
             title += f" [{kernel.name}]"
-        display_name = f"{title} · {profile} (jrc)"
+        display_name = _display_name(title, profile)
         spec = _merged(existing.get(name), _spec(name, display_name, kernel, owner, launch))
-        text = json.dumps(spec, ensure_ascii=False, indent=1) + "\n"
-        files = {"kernel.json": text.encode(), **_safe_logos(kernel.logos)}
+        files = {**_kernel_json(spec), **_safe_logos(kernel.logos)}
         folders.append(SpecFolder(name, display_name, owner, files))
+    return folders
+
+
+def renamed_folders(old: str, new: str, existing: Mapping[str, bytes | None]) -> list[SpecFolder]:
+    """The kernelspecs of a profile under its new name.
+
+    The folders keep theirs: notebooks name their kernel by it.
+
+    Args:
+        old: the profile's name.
+        new: the name that it gets.
+        existing: the content of ``kernel.json`` by the name of its folder.
+    """
+    folders = []
+    for name, text in existing.items():
+        owner = owner_of(text)
+        if owner is None or owner.profile != old:
+            continue
+        owner = Owner(new, owner.kernel)
+        spec = _object(_loads(text))
+        title = str(spec.get("display_name", name)).removesuffix(_display_name("", old))
+        spec["display_name"] = _display_name(title, new)
+        spec["env"] = {**_object(spec.get("env")), "JRC_PROFILE": new}
+        spec["metadata"] = {**_object(spec.get("metadata")), "jrc": _jrc_metadata(owner)}
+        folders.append(SpecFolder(name, _display_name(title, new), owner, _kernel_json(spec)))
     return folders
 
 
@@ -130,12 +156,29 @@ def plain_name(display_name: str) -> str:
     return re.sub(r"\s*\(ipykernel\)\s*$", "", display_name).strip() or display_name
 
 
+def _display_name(title: str, profile: str) -> str:
+    return f"{title} · {profile} (jrc)"
+
+
+def _jrc_metadata(owner: Owner) -> Json:
+    return {"profile": owner.profile, "kernel": owner.kernel}
+
+
+def _kernel_json(spec: Mapping[str, Json]) -> dict[str, bytes]:
+    text = json.dumps(spec, ensure_ascii=False, indent=1) + "\n"
+    return {"kernel.json": text.encode()}
+
+
 def _spec(
     name: str, display_name: str, kernel: RemoteKernel, owner: Owner, launch: Launch
 ) -> dict[str, Json]:
-    metadata: dict[str, Json] = {"jrc": {"profile": owner.profile, "kernel": owner.kernel}}
+    metadata: dict[str, Json] = {"jrc": _jrc_metadata(owner)}
     if kernel.debugger:
         metadata["debugger"] = True
+    if launch.encrypts:
+        # Without this word a manager whose encryption is "required" starts no kernel, and one
+        # whose encryption is "auto" gives it no keys. Source: JEP 145.
+        metadata["supported_encryption"] = ["curve"]
     environment: dict[str, Json] = {"JRC_PROFILE": owner.profile, "JRC_KERNEL": owner.kernel}
     environment.update(launch.environment)
     return {

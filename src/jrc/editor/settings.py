@@ -122,6 +122,41 @@ def disconnected(text: str | None, record: Record | None, profile: str) -> Outco
     return replace(outcome, record=kept)
 
 
+def renamed(text: str | None, record: Record | None, old: str, new: str) -> Outcome:
+    """The file with the entries of a profile under its new name.
+
+    Args:
+        text: the file's text now; None if there is no file.
+        record: what jrc knows about it.
+        old: the profile's name; nothing happens if it is not connected there.
+        new: the name that it gets.
+
+    Raises:
+        JsoncError: somebody edited the text, and it can't be parsed.
+    """
+    if record is None or old not in record.wanted:
+        return Outcome(text, record)
+    wants = {
+        (new if name == old else name): (_under_name(wanted, new) if name == old else wanted)
+        for name, wanted in record.wanted.items()
+        if name != new
+    }
+    if fingerprint(text) == record.written:
+        return _rendered(record.original, record.original, wants)
+    rest = {name: wanted for name, wanted in wants.items() if name != new}
+    original = _taken_out(text, record, keep={}).text
+    before = _taken_out(text, record, keep=rest).text
+    return _rendered(original, before, wants)
+
+
+def _under_name(wanted: Wanted, profile: str) -> Wanted:
+    entries: dict[str, Json] = {}
+    for entry in wanted.servers.values():
+        fields = entry if isinstance(entry, dict) else {}
+        entries[profile] = {**fields, "label": profile, "profile": profile}
+    return replace(wanted, servers=entries)
+
+
 def _rendered(original: str | None, text: str | None, wants: Mapping[str, Wanted]) -> Outcome:
     """The text with everything that is wanted put in."""
     result = text or ""

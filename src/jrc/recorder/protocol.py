@@ -175,6 +175,11 @@ class Replay:
     next: tuple[int, int] | None
     data: Part = field(repr=False)
 
+    @property
+    def brings_something(self) -> bool:
+        """It has messages, or says which are no longer kept."""
+        return bool(self.data or self.missing or self.next is not None)
+
 
 class States(NamedTuple):
     """The answer to a ``jrc_state_request``.

@@ -51,6 +51,7 @@ SLOW_ANSWER = 2.0
 """Seconds. A replay should not keep a slow link busy for long: other messages wait behind it."""
 
 _MOST_QUESTIONS = 256
+_MOST_PARENTS = 256
 _LIMIT_NOTICES = ("IOPub data rate exceeded", "IOPub message rate exceeded")
 _ENDS = ("restarting", "dead")
 
@@ -127,7 +128,7 @@ class Recording:
         self._acknowledged = after
         self._unacknowledged_bytes = 0
         self._pending: dict[str, _Pending] = {}
-        self._parents: set[str] = set()
+        self._parents: dict[str, None] = {}
         self._not_executed: set[str] = set()
         self._question: str | None = None
         self._asked: dict[str, float] = {}
@@ -172,7 +173,6 @@ class Recording:
             has_reply: false for a ``comm_msg`` and its like.
         """
         self._pending[msg_id] = _Pending(guarded, has_reply)
-        self._parents.add(msg_id)
         self._heard = max(self._heard, now)
 
     def receive(self, message: Message, now: float) -> list[News]:
@@ -187,7 +187,7 @@ class Recording:
         if stamp is not None and stamp.run == self._run:
             if stamp.number:
                 self._heard, self._quiet = now, QUIET
-                self._parents.add(message.parent_id)
+                self._note_parent(message.parent_id)
                 request = self._pending.get(message.parent_id)
                 if request is not None:
                     request.started = True
@@ -197,9 +197,14 @@ class Recording:
             return self._on_answer(message, now)
         if _is_end(message):
             return [*self.ended(), message]
-        if message.parent_id in self._parents:
+        known = (self._pending, self._parents, self._not_executed)
+        if any(message.parent_id in ids for ids in known):
             return self._unrecorded(message)
         return [message]
+
+    def is_pending(self, msg_id: str) -> bool:
+        """Whether this request is not finished."""
+        return msg_id in self._pending
 
     def recovered(self, messages: list[tuple[int, Message]]) -> list[News]:
         """Take in numbered messages from a journal, in order."""
@@ -222,9 +227,18 @@ class Recording:
 
     def due(self, now: float) -> list[Message]:
         """What to send now. Call it after each ``receive`` and a few times a second."""
-        if self._lost_recorder or not self._may_ask(now) or not self._must_ask(now):
+        if self._lost_recorder or not self._may_ask(now):
             return []
-        ranges, offset = self._tracker.wanted()
+        if self._must_ask(now):
+            ranges, offset = self._tracker.wanted()
+            self._hurry = False
+            self._quiet = min(self._quiet * 1.5, QUIET_AT_MOST)
+            self._heard = now
+        elif self._must_acknowledge(now):
+            # What is published meanwhile is on its way: it need not come twice.
+            ranges, offset = [], 0
+        else:
+            return []
         acknowledged = self._tracker.next - 1 if self._acknowledge else 0
         content = replay_content(
             self._run,
@@ -233,9 +247,6 @@ class Recording:
             offset=offset,
             acknowledge=acknowledged,
         )
-        self._hurry = False
-        self._quiet = min(self._quiet * 1.5, QUIET_AT_MOST)
-        self._heard = now
         self._acknowledged = max(self._acknowledged, acknowledged)
         self._unacknowledged_bytes = 0
         question = self._make(REPLAY_REQUEST, content)
@@ -262,14 +273,23 @@ class Recording:
                 self._lacking_since = now
             return now - self._lacking_since >= GAP_GRACE
         quiet = now - self._heard
-        if self._pending:
-            replied = any(request.replied for request in self._pending.values())
-            if quiet >= (min(IDLE_GRACE, self._quiet) if replied else self._quiet):
-                return True
+        if not self._pending or quiet < min(IDLE_GRACE, self._quiet):
+            return False
+        return quiet >= self._quiet or any(each.replied for each in self._pending.values())
+
+    def _must_acknowledge(self, now: float) -> bool:
         if not self._acknowledge or self._acknowledged >= self._tracker.next - 1:
             return False
         enough = self._unacknowledged_bytes >= ACKNOWLEDGE_AFTER
-        return enough or (quiet >= ACKNOWLEDGE_QUIET and not self._pending)
+        quiet = now - self._heard >= ACKNOWLEDGE_QUIET
+        return enough or (quiet and not self._pending)
+
+    def _note_parent(self, msg_id: str) -> None:
+        """Remember the requests that published last: the run of a relay has no end."""
+        self._parents.pop(msg_id, None)
+        self._parents[msg_id] = None
+        if len(self._parents) > _MOST_PARENTS:
+            del self._parents[next(iter(self._parents))]
 
     def _out(self, items: list[Item]) -> list[News]:
         """Note what is given out."""
@@ -337,7 +357,7 @@ class Recording:
         self.state = answer.state
         self._adapt(now - asked, len(answer.data))
         before = self._tracker.next
-        items = self._tracker.replayed(answer)
+        items = self._tracker.replayed(answer) if answer.brings_something else []
         news = self._out(items)
         if self._tracker.lacking and (self._tracker.next > before or answer.next is not None):
             self._hurry = True

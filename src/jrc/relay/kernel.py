@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jrc.errors import AuthError, JrcError, NotFoundError, ProtocolError
-from jrc.relay.records import RecordFile
+from jrc.server.orphans import RecordFile
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient

@@ -65,6 +65,8 @@ class Recorded:
         """A client's message as it is to be sent now: an execution is marked for the recorder."""
         if self._recording is None or message.msg_type != "execute_request":
             return message
+        if message.msg_id == self._install_id:
+            return message
         self._recording.sent(message.msg_id, guarded=False, now=now)
         fields = {**message.metadata_fields, **request_metadata(self._run)}
         return replace(message, metadata=encode_object(fields))
@@ -92,7 +94,7 @@ class Recorded:
 
     def covers(self, msg_id: str) -> bool:
         """The recorder has the reply to this request, or will have it."""
-        return self._recording is not None and msg_id in self._recording.pending
+        return self._recording is not None and self._recording.is_pending(msg_id)
 
     def ask_arrived(self, msg_ids: tuple[str, ...]) -> list[Message]:
         """Ask which of these executions arrived, now that all that did must have begun."""

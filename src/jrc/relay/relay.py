@@ -68,6 +68,7 @@ class Relay:
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._bug: BaseException | None = None
+        self._room = asyncio.Event()
         self.stopped = asyncio.Event()
 
     def start(self) -> None:
@@ -76,6 +77,7 @@ class Relay:
         self._sockets.start(
             lambda received: _call(loop, self._on_received, received),
             lambda error: _call(loop, self._on_bug, error),
+            lambda: _call(loop, lambda _: self._room.set(), None),
         )
 
     async def run(self, kernel: "RemoteKernel", channels: "Channels") -> None:
@@ -174,11 +176,18 @@ class Relay:
             try:
                 async for event in channels.events():
                     self._on_event(event)
+                    await self._wait_for_room()
             except WireError as error:
                 log.warning("dropped a frame of the server: %s", error)
             except NotFoundError:
                 await self._poll_kernel()
                 await asyncio.sleep(_REST_PAUSE)
+
+    async def _wait_for_room(self) -> None:
+        """Read no more from the server than the local sockets take: the rest waits there."""
+        self._room.clear()
+        if self._sockets.is_crowded():
+            await self._room.wait()
 
     def _on_event(self, event: ChannelEvent) -> None:
         match event:

@@ -14,11 +14,11 @@ from jrc.profile.paths import Paths
 from jrc.relay.kernel import RemoteKernel, session_path
 from jrc.relay.messages import Messages
 from jrc.relay.parent import parent_exit
-from jrc.relay.records import RecordFile, remove_orphans
 from jrc.relay.relay import Relay
 from jrc.relay.sockets import Sockets
 from jrc.server.channels import Channels, backoff
 from jrc.server.open import open_server
+from jrc.server.orphans import RecordFile
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
@@ -59,7 +59,7 @@ async def serve(sockets: Sockets, environment: Mapping[str, str]) -> None:
 async def _connect_and_relay(
     relay: Relay, messages: Messages, environment: Mapping[str, str]
 ) -> None:
-    async with open_server(environment.get("JRC_PROFILE")) as server, _orphans_removed(server):
+    async with open_server(environment.get("JRC_PROFILE")) as server:
         path = session_path(environment, Path.cwd())
         with RecordFile(Paths.from_environment(), server.address.base_url, path) as record:
             kernel = RemoteKernel(server, record)
@@ -105,25 +105,6 @@ async def _open(channels: Channels, kernel: RemoteKernel) -> None:
         raise DeadlineError(
             f"The remote kernel did not speak within {KERNEL_START:.0f} s. Last try: {last}"
         ) from error
-
-
-@asynccontextmanager
-async def _orphans_removed(server: "ServerClient") -> AsyncIterator[None]:
-    """Clean up after relays that were killed, while this one works."""
-
-    async def remove() -> None:
-        try:
-            for path in await remove_orphans(server):
-                log.info("removed the orphan %s", path)
-        except JrcError as error:
-            log.info("orphans were not removed: %s", error)
-
-    task = asyncio.create_task(remove(), name="relay-orphans")
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _first_of(*works: Coroutine[Any, Any, object]) -> None:

@@ -21,6 +21,9 @@ from jrc.wire.zmq import Addressed, Signer, decode_zmq, encode_zmq
 LINGER = 1.0
 """Seconds for the last messages to reach the clients after the sockets were closed."""
 
+CROWD = 4 << 20
+"""Bytes that may wait to be sent; beyond it the kernel's messages had better wait elsewhere."""
+
 _MOST_IN_A_ROW = 64  # messages of one kind: the others must not wait for a flood
 _ZERO_COPY_FROM = 65_536  # bytes; below it a copy is cheaper than keeping track of the owner
 _REQUEST_CHANNELS = ("control", "stdin", "shell")  # control first: never behind shell
@@ -77,23 +80,30 @@ class Sockets:
             self._context.destroy(linger=0)
             raise
         self._outgoing: deque[tuple[Message, tuple[bytes, ...]]] = deque()
+        # Bytes so far. Each is written by one thread only, so that no update gets lost.
+        self._put = self._taken = 0
+        self._crowded = False
         self._closing = False
         self._thread: threading.Thread | None = None
         self._bell, self._ear = _pair(self._context)
 
     def start(
-        self, receive: Callable[[list[Received]], None], fail: Callable[[BaseException], None]
+        self,
+        receive: Callable[[list[Received]], None],
+        fail: Callable[[BaseException], None],
+        room: Callable[[], None] = lambda: None,
     ) -> None:
         """Begin to serve.
 
         Args:
             receive: called in the thread with what the clients sent, in order for each channel.
             fail: called in the thread when it ends because of a bug.
+            room: called in the thread when there was a crowd and it is gone.
         """
 
         def serve() -> None:
             try:
-                self._serve(receive)
+                self._serve(receive, room)
             except BaseException as error:  # noqa: BLE001  the loop reports it
                 fail(error)
 
@@ -107,9 +117,16 @@ class Sockets:
             message: what to send.
             front: identities of the receiver; on iopub the topic.
         """
+        self._put += _size(message)
         self._outgoing.append((message, tuple(front)))
         if len(self._outgoing) == 1:
             self._bell.send(b"", zmq.NOBLOCK)
+
+    def is_crowded(self) -> bool:
+        """Whether so much waits to be sent that it is better to wait for ``room``."""
+        # First this, then the look: the thread may send the last message in between.
+        self._crowded = True
+        return self._put - self._taken > CROWD
 
     def close(self) -> None:
         """Send what waits, and free the ports. Nothing happens when they are free already."""
@@ -121,7 +138,7 @@ class Sockets:
             self._thread.join()
         self._context.destroy()
 
-    def _serve(self, receive: Callable[[list[Received]], None]) -> None:
+    def _serve(self, receive: Callable[[list[Received]], None], room: Callable[[], None]) -> None:
         poller = zmq.Poller()
         for socket in (*self._sockets.values(), self._ear):
             poller.register(socket, zmq.POLLIN)
@@ -139,7 +156,7 @@ class Sockets:
                 self._echo()
             if self._ear in ready:
                 self._ear.recv()
-            self._flush()
+            self._flush(room)
 
     def _requests(self, channel: str) -> Iterable[Received]:
         for frames in _drain(self._sockets[channel]):
@@ -159,12 +176,16 @@ class Sockets:
             if self.beating:
                 self._sockets["hb"].send_multipart(frames, zmq.NOBLOCK)
 
-    def _flush(self) -> None:
+    def _flush(self, room: Callable[[], None]) -> None:
         for _ in range(min(len(self._outgoing), _MOST_IN_A_ROW)):
             message, front = self._outgoing.popleft()
             frames = encode_zmq(message, front, self._signer)
             large = any(len(frame) >= _ZERO_COPY_FROM for frame in frames)
             self._sockets[message.channel].send_multipart(frames, zmq.NOBLOCK, copy=not large)
+            self._taken += _size(message)
+            if self._crowded and self._put - self._taken <= CROWD:
+                self._crowded = False
+                room()
 
 
 def _bind(
@@ -199,6 +220,11 @@ def _pair(
     ear.bind("inproc://relay-bell")
     bell.connect("inproc://relay-bell")
     return bell, ear
+
+
+def _size(message: Message) -> int:
+    """Bytes of what can be large in a message."""
+    return len(message.content) + sum(map(len, message.buffers))
 
 
 def _drain(socket: "zmq.Socket[bytes]") -> Iterable[list[bytes]]:

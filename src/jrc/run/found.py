@@ -134,8 +134,13 @@ async def asked(
         UnreachableError: the time is over.
     """
     try:
-        async with asyncio.timeout(seconds), open_profile(profile, bring_up=bring_up) as server:
+        async with (
+            asyncio.timeout(seconds) as deadline,
+            open_profile(profile, bring_up=bring_up) as server,
+        ):
             yield server
+            # It has answered. What is done beside the question has a deadline of its own.
+            deadline.reschedule(None)
     except TimeoutError as error:
         raise UnreachableError(
             f"The server of the profile '{profile.name}' did not answer within {seconds:.0f} s."

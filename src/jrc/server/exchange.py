@@ -5,6 +5,7 @@ a token-authenticated client that sends the server's cookie back is asked for an
 """
 
 import logging
+import sys
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Self
 
@@ -24,6 +25,22 @@ ANSWER_SECONDS = 30.0
 """For each part of an answer; a server that is busy with a large notebook needs some."""
 
 log = logging.getLogger("jrc.server")
+
+
+def load_httpx() -> None:
+    """Import httpx without its command line.
+
+    That brings click, rich and pygments where somebody installed click: 60 ms and 5 MiB, which an
+    editor would hold once for each notebook.
+    """
+    if "httpx" in sys.modules:
+        return
+    part = "httpx._main"
+    sys.modules[part] = None  # type: ignore[assignment]  # it can't be imported, and httpx copes
+    try:
+        import httpx  # noqa: F401
+    finally:
+        del sys.modules[part]
 
 
 class HttpClient:
@@ -58,6 +75,7 @@ class HttpClient:
     def _make(self) -> "httpx.AsyncClient":
         from http.cookiejar import CookieJar, DefaultCookiePolicy
 
+        load_httpx()
         import httpx
 
         # At DEBUG it logs the headers of requests and answers, and they hold credentials.
@@ -108,6 +126,7 @@ async def exchange(
     Raises:
         UnreachableError: there is no answer.
     """
+    load_httpx()
     import httpx
 
     request = f"{method} {url}"
@@ -148,6 +167,7 @@ async def lines(
     Raises:
         JrcError: there is no answer, it breaks off, or it has a status of 300 and more.
     """
+    load_httpx()
     import httpx
 
     request = f"GET {url}"

@@ -18,6 +18,7 @@ from jrc.profile.store import ProfileStore
 from jrc.server.address import ServerAddress
 from jrc.server.auth import Auth, NoAuth, PasswordAuth, TokenAuth
 from jrc.server.credential_command import CommandAuth
+from jrc.server.orphans import Orphans, orphans_removed
 from jrc.server.relogin import Relogin, SavedAuth
 from jrc.server.way import Way
 
@@ -145,12 +146,13 @@ async def open_server(
     bring_up: bool = True,
     talk: Talk | None = None,
     kernel_env: Mapping[str, str] | None = None,
+    orphans: Orphans = Orphans.BESIDE,
 ) -> AsyncIterator["ServerClient"]:
     """The server of a profile.
 
     Args:
         name: of the profile; None for the one that ``JRC_PROFILE`` names, or the default one.
-        on_tunnel, bring_up, talk, kernel_env: see :func:`open_profile`.
+        on_tunnel, bring_up, talk, kernel_env, orphans: see :func:`open_profile`.
 
     Raises:
         ConfigError: there is no profile.
@@ -161,7 +163,12 @@ async def open_server(
     if profile is None:
         raise ConfigError("No server is configured.", hint="jrc login URL")
     async with open_profile(
-        profile, on_tunnel=on_tunnel, bring_up=bring_up, talk=talk, kernel_env=kernel_env
+        profile,
+        on_tunnel=on_tunnel,
+        bring_up=bring_up,
+        talk=talk,
+        kernel_env=kernel_env,
+        orphans=orphans,
     ) as server:
         yield server
 
@@ -174,17 +181,21 @@ async def open_profile(
     bring_up: bool = True,
     talk: Talk | None = None,
     kernel_env: Mapping[str, str] | None = None,
+    orphans: Orphans = Orphans.BESIDE,
 ) -> AsyncIterator["ServerClient"]:
     """The server of ``profile``. Its tunnel, if it needs one, is brought up or shared.
 
-    A hub's user server is started if it is down.
+    A hub's user server is started if it is down. Whoever works with a server removes the kernels
+    there whose relay on this machine was killed.
 
     Args:
         profile: whose server.
         on_tunnel: called with each state of a tunnel that has to be brought up first.
         bring_up: False leaves a tunnel that is down as it is.
-        talk: told what takes its time: a hub that starts the server, a gateway that makes a pod.
+        talk: told what takes its time: a hub that starts the server, a gateway that makes a pod;
+            and which orphans were removed.
         kernel_env: variables for the kernels that are started; for a gateway only.
+        orphans: when they are removed.
 
     Raises:
         AuthError: its secret is missing.
@@ -197,13 +208,17 @@ async def open_profile(
             "every kernel with its own environment.",
             hint="Set variables in the code: import os; os.environ[…] = …",
         )
-    paths, talk = Paths.from_environment(), talk or _log
+    paths = Paths.from_environment()
+    tell, talk = talk or log.info, talk or _log
     async with _url(profile, paths, on_tunnel, bring_up) as url:
         address, pasted = ServerAddress.parse(url)
         way, auth = way_to(profile, paths), _chosen_auth(profile, address, pasted, paths)
         if profile.kind == "hub":
             address = await _running_server(profile, address, auth, way, talk)
-        async with _client(profile, address, auth, way, talk, kernel_env) as server:
+        async with (
+            _client(profile, address, auth, way, talk, kernel_env) as server,
+            orphans_removed(server, paths, orphans, tell),
+        ):
             yield server
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,28 @@ import pytest
 from jrc.profile.paths import Paths
 from jrc.profile.secret import Secret
 from jrc.relay.kernel import RemoteKernel, session_path
-from jrc.relay.records import LATEST_START, RecordFile, remove_orphans
+from jrc.server import orphans
 from jrc.server.address import ServerAddress
 from jrc.server.auth import TokenAuth
 from jrc.server.client import ServerClient
+from jrc.server.orphans import (
+    LATEST_START,
+    Orphans,
+    RecordFile,
+    orphans_removed,
+    remove_orphans,
+)
+from tests.support.command import run_jrc
 from tests.support.jupyter import JupyterServer
+from tests.support.running import profile_of
+from tests.support.web import Reply, Web
 
 pytestmark = pytest.mark.anyio
 
 KILLED = """
 import os, sys
 from jrc.profile.paths import Paths
-from jrc.relay.records import RecordFile
+from jrc.server.orphans import RecordFile
 record = RecordFile(Paths.from_environment(), sys.argv[1], sys.argv[2])
 if len(sys.argv) > 3:
     record.created(sys.argv[3])
@@ -35,7 +46,7 @@ os._exit(9)
 
 REMOVE_ORPHANS = """
 import asyncio
-from jrc.relay.records import remove_orphans
+from jrc.server.orphans import remove_orphans
 from jrc.server.open import open_server
 async def main():
     async with open_server(None) as server:
@@ -84,8 +95,10 @@ async def test_an_orphan_is_removed(server: ServerClient, paths: Paths) -> None:
 
 
 async def test_the_session_of_a_living_relay_stays(
-    server: ServerClient, paths: Paths, remote: JupyterServer
+    server: ServerClient, paths: Paths, jupyter: JupyterServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name, value in profile_of(jupyter).items():
+        monkeypatch.setenv(name, value)
     with RecordFile(paths, server.address.base_url, new_path()) as record:
         session = await server.create_session(record.session_path, "name", "notebook", None)
         record.created(session.id)
@@ -167,6 +180,127 @@ async def test_a_start_that_is_given_up_leaves_no_kernel(
         await kernel.delete()
         assert record.session_path not in await session_paths(server)
     assert files(paths) == []
+
+
+# Beside a command
+
+
+async def test_orphans_are_gone_before_the_block_begins(server: ServerClient, paths: Paths) -> None:
+    path, told = new_path(), list[str]()
+    session = await server.create_session(path, "name", "notebook", None)
+    killed_relay(server.address.base_url, path, session.id)
+    async with orphans_removed(server, paths, Orphans.FIRST, told.append):
+        assert path not in await session_paths(server)
+    assert told == [f"Deleted the kernel of {path}: its editor was killed."]
+
+
+async def test_a_quick_command_waits_for_the_end_of_the_orphans(
+    server: ServerClient, paths: Paths
+) -> None:
+    path = new_path()
+    session = await server.create_session(path, "name", "notebook", None)
+    killed_relay(server.address.base_url, path, session.id)
+    async with orphans_removed(server, paths):
+        pass
+    assert files(paths) == []
+
+
+async def test_a_server_that_does_not_answer_keeps_no_command(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orphans, "LEAVE_DEADLINE", 0.05)
+    monkeypatch.setattr(orphans, "SEARCH_DEADLINE", 0.2)
+    arrived, over = asyncio.Event(), asyncio.Event()
+
+    async def hear_and_say_nothing(_: object, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        arrived.set()
+        await over.wait()
+
+    connections: list[asyncio.StreamWriter] = []
+    silent = await asyncio.start_server(hear_and_say_nothing, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}/"
+    killed_relay(url, new_path(), "00000000-0000-0000-0000-000000000000")
+    async with ServerClient(ServerAddress(url), TokenAuth(Secret("t"))) as client:
+        async with orphans_removed(client, paths):
+            await arrived.wait()
+        async with orphans_removed(client, paths, Orphans.FIRST):
+            pass
+    over.set()
+    silent.close()
+    for writer in connections:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+    assert len(files(paths)) == 2, "the record stays for the next command"
+
+
+async def test_a_command_that_fails_or_is_interrupted_does_not_wait(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orphans, "LEAVE_DEADLINE", None)
+    killed_relay("http://127.0.0.1:1/", new_path(), "00000000-0000-0000-0000-000000000000")
+
+    async def hang(*_: object, **__: object) -> list[str]:
+        await asyncio.Event().wait()
+        return []
+
+    monkeypatch.setattr(orphans, "remove_orphans", hang)
+    async with ServerClient(ServerAddress("http://127.0.0.1:1/"), TokenAuth(Secret("t"))) as client:
+        with pytest.raises(ValueError, match="of the command"):
+            async with orphans_removed(client, paths):
+                raise ValueError("of the command")
+
+
+async def test_a_fault_of_the_search_is_not_the_commands(
+    server: ServerClient, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_relay(server.address.base_url, new_path())
+    monkeypatch.setattr(orphans, "remove_orphans", lambda *_, **__: 1 // 0)
+    async with orphans_removed(server, paths):
+        pass
+
+
+@pytest.mark.parametrize("words", [["kernel", "interrupt", "3f2a"], ["runs"]])
+async def test_a_command_removes_the_orphans_on_its_server(words: list[str], paths: Paths) -> None:
+    """Without a record it asks for nothing more; a server that fails is passed over."""
+    kernel = '{"id": "3f2a", "name": "python3", "last_activity": null, "execution_state": "idle"}'
+    replies: dict[str, Reply | list[Reply]] = {
+        "/api/kernels": Reply(body=f"[{kernel}]".encode()),
+        "/api/kernels/3f2a/interrupt": Reply(status=204),
+        "/api/sessions": Reply(body=b"[]"),
+        "/api/sessions/orphan": [Reply(status=400), Reply(status=204)],
+    }
+    with Web(replies) as web:
+        env = {"JRC_URL": web.url, "JRC_TOKEN": "t"}
+
+        def asked() -> list[str]:
+            before = len(web.requests)
+            run_jrc(*words, env=env)
+            return sorted(f"{each.method} {each.path}" for each in web.requests[before:])
+
+        usual = await asyncio.to_thread(asked)
+        assert not any("orphan" in line for line in usual)
+        killed_relay(web.url, new_path(), "orphan")
+        for _ in range(2):
+            assert await asyncio.to_thread(asked) == sorted([*usual, "DELETE /api/sessions/orphan"])
+        assert await asyncio.to_thread(asked) == usual
+    assert files(paths) == []
+
+
+async def test_a_completion_leaves_the_orphans(jupyter: JupyterServer, paths: Paths) -> None:
+    killed_relay(jupyter.url, new_path(), "00000000-0000-0000-0000-000000000000")
+    env = {
+        **profile_of(jupyter),
+        "_JRC_COMPLETE": "complete_bash",
+        "COMP_WORDS": "jrc kernel stop ",
+        "COMP_CWORD": "3",
+    }
+    await asyncio.to_thread(run_jrc, env=env)
+    assert len(files(paths)) == 2
+
+
+# Session paths
 
 
 @pytest.mark.parametrize(

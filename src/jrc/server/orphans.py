@@ -5,15 +5,17 @@ matter how. So a record whose lock can be taken is an orphan. A process id would
 in containers share the folder but not the numbers.
 """
 
+import asyncio
 import json
 import logging
 import os
 import secrets
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from enum import Enum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -26,10 +28,24 @@ if TYPE_CHECKING:
 
     from jrc.server.client import ServerClient
 
-log = logging.getLogger("jrc.relay.records")
+log = logging.getLogger("jrc.server.orphans")
 
 LATEST_START = 600.0
 """Seconds after which no server starts a kernel any more that a killed relay asked for."""
+
+SEARCH_DEADLINE = 20.0
+"""Seconds for the end of all orphans on a server. What is left is the next command's work."""
+
+LEAVE_DEADLINE = 2.0
+"""Seconds that a command which is done waits for it. The server goes on without us, too."""
+
+
+class Orphans(Enum):
+    """What a command does about the orphans on the server that it works with."""
+
+    FIRST = auto()  # remove them, then begin
+    BESIDE = auto()  # remove them while it works
+    LEAVE = auto()
 
 
 @dataclass(frozen=True)
@@ -100,9 +116,7 @@ class RecordFile:
 
     def release(self) -> None:
         """This process will not use it any more. A record that is still there is an orphan now."""
-        self._lock.release()
-        if not self._path.exists():
-            _remove(_lock_path(self._path))
+        _release(self._lock, self._path)
 
     def __enter__(self) -> Self:
         return self
@@ -112,6 +126,47 @@ class RecordFile:
 
     def _write(self) -> None:
         write_atomically(self._path, json.dumps(asdict(self._record)), private=True)
+
+
+@asynccontextmanager
+async def orphans_removed(
+    server: "ServerClient",
+    paths: Paths,
+    when: Orphans = Orphans.BESIDE,
+    tell: Callable[[str], None] = log.info,
+) -> AsyncIterator[None]:
+    """Remove the orphans on a server before or while the block works there. It never fails.
+
+    Without a record nothing is asked.
+
+    Args:
+        server: where.
+        paths: where the records are.
+        when: before or beside the block.
+        tell: called with a line for each orphan that is gone.
+    """
+    if when is Orphans.LEAVE or not any(_record_files(paths)):
+        yield
+        return
+    task = asyncio.create_task(_remove_and_tell(server, paths, tell), name="orphans")
+    try:
+        if when is Orphans.FIRST:
+            await asyncio.wait({task})
+        yield
+        await asyncio.wait({task}, timeout=LEAVE_DEADLINE)
+    finally:
+        task.cancel()
+        (outcome,) = await asyncio.gather(task, return_exceptions=True)
+        if isinstance(outcome, Exception):
+            log.info("not all orphans were removed: %s", str(outcome) or "the time is up")
+
+
+async def _remove_and_tell(
+    server: "ServerClient", paths: Paths, tell: Callable[[str], None]
+) -> None:
+    async with asyncio.timeout(SEARCH_DEADLINE):
+        for path in await remove_orphans(server, paths=paths):
+            tell(f"Deleted the kernel of {path}: its editor was killed.")
 
 
 async def remove_orphans(server: "ServerClient", *, paths: Paths | None = None) -> list[str]:
@@ -124,24 +179,27 @@ async def remove_orphans(server: "ServerClient", *, paths: Paths | None = None) 
     Returns:
         the paths of the deleted sessions.
     """
-    removed = []
-    for path, record in _records(paths or Paths.from_environment()):
-        if record.base_url != server.address.base_url:
-            continue
-        lock = _lock_of(path)
-        if not _taken(lock):
-            continue
-        try:
-            if await _delete(server, record):
-                _remove(path)
-                removed.append(record.session_path)
-        except (JrcError, OSError) as error:
-            log.info("the orphan %s stays for now: %s", record.session_path, error)
-        finally:
-            lock.release()
-            if not path.exists():
-                _remove(_lock_path(path))
-    return removed
+    records = _records(paths or Paths.from_environment())
+    here = [each for each in records if each[1].base_url == server.address.base_url]
+    removed = await asyncio.gather(*(_remove_orphan(server, *each) for each in here))
+    return [record.session_path for (_, record), done in zip(here, removed, strict=True) if done]
+
+
+async def _remove_orphan(server: "ServerClient", path: Path, record: Record) -> bool:
+    """Delete the session of a record if it is an orphan. Returns whether it is gone."""
+    lock = _lock_of(path)
+    if not _taken(lock):
+        return False
+    try:
+        gone = await _delete(server, record)
+        if gone:
+            _remove(path)
+        return gone
+    except (JrcError, OSError) as error:
+        log.info("the orphan %s stays for now: %s", record.session_path, error)
+        return False
+    finally:
+        _release(lock, path)
 
 
 async def _delete(server: "ServerClient", record: Record) -> bool:
@@ -155,12 +213,16 @@ async def _delete(server: "ServerClient", record: Record) -> bool:
 
 
 def _records(paths: Paths) -> Iterator[tuple[Path, Record]]:
-    for path in sorted(_folder(paths).glob("*.json")):
+    for path in sorted(_record_files(paths)):
         try:
             fields = json.loads(path.read_bytes())
             yield path, Record(**fields)
         except (OSError, ValueError, TypeError) as error:
             log.info("the record %s can't be read: %s", path, error)
+
+
+def _record_files(paths: Paths) -> Iterator[Path]:
+    return _folder(paths).glob("*.json")
 
 
 def _taken(lock: "BaseFileLock") -> bool:
@@ -171,6 +233,13 @@ def _taken(lock: "BaseFileLock") -> bool:
     except (Timeout, OSError, NotImplementedError):
         return False
     return True
+
+
+def _release(lock: "BaseFileLock", path: Path) -> None:
+    """Give up the lock of a record; its file goes with the record."""
+    lock.release()
+    if not path.exists():
+        _remove(_lock_path(path))
 
 
 def _lock_of(path: Path) -> "BaseFileLock":
