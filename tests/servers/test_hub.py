@@ -123,6 +123,7 @@ def test_a_start_that_fails(hub: Served) -> None:
     done = run_jrc("login", hub.url, "-P", "it", *words, input=HUB_PASSWORD, timeout=120)
     assert done.code == 6, done.stderr
     assert "error: The start of the server joe/bad failed: " in done.stderr
+    assert "Traceback" not in done.stderr
     assert run_jrc("profile", "list").stdout == ""
 
 

@@ -413,6 +413,7 @@ async def choose(spawner):
     wanted = spawner.user_options.get("profile")
     if wanted == "broken":
         spawner.cmd = ["false"]
+        spawner.http_timeout = 3
     if wanted:
         spawner.environment = {{**spawner.environment, "CHOSEN_PROFILE": wanted}}
 
