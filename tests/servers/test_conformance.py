@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import run_jrc
+from tests.support.jupyter import wait_until
+from tests.support.relay import Kernel, ask_control, write_kernelspec
 from tests.support.servers import KINDS
 
 pytestmark = [
@@ -38,6 +40,21 @@ NOTEBOOK = {
 }
 
 FLOOD_LINES = 6_000
+
+WAITS = """
+import pathlib, sys, time
+print("begun", flush=True)
+while not pathlib.Path(sys.argv[1]).exists():
+    time.sleep(0.02)
+print("ended")
+"""
+
+
+def listed_kernels() -> dict[str, dict[str, object]]:
+    """What ``jrc kernel list`` knows, by id."""
+    done = run_jrc("kernel", "list", "--json")
+    assert done.code == 0, done.stderr
+    return {row["id"]: row for row in map(json.loads, done.stdout.splitlines())}
 
 
 def test_run_a_notebook(tmp_path: Path) -> None:
@@ -78,16 +95,13 @@ def test_kernels(tmp_path: Path) -> None:
     started = run_jrc("kernel", "start")
     assert started.code == 0, started.stderr
     kernel = started.stdout.strip()
-    listed = run_jrc("kernel", "list", "--json")
-    rows = {row["id"]: row for row in map(json.loads, listed.stdout.splitlines())}
-    assert kernel in rows, listed.stderr
-    assert rows[kernel]["session_path"].startswith("jrc/")
+    assert str(listed_kernels()[kernel]["session_path"]).startswith("jrc/")
     assert run_jrc("run", path, "--kernel-id", kernel).stdout == "1\n"
     assert run_jrc("kernel", "interrupt", kernel).code == 0
     assert run_jrc("kernel", "restart", kernel).code == 0
     assert run_jrc("run", path, "--kernel-id", kernel).stdout == "1\n"
     assert run_jrc("kernel", "stop", kernel[:8]).code == 0
-    assert kernel not in run_jrc("kernel", "list", "--json").stdout
+    assert kernel not in listed_kernels()
 
 
 def test_no_output_is_lost(tmp_path: Path) -> None:
@@ -101,3 +115,61 @@ def test_no_output_is_lost(tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     assert lines[-1] == "end"
     assert len(lines) == FLOOD_LINES + 1
+
+
+def test_detach(tmp_path: Path) -> None:
+    """A run goes on while nobody listens; it is found, attached to and cleaned up."""
+    path, stop, out = tmp_path / "a.py", tmp_path / "stop", tmp_path / "out.ipynb"
+    path.write_text(f"# %%\n{WAITS}\n# %%\n6 * 7\n")
+    begun = run_jrc("run", path, "--detach", "-o", out, "--json", "--", str(stop))
+    assert begun.code == 0, begun.stderr
+    (run,) = [json.loads(line) for line in run_jrc("runs", "--json").stdout.splitlines()]
+    assert run["state"] == "running"
+    stop.write_text("")
+    attached = run_jrc("attach", run["run"])
+    assert attached.code == 0, attached.stderr
+    assert attached.stdout.splitlines() == ["begun", "ended", "42"]
+    assert "ended" in out.read_text()
+    assert run_jrc("runs", "--json").stdout == ""
+    assert listed_kernels() == {}
+
+
+def test_cancel(tmp_path: Path) -> None:
+    """A detached run is stopped; what it had published is still there."""
+    path = tmp_path / "a.py"
+    path.write_text(f"# %%\n{WAITS}\n# %%\nprint('not this')\n")
+    assert run_jrc("run", path, "--detach", "--", str(tmp_path / "never")).code == 0
+    (run,) = [json.loads(line) for line in run_jrc("runs", "--json").stdout.splitlines()]
+    assert run_jrc("cancel", run["run"][:6]).code == 0
+    attached = run_jrc("attach", run["run"])
+    assert (attached.code, attached.stdout) == (1, "begun\n"), attached.stderr
+    assert listed_kernels() == {}
+
+
+def test_relay(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An editor's kernel: it runs, it is interrupted, and nothing of it stays on the server."""
+    folder = home / "jupyter"
+    write_kernelspec(folder, JRC_PROFILE="it")
+    monkeypatch.setenv("JUPYTER_PATH", str(folder))
+    monkeypatch.setenv("IPYTHONDIR", str(home / "ipython"))
+    with Kernel() as kernel:
+        kernel.ready()
+        assert kernel.run("print('relayed', 6 * 7)").text == "relayed 42\n"
+        sleeping = kernel.client.execute("import time; print('asleep'); time.sleep(600)")
+        kernel.published("stream", name="stdout", text="asleep\n")
+        ask_control(kernel.client, "interrupt_request", {})
+        assert kernel.finish(sleeping).reply["status"] == "error"
+        lines = kernel.run(f"for i in range({FLOOD_LINES}): print(i, flush=True)").text
+        assert len(lines.splitlines()) == FLOOD_LINES
+        assert len(listed_kernels()) == 1
+    wait_until(lambda: listed_kernels() == {}, "the end of the remote kernel")
+
+
+def test_doctor() -> None:
+    """Every check is made, and none fails."""
+    done = run_jrc("doctor", "--json", timeout=170)
+    checks = {each["name"]: each for each in json.loads(done.stdout)["checks"]}
+    bad = [each for each in checks.values() if each["verdict"] in ("failed", "skipped")]
+    assert (done.code, bad) == (0, [])
+    for name in ("websocket", "execution", "recorder", "throughput", "clean-up"):
+        assert checks[name]["verdict"] == "ok", checks[name]

@@ -84,6 +84,25 @@ def test_the_url_of_a_server(hub: Served) -> None:
     assert "user    ada\n" in shown
 
 
+def test_a_name_that_a_url_must_escape(hub: Served, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """The server is at an escaped path, where a plus is another character than its escape."""
+    url = f"{hub.url}user/a%2Bb/lab"
+    words = ("--user", "a+b", "--password-stdin")
+    done = run_jrc("login", url, "-P", "it", *words, input=HUB_PASSWORD)
+    assert done.code == 0, done.stderr
+    script = tmp_path / "a.py"
+    script.write_text("print('here')\n")
+    done = run_jrc("run", script)
+    assert (done.code, done.stdout) == (0, "here\n"), done.stderr
+    token = new_token(hub, "a+b")
+    # While the server runs, it is what answers at the URL.
+    done = run_jrc("login", url, "-P", "it", "--token-stdin", input=token)
+    assert done.code == 0, done.stderr
+    done = run_jrc("run", script, env={"JRC_URL": url, "JRC_TOKEN": token})
+    assert (done.code, done.stdout) == (0, "here\n"), done.stderr
+    assert "user    a+b\n" in run_jrc("profile", "show").stdout
+
+
 @pytest.mark.parametrize(
     ("words", "secret", "code", "message"),
     [
@@ -104,6 +123,7 @@ def test_a_start_that_fails(hub: Served) -> None:
     done = run_jrc("login", hub.url, "-P", "it", *words, input=HUB_PASSWORD, timeout=120)
     assert done.code == 6, done.stderr
     assert "error: The start of the server joe/bad failed: " in done.stderr
+    assert "Traceback" not in done.stderr
     assert run_jrc("profile", "list").stdout == ""
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jupyter_client.session import Session
 
 from jrc.errors import WireError
-from jrc.wire.message import decode_object, encode_object
+from jrc.wire.message import decode_object, encode_object, message_id
 from tests.support.messages import (
     Fields,
     any_text,
@@ -125,3 +125,10 @@ def test_an_error_says_which_part_is_broken() -> None:
 
 def test_repr_does_not_show_the_content() -> None:
     assert "hunter2" not in repr(iopub(b'{"value": "hunter2"}'))
+
+
+def test_a_server_under_our_session_makes_other_ids() -> None:
+    """Of jupyter_client 6, which an Enterprise Gateway has, and of this one."""
+    ours = {message_id("1f", number) for number in range(3)}
+    theirs = {f"1f_{number}" for number in range(3)} | {Session(session="1f").msg_id}
+    assert not ours & theirs

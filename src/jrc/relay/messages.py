@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from jrc.wire.message import Message, Part, encode_object, new_message
+from jrc.wire.message import Message, Part, encode_object, message_id, new_message
 
 
 class Messages:
@@ -67,7 +67,7 @@ class Messages:
             channel,
             msg_type,
             dict(content),
-            msg_id=f"{self.session}_{self._count}",
+            msg_id=message_id(self.session, self._count),
             session=self.session,
             username="jrc",
             date=datetime.now(UTC).isoformat(),

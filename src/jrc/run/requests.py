@@ -6,7 +6,7 @@ import socket
 from datetime import UTC, datetime
 from typing import Any
 
-from jrc.wire.message import Message, new_message
+from jrc.wire.message import Message, message_id, new_message
 
 
 class Requests:
@@ -96,7 +96,7 @@ class Requests:
             channel,
             msg_type,
             content,
-            msg_id=f"{self.session}_{self._count}",
+            msg_id=message_id(self.session, self._count),
             session=self.session,
             username=self._username,
             date=datetime.now(UTC).isoformat(),

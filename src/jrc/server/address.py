@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from urllib.parse import SplitResult, parse_qs, quote, unquote_to_bytes, urlsplit
+from urllib.parse import SplitResult, parse_qs, quote, urlsplit
 
 from jrc.errors import UsageError
 from jrc.profile.secret import Secret
@@ -19,6 +19,8 @@ _HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?|[0-9a-f:]*:[0-9a-f
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # What RFC 3986 allows in a path segment without an escape.
 _SEGMENT_SAFE = "!$&'()*+,;=:@-._~"
+_ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
+_UNRESERVED = re.compile("[A-Za-z0-9._~-]")
 
 _EXAMPLE = "It looks like https://jupyter.example.org/ or http://localhost:8888/lab?token=…"
 
@@ -143,12 +145,32 @@ def _segments(path: str) -> list[str]:
     """The path's segments, quoted in one way, without empty ones, ``.`` and ``..``."""
     segments: list[str] = []
     for given in path.split("/"):
-        segment = quote(unquote_to_bytes(given), safe=_SEGMENT_SAFE)
+        segment = _segment(given)
         if segment == "..":
             del segments[-1:]
         elif segment not in ("", "."):
             segments.append(segment)
     return segments
+
+
+def _segment(given: str) -> str:
+    """A path segment, quoted.
+
+    An escape stays one, unless it stands for a character that means the same without: a server
+    whose path has ``%2B`` knows no ``+`` there.
+
+    Source: RFC 3986, sections 2.2 and 6.2.2.
+    """
+    # Every second piece is the two digits of an escape.
+    pieces = _ESCAPE.split(given)
+    pieces[::2] = [quote(piece, safe=_SEGMENT_SAFE) for piece in pieces[::2]]
+    pieces[1::2] = [_escape(digits) for digits in pieces[1::2]]
+    return "".join(pieces)
+
+
+def _escape(digits: str) -> str:
+    character = chr(int(digits, 16))
+    return character if _UNRESERVED.fullmatch(character) else f"%{digits.upper()}"
 
 
 def _without_page(segments: list[str]) -> list[str]:

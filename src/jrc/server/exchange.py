@@ -6,7 +6,7 @@ a token-authenticated client that sends the server's cookie back is asked for an
 
 import logging
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Self
 
 from jrc.errors import ConfigError
@@ -154,7 +154,7 @@ async def exchange(
 
 async def lines(
     http: HttpClient, address: ServerAddress, url: str, *, headers: dict[str, str], seconds: float
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str, None]:
     """The lines of an answer that comes piece by piece, as they come.
 
     Args:

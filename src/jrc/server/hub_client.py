@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from types import TracebackType
 from typing import Self
 
@@ -162,7 +163,14 @@ class HubClient:
         if begin:
             talk(f"Starting the server {_name(user, server)} on the hub.")
             body = {"user_options": dict(options)} if options else None
-            answer = await self._send("POST", *segments, json=body, seconds=SILENCE_SECONDS)
+            posting = asyncio.create_task(
+                self._send("POST", *segments, json=body, seconds=SILENCE_SECONDS), name="hub-start"
+            )
+            try:
+                await self._follow_while(posting, segments, user, server, talk)
+                answer = await posting
+            finally:
+                posting.cancel()
             if answer.status == 201:
                 return
             if answer.status != 202:
@@ -176,22 +184,41 @@ class HubClient:
                 hint=f"See {self.address.rest('hub', 'home')}",
             ) from error
 
+    async def _follow_while(
+        self,
+        posting: "asyncio.Task[Answer]",
+        segments: list[str],
+        user: str,
+        server: str,
+        talk: Talk,
+    ) -> None:
+        """Follow the progress of a start that the hub has begun, but not yet answered.
+
+        A hub waits ten seconds for the server before it answers (``slow_spawn_timeout``).
+        """
+        while not posting.done():
+            await asyncio.wait({posting}, timeout=POLL_SECONDS)
+            if not posting.done() and state_of(await self.me(), server) is State.STARTING:
+                await self._follow(segments, user, server, talk)
+                return
+
     async def _follow(self, segments: list[str], user: str, server: str, talk: Talk) -> None:
         url = self.address.rest(*_api(*segments, "progress"))
         headers = await self._auth.headers(self._http)
         shown = ""
         stream = lines(self._http, self.address, url, headers=headers, seconds=SILENCE_SECONDS)
-        async for line in stream:
-            event = read_event(line)
-            if event is None:
-                continue
-            if event.failed:
-                raise _failed(event, user, server, self.address)
-            if event.message and event.message != shown:
-                shown = event.message
-                talk(shown if event.progress is None else f"{event.progress:>3} %  {shown}")
-            if event.ready:
-                return
+        async with aclosing(stream):
+            async for line in stream:
+                event = read_event(line)
+                if event is None:
+                    continue
+                if event.failed:
+                    raise _failed(event, user, server, self.address)
+                if event.message and event.message != shown:
+                    shown = event.message
+                    talk(shown if event.progress is None else f"{event.progress:>3} %  {shown}")
+                if event.ready:
+                    return
         raise UnreachableError(
             f"The hub stopped to tell how the start of {_name(user, server)} goes.",
             hint=f"See {self.address.rest('hub', 'home')} and try again.",

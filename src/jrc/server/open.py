@@ -107,11 +107,12 @@ def header_values(profile: str, access: Access, secrets: SecretStore) -> dict[st
     for name, source in access.headers.items():
         value, place = _header_value(profile, name, source, secrets)
         if value is None:
+            again = f"jrc login --profile {profile} --header {name}=keyring"
             raise ConfigError(
                 f"The header {name} of the profile '{profile}' has no value: {place}.",
-                hint=f"Give it again: jrc login --profile {profile} --header {name}=keyring"
+                hint=f"Give it again: {again}"
                 if source == "keyring"
-                else None,
+                else f"Set the variable, or let jrc keep the value: {again}",
             )
         if not value.isprintable() or not value.isascii() or value != value.strip():
             raise ConfigError(

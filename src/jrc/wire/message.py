@@ -112,6 +112,22 @@ def _text(fields: dict[str, Any], key: str) -> str:
     return value
 
 
+def message_id(session: str, number: int) -> str:
+    """The id of a message, which no server makes for a message of its own.
+
+    A server asks the kernel whether it lives under the session id of our websocket, and the answers
+    come to us too: those to ``<session>_<number>`` (jupyter_client 6) or
+    ``<session>_<process>_<number>`` (later ones).
+
+    Args:
+        session: of the client.
+        number: counts its messages.
+
+    Source: jupyter_client ``session.py``; jupyter_server 1 ``nudge`` in ``kernels/handlers.py``.
+    """
+    return f"{session}-{number}"
+
+
 def new_message(
     channel: str,
     msg_type: str,
