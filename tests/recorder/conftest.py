@@ -20,13 +20,31 @@ from tests.support.kernels import (
 @pytest.fixture(scope="session")
 def kernel_pythons(pytestconfig: pytest.Config) -> dict[int, KernelPython]:
     """By the major version of ipykernel. The environments are kept in pytest's cache folder."""
-    assert pytestconfig.cache is not None
-    folder = pytestconfig.cache.mkdir("kernels")
-    found = interpreters()
+    oldest = _oldest_python()
     return {
-        6: kernel_python(folder, found[min(found)], ["ipykernel>=6.29,<7", "ipywidgets"]),
-        7: kernel_python(folder, sys.executable, ["ipykernel>=7.4,<8", "ipywidgets"]),
+        6: kernel_python(_folder(pytestconfig), oldest, ["ipykernel>=6.29,<7", "ipywidgets"]),
+        7: kernel_python(
+            _folder(pytestconfig), sys.executable, ["ipykernel>=7.4,<8", "ipywidgets"]
+        ),
     }
+
+
+@pytest.fixture(scope="session")
+def too_old(pytestconfig: pytest.Config) -> KernelPython:
+    """An ipykernel from before those that can be recorded."""
+    contemporaries = ["ipython<8", "jupyter_client<8"]
+    requirements = ["ipykernel>=5.5,<6", *contemporaries]
+    return kernel_python(_folder(pytestconfig), _oldest_python(), requirements)
+
+
+def _folder(config: pytest.Config) -> Path:
+    assert config.cache is not None
+    return config.cache.mkdir("kernels")
+
+
+def _oldest_python() -> str:
+    found = interpreters()
+    return found[min(found)]
 
 
 @pytest.fixture(params=[6, 7], ids=["ipykernel6", "ipykernel7"], scope="module")

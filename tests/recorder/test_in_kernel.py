@@ -25,7 +25,7 @@ from jrc.recorder.protocol import (
 from jrc.recorder.recording import NotExecuted, RecorderLost
 from jrc.recorder.tracker import Lost
 from jrc.wire.message import Message
-from tests.support.kernels import KernelPython, ZmqKernel, collect, settle
+from tests.support.kernels import KernelPython, ZmqKernel, collect, running_kernel, settle
 from tests.support.recorded import RecordedRun
 
 
@@ -807,3 +807,22 @@ def test_widgets_go_on_talking_after_their_cell(kernel: ZmqKernel) -> None:
     run.finish()
     assert run.text(message.msg_id) == "moved to 42\n"
     assert run.numbers == list(range(1, len(run.numbers) + 1))
+
+
+def test_an_older_ipykernel_is_left_as_it_is(too_old: KernelPython, tmp_path: Path) -> None:
+    assert too_old.ipykernel.startswith("5.")
+    with running_kernel(too_old, tmp_path / "kernel") as kernel:
+        assert RecordedRun(kernel).install() == NotPossible("it is no ipykernel 6 or later")
+        content = {"code": "print('well')", "silent": False, "allow_stdin": False}
+        request = kernel.send(kernel.make("shell", "execute_request", content))
+        messages = collect(kernel, lambda got: any(is_idle(each, request) for each in got))
+    (text,) = [each for each in messages if each.msg_type == "stream"]
+    assert text.content_fields["text"] == "well\n"
+
+
+def is_idle(message: Message, request: str) -> bool:
+    return (
+        message.parent_id == request
+        and message.msg_type == "status"
+        and message.content_fields["execution_state"] == "idle"
+    )

@@ -153,7 +153,7 @@ def test_not_possible(changed: dict[str, object], reason: str) -> None:
 
 
 def test_a_kernel_that_says_nothing_is_no_ipykernel() -> None:
-    assert parse_install_reply(reply("x")) == NotPossible("it is not an ipykernel")
+    assert parse_install_reply(reply("x")) == NotPossible("it is no ipykernel 6 or later")
     assert parse_install_reply(reply("x", "error")) == NotPossible("its reply was 'error'")
 
 

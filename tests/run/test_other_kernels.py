@@ -63,7 +63,7 @@ async def test_another_kernel_is_sent_cell_after_cell(
     assert [stdout_of(output, cell) for cell in (0, 1)] == ["one\n", "two\n"]
     (said,) = listener.of(Notice)
     assert said.kind == "unrecorded"
-    assert "no recorder in this kernel (it is not an ipykernel)" in said.text
+    assert "no recorder in this kernel (it is no ipykernel 6 or later)" in said.text
     assert [event.status for event in listener.of(CellFinished)] == ["ok", "ok"]
 
 
@@ -83,7 +83,7 @@ async def test_a_document_of_another_language_does_not_even_try(
 async def test_it_can_not_run_detached(with_echo: JupyterServer, tmp_path: Path) -> None:
     paths = Paths(tmp_path / "c", tmp_path / "s", tmp_path / "l")
     async with client_of(with_echo) as client:
-        with pytest.raises(ConfigError, match="can't run detached: it is not an ipykernel"):
+        with pytest.raises(ConfigError, match="can't run detached: it is no ipykernel 6 or later"):
             await begin_detached(
                 load(notebook(tmp_path, "one"), args=[]),
                 client,

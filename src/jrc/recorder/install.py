@@ -133,7 +133,7 @@ def parse_install_reply(reply: Message) -> Installed | NotPossible:
     answer = reply.metadata_fields.get(METADATA_KEY)
     if not isinstance(answer, dict):
         status = reply.content_fields.get("status")
-        reason = "it is not an ipykernel" if status == "ok" else f"its reply was '{status}'"
+        reason = "it is no ipykernel 6 or later" if status == "ok" else f"its reply was '{status}'"
         return NotPossible(reason)
     if not answer.get("installed"):
         return NotPossible(str(answer.get("reason", "it gave no reason")))
