@@ -24,6 +24,9 @@ TESTS = {
     "test_failing_cells": "tell of a failing cell",
     "test_kernels": "kernel commands",
     "test_no_output_is_lost": "lose no output",
+    "test_detach": "leave a run and come back",
+    "test_relay": "kernels in an editor",
+    "test_doctor": "`jrc doctor`",
 }
 
 HEAD = """# What works where

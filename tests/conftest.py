@@ -79,8 +79,14 @@ def start_jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartJup
         yield start
 
 
-def pytest_configure() -> None:
-    os.environ[MARKER] = uuid.uuid4().hex
+def pytest_configure(config: pytest.Config) -> None:
+    if not is_worker(config):
+        os.environ[MARKER] = uuid.uuid4().hex
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Whether another pytest, which looks after everything, gives this one its tests (xdist)."""
+    return hasattr(config, "workerinput")
 
 
 def pytest_runtest_setup() -> None:
@@ -98,8 +104,11 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Nothing that the tests started may outlive them."""
+    if is_worker(session.config):
+        return
     left = _left_processes()
     deadline = time.monotonic() + GRACE_SECONDS
     while left and time.monotonic() < deadline:

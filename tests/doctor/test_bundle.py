@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import sys
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -151,6 +152,35 @@ def test_no_planted_secret_gets_out(planted: Planted, tmp_path: Path) -> None:
         assert planted.found_in(data) == []
         assert MARK.encode() not in data
     assert os.name == "nt" or bundle.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_a_credential_command_gives_stays_secret(planted: Planted, tmp_path: Path) -> None:
+    """It is in no file; a server may repeat it in its words, with and without its scheme."""
+    token, header, bearer = planted.unknown(), planted.unknown(), planted.unknown()
+    (tmp_path / "secrets").write_text(
+        json.dumps({"token": token, "headers": {"X-A": header, "X-B": f"Bearer {bearer}"}})
+    )
+    give, bundle = tmp_path / "give.py", tmp_path / "report.zip"
+    give.write_text(f"print(open({str(tmp_path / 'secrets')!r}).read())\n")
+    paths = Paths.from_environment()
+    paths.config.mkdir(parents=True)
+    refusal = Reply(403, json.dumps({"message": f"{token}, {header} or {bearer}?"}).encode())
+    replies = {
+        "/api": Reply(200, b'{"version": "2.14.0"}'),
+        "/api/status": refusal,
+        "/api/kernelspecs": refusal,
+    }
+    with Web(replies) as web:
+        (paths.config / "config.toml").write_text(
+            f'default = "lab"\n[profiles.lab]\nurl = "{web.url}"\nauth = "none"\n'
+            f"credential_command = {json.dumps([sys.executable, str(give)])}\n"
+        )
+        ended = run_jrc("-vv", "doctor", "--bundle", bundle)
+        json_ended = run_jrc("doctor", "--json")
+    assert any(request.headers.get("x-a") == header for request in web.requests)
+    assert MASK in ended.stdout
+    for data in [*everything(ended, bundle), json_ended.stdout.encode()]:
+        assert planted.found_in(data) == []
 
 
 def test_what_a_bundle_tells(jupyter: JupyterServer, tmp_path: Path) -> None:

@@ -1,10 +1,19 @@
 """JupyterHub: logins, starts and refusals, at a real hub behind its real proxy."""
 
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
 import httpx
 import pytest
 
+from jrc.profile.paths import Paths
+from jrc.tunnel.connect import keepers, stop_keeper
 from tests.support.command import run_jrc
 from tests.support.dialog import Dialog
+from tests.support.kube import Kube
+from tests.support.kubectls import chosen_kubectls
 from tests.support.servers import HUB_PASSWORD, Served, Servers
 
 PRINT = "import os; print(os.environ.get('CHOSEN_PROFILE'))\n"
@@ -47,7 +56,7 @@ def new_token(hub: Served, user: str, *scopes: str) -> str:
     return token
 
 
-def test_a_stopped_server_is_started_with_its_options(hub: Served, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_stopped_server_is_started_with_its_options(hub: Served, tmp_path: Path) -> None:
     """At the login and, after somebody stopped it, by the next command."""
     words = ("--user", "eve", "--server", "big", "--option", "profile=large", "--password-stdin")
     done = run_jrc("login", f"{hub.url}hub/home", "-P", "it", *words, input=HUB_PASSWORD)
@@ -84,7 +93,7 @@ def test_the_url_of_a_server(hub: Served) -> None:
     assert "user    ada\n" in shown
 
 
-def test_a_name_that_a_url_must_escape(hub: Served, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_name_that_a_url_must_escape(hub: Served, tmp_path: Path) -> None:
     """The server is at an escaped path, where a plus is another character than its escape."""
     url = f"{hub.url}user/a%2Bb/lab"
     words = ("--user", "a+b", "--password-stdin")
@@ -127,7 +136,7 @@ def test_a_start_that_fails(hub: Served) -> None:
     assert run_jrc("profile", "list").stdout == ""
 
 
-def test_scopes(hub: Served, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_scopes(hub: Served, tmp_path: Path) -> None:
     """What a token may not do is said by the name of the scope."""
     full = new_token(hub, "kim")
     useless = new_token(hub, "kim", "read:users!user")
@@ -148,6 +157,40 @@ def test_scopes(hub: Served, tmp_path) -> None:  # type: ignore[no-untyped-def]
     done = run_jrc("login", f"{hub.url}user/kim/", "-P", "it", "--token-stdin", input=narrow)
     assert done.code == 0, done.stderr
     assert "warning: The token lacks start:servers: jrc can use a running server" in done.stderr
+
+
+@pytest.fixture
+def cluster(hub: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kube]:
+    """A cluster with the hub's proxy behind a Service; real kubectl leads there."""
+    monkeypatch.setenv("JRC_KUBECTL", chosen_kubectls()[-1].path)
+    where, paths = urlsplit(hub.url), Paths.from_environment()
+    assert where.hostname
+    assert where.port
+    with Kube(tmp_path) as kube:
+        monkeypatch.setenv("KUBECONFIG", str(kube.kubeconfig))
+        kube.jupyter((where.hostname, where.port), name="proxy-0")
+        yield kube
+        for profile in keepers(paths):
+            stop_keeper(profile, paths)
+
+
+def test_a_hub_behind_kubectl(cluster: Kube, hub: Served, tmp_path: Path) -> None:
+    """The login starts the server through the tunnel; runs and the doctor find the way again."""
+    there = ("--context", "stub", "-n", "default", "--target", "svc/jupyter", "--port", "80")
+    who = ("--base-url", urlsplit(hub.url).path, "--user", "zoe", "--password-stdin")
+    done = run_jrc("login", *there, *who, "-P", "it", input=HUB_PASSWORD)
+    assert done.code == 0, done.stderr
+    assert "The tunnel to svc/jupyter (pod proxy-0) is up." in done.stderr
+    assert "Starting the server of zoe on the hub." in done.stderr
+    assert run_jrc("disconnect", "it").code == 0
+    script = tmp_path / "a.py"
+    script.write_text("import os; print(os.environ['JUPYTERHUB_USER'])\n")
+    done = run_jrc("run", script)
+    assert (done.code, done.stdout) == (0, "zoe\n"), done.stderr
+    done = run_jrc("doctor", "--json", timeout=170)
+    checks = {each["name"]: each["verdict"] for each in json.loads(done.stdout)["checks"]}
+    assert done.code == 0, checks
+    assert (checks["tunnel"], checks["execution"], checks["recorder"]) == ("ok", "ok", "ok")
 
 
 def test_a_limit_of_named_servers(hub: Served) -> None:

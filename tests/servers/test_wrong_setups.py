@@ -136,29 +136,34 @@ def unknown_kernel(servers: Servers, folder: Path) -> Tried:
     return Tried(["kernel", "start", "no-such-kernel"])
 
 
-TABLE: list[tuple[Callable[[Servers, Path], Tried], int, str]] = [
-    (wrong_token("server"), 4, "refused the token"),
-    (password_refused, 4, "refused the password"),
-    (wrong_token("hub"), 4, "The hub at … refused the token"),
-    (no_password_form, 4, "The hub at … refused the user name or the password"),
-    (wrong_token("kernel-gateway"), 4, "refused the token"),
-    (user_of_an_enterprise_gateway, 4, "does not let this user start the kernel"),
-    (unknown_kernel, 5, "The server has no kernel"),
-    (prefix_missing, 6, "The Jupyter Server of … is not at … but at"),
-    (plain_to_tls, 6, "speaks TLS, and was asked in plain HTTP"),
-    (tls_to_plain, 6, "does not speak TLS"),
-    (unknown_ca, 6, "is signed by a CA that this machine does not trust"),
-    (no_client_certificate, 6, "asks for a client certificate"),
-    (no_certificate_in_the_ca_file, 3, "holds no certificate"),
-    (nothing_listens, 6, "Nothing listens at … (connection refused)"),
-    (unknown_host, 6, "is not known"),
-    (dead_proxy, 3, "The environment names a SOCKS proxy"),
-    (header_without_a_source, 2, "does not say where … comes from"),
-    (header_without_a_variable, 3, "has no value: the variable … is not set"),
-    (no_command, 3, "The credential command … can't be started"),
-    (command("import sys; sys.exit(3)"), 4, "The credential command … failed (exit code"),
-    (command("print('hello')"), 3, "The credential command … prints no JSON object"),
-    (variables_for_a_server, 2, "--kernel-env is for gateways"),
+TABLE: list[tuple[str, Callable[[Servers, Path], Tried], int, str]] = [
+    ("server", wrong_token("server"), 4, "refused the token"),
+    ("password", password_refused, 4, "refused the password"),
+    ("hub", wrong_token("hub"), 4, "The hub at … refused the token"),
+    ("hub", no_password_form, 4, "The hub at … refused the user name or the password"),
+    ("kernel-gateway", wrong_token("kernel-gateway"), 4, "refused the token"),
+    (
+        "enterprise-gateway",
+        user_of_an_enterprise_gateway,
+        4,
+        "does not let this user start the kernel",
+    ),
+    ("kernel-gateway", unknown_kernel, 5, "The server has no kernel"),
+    ("password", prefix_missing, 6, "The Jupyter Server of … is not at … but at"),
+    ("proxied", plain_to_tls, 6, "speaks TLS, and was asked in plain HTTP"),
+    ("server", tls_to_plain, 6, "does not speak TLS"),
+    ("proxied", unknown_ca, 6, "is signed by a CA that this machine does not trust"),
+    ("proxied", no_client_certificate, 6, "asks for a client certificate"),
+    ("proxied", no_certificate_in_the_ca_file, 3, "holds no certificate"),
+    ("server", nothing_listens, 6, "Nothing listens at … (connection refused)"),
+    ("server", unknown_host, 6, "is not known"),
+    ("server", dead_proxy, 3, "The environment names a SOCKS proxy"),
+    ("server", header_without_a_source, 2, "does not say where … comes from"),
+    ("server", header_without_a_variable, 3, "has no value: the variable … is not set"),
+    ("server", no_command, 3, "The credential command … can't be started"),
+    ("server", command("import sys; sys.exit(3)"), 4, "The credential command … failed (exit code"),
+    ("server", command("print('hello')"), 3, "The credential command … prints no JSON object"),
+    ("open", variables_for_a_server, 2, "--kernel-env is for gateways"),
 ]
 
 ANSWERS: list[tuple[Reply, int, str]] = [
@@ -192,10 +197,13 @@ def check(tried: Tried, code: int, message: str) -> None:
     assert message in " ".join(PAGE.read_text().split()), "docs/troubleshooting.md"
 
 
-@pytest.mark.parametrize(("make", "code", "message"), TABLE, ids=[row[2] for row in TABLE])
+@pytest.mark.parametrize(
+    ("kind", "make", "code", "message"), TABLE, ids=[f"{row[0]}: {row[3]}" for row in TABLE]
+)
 def test_wrong_set_up(
     servers: Servers,
     tmp_path: Path,
+    kind: str,
     make: Callable[[Servers, Path], Tried],
     code: int,
     message: str,

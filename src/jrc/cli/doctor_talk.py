@@ -10,6 +10,7 @@ from jrc.doctor.examine import Check
 from jrc.doctor.finding import Result, Verdict
 from jrc.doctor.redact import Redactor
 from jrc.doctor.report import Report, line, remedy_line, summary, verdict_cell
+from jrc.server.credential_command import given_secrets
 
 _COLOURS = {
     Verdict.OK: "32",
@@ -46,6 +47,7 @@ class DoctorTalk:
     def on_result(self, result: Result) -> None:
         """A check is done."""
         self._live.hide()
+        self.redactor.learn(given_secrets())
         if self._json:
             return
         verdict = verdict_cell(result.finding.verdict)

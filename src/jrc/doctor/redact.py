@@ -107,8 +107,15 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str] = (), *, home: str = "") -> None:
-        self._known = _alternatives(secrets)
+        self._secrets = frozenset(secrets)
+        self._known = _alternatives(self._secrets)
         self._home = home.rstrip("/\\")
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """From now on these are known to be secret, too."""
+        more = self._secrets.union(secrets)
+        if more != self._secrets:
+            self._secrets, self._known = more, _alternatives(more)
 
     def text(self, text: str) -> str:
         """``text`` without secrets."""

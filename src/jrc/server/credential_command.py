@@ -38,6 +38,14 @@ URL_VARIABLE = "JRC_CREDENTIAL_URL"
 LARGEST_OUTPUT = 1 << 20
 
 
+_given: set[str] = set()
+
+
+def given_secrets() -> frozenset[str]:
+    """What programs gave in this process, for those who take secrets out of texts."""
+    return frozenset(_given)
+
+
 @dataclass(frozen=True)
 class Credentials:
     """What the program gave.
@@ -148,7 +156,11 @@ async def run_command(argv: Sequence[str], address: ServerAddress) -> Credential
             f"The credential command {program} failed (exit code {process.returncode}).",
             hint="What it wrote is above; try it by hand.",
         )
-    return read_credentials(output[:LARGEST_OUTPUT], program)
+    credentials = read_credentials(output[:LARGEST_OUTPUT], program)
+    for value in credentials.headers.values():
+        # Behind the name of a scheme, ``Bearer``, somebody may quote the secret alone.
+        _given.update({value, value.rpartition(" ")[2]})
+    return credentials
 
 
 class CommandAuth:
