@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from jrc.errors import ConfigError, UsageError
@@ -176,8 +177,7 @@ def _kind_of(value: object) -> str:
     )
 
 
-@dataclass(frozen=True)
-class _TableReader:
+class _TableReader(NamedTuple):
     """Takes values of a known type out of a profile's table, or out of the table ``within``."""
 
     name: str

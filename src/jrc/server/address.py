@@ -1,7 +1,7 @@
 """Where a server is: the parts of a URL that a person pastes, and the URLs that jrc asks."""
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qs, quote, urlsplit
 
 from jrc.errors import UsageError
@@ -25,8 +25,7 @@ _UNRESERVED = re.compile("[A-Za-z0-9._~-]")
 _EXAMPLE = "It looks like https://jupyter.example.org/ or http://localhost:8888/lab?token=…"
 
 
-@dataclass(frozen=True)
-class ServerAddress:
+class ServerAddress(NamedTuple):
     """A server's base URL.
 
     Attributes:

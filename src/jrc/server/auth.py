@@ -5,7 +5,6 @@ Source: jupyter_server ``auth/identity.py``, ``auth/login.py``, ``base/handlers.
 
 import asyncio
 import secrets
-from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Protocol
 
 from jrc.errors import AuthError
@@ -163,6 +162,8 @@ class PasswordAuth:
 
 def cookies_of(answer: "Answer") -> dict[str, str]:
     """The cookies that an answer sets, as they are sent back."""
+    from http.cookies import CookieError, SimpleCookie
+
     cookies = {}
     for line in answer.cookies:
         parsed: SimpleCookie = SimpleCookie()

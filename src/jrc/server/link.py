@@ -42,6 +42,7 @@ SILENCE_LIMIT = 45.0
 """Seconds without a byte after which a link counts as half-open. A server pings every 30 s."""
 
 _PROBE_INTERVAL = 15.0
+_GOODBYE_SECONDS = 0.01
 _CLOSE_TIMEOUT = 1.0
 _MAX_QUEUED_FRAMES = 32
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
@@ -113,13 +114,20 @@ class Link:
         return decode_legacy(frame)
 
     async def close(self) -> None:
-        """Say goodbye, and wait a short while for the answer."""
+        """Say goodbye. A server that is near may answer, one that is far is not waited for.
+
+        What was sent before is on its way; only what still waits in this process needs the time.
+        """
         self._watch.cancel()
+        transport = self._connection.transport
+        waiting = transport.get_write_buffer_size() > 0
         try:
-            await self._connection.close()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_TIMEOUT if waiting else _GOODBYE_SECONDS):
+                    await self._connection.close()
         finally:
             # Whoever is cancelled while waiting leaves nothing open.
-            self._connection.transport.abort()
+            transport.abort()
 
     def abort(self) -> None:
         """Drop the connection without a word."""

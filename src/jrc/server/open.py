@@ -17,7 +17,6 @@ from jrc.profile.secrets import SecretStore
 from jrc.profile.store import ProfileStore
 from jrc.server.address import ServerAddress
 from jrc.server.auth import Auth, NoAuth, PasswordAuth, TokenAuth
-from jrc.server.credential_command import CommandAuth
 from jrc.server.orphans import Orphans, orphans_removed
 from jrc.server.relogin import Relogin, SavedAuth
 from jrc.server.way import Way
@@ -64,7 +63,11 @@ def _authentication(profile: Profile, address: ServerAddress, paths: Paths) -> A
     """With what is saved now."""
     auth = _own_authentication(profile, address, paths)
     command = profile.access.credential_command
-    return CommandAuth(command, address, auth) if command else auth
+    if not command:
+        return auth
+    from jrc.server.credential_command import CommandAuth
+
+    return CommandAuth(command, address, auth)
 
 
 def _own_authentication(profile: Profile, address: ServerAddress, paths: Paths) -> Auth:

@@ -14,10 +14,9 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict, dataclass, replace
 from enum import Enum, auto
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from jrc.errors import ConfigError, JrcError
 from jrc.profile.files import create_folder, write_atomically
@@ -48,8 +47,7 @@ class Orphans(Enum):
     LEAVE = auto()
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """A session on a server that a relay created, or was about to create.
 
     Attributes:
@@ -107,7 +105,7 @@ class RecordFile:
 
     def created(self, session_id: str) -> None:
         """The server has created the session."""
-        self._record = replace(self._record, session_id=session_id)
+        self._record = self._record._replace(session_id=session_id)
         self._write()
 
     def remove(self) -> None:
@@ -125,7 +123,7 @@ class RecordFile:
         self.release()
 
     def _write(self) -> None:
-        write_atomically(self._path, json.dumps(asdict(self._record)), private=True)
+        write_atomically(self._path, json.dumps(self._record._asdict()), private=True)
 
 
 @asynccontextmanager
