@@ -17,7 +17,10 @@ CODE_SERVER = "4.139.1"
 CODE_SERVER_NODE = "24"
 """What ``npm view code-server engines`` says."""
 
-WITHOUT_SERVERS = ["-m", "not servers"]
+SPLIT = ("--numprocesses=auto", "--dist=loadfile")
+"""Two cores, two tests: most of them wait most of the time."""
+
+WITHOUT_SERVERS = ["-m", "not servers", *SPLIT]
 """The session ``servers`` runs those: they install hubs and gateways first."""
 
 TYPED_BY_HAND = ["noxfile.py", "benchmarks", "docs/_ext"]

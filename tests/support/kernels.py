@@ -14,6 +14,7 @@ from typing import Any
 
 import jupyter_client.session
 import zmq
+from filelock import FileLock
 
 from jrc.wire.message import Message, encode_object, new_message
 
@@ -73,12 +74,13 @@ def kernel_python(folder: Path, python: str, requirements: list[str]) -> KernelP
     name = "-".join(["py", *version.split(), *requirements])
     place = folder / "".join(c if c.isalnum() or c in ".-" else "_" for c in name)
     executable = place / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    if not (place / "ready").exists():
-        shutil.rmtree(place, ignore_errors=True)
-        subprocess.run([python, "-m", "venv", str(place)], check=True, timeout=300)
-        command = [executable, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-        subprocess.run([*command, *requirements], check=True, timeout=600)
-        (place / "ready").touch()
+    with FileLock(place.with_suffix(".lock")):
+        if not (place / "ready").exists():
+            shutil.rmtree(place, ignore_errors=True)
+            subprocess.run([python, "-m", "venv", str(place)], check=True, timeout=300)
+            command = [executable, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+            subprocess.run([*command, *requirements], check=True, timeout=600)
+            (place / "ready").touch()
     installed = subprocess.check_output(
         [executable, "-c", "import ipykernel; print(ipykernel.__version__)"],
         text=True,
