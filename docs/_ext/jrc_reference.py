@@ -5,7 +5,6 @@
 ``jrc-events``: the events of ``jrc run --json``.
 """
 
-import dataclasses
 import inspect
 import re
 from collections.abc import Iterable, Iterator
@@ -107,15 +106,11 @@ def _event_section(kind: type) -> nodes.section:
     section += _text(_first_line(kind))
     described = _attributes(kind)
     rows = []
-    for field in dataclasses.fields(kind):
-        if field.name not in described:
-            raise ExtensionError(f"{kind.__name__}.{field.name} is not described in its docstring")
-        of_type = (
-            field.type.__name__
-            if isinstance(field.type, type)
-            else str(field.type).replace("typing.", "")
-        )
-        rows.append((f"``{field.name}``", f"``{of_type}``", described[field.name]))
+    for name, of in kind.__annotations__.items():
+        if name not in described:
+            raise ExtensionError(f"{kind.__name__}.{name} is not described in its docstring")
+        of_type = of.__name__ if isinstance(of, type) else str(of).replace("typing.", "")
+        rows.append((f"``{name}``", f"``{of_type}``", described[name]))
     section += _table(("field", "type", "meaning"), rows)
     return section
 
