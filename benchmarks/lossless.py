@@ -68,7 +68,7 @@ print((time.perf_counter() - started) / {MESSAGES} * 1e6)"""
 
 PEAK = """\
 import resource
-for i in range(1024): print('x' * 1048575)
+for i in range(1024): print('x' * 1048575, flush=True)
 print()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"""
 

@@ -43,8 +43,7 @@ class _Late(NamedTuple):
 
     def pieces(self) -> Iterator[str]:
         if isinstance(self.value, _Lines):
-            pieces = (piece.text for piece in _pieces(self.value.text))
-            return _list_of_lines(pieces, self.newline)
+            return _list_of_lines(_pieces(self.value.text), self.newline)
         return _string(_pieces(self.value))
 
 
@@ -211,28 +210,34 @@ def _few_lines(text: str, newline: str) -> str:
     return f"[{newline} {lines}{newline}]" if lines else "[]"
 
 
-def _list_of_lines(pieces: Iterable[str], newline: str) -> Iterator[str]:
+def _list_of_lines(pieces: Iterable[Piece], newline: str) -> Iterator[str]:
     """A list of lines. Each keeps its end, of whatever kind ``str.splitlines`` knows."""
     inner = newline + " "
     between = "," + inner
     # What to write before the next text: nothing behind a line that did not end yet.
     before = f'[{inner}"'
     for piece in _whole_line_ends(pieces):
-        lines = piece.splitlines(keepends=True)
+        if piece.plain:
+            # There is no line end in it either.
+            yield before + piece.text
+            before = ""
+            continue
+        lines = piece.text.splitlines(keepends=True)
         yield before + between.join(map(encode_basestring, lines))[1:-1]
         ended = len(lines[-1].splitlines()[0]) < len(lines[-1])
         before = f'"{between}"' if ended else ""
     yield "[]" if before.startswith("[") else f'"{newline}]'
 
 
-def _whole_line_ends(pieces: Iterable[str]) -> Iterator[str]:
+def _whole_line_ends(pieces: Iterable[Piece]) -> Iterator[Piece]:
     """The same text in pieces of which none is empty or ends between ``\\r`` and ``\\n``."""
     kept = ""
     for piece in pieces:
-        text = kept + piece
+        text = kept + piece.text
+        plain = piece.plain and not kept
         kept = "\r" if text.endswith("\r") else ""
         text = text.removesuffix(kept)
         if text:
-            yield text
+            yield Piece(text, plain=plain)
     if kept:
-        yield kept
+        yield Piece(kept, plain=False)
