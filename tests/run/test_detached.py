@@ -17,7 +17,14 @@ from jrc.run.attach import Attachment, AttachOptions
 from jrc.run.cancel import cancel_found
 from jrc.run.detached import begin_detached
 from jrc.run.document import load
-from jrc.run.events import CellOutput, CellStarted, Notice, RunDetached, RunFinished
+from jrc.run.events import (
+    CellOutput,
+    CellStarted,
+    Notice,
+    RunDetached,
+    RunFinished,
+    RunStarted,
+)
 from jrc.run.found import FoundRun, find_run
 from jrc.run.job import Job, Options
 from jrc.run.listing import Listing, list_runs
@@ -25,6 +32,7 @@ from jrc.run.records import RunRecords
 from jrc.server.channels import Channels
 from tests.run.test_faults import TICKS, notebook, stdout_of
 from tests.support.jupyter import JupyterServer
+from tests.support.proxy import Proxy
 from tests.support.running import Recorder, client_of
 
 pytestmark = pytest.mark.anyio
@@ -130,6 +138,34 @@ async def test_a_run_goes_on_without_us_and_is_taken_home(desk: Desk, tmp_path: 
     assert listener.of(RunFinished)[0].status == "ok"
     assert desk.records.all() == []
     assert nothing_is_left(desk.server, run)
+
+
+async def test_nothing_is_freed_by_the_client_that_leaves(desk: Desk, tmp_path: Path) -> None:
+    """It sees the first outputs go by when the link breaks under it, and gives them to nobody."""
+    path = notebook(tmp_path, "for i in range(4000): print(i, flush=True)")
+    listener = Recorder()
+    with Proxy(desk.server.url) as proxy:
+
+        async def cut() -> None:
+            while not listener.of(RunStarted):
+                await asyncio.sleep(0.01)
+            for _ in range(12):
+                await asyncio.to_thread(proxy.cut)
+                await asyncio.sleep(0.15)
+
+        cutting = asyncio.create_task(cut())
+        async with client_of(desk.server, url=proxy.url) as client:
+            begun = await begin_detached(
+                load(path, args=[]),
+                client,
+                options=Options(profile="team"),
+                listener=listener,
+                output=desk.output,
+                records=desk.records,
+            )
+        await cutting
+    assert await desk.attach(begun.run) == 0
+    assert stdout_of(desk.output) == "".join(f"{i}\n" for i in range(4000))
 
 
 async def test_a_run_is_followed_live(desk: Desk, tmp_path: Path) -> None:

@@ -119,8 +119,12 @@ class _Begin:
         self._document = document
         self._requests = Requests()
         cells = document.cells[options.first :]
+        # What it happens to receive is for whoever attaches: it acknowledges nothing.
         self._exchange = Exchange(
-            self._requests, recorded_as=run, fields=request_fields(document, len(cells))
+            self._requests,
+            recorded_as=run,
+            acknowledge=False,
+            fields=request_fields(document, len(cells)),
         )
         self._channels = Channels(
             server, kernel.id, session_id=self._requests.session, patience=options.patience
