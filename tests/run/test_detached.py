@@ -432,7 +432,7 @@ async def test_a_run_whose_client_was_killed(desk: Desk, tmp_path: Path) -> None
             await running
     nobody = 2**22 + 1
     desk.records.save(replace(record, pid=nobody))
-    assert await desk.state(job.run_id) == "running"
+    await desk.until(job.run_id, "running")
     assert await desk.attach(job.run_id) == 0
     assert stdout_of(desk.output) == "".join(f"{i}\n" for i in range(40))
 
