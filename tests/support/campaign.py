@@ -240,9 +240,12 @@ class Campaign:
         """Another client on the same kernel: the server throws away what it kept for ours."""
         async with client_of(self.server) as client:
             channels = Channels(client, kernel, session_id=Requests().session)
-            await channels.open()
-            await asyncio.sleep(seconds)
-            await channels.close()
+            try:
+                await channels.open()
+                await asyncio.sleep(seconds)
+            finally:
+                # The visit may be broken off: the run has ended.
+                channels.abort()
 
 
 def _summary(outputs: list[dict[str, Any]]) -> str:
