@@ -53,14 +53,21 @@ class Desk:
     def output(self) -> Path:
         return self.folder / "out.ipynb"
 
-    async def begin(self, path: Path, **options: Any) -> str:
+    async def begin(
+        self,
+        path: Path,
+        *,
+        listener: Recorder | None = None,
+        url: str | None = None,
+        **options: Any,
+    ) -> str:
         """``jrc run --detach``; returns the run's id."""
-        async with client_of(self.server) as client:
+        async with client_of(self.server, url=url) as client:
             begun = await begin_detached(
                 load(path, args=options.pop("args", [])),
                 client,
                 options=Options(profile="team", **options),
-                listener=Recorder(),
+                listener=listener or Recorder(),
                 output=self.output,
                 records=self.records,
             )
@@ -154,17 +161,9 @@ async def test_nothing_is_freed_by_the_client_that_leaves(desk: Desk, tmp_path: 
                 await asyncio.sleep(0.15)
 
         cutting = asyncio.create_task(cut())
-        async with client_of(desk.server, url=proxy.url) as client:
-            begun = await begin_detached(
-                load(path, args=[]),
-                client,
-                options=Options(profile="team"),
-                listener=listener,
-                output=desk.output,
-                records=desk.records,
-            )
+        run = await desk.begin(path, listener=listener, url=proxy.url)
         await cutting
-    assert await desk.attach(begun.run) == 0
+    assert await desk.attach(run) == 0
     assert stdout_of(desk.output) == "".join(f"{i}\n" for i in range(4000))
 
 
@@ -282,18 +281,11 @@ async def test_what_is_not_there_can_not_be_cancelled(desk: Desk, tmp_path: Path
 
 async def test_a_question_waits_for_whoever_attaches(desk: Desk, tmp_path: Path) -> None:
     path = notebook(tmp_path, "print(input('first? '))", "print(input('second? '))")
-    async with client_of(desk.server) as client:
-        begun = await begin_detached(
-            load(path, args=[]),
-            client,
-            options=Options(profile="team"),
-            listener=Recorder(answers=["somebody sits at the terminal"]),
-            output=desk.output,
-            records=desk.records,
-        )
-    await desk.until(begun.run, "waiting")
+    somebody = Recorder(answers=["somebody sits at the terminal"])
+    run = await desk.begin(path, listener=somebody)
+    await desk.until(run, "waiting")
     listener = Recorder(answers=["ada", "grace"])
-    assert await desk.attach(begun.run, listener) == 0
+    assert await desk.attach(run, listener) == 0
     assert [question for question, _ in listener.asked] == ["first? ", "second? "]
     assert "grace" in stdout_of(desk.output, 1)
 

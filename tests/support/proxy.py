@@ -133,7 +133,8 @@ class Proxy:
     async def _cut(self, refuse: bool) -> None:
         if refuse and self._listener:
             # asyncio drops a socket, unclosed, that it accepted just before its server is closed:
-            # it accepts none from here on, and the accepted ones get their turn.
+            # it accepts none from here on, and the accepted ones get their turn. (Windows has
+            # another loop, which knows no readers and does not do that.)
             with contextlib.suppress(NotImplementedError):
                 self._loop.remove_reader(self._bound)
             await asyncio.sleep(0.01)

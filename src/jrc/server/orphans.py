@@ -229,6 +229,7 @@ def _taken(lock: "BaseFileLock") -> bool:
     try:
         lock.acquire(timeout=0)
     except (Timeout, OSError, NotImplementedError):
+        # The last: a file system without locks. Then nobody can tell orphans, and none is removed.
         return False
     return True
 

@@ -35,6 +35,9 @@ _BACKLOG = 512
 _BULK = 16 * 1024
 _READ_AT_MOST = 256 * 1024
 _GATHER_SECONDS = 0.001
+"""Pieces of ``_BULK`` bytes and more, in a row, may come together for so long; asyncio reads
+``_READ_AT_MOST`` at once."""
+
 _SMALL = 4096
 """Smaller pieces may be followed by one that the client holds back until we acknowledge."""
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
@@ -329,7 +332,6 @@ class _Upstream(asyncio.Protocol):
     def __init__(self, client: Client) -> None:
         self._client = client
         self._loop = asyncio.get_running_loop()
-        self._gathering: asyncio.TimerHandle | None = None
         self._last = 0.0
         self.transport: asyncio.Transport
 
@@ -351,11 +353,10 @@ class _Upstream(asyncio.Protocol):
         now = self._loop.time()
         if now - self._last < 2 * _GATHER_SECONDS:
             self.transport.pause_reading()
-            self._gathering = self._loop.call_later(_GATHER_SECONDS, self._gathered)
+            self._loop.call_later(_GATHER_SECONDS, self._gathered)
         self._last = now
 
     def _gathered(self) -> None:
-        self._gathering = None
         if not self._client.is_full:
             self.transport.resume_reading()
 
