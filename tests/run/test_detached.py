@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -423,7 +422,7 @@ async def test_a_run_whose_client_was_killed(desk: Desk, tmp_path: Path) -> None
         with pytest.raises(asyncio.CancelledError):
             await running
     nobody = 2**22 + 1
-    desk.records.save(replace(record, pid=nobody))
+    desk.records.save(record._replace(pid=nobody))
     await desk.until(job.run_id, "running")
     assert await desk.attach(job.run_id) == 0
     assert stdout_of(desk.output) == "".join(f"{i}\n" for i in range(40))
@@ -434,7 +433,7 @@ async def test_a_run_with_a_client_on_this_computer_is_not_followed_twice(
 ) -> None:
     run = await desk.begin(notebook(tmp_path, "print(1)"))
     (record,) = desk.records.all()
-    desk.records.save(replace(record, detached=False, pid=1))
+    desk.records.save(record._replace(detached=False, pid=1))
     with pytest.raises(UsageError, match="followed already"):
         await desk.attach(run)
     desk.records.save(record)

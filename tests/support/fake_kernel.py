@@ -8,7 +8,7 @@ from typing import Any
 from jupyter_client.session import Session
 
 from jrc.recorder.in_kernel.control import install_here
-from jrc.recorder.in_kernel.recorder import ATTRIBUTE
+from jrc.recorder.in_kernel.frames import ATTRIBUTE
 from jrc.wire.message import Message
 
 DELIMITER = b"<IDS|MSG>"

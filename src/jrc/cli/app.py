@@ -1,7 +1,5 @@
 """The ``jrc`` command: its table of commands, and the boundary where every error ends."""
 
-import atexit
-import gc
 import sys
 from typing import Annotated, ClassVar
 
@@ -77,18 +75,8 @@ def jrc(
 
 
 def main() -> None:
-    """The console script. Every error ends here: in one sentence and an exit code."""
-    _collect_less_garbage()
+    """Every error of a command line ends here: in one sentence and an exit code."""
     sys.exit(run_cli(sys.argv[1:]))
-
-
-def _collect_less_garbage() -> None:
-    """Imports make many objects and hardly any garbage: to look for it is a tenth of the start.
-
-    What is left at the end goes with the process: nobody needs to search that either.
-    """
-    gc.set_threshold(20_000, 50, 50)
-    atexit.register(gc.freeze)
 
 
 def run_cli(args: list[str]) -> int:

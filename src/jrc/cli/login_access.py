@@ -100,7 +100,7 @@ def approach(
         raise UsageError("--client-key needs --client-cert.")
     typed = _typed(options.headers, terminal)
     kept = {header: source for header, source in access.headers.items() if header not in typed}
-    values = header_values(name, replace(access, headers=kept), secrets)
+    values = header_values(name, access._replace(headers=kept), secrets)
     values |= {header: secret.reveal() for header, secret in typed.items()}
     way = Way(
         verify_tls=not (options.insecure and address.is_tls),

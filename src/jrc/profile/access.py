@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 HEADER_SOURCES = ("env:", "plain:")
 """Prefixes of a header's source; ``keyring`` has none."""
@@ -13,8 +14,7 @@ KEYS = (*_FILES, "headers", "credential_command")
 """The keys in a profile's table of config.toml."""
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(NamedTuple):
     """What a company's network asks for beside the token or password.
 
     Attributes:
@@ -29,7 +29,7 @@ class Access:
     ca_file: str = ""
     client_cert: str = ""
     client_key: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     credential_command: tuple[str, ...] = ()
 
     @property

@@ -1,16 +1,22 @@
 """Bring the recorder into a remote kernel: the request that installs it, and what came of it."""
 
 import base64
-import json
 import re
 import zlib
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from jrc.errors import WireError
-from jrc.recorder.in_kernel.frames import METADATA_KEY, RECORDER_PROTOCOL, RECORDER_VERSION
+from jrc.recorder.in_kernel.frames import (
+    ATTRIBUTE,
+    METADATA_KEY,
+    RECORDER_PROTOCOL,
+    RECORDER_VERSION,
+)
 from jrc.wire.message import Message
 
 _DOCSTRING = re.compile(r'^([ ]*)""".*?"""\n', re.MULTILINE | re.DOTALL)
@@ -20,19 +26,29 @@ _OURS = re.compile(r"^from (?:jrc\.|__future__)[^\n(]*(?:\([^)]*\))?\n", re.MULT
 _MODULES = ("records", "storage", "archive", "frames", "recorder", "control")
 
 
-# Packed, the text fits into the first segments of a connection: a round trip less. On one line and
-# in a string, nothing in it can be taken for a magic or a shell escape.
+# Not compiled again where it is already there: that is half of what a request costs a kernel. The
+# text comes beside the code, because IPython reads each line of code several times.
 _CODE = """\
 # The recorder of jrc, version {version}: it keeps what the requests of jrc publish.
 # To read what runs here: python -m jrc.recorder.install
-__import__("builtins").exec(compile(__import__("zlib").decompress(__import__("base64").b85decode(\
-"{packed}")), "<jrc recorder {version}>", "exec"), {{"__name__": "jrc_recorder", \
-"JRC_OPTIONS": {options}}})
+__import__("builtins").exec({finder!r}, {{"__name__": "jrc_recorder"}})
+"""
+
+_FINDER = """\
+try:
+    kernel = __import__("IPython").get_ipython().kernel
+    asked = kernel.get_parent("shell")["content"]["{key}"]
+    install_here = getattr(getattr(kernel, "{attribute}", None), "install_here", None)
+    if install_here is None or kernel.{attribute}.version < {version}:
+        text = __import__("zlib").decompress(__import__("base64").b85decode(asked["packed"]))
+        exec(compile(text, "<jrc recorder {version}>", "exec"), globals())
+    install_here(asked["options"])
+except Exception:
+    pass
 """
 
 
-@dataclass(frozen=True)
-class InstallOptions:
+class InstallOptions(NamedTuple):
     """What the kernel is asked to keep, and where.
 
     Attributes:
@@ -49,7 +65,7 @@ class InstallOptions:
     memory: int | None = None
     spool: int | None = None
     journal: str | None = None
-    about: dict[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -90,8 +106,7 @@ def source() -> str:
     """The text that runs in the kernel: the modules of ``in_kernel``, without their comments."""
     folder = Path(__file__).with_name("in_kernel")
     bodies = [_without_talk((folder / f"{name}.py").read_text("utf-8")) for name in _MODULES]
-    call = "install_here(__import__('json').loads(JRC_OPTIONS))\n"
-    return "\n".join(["from __future__ import annotations", *bodies, call])
+    return "\n".join(["from __future__ import annotations", *bodies])
 
 
 def install_content(options: InstallOptions) -> dict[str, Any]:
@@ -100,19 +115,13 @@ def install_content(options: InstallOptions) -> dict[str, Any]:
     It leaves no name behind and no trace in the history. The same request finds a recorder that
     is there already, and replaces an older one.
     """
-    asked = {
-        "run": options.run,
-        "memory": options.memory,
-        "spool": options.spool,
-        "journal": options.journal,
-        "about": options.about,
-    }
+    asked = {**options._asdict(), "about": dict(options.about)}
+    # Packed, it fits into the first segments of a connection: a round trip less.
     packed = base64.b85encode(zlib.compress(source().encode())).decode()
-    code = _CODE.format(
-        version=RECORDER_VERSION, packed=packed, options=json.dumps(json.dumps(asked))
-    )
+    finder = _FINDER.format(key=METADATA_KEY, attribute=ATTRIBUTE, version=RECORDER_VERSION)
     return {
-        "code": code,
+        "code": _CODE.format(version=RECORDER_VERSION, finder=finder),
+        METADATA_KEY: {"packed": packed, "options": asked},
         "silent": True,
         "store_history": False,
         "user_expressions": {},

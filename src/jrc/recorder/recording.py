@@ -8,7 +8,6 @@ no count and no fence; the rule "reply and idle, in either order" still holds.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from jrc.recorder.protocol import (
@@ -89,13 +88,13 @@ class RecorderLost(NamedTuple):
 News = Message | Lost | NotExecuted | NoReply | RecorderLost
 
 
-@dataclass
 class _Pending:
-    guarded: bool
-    has_reply: bool
-    started: bool = False
-    replied: bool = False
-    idle: bool = False
+    def __init__(self, *, guarded: bool, has_reply: bool) -> None:
+        self.guarded = guarded
+        self.has_reply = has_reply
+        self.started = False
+        self.replied = False
+        self.idle = False
 
 
 class Recording:
@@ -172,7 +171,7 @@ class Recording:
             now: the clock.
             has_reply: false for a ``comm_msg`` and its like.
         """
-        self._pending[msg_id] = _Pending(guarded, has_reply)
+        self._pending[msg_id] = _Pending(guarded=guarded, has_reply=has_reply)
         self._heard = max(self._heard, now)
 
     def receive(self, message: Message, now: float) -> list[News]:

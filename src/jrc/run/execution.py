@@ -15,7 +15,6 @@ Source: jupyter_client "Messaging in Jupyter", sections "Kernel status" and "Exe
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from jrc.wire.message import Message
@@ -137,18 +136,19 @@ Event = (
 )
 
 
-@dataclass
 class _Request:
-    key: int | None
-    """None for a fence."""
-    started: bool = False
-    busy: Message | None = None
-    reply: dict[str, Any] | None = None
-    reply_over: bool = False
-    idle: Message | None = None
-    iopub_over: bool = False
-    error_published: bool = False
-    finished: bool = field(default=False)
+    """What became of a request; ``key`` is None for a fence."""
+
+    def __init__(self, key: int | None) -> None:
+        self.key = key
+        self.started = False
+        self.busy: Message | None = None
+        self.reply: dict[str, Any] | None = None
+        self.reply_over = False
+        self.idle: Message | None = None
+        self.iopub_over = False
+        self.error_published = False
+        self.finished = False
 
 
 class Execution:

@@ -7,7 +7,6 @@ its cell has finished still goes to that cell.
 Source: nbformat "The Notebook file format", section "Code cell outputs"; nbclient ``client.py``.
 """
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,16 +17,17 @@ from jrc.wire.message import Message
 Output = dict[str, Any]
 
 
-@dataclass
 class _Cell:
-    outputs: list[Output] = field(default_factory=list)
-    """In order; the text of a stream is in ``streams``."""
-    streams: dict[str, TerminalText] = field(default_factory=dict)
-    clear_before_next: bool = False
-    display_ids: set[str] = field(default_factory=set)
-    execution_count: int | None = None
-    timing: dict[str, str] = field(default_factory=dict)
-    losses: list[str] = field(default_factory=list)
+    """The outputs in order; the text of a stream is in ``streams``."""
+
+    def __init__(self) -> None:
+        self.outputs: list[Output] = []
+        self.streams: dict[str, TerminalText] = {}
+        self.clear_before_next = False
+        self.display_ids: set[str] = set()
+        self.execution_count: int | None = None
+        self.timing: dict[str, str] = {}
+        self.losses: list[str] = []
 
 
 class Outputs:

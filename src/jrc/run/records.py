@@ -6,9 +6,8 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jrc.errors import JrcError, NotFoundError, UsageError
 from jrc.profile.files import write_atomically
@@ -20,8 +19,7 @@ OLD_SECONDS = 30 * 86400.0
 """After that long without a change a record is taken away: what it points to is gone, too."""
 
 
-@dataclass(frozen=True)
-class RunRecord:
+class RunRecord(NamedTuple):
     """One run that began on this computer and did not end under its eyes.
 
     Attributes:
@@ -52,7 +50,7 @@ class RunRecord:
     pid: int = 0
     shown: int = 0
     journal: str = ""
-    language_info: Mapping[str, Any] | None = field(default=None)
+    language_info: Mapping[str, Any] | None = None
 
 
 class RunRecords:
@@ -71,13 +69,13 @@ class RunRecords:
         Raises:
             ConfigError: it can't be written.
         """
-        write_atomically(self._path(record.run), json.dumps(asdict(record)), private=True)
+        write_atomically(self._path(record.run), json.dumps(record._asdict()), private=True)
 
     def change(self, run: str, **changes: Any) -> None:
         """Change fields of a record, if there is one."""
         record = self._read(self._path(run))
         if record is not None:
-            self.save(replace(record, **changes))
+            self.save(record._replace(**changes))
 
     def remove(self, run: str) -> None:
         """Take a record away. It is fine when there is none."""

@@ -6,7 +6,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from jrc.errors import UsageError
@@ -21,24 +20,24 @@ SHARE = 0.1
 """Part of the time that saving may take."""
 
 
-@dataclass
 class Rhythm:
     """Decides when to save: pure, times are the caller's.
 
     After every cell, every few seconds inside a long one, and so that saving takes at most
     a tenth of the time, however large the notebook has become.
 
-    Attributes:
+    Args:
         every: seconds between two saves inside a cell.
         share: part of the time that saving may take.
     """
 
-    every: float = EVERY
-    share: float = SHARE
-    _pending: bool = False
-    _cell_finished: bool = False
-    _ended: float = float("-inf")
-    _cost: float = 0.0
+    def __init__(self, every: float = EVERY, share: float = SHARE) -> None:
+        self._every = every
+        self._share = share
+        self._pending = False
+        self._cell_finished = False
+        self._ended = float("-inf")
+        self._cost = 0.0
 
     def changed(self, *, cell_finished: bool) -> None:
         """Note that the notebook is no longer what the file holds."""
@@ -57,8 +56,8 @@ class Rhythm:
         """The time from which on the change should be saved; None when nothing changed."""
         if not self._pending:
             return None
-        rest = self._cost * (1 / self.share - 1)
-        return self._ended + (rest if self._cell_finished else max(rest, self.every))
+        rest = self._cost * (1 / self._share - 1)
+        return self._ended + (rest if self._cell_finished else max(rest, self._every))
 
 
 class Saver:

@@ -3,7 +3,6 @@
 All times are seconds of one monotonic clock.
 """
 
-from dataclasses import dataclass, field
 from enum import Enum
 
 FENCE_AFTER = 1.0
@@ -27,20 +26,20 @@ class Act(Enum):
     GIVE_UP = "the cell does not stop"
 
 
-@dataclass
 class Watch:
     """The deadlines of one run.
 
-    Attributes:
+    Args:
         cell_timeout: seconds for one cell, from the kernel's busy; None for no limit.
     """
 
-    cell_timeout: float | None = None
-    _started: dict[int, float] = field(default_factory=dict)
-    _interrupted_at: float | None = None
-    _heard_at: float = 0.0
-    _idle_missing_since: float | None = None
-    _fences: int = 0
+    def __init__(self, cell_timeout: float | None = None) -> None:
+        self._cell_timeout = cell_timeout
+        self._started: dict[int, float] = {}
+        self._interrupted_at: float | None = None
+        self._heard_at = 0.0
+        self._idle_missing_since: float | None = None
+        self._fences = 0
 
     def heard(self, now: float) -> None:
         """Something arrived from the kernel."""
@@ -73,11 +72,11 @@ class Watch:
         return [*self._timeout(now), *self._fence(now, idle_missing), *self._poll(now)]
 
     def _timeout(self, now: float) -> list[Act]:
-        if self.cell_timeout is None:
+        if self._cell_timeout is None:
             return []
         if self._interrupted_at is not None:
             return [Act.GIVE_UP] if now - self._interrupted_at > INTERRUPT_GRACE else []
-        if any(now - since > self.cell_timeout for since in self._started.values()):
+        if any(now - since > self._cell_timeout for since in self._started.values()):
             self._interrupted_at = now
             return [Act.INTERRUPT]
         return []

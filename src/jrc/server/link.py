@@ -42,7 +42,7 @@ SILENCE_LIMIT = 45.0
 """Seconds without a byte after which a link counts as half-open. A server pings every 30 s."""
 
 _PROBE_INTERVAL = 15.0
-_GOODBYE_SECONDS = 0.01
+_GOODBYE_SECONDS = 0.002
 _CLOSE_TIMEOUT = 1.0
 _MAX_QUEUED_FRAMES = 32
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)

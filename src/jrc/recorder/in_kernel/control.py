@@ -8,12 +8,13 @@ from typing import Any, Callable
 
 from jrc.recorder.in_kernel.archive import Archive, Run
 from jrc.recorder.in_kernel.frames import (
+    ATTRIBUTE,
     MESSAGE_PREFIX,
     METADATA_KEY,
     RECORDER_VERSION,
     reason_of,
 )
-from jrc.recorder.in_kernel.recorder import ATTRIBUTE, RECORDER_LAYOUT, Recorder
+from jrc.recorder.in_kernel.recorder import RECORDER_LAYOUT, Recorder
 from jrc.recorder.in_kernel.storage import JournalFile
 
 DEFAULT_MEMORY = 64 << 20
@@ -187,6 +188,7 @@ def find_or_make(kernel: Any, options: dict[str, Any]) -> Recorder:
         spool = int(options.get("spool") or DEFAULT_SPOOL)
         recorder = Recorder(kernel, memory, spool)
         recorder.hook(Control(recorder).handlers())
+    recorder.install_here = install_here
     setattr(kernel, ATTRIBUTE, recorder)
     return recorder
 

@@ -32,7 +32,6 @@ from jrc.recorder.in_kernel.frames import (
 from jrc.recorder.in_kernel.records import IOPUB, SHELL, STDIN
 
 RECORDER_LAYOUT = 1
-ATTRIBUTE = "_jrc_recorder"
 
 _KEPT = {"execute_reply": SHELL, "input_request": STDIN}
 _MOST_PARENTS = 256
@@ -55,6 +54,7 @@ class Recorder:
         active: false after the first exception in here, for good, and after the removal.
         reason: that exception.
         successor: the newer recorder that took over.
+        install_here: what the next client calls to open a run; it need not bring the text again.
     """
 
     version = RECORDER_VERSION
@@ -71,6 +71,7 @@ class Recorder:
         self.active = True
         self.reason = ""
         self.successor: Recorder | None = None
+        self.install_here: Callable[[dict[str, Any]], None] | None = None
         self.requests: OrderedDict[str, tuple[Run, Request]] = OrderedDict()
         self._parents: dict[bytes, Any] = {}
         self._state_due: set[str] = set()
