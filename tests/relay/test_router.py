@@ -219,6 +219,11 @@ def test_the_state_of_the_kernel_is_passed_on_and_reported(
     assert router.from_kernel(status) == [Deliver(status, (b"status",)), news]
 
 
+def test_a_kernel_that_begins_with_a_request_works(router: Router) -> None:
+    status = busy(sent(router, request()))
+    assert router.from_kernel(status) == [Deliver(status, (b"status",)), News.WORKING]
+
+
 @pytest.mark.parametrize(("restart", "news"), [(True, News.RESTARTED), (False, News.SHUT_DOWN)])
 def test_a_shutdown_by_somebody_else_is_reported(router: Router, restart: bool, news: News) -> None:
     message = from_kernel("iopub", "shutdown_reply", {"restart": restart})

@@ -66,6 +66,7 @@ class Relay:
         self._large = LargeMessages()
         self._kernel: RemoteKernel | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._recorder_due = True
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._bug: BaseException | None = None
         self._room = asyncio.Event()
@@ -225,6 +226,7 @@ class Relay:
 
     def _install_recorder(self) -> None:
         """Send the recorder to a kernel that has just begun to live, in front of all requests."""
+        self._recorder_due = False
         is_python = self._kernel is not None and self._kernel.language == "python"
         if is_python and not self._recorded.installed:
             self._outbox.put_first(self._recorded.install())
@@ -260,6 +262,11 @@ class Relay:
             case News.STARTED:
                 self._sockets.beating = True
                 self._install_recorder()
+            case News.WORKING:
+                self._sockets.beating = True
+                # Old servers swallow the first word of a kernel that they started again.
+                if self._recorder_due:
+                    self._install_recorder()
             case News.DIED:
                 self._sockets.beating = False
                 self._on_kernel_lost(DIED, announce=None)
@@ -272,6 +279,7 @@ class Relay:
 
     def _on_kernel_lost(self, loss: Loss, *, announce: str | None) -> None:
         self._on_messages(self._recorded.give_up())
+        self._recorder_due = True
         self._do(self._router.kernel_ended(loss, announce=announce, for_good=False))
 
     async def _keep_watch(self) -> None:

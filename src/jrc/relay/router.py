@@ -79,6 +79,7 @@ class News(Enum):
 
     ALIVE = "it said something"
     STARTED = "it said its first word"
+    WORKING = "it has begun with what was sent to it"
     DIED = "it died, and the server starts it again"
     DEAD = "it died, and the server gave up"
     RESTARTED = "somebody restarted it"
@@ -296,7 +297,7 @@ class Router:
         if state == "idle" and request is not None:
             request.idle = True
             self.pending.forget_finished(request)
-        return [News.ALIVE]
+        return [News.ALIVE if request is None else News.WORKING]
 
     def _reply(self, request: Request, message: Message) -> list[Action]:
         request.replied = True
