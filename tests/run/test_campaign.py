@@ -16,6 +16,7 @@ from jrc.server import link
 from tests.support.campaign import CELLS, Campaign, make_plan, normalized, write_notebook
 from tests.support.environment import CAMPAIGN_RUNS, CAMPAIGN_SEED
 from tests.support.jupyter import JupyterServer
+from tests.support.kubectls import chosen_kubectls
 from tests.support.running import run_document
 
 pytestmark = pytest.mark.anyio
@@ -32,6 +33,7 @@ async def test_no_loss_no_duplicate_no_reorder(
     monkeypatch.setattr(link, "SILENCE_LIMIT", 3.0)
     monkeypatch.setattr(link, "_PROBE_INTERVAL", 1.0)
     monkeypatch.setattr(link, "FIRST_OPEN_TIMEOUT", 20.0)
+    monkeypatch.setenv("JRC_KUBECTL", chosen_kubectls()[-1].path)
     campaign = Campaign(jupyter, tmp_path, await undisturbed(jupyter, tmp_path))
     first = random.randrange(10**6) if CAMPAIGN_SEED is None else CAMPAIGN_SEED
     print(f"seeds {first} to {first + CAMPAIGN_RUNS - 1}")

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from jrc.run.records import RunRecords
 from jrc.run.requests import Requests
 from jrc.server.channels import Channels
 from tests.support.jupyter import JupyterServer
-from tests.support.proxy import Proxy
+from tests.support.lines import PROFILE, DirectLine, Line, TunnelLine, direct_line, tunnel_line
 from tests.support.running import Recorder, client_of
 
 CELLS: dict[str, str] = {
@@ -56,7 +55,8 @@ CELLS: dict[str, str] = {
 
 ERROR = "print('before')\nraise ValueError('on purpose')"
 
-FAULTS = ("cut", "outage", "stall", "swallow", "silence", "visitor", "discard")
+VISITS = ("visitor", "discard")
+"""What another client on the same kernel does, whatever the line."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ class Plan:
         cells: names of ``CELLS``.
         fails: an error ends it, and a cell behind that must not run.
         detached: begun with ``--detach``, and followed by ``attach``.
+        tunnel: through kubectl and a keeper, and not straight to the server.
         faults: seconds to wait, what happens then, and for how many seconds.
     """
 
@@ -75,19 +76,23 @@ class Plan:
     cells: list[str]
     fails: bool
     detached: bool
+    tunnel: bool
     faults: list[tuple[float, str, float]]
 
 
 def make_plan(seed: int) -> Plan:
     """The plan of a seed."""
     chance = random.Random(seed)
+    tunnel = chance.random() < 0.3
+    faults = (*(TunnelLine.FAULTS if tunnel else DirectLine.FAULTS), *VISITS)
     return Plan(
         seed=seed,
         cells=chance.choices(list(CELLS), k=chance.randint(3, 7)),
         fails=chance.random() < 0.2,
         detached=chance.random() < 0.25,
+        tunnel=tunnel,
         faults=[
-            (chance.uniform(0.0, 0.8), chance.choice(FAULTS), chance.uniform(0.05, 0.9))
+            (chance.uniform(0.0, 0.8), chance.choice(faults), chance.uniform(0.05, 0.9))
             for _ in range(chance.randint(1, 6))
         ],
     )
@@ -147,11 +152,11 @@ class Campaign:
         path, output = write_notebook(folder / "document.ipynb", sources), folder / "out.ipynb"
         listener = Recorder()
         failed = False
-        with Proxy(self.server.url) as proxy:
-            breaking = asyncio.create_task(self._break(plan, proxy, listener))
+        with tunnel_line(self.server, folder) if plan.tunnel else direct_line(self.server) as line:
+            breaking = asyncio.create_task(self._break(plan, line, listener))
             try:
                 follow = self._attached if plan.detached else self._followed
-                code = await follow(path, output, proxy, listener)
+                code = await follow(path, output, line, listener)
             except RemoteError:
                 failed, code = True, 0
             finally:
@@ -173,22 +178,22 @@ class Campaign:
                 different.append(f"the error: {kinds}, behind it: {nothing}")
         return different
 
-    async def _followed(self, path: Path, output: Path, proxy: Proxy, listener: Recorder) -> int:
-        async with client_of(self.server, url=proxy.url) as client:
+    async def _followed(self, path: Path, output: Path, line: Line, listener: Recorder) -> int:
+        async with line.client() as client:
             job = Job(
                 load(path, args=[]), client, options=Options(), listener=listener, output=output
             )
             return await job.run()
 
-    async def _attached(self, path: Path, output: Path, proxy: Proxy, listener: Recorder) -> int:
+    async def _attached(self, path: Path, output: Path, line: Line, listener: Recorder) -> int:
         folder = path.parent
         records = RunRecords(Paths(folder / "config", folder / "state", folder / "logs"))
-        profile = Profile(name="team", url=f"{self.server.url}?token={self.server.token}")
-        async with client_of(self.server, url=proxy.url) as client:
+        profile = Profile(name=PROFILE, url=f"{self.server.url}?token={self.server.token}")
+        async with line.client() as client:
             begun = await begin_detached(
                 load(path, args=[]),
                 client,
-                options=Options(profile="team"),
+                options=Options(profile=PROFILE),
                 listener=listener,
                 output=output,
                 records=records,
@@ -203,38 +208,24 @@ class Campaign:
             )
             return await attachment.run()
 
-    async def _break(self, plan: Plan, proxy: Proxy, listener: Recorder) -> None:
+    async def _break(self, plan: Plan, line: Line, listener: Recorder) -> None:
         while not listener.of(RunStarted):
             await asyncio.sleep(0.01)
         kernel = str(listener.of(RunStarted)[0].kernel_id)
         for pause, fault, seconds in plan.faults:
             await asyncio.sleep(pause)
-            await self._fault(fault, seconds, proxy, kernel)
+            await self._fault(fault, seconds, line, kernel)
 
-    async def _fault(self, fault: str, seconds: float, proxy: Proxy, kernel: str) -> None:
-        async def do(act: Callable[[], None], pause: float = 0.0) -> None:
-            await asyncio.to_thread(act)
-            await asyncio.sleep(pause)
-
+    async def _fault(self, fault: str, seconds: float, line: Line, kernel: str) -> None:
         match fault:
-            case "cut":
-                await do(proxy.cut)
-            case "outage":
-                await do(lambda: proxy.cut(refuse=True), seconds)
-            case "stall":
-                await do(proxy.black_hole, seconds)
-            case "swallow":
-                await do(lambda: proxy.black_hole(swallow=True), seconds)
-                await do(proxy.cut)
-            case "silence":
-                # Nobody is told that the line is dead but by the silence.
-                await do(lambda: proxy.black_hole(swallow=True), seconds + 4)
             case "visitor":
                 await self._visit(kernel, seconds)
             case "discard":
-                await do(lambda: proxy.cut(refuse=True))
+                await line.break_off()
                 await self._visit(kernel, seconds)
-        await do(proxy.restore)
+            case _:
+                await line.fail(fault, seconds)
+        await line.mend()
 
     async def _visit(self, kernel: str, seconds: float) -> None:
         """Another client on the same kernel: the server throws away what it kept for ours."""
