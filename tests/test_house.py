@@ -90,6 +90,26 @@ def test_a_request_loads_no_command_line_of_a_library() -> None:
     assert {"click", "rich", "pygments"} & set(ended.stdout.split()) == set()
 
 
+def test_a_run_asks_for_its_kernel_before_it_loads_what_executes_cells(tmp_path: Path) -> None:
+    """The kernel begins to live meanwhile."""
+    (tmp_path / "hello.py").write_text("print('hello')")
+    report = (
+        "import sys; from jrc.cli.app import run_cli; from jrc.server.client import ServerClient\n"
+        "async def asked(*_): print(*sys.modules); raise SystemExit\n"
+        "ServerClient.create_session = asked; run_cli(['run', 'hello.py'])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", report],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "JRC_URL": "http://127.0.0.1:1/", "JRC_TOKEN": "t"},
+    )
+    loaded = set(ended.stdout.split())
+    assert "jrc.run.job" in loaded, ended.stderr
+    assert {"jrc.run.runner", "jrc.server.channels", "websockets"} & loaded == set()
+
+
 @pytest.mark.parametrize("words", COMMAND_LINES, ids=lambda words: " ".join(["jrc", *words]))
 def test_help_fits_a_screen(words: list[str]) -> None:
     """A screen is 80 columns wide and, with a window of today, 50 lines high."""

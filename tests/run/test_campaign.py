@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from jrc.server import link
-from tests.support.campaign import CELLS, Campaign, make_plan, normalized, write_notebook
+from tests.support.campaign import CELLS, Campaign, make_plan, normalized
 from tests.support.environment import CAMPAIGN_RUNS, CAMPAIGN_SEED
 from tests.support.jupyter import JupyterServer
 from tests.support.kubectls import chosen_kubectls
-from tests.support.running import run_document
+from tests.support.running import run_document, write_notebook
 
 pytestmark = pytest.mark.anyio
 

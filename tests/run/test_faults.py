@@ -20,7 +20,7 @@ from jrc.errors import (
 from jrc.run.events import CellFinished, CellOutput, Notice, RunFinished, RunStarted
 from tests.support.jupyter import JupyterServer, StartJupyter
 from tests.support.proxy import Proxy
-from tests.support.running import Recorder, run_document
+from tests.support.running import Recorder, run_document, write_notebook
 
 pytestmark = pytest.mark.anyio
 
@@ -28,21 +28,7 @@ TICKS = "import time\nfor i in range(40):\n    print(i, flush=True)\n    time.sl
 
 
 def notebook(folder: Path, *sources: str) -> Path:
-    path = folder / "document.ipynb"
-    cells = [
-        {
-            "cell_type": "code",
-            "id": f"cell{number}",
-            "metadata": {},
-            "source": source,
-            "outputs": [],
-            "execution_count": None,
-        }
-        for number, source in enumerate(sources)
-    ]
-    content = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
-    path.write_text(json.dumps(content))
-    return path
+    return write_notebook(folder / "document.ipynb", sources)
 
 
 def stdout_of(path: Path, cell: int = 0) -> str:

@@ -21,7 +21,7 @@ from jrc.run.requests import Requests
 from jrc.server.channels import Channels
 from tests.support.jupyter import JupyterServer
 from tests.support.lines import PROFILE, DirectLine, Line, TunnelLine, direct_line, tunnel_line
-from tests.support.running import Recorder, client_of
+from tests.support.running import Recorder, client_of, write_notebook
 
 CELLS: dict[str, str] = {
     "ticks": "import time\nfor i in range(30):\n    print(i, flush=True)\n    time.sleep(0.02)",
@@ -96,23 +96,6 @@ def make_plan(seed: int) -> Plan:
             for _ in range(chance.randint(1, 6))
         ],
     )
-
-
-def write_notebook(path: Path, sources: list[str]) -> Path:
-    cells = [
-        {
-            "cell_type": "code",
-            "id": f"cell{number}",
-            "metadata": {},
-            "source": source,
-            "outputs": [],
-            "execution_count": None,
-        }
-        for number, source in enumerate(sources)
-    ]
-    content = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
-    path.write_text(json.dumps(content))
-    return path
 
 
 def normalized(outputs: list[dict[str, Any]]) -> str:

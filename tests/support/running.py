@@ -1,5 +1,7 @@
 """Runs inside the test's own process, and ``jrc run`` as a command."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,24 @@ from jrc.server.address import ServerAddress
 from jrc.server.auth import TokenAuth
 from jrc.server.client import ServerClient
 from tests.support.jupyter import JupyterServer
+
+
+def write_notebook(path: Path, sources: Sequence[str]) -> Path:
+    """A notebook of these code cells."""
+    cells = [
+        {
+            "cell_type": "code",
+            "id": f"cell{number}",
+            "metadata": {},
+            "source": source,
+            "outputs": [],
+            "execution_count": None,
+        }
+        for number, source in enumerate(sources)
+    ]
+    content = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    path.write_text(json.dumps(content))
+    return path
 
 
 @dataclass

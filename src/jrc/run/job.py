@@ -21,16 +21,16 @@ from jrc.run.about import About
 from jrc.run.document import Document
 from jrc.run.events import Notice, RunDetached, RunFinished, RunStarted
 from jrc.run.filling import Filling
-from jrc.run.kernel import KernelChoice, RemoteKernel, new_run_id, start_kernel
+from jrc.run.kernel import RemoteKernel, kernel_for, new_run_id
 from jrc.run.records import RunRecord, RunRecords
 from jrc.run.requests import Requests, owner
-from jrc.server.channels import Channels
 
 if TYPE_CHECKING:
     from jrc.run.account import Listener, Result
     from jrc.run.ending import Ending
     from jrc.run.exchange import Exchange
     from jrc.run.runner import Runner
+    from jrc.server.channels import Channels
     from jrc.server.client import ServerClient
 
 log = logging.getLogger("jrc.run.job")
@@ -181,8 +181,11 @@ class Job:
 
     async def _execute(self) -> "Result":
         requests = Requests()
-        loading = asyncio.create_task(asyncio.to_thread(_load_runner), name="load-runner")
         async with self._started_kernel() as kernel:
+            # Not before: it would hold up the request that starts the kernel.
+            loading = asyncio.create_task(asyncio.to_thread(_load_runner), name="load-runner")
+            from jrc.server.channels import Channels
+
             channels = Channels(
                 self._server,
                 kernel.id,
@@ -212,7 +215,7 @@ class Job:
                 await channels.close()
 
     def _make_runner(
-        self, channels: Channels, kernel: RemoteKernel, requests: Requests
+        self, channels: "Channels", kernel: RemoteKernel, requests: Requests
     ) -> "Runner":
         from jrc.run.account import Account
         from jrc.run.exchange import Exchange
@@ -264,7 +267,7 @@ class Job:
         """Only an ipykernel can have one."""
         return self._options.recorder and self._document.language in (None, "python")
 
-    async def _open(self, channels: Channels, kernel: RemoteKernel) -> None:
+    async def _open(self, channels: "Channels", kernel: RemoteKernel) -> None:
         try:
             await channels.open()
         except NotFoundError as error:
@@ -392,20 +395,10 @@ class Job:
 
 
 def _load_runner() -> None:
-    """Import what executes the cells, in a thread, while the server starts the kernel."""
+    """Import what executes the cells, in a thread, while the kernel begins to live."""
     import jrc.run.ending
     import jrc.run.requested
     import jrc.run.runner  # noqa: F401
-
-
-async def kernel_for(
-    document: Document, server: "ServerClient", options: Options, run: str
-) -> RemoteKernel:
-    """The kernel that the options say, or a new one."""
-    if options.kernel_id is not None:
-        return RemoteKernel(server, options.kernel_id)
-    choice = KernelChoice(options.kernel, document.kernel_name, document.language)
-    return await start_kernel(server, choice, document=document.path.name, run=run)
 
 
 async def _save(records: RunRecords, record: RunRecord, before: asyncio.Task[None] | None) -> None:

@@ -8,6 +8,8 @@ from jrc.errors import JrcError, NotFoundError
 from jrc.run.requests import owner
 
 if TYPE_CHECKING:
+    from jrc.run.document import Document
+    from jrc.run.job import Options
     from jrc.server.client import ServerClient
     from jrc.server.models import KernelSpecs
 
@@ -97,6 +99,16 @@ class RemoteKernel:
             await self._server.delete_session(self.session_id)
         except JrcError as error:
             log.warning("could not delete the session %s: %s", self.session_path, error)
+
+
+async def kernel_for(
+    document: "Document", server: "ServerClient", options: "Options", run: str
+) -> RemoteKernel:
+    """The kernel that the options say, or a new one."""
+    if options.kernel_id is not None:
+        return RemoteKernel(server, options.kernel_id)
+    choice = KernelChoice(options.kernel, document.kernel_name, document.language)
+    return await start_kernel(server, choice, document=document.path.name, run=run)
 
 
 async def start_kernel(

@@ -8,6 +8,7 @@ import logging
 import socket
 import time
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from jrc.errors import (
     ProtocolError,
     UnreachableError,
 )
+from jrc.server.tcp import connect_tcp
 from jrc.wire.message import Message
 from jrc.wire.websocket import (
     V1_SUBPROTOCOL,
@@ -198,41 +200,60 @@ async def open_link(
     Raises:
         AuthError, NotFoundError, UnreachableError, ProtocolError: see ``_refused``.
     """
-    from websockets.exceptions import InvalidHandshake, InvalidStatus
-
     # At DEBUG it logs the headers of the handshake, and they hold credentials.
     logging.getLogger("websockets.client").setLevel(logging.INFO)
-    connect, connection_class = _websocket_classes()
     options: dict[str, Any] = {"ssl": tls} if tls is not None else {}
+    proxy = _proxy_for(url) if use_proxy else None
     try:
-        connection = await connect(
-            url,
-            additional_headers=headers,
-            subprotocols=[V1_SUBPROTOCOL],
-            compression=None,
-            proxy=_proxy_for(url) if use_proxy else None,
-            open_timeout=timeout,
-            ping_interval=None,
-            close_timeout=_CLOSE_TIMEOUT,
-            max_size=None,
-            max_queue=_MAX_QUEUED_FRAMES,
-            create_connection=connection_class,
-            **options,
-        )
-    except InvalidStatus as error:
-        raise _refused(error.response.status_code, url) from error
-    except TimeoutError as error:
-        raise UnreachableError(
-            f"The websocket {_place(url)} did not open within {timeout:.0f} s."
-        ) from error
-    except ImportError as error:
-        raise ConfigError(
-            "The environment names a SOCKS proxy, for which a package is missing.",
-            hint="pip install 'httpx[socks]' python-socks, or go around it with NO_PROXY",
-        ) from error
-    except (OSError, InvalidHandshake, EOFError) as error:
-        raise UnreachableError(f"Can't open the websocket {_place(url)}: {error}.") from error
+        async with asyncio.timeout(timeout):
+            # The library's import takes as long as a round trip: TCP has its own meanwhile.
+            importing = asyncio.to_thread(_websocket_classes)
+            if proxy is None:
+                options["sock"], classes = await asyncio.gather(connect_tcp(url), importing)
+            else:
+                classes = await importing
+            connect, connection_class = classes
+            connection = await connect(
+                url,
+                additional_headers=headers,
+                subprotocols=[V1_SUBPROTOCOL],
+                compression=None,
+                proxy=proxy,
+                open_timeout=None,
+                ping_interval=None,
+                close_timeout=_CLOSE_TIMEOUT,
+                max_size=None,
+                max_queue=_MAX_QUEUED_FRAMES,
+                create_connection=connection_class,
+                **options,
+            )
+    except Exception as error:
+        meaning = _not_opened(error, url, timeout)
+        if meaning is None:
+            raise
+        raise meaning from error
     return Link(connection)
+
+
+def _not_opened(error: Exception, url: str, timeout: float) -> JrcError | None:
+    """What a failure to connect means; None where it is a bug."""
+    from websockets.exceptions import InvalidHandshake, InvalidStatus
+
+    match error:
+        case InvalidStatus():
+            return _refused(error.response.status_code, url)
+        case TimeoutError():
+            return UnreachableError(
+                f"The websocket {_place(url)} did not open within {timeout:.0f} s."
+            )
+        case ImportError():
+            return ConfigError(
+                "The environment names a SOCKS proxy, for which a package is missing.",
+                hint="pip install 'httpx[socks]' python-socks, or go around it with NO_PROXY",
+            )
+        case OSError() | InvalidHandshake() | EOFError():
+            return UnreachableError(f"Can't open the websocket {_place(url)}: {error}.")
+    return None
 
 
 def _proxy_for(url: str) -> str | None:
@@ -269,6 +290,7 @@ def _place(url: str) -> str:
     return url.partition("?")[0]
 
 
+@cache
 def _websocket_classes() -> tuple[Any, Any]:
     """The library's classes with our changes, made at first use: the import is slow."""
     from websockets.asyncio.client import ClientConnection, connect
