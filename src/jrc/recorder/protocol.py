@@ -207,6 +207,7 @@ class Journaled(NamedTuple):
     state: RunState
 
 
+@dataclass(frozen=True)
 class Done:
     """The answer to any other request: it was done."""
 
