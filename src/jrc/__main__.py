@@ -7,9 +7,9 @@ import gc
 def main() -> None:
     """The console script."""
     _collect_less_garbage()
-    from jrc.cli.app import main
+    from jrc.cli import app
 
-    main()
+    app.main()
 
 
 def _collect_less_garbage() -> None:

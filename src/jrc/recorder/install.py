@@ -26,8 +26,9 @@ _OURS = re.compile(r"^from (?:jrc\.|__future__)[^\n(]*(?:\([^)]*\))?\n", re.MULT
 _MODULES = ("records", "storage", "archive", "frames", "recorder", "control")
 
 
-# Not compiled again where it is already there: that is half of what a request costs a kernel. The
-# text comes beside the code, because IPython reads each line of code several times.
+# Not compiled again where it is already there: that is half of what the request costs a kernel. The
+# text comes beside the code, because IPython reads each line of code several times. A kernel in
+# which this fails says nothing, and so it has no recorder.
 _CODE = """\
 # The recorder of jrc, version {version}: it keeps what the requests of jrc publish.
 # To read what runs here: python -m jrc.recorder.install
