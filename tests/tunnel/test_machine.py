@@ -171,6 +171,14 @@ def test_what_may_pass_is_excused_for_a_tunnel_that_worked() -> None:
     assert run.state.phase is Phase.FAILED
 
 
+def test_a_pod_that_goes_between_its_choice_and_the_forward_is_no_missing_target() -> None:
+    """A tunnel that never worked has no excuse: a new keeper, started in the midst of a rollout."""
+    run = Run().to_forwarding()
+    run(Broken(run.attempt, cause(Kind.NOT_FOUND)))
+    assert run.state.phase is Phase.WAITING
+    assert run.state.cause == cause(Kind.POD_GONE)
+
+
 def test_rbac_is_never_excused() -> None:
     run = Run().to_ready()
     run(Broken(run.attempt, cause(Kind.FORBIDDEN)))

@@ -20,6 +20,8 @@ from jrc.tunnel.machine import Phase, Woke
 from jrc.tunnel.supervise import Supervisor
 from tests.support.http import request
 from tests.support.kube import Kube
+from tests.support.kube.api import KubeStub
+from tests.support.kube.cluster import Object
 from tests.support.webapp import WebApp
 from tests.tunnel.conftest import OpenTunnel, forwarders_of
 
@@ -276,6 +278,29 @@ async def test_a_pod_target_that_is_made_anew(
         await tunnel.until(lambda state: state.cause and state.cause.kind is Kind.NOT_FOUND)
         kube.jupyter(app.address)
         await tunnel.until_restarted()
+
+
+async def test_a_pod_that_goes_between_its_choice_and_the_forward(
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp
+) -> None:
+    kube.jupyter(app.address)
+
+    def lose_the_pod_once_it_is_chosen(stub: KubeStub) -> None:
+        select = stub.cluster.select
+
+        def select_once(*words: str) -> list[Object]:
+            stub.cluster.select = select  # type: ignore[method-assign]
+            found = select(*words)
+            stub.kill_pod("jupyter-0")
+            return found
+
+        stub.cluster.select = select_once  # type: ignore[method-assign]
+
+    kube.do(lose_the_pod_once_it_is_chosen)
+    async with open_tunnel() as tunnel:
+        await tunnel.until(lambda state: state.cause and state.cause.kind is Kind.POD_GONE)
+        kube.jupyter(app.address, name="jupyter-1")
+        await tunnel.until_ready()
 
 
 async def test_missing_target(open_tunnel: OpenTunnel) -> None:

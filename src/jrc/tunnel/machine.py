@@ -248,7 +248,7 @@ class Machine:
             case Forwarding():
                 return self._probe(replace(state, phase=Phase.PROBING, note=""), now)
             case Broken():
-                return self._lost(state, event.cause, now)
+                return self._lost(state, self._of_this_try(state, event.cause), now)
             case Doubted():
                 return self._doubt(state, now)
             case Said():
@@ -349,6 +349,11 @@ class Machine:
         # A new number at once: nothing that this try still says may count for the next.
         state = replace(state, phase=Phase.WAITING, attempt=state.attempt + 1, wake_at=now + wait)
         return state, stop
+
+    def _of_this_try(self, state: State, cause: Cause) -> Cause:
+        """A pod that was found a moment ago, and is not there to forward to, was replaced."""
+        replaced = state.phase is Phase.FORWARDING and cause.kind is Kind.NOT_FOUND
+        return self._explain(Kind.POD_GONE) if replaced else cause
 
     def _excused(self, state: State, cause: Cause, now: float) -> bool:
         return (
