@@ -2,16 +2,26 @@
 
 import asyncio
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from jrc.errors import ConfigError, KernelDiedError, NotFoundError, RemoteError, UsageError
+from jrc.errors import (
+    ConfigError,
+    KernelDiedError,
+    NotFoundError,
+    RemoteError,
+    UnreachableError,
+    UsageError,
+)
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
+from jrc.run import attach
 from jrc.run.about import About, about_from_json
+from jrc.run.ask import state_of_run
 from jrc.run.attach import Attachment, AttachOptions
 from jrc.run.cancel import cancel_found
 from jrc.run.detached import begin_detached
@@ -29,6 +39,8 @@ from jrc.run.job import Job, Options
 from jrc.run.listing import Listing, list_runs
 from jrc.run.records import RunRecords
 from jrc.server.channels import Channels
+from jrc.server.client import ServerClient
+from jrc.server.models import KernelModel
 from tests.run.test_faults import TICKS, notebook, stdout_of
 from tests.support.jupyter import JupyterServer
 from tests.support.proxy import Proxy
@@ -75,9 +87,16 @@ class Desk:
     async def find(self, prefix: str) -> FoundRun:
         return await find_run(prefix, self.records, [self.profile])
 
-    async def attach(self, prefix: str, listener: Recorder | None = None, **options: Any) -> int:
+    async def attach(
+        self,
+        prefix: str,
+        listener: Recorder | None = None,
+        *,
+        url: str | None = None,
+        **options: Any,
+    ) -> int:
         found = await self.find(prefix)
-        async with client_of(self.server) as client:
+        async with client_of(self.server, url=url) as client:
             attachment = Attachment(
                 found,
                 client,
@@ -254,6 +273,30 @@ async def test_a_kernel_that_dies_under_our_eyes(desk: Desk, tmp_path: Path) -> 
         await desk.attach(run)
     assert stdout_of(desk.output) == "".join(f"{i}\n" for i in range(40))
     assert nothing_is_left(desk.server, run)
+
+
+async def test_what_a_dying_line_swallowed_is_asked_again(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line swallows the websocket and the question after it, and is whole again then."""
+    run = await desk.begin(notebook(tmp_path, TICKS))
+    ask = ServerClient.kernel
+    monkeypatch.setattr(attach, "state_of_run", partial(state_of_run, seconds=1.0))
+    with Proxy(desk.server.url) as proxy:
+
+        async def ask_impatiently(client: ServerClient, kernel_id: str) -> KernelModel | None:
+            try:
+                async with asyncio.timeout(1):
+                    return await ask(client, kernel_id)
+            except TimeoutError as error:
+                proxy.cut()
+                proxy.restore()
+                raise UnreachableError("nothing was heard") from error
+
+        monkeypatch.setattr(ServerClient, "kernel", ask_impatiently)
+        proxy.black_hole(swallow=True)
+        assert await desk.attach(run, url=proxy.url) == 0
+    assert stdout_of(desk.output) == "".join(f"{i}\n" for i in range(40))
 
 
 async def test_a_run_is_cancelled(desk: Desk, tmp_path: Path) -> None:

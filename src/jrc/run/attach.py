@@ -173,12 +173,19 @@ class Attachment:
         except NotFoundError:
             return None
         except UnreachableError:
-            if await self._server.kernel(kernel_id) is None:
-                return None
-            return _Past()
+            return _Past() if await self._kernel_exists() else None
         if states is None or not states.runs:
             return None
         return _Past(states.runs[0].gone, states.runs[0].count)
+
+    async def _kernel_exists(self) -> bool:
+        kernel_id = self._found.kernel_id
+        try:
+            return await self._server.kernel(kernel_id) is not None
+        except UnreachableError as error:
+            # A line that goes dead swallows a question. Whoever comes back asks over a new one.
+            log.info("asking again for the kernel: %s", error)
+            return await self._server.kernel(kernel_id) is not None
 
     async def _about(self) -> About:
         if self._found.record is not None:
