@@ -17,6 +17,7 @@ from tests.support.campaign import CELLS, Campaign, make_plan, normalized
 from tests.support.environment import CAMPAIGN_RUNS, CAMPAIGN_SEED
 from tests.support.jupyter import JupyterServer
 from tests.support.kubectls import chosen_kubectls
+from tests.support.lines import end_stray_keepers
 from tests.support.running import run_document, write_notebook
 
 pytestmark = pytest.mark.anyio
@@ -52,7 +53,10 @@ async def test_no_loss_no_duplicate_no_reorder(
             wrong.append(f"seed {seed}: {found}\n    {plan}")
             print(wrong[-1], file=sys.stderr, flush=True)
 
-    await asyncio.gather(*(one(first + number) for number in range(CAMPAIGN_RUNS)))
+    try:
+        await asyncio.gather(*(one(first + number) for number in range(CAMPAIGN_RUNS)))
+    finally:
+        await asyncio.to_thread(end_stray_keepers)
     assert wrong == []
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,7 @@ from jrc.server.channels import Channels
 from jrc.server.client import ServerClient
 from jrc.server.models import KernelModel
 from tests.run.test_faults import TICKS, notebook, stdout_of
+from tests.support.command import jrc_command, jrc_environment, run_jrc
 from tests.support.jupyter import JupyterServer
 from tests.support.proxy import Proxy
 from tests.support.running import Recorder, client_of
@@ -469,6 +472,35 @@ async def test_a_run_whose_client_was_killed(desk: Desk, tmp_path: Path) -> None
     await desk.until(job.run_id, "running")
     assert await desk.attach(job.run_id) == 0
     assert stdout_of(desk.output) == "".join(f"{i}\n" for i in range(40))
+
+
+SLOW = "import time\nfor i in range(6):\n    print('line', i, flush=True)\n    time.sleep(2.8)"
+
+
+@pytest.mark.parametrize("last", [0, 2, 3])
+def test_a_client_that_is_killed_loses_and_doubles_nothing(tmp_path: Path, last: int) -> None:
+    """In quiet moments the kernel frees what has arrived; the file is saved at other moments."""
+    path, output = notebook(tmp_path, "print('first')", SLOW, "print('end')"), tmp_path / "o.ipynb"
+    with subprocess.Popen(
+        jrc_command("run", path, "-o", output),
+        env=jrc_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as client:
+        assert client.stdout
+        while client.stdout.readline() != f"line {last}\n":
+            pass
+        time.sleep(2.4)
+        client.kill()
+    (record,) = RunRecords(Paths.from_environment()).all()
+    done = run_jrc("attach", record.run)
+    assert done.code == 0, done.stderr
+    assert stdout_of(output, 0) == "first\n"
+    assert stdout_of(output, 1) == "".join(f"line {i}\n" for i in range(6))
+    assert stdout_of(output, 2) == "end\n"
+    assert "jrc_" not in output.read_text()
 
 
 async def test_a_run_with_a_client_on_this_computer_is_not_followed_twice(

@@ -1,6 +1,7 @@
 """Lines between a run and its server, and the ways in which each kind of line breaks."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -8,6 +9,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
+
+import psutil
 
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
@@ -176,3 +179,17 @@ def tunnel_line(server: JupyterServer, folder: Path) -> Iterator[Line]:
             yield TunnelLine(server, kube, paths)
         finally:
             stop_keeper(PROFILE, paths)
+
+
+def end_stray_keepers() -> None:
+    """End what runs left that ended while a keeper was being replaced.
+
+    The new one is somebody's own: it ends itself when nobody used it for a while.
+    """
+    keepers = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if "jrc.tunnel.keeper" in child.cmdline():
+                child.terminate()
+                keepers.append(child)
+    psutil.wait_procs(keepers, timeout=30)

@@ -109,6 +109,8 @@ class Recording:
 
     Attributes:
         state: what the recorder said of the run last; None before it said anything.
+        safe: the messages up to this number may be freed, of those that were given out; None for
+            all.
     """
 
     def __init__(
@@ -120,6 +122,7 @@ class Recording:
         acknowledge: bool = True,
     ) -> None:
         self.state: RunState | None = None
+        self.safe: int | None = None
         self._run = run
         self._make = make
         self._tracker = Tracker(after=after)
@@ -238,7 +241,7 @@ class Recording:
             ranges, offset = [], 0
         else:
             return []
-        acknowledged = self._tracker.next - 1 if self._acknowledge else 0
+        acknowledged = self._to_acknowledge
         content = replay_content(
             self._run,
             ranges,
@@ -247,7 +250,8 @@ class Recording:
             acknowledge=acknowledged,
         )
         self._acknowledged = max(self._acknowledged, acknowledged)
-        self._unacknowledged_bytes = 0
+        if acknowledged == self._tracker.next - 1:
+            self._unacknowledged_bytes = 0
         question = self._make(REPLAY_REQUEST, content)
         self._question = question.msg_id
         self._asked[question.msg_id] = now
@@ -276,8 +280,15 @@ class Recording:
             return False
         return quiet >= self._quiet or any(each.replied for each in self._pending.values())
 
+    @property
+    def _to_acknowledge(self) -> int:
+        if not self._acknowledge:
+            return 0
+        given_out = self._tracker.next - 1
+        return given_out if self.safe is None else min(given_out, self.safe)
+
     def _must_acknowledge(self, now: float) -> bool:
-        if not self._acknowledge or self._acknowledged >= self._tracker.next - 1:
+        if self._acknowledged >= self._to_acknowledge:
             return False
         enough = self._unacknowledged_bytes >= ACKNOWLEDGE_AFTER
         quiet = now - self._heard >= ACKNOWLEDGE_QUIET

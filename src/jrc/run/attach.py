@@ -292,9 +292,10 @@ class Attachment:
         requested = [
             cell_request(document, cell, allow_errors=about.allow_errors) for cell in cells
         ]
-        after, kept = self._begin_with(about, filling, past)
+        after, kept, gone = self._begin_with(about, filling, past)
         exchange = Exchange(requests, recorded_as=self._found.run, after=after, acknowledge=False)
         exchange.questions = not isinstance(channels, PastChannels)
+        filling.keep_step(self._found.run, exchange)
         seen = max(self._shown, past.count if self._options.latest else 0)
         gate = Gate(self._listener, lambda: self._is_new(exchange, seen), self._told)
         account = Account(
@@ -305,9 +306,9 @@ class Attachment:
             first=about.first,
             shown=[key for key, cell in enumerate(cells) if cell.index in kept],
         )
-        if after and not kept:
+        if gone:
             account.lose(
-                f"What the run published first ({after} messages) is where it was begun"
+                f"What the run published first ({gone} messages) is where it was begun"
                 f" ({about.owner}), and no longer on the server."
             )
         return Runner(
@@ -326,13 +327,21 @@ class Attachment:
         self._shown = max(self._shown, exchange.current)
         return True
 
-    def _begin_with(self, about: About, filling: Filling, past: _Past) -> tuple[int, set[int]]:
-        """Where to begin in the sequence, and the cells whose saved outputs stay."""
+    def _begin_with(self, about: About, filling: Filling, past: _Past) -> tuple[int, set[int], int]:
+        """Where to begin.
+
+        Returns:
+            the number of the message to begin behind; the cells whose saved outputs stay; and how
+            many messages are neither saved nor on the server.
+        """
         record = self._found.record
         if not past.gone or record is None or not record.output:
-            return past.gone, set()
-        kept = filling.take_up(Path(record.output), about.document.cells)
-        return max(past.gone, record.shown), kept
+            return past.gone, set(), past.gone
+        kept, saved = filling.take_up(Path(record.output), about.document.cells, self._found.run)
+        if saved is None:
+            return past.gone, set(), past.gone
+        self._shown = max(self._shown, saved)
+        return max(past.gone, saved), kept, max(0, past.gone - saved)
 
     async def _to_its_end(self, runner: Runner, about: About, filling: Filling) -> Result:
         """Follow, and save whatever arrived."""
@@ -342,6 +351,7 @@ class Attachment:
             record = self._found.record
             known = record.language_info if record is not None else None
             filling.language_info = result.language_info or (dict(known) if known else None)
+            filling.finished()
         finally:
             filling.save()
         return result

@@ -91,6 +91,8 @@ class Exchange:
     Attributes:
         recorded: the recorder keeps what is published, as far as is known.
         questions: somebody is there whom the code can ask; else its questions are history.
+        handled: number of the last recorded message that was given out and dealt with; the caller
+            of ``receive`` sees it grow before it gets the last event of a message.
         installed: what became of the recorder's installation; None before that is known.
         language_info: what the kernel says of its language; None before it said so.
     """
@@ -117,6 +119,7 @@ class Exchange:
             else None
         )
         self._execution = Execution()
+        self.handled = after
         self._keys: dict[str, int] = {}
         self._unconfirmed: dict[str, Message] = {}
         self._in_place = False
@@ -128,10 +131,13 @@ class Exchange:
         self._journal_about: dict[str, Any] | None = None
         self._journal_id = ""
 
-    @property
-    def given_out(self) -> int:
-        """Number of the last recorded message that was given out; 0 without a recorder."""
-        return 0 if self._recording is None else self._recording.next - 1
+    def saved(self, number: int) -> None:
+        """The kernel may free the messages up to this number, and from now on only what is saved.
+
+        Without this, what was given out may be freed.
+        """
+        if self._recording is not None:
+            self._recording.safe = number
 
     @property
     def sent(self) -> dict[int, str]:
@@ -314,10 +320,9 @@ class Exchange:
                     self._unconfirmed.pop(news.parent_id, None)
                     self._current = news
                     self._forget_before(news)
-                    for event in self._execution.receive(news):
-                        if not (isinstance(event, InputRequested) and self._is_answered(news)):
-                            yield event
+                    yield from self._handling(news)
                 case Lost():
+                    self.handled = max(self.handled, news.stop - 1)
                     yield OutputGone(news.stop - news.start)
                 case NotExecuted():
                     self._execution.forget(news.msg_id)
@@ -326,6 +331,17 @@ class Exchange:
                     yield from self._execution.no_reply(news.msg_id)
                 case RecorderLost():
                     yield from self._unrecorded(news.reason)
+
+    def _handling(self, message: Message) -> Iterator[Event]:
+        """The events of a message. What is saved during the last one holds all of it."""
+        events = [
+            event
+            for event in self._execution.receive(message)
+            if not (isinstance(event, InputRequested) and self._is_answered(message))
+        ]
+        yield from events[:-1]
+        self.handled = max(self.handled, self.current)
+        yield from events[-1:]
 
     def _forget_before(self, message: Message) -> None:
         """Drop what ended before the first message of a run that is taken up in its middle.

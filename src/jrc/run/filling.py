@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from jrc.errors import JrcError
 from jrc.run.document import Cell, Document
@@ -13,6 +13,31 @@ from jrc.run.saving import Saver
 
 INCOMPLETE = "jrc_incomplete"
 """Metadata of a cell: one sentence for each loss of its output."""
+
+UNFINISHED = "jrc_unfinished"
+"""Metadata of a notebook whose run goes on: the run's id, and how many of its messages are in."""
+
+
+class Progress(Protocol):
+    """How far a run's messages have been dealt with."""
+
+    handled: int
+
+    def saved(self, number: int) -> None:
+        """Let the kernel free the messages up to this number."""
+
+
+class TakenUp(NamedTuple):
+    """What an earlier client of a run left in its file.
+
+    Attributes:
+        cells: indexes of the cells that have outputs.
+        messages: how many messages of the run these outputs come from; None when the file does not
+            say so.
+    """
+
+    cells: set[int]
+    messages: int | None
 
 
 class Filling:
@@ -33,8 +58,27 @@ class Filling:
         self.path = path
         self.language_info: dict[str, Any] | None = None
         self._document = document
-        self._saver = None if path is None else Saver(path, self._notebook)
+        self._saver = None if path is None else Saver(path, self._notebook, saved=self._saved)
         self._executed: set[int] = set()
+        self._run = ""
+        self._progress: Progress | None = None
+
+    def keep_step(self, run: str, progress: Progress) -> None:
+        """Until ``finished``: a saved file says how much of the run it holds.
+
+        So whoever takes it up goes on behind that, and the kernel frees no more than that.
+
+        Args:
+            run: its id.
+            progress: of the run.
+        """
+        if self._saver is not None:
+            self._run, self._progress = run, progress
+            progress.saved(progress.handled)
+
+    def finished(self) -> None:
+        """The run is over: what is saved from now on is its result."""
+        self._progress = None
 
     @property
     def problem(self) -> str:
@@ -43,20 +87,19 @@ class Filling:
             return ""
         return self._saver.problem.message
 
-    def take_up(self, path: Path, cells: Sequence[Cell]) -> set[int]:
-        """Begin with the outputs that an earlier run saved, where the code is still the same.
+    def take_up(self, path: Path, cells: Sequence[Cell], run: str = "") -> TakenUp:
+        """Begin with the outputs that an earlier client saved, where the code is still the same.
 
         Args:
-            path: the earlier run's file; there may be none.
+            path: the earlier client's file; there may be none.
             cells: those whose outputs are wanted.
-
-        Returns:
-            indexes of the cells that have outputs now.
+            run: id of the run that goes on.
         """
         try:
-            saved = read_notebook(path)["cells"]
+            notebook = read_notebook(path)
         except JrcError:
-            return set()
+            return TakenUp(set(), None)
+        saved = notebook["cells"]
         taken = set()
         for cell in cells:
             node = saved[cell.index] if cell.index < len(saved) else {}
@@ -65,7 +108,7 @@ class Filling:
                 self.outputs.load(cell.index, node["outputs"], node["execution_count"], timing)
                 taken.add(cell.index)
         self._executed |= taken
-        return taken
+        return TakenUp(taken, _messages_in(notebook, run))
 
     def changed(self, index: int, finished: bool) -> None:
         """The outputs of a cell changed; save them when it is time for it."""
@@ -104,4 +147,20 @@ class Filling:
             notebook["metadata"]["widgets"] = widgets
         if self.language_info is not None:
             notebook["metadata"]["language_info"] = self.language_info
+        notebook["metadata"].pop(UNFINISHED, None)
+        if self._progress is not None:
+            mark = {"run": self._run, "messages": self._progress.handled}
+            notebook["metadata"][UNFINISHED] = mark
         return notebook
+
+    def _saved(self) -> None:
+        if self._progress is not None:
+            self._progress.saved(self._progress.handled)
+
+
+def _messages_in(notebook: Json, run: str) -> int | None:
+    mark = notebook["metadata"].get(UNFINISHED)
+    if not isinstance(mark, dict) or mark.get("run") != run:
+        return None
+    messages = mark.get("messages")
+    return messages if isinstance(messages, int) else None

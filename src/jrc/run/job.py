@@ -231,6 +231,9 @@ class Job:
             recorded_as=self.run_id if self._wants_recorder else None,
             fields=request_fields(self._document, len(self._cells)),
         )
+        if self._wants_recorder and self._records is not None:
+            # Somebody may attach after us: what is not in the file stays in the kernel.
+            self._filling.keep_step(self.run_id, self._exchange)
         return Runner(
             requested,
             channels=channels,
@@ -335,7 +338,7 @@ class Job:
             detached=detached,
             pid=os.getpid(),
             journal="" if self._left is None else self._left.journal or "",
-            shown=0 if self._exchange is None or not detached else self._exchange.given_out,
+            shown=0 if self._exchange is None or not detached else self._exchange.handled,
             language_info=None if self._exchange is None else self._exchange.language_info,
         )
         before = self._recording
@@ -369,6 +372,7 @@ class Job:
         """Save for the last time. Once: where that fails, it has said so."""
         if not self._result_saved:
             self._result_saved = True
+            self._filling.finished()
             self._filling.save()
 
     def _finish(self, status: str, code: int, lost: list[str]) -> None:

@@ -69,6 +69,7 @@ class Saver:
     Args:
         path: the file.
         content: makes the notebook as it is now.
+        saved: called when what ``content`` made is in the file.
         every: seconds between two saves inside a cell.
         clock: seconds, of any origin.
 
@@ -81,12 +82,14 @@ class Saver:
         path: Path,
         content: Callable[[], Json],
         *,
+        saved: Callable[[], None] = lambda: None,
         every: float = EVERY,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = path
         self.problem: UsageError | None = None
         self._content = content
+        self._saved = saved
         self._clock = clock
         self._rhythm = Rhythm(every)
         self._changed = False
@@ -134,6 +137,7 @@ class Saver:
             replace_content(self.path, notebook_bytes(self._content()), sync=sync)
             successful = True
             self.problem = None
+            self._saved()
         finally:
             self._rhythm.saved(started, self._clock(), successful=successful)
 

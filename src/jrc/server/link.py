@@ -207,12 +207,15 @@ async def open_link(
     try:
         async with asyncio.timeout(timeout):
             # The library's import takes as long as a round trip: TCP has its own meanwhile.
-            importing = asyncio.to_thread(_websocket_classes)
+            importing = asyncio.create_task(asyncio.to_thread(_websocket_classes))
             if proxy is None:
-                options["sock"], classes = await asyncio.gather(connect_tcp(url), importing)
-            else:
-                classes = await importing
-            connect, connection_class = classes
+                options["sock"] = await connect_tcp(url)
+            try:
+                connect, connection_class = await importing
+            except BaseException:
+                if proxy is None:
+                    options["sock"].close()
+                raise
             connection = await connect(
                 url,
                 additional_headers=headers,
