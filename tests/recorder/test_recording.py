@@ -349,6 +349,23 @@ def test_what_was_given_out_is_acknowledged(client: Client) -> None:
     assert recording.due(100) == []
 
 
+def test_what_is_not_safe_is_not_acknowledged(client: Client) -> None:
+    cell = client.execute("x").msg_id
+    recording = client.recording
+    recording.safe = 0
+    for number, message in enumerate([busy(cell), reply(cell), idle(cell)], 1):
+        recording.receive(stamp(message, number), 10)
+    assert recording.due(10 + ACKNOWLEDGE_QUIET) == []
+    recording.safe = 2
+    (question,) = recording.due(10 + ACKNOWLEDGE_QUIET)
+    assert question.content_fields["acknowledge"] == 2
+    recording.receive(answer(question, 3), 12)
+    assert recording.due(100) == []
+    recording.safe = 9
+    (question,) = recording.due(101)
+    assert question.content_fields["acknowledge"] == 3
+
+
 def test_a_flood_is_acknowledged_and_not_asked_for_twice(client: Client) -> None:
     """What is under way comes by itself; the kernel frees what is here, gap or no gap."""
     cell = client.execute("x").msg_id

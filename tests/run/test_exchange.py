@@ -1,11 +1,13 @@
 """What a client sends again when a link or an answer broke: decided without a kernel."""
 
+from dataclasses import replace
 from typing import Any
 
 from jrc.recorder.in_kernel.frames import METADATA_KEY
 from jrc.run.exchange import Exchange
 from jrc.run.requests import Requests
-from jrc.wire.message import Message, new_message
+from jrc.wire.message import Message, encode_object, new_message
+from tests.support.scripted import busy, idle, reply, stream
 
 
 def begun(*, cells: int = 2) -> tuple[Exchange, list[Message], list[Message]]:
@@ -58,18 +60,8 @@ def test_what_a_broken_link_may_have_swallowed_goes_out_again() -> None:
 def test_what_the_kernel_began_is_not_sent_again() -> None:
     exchange, _, cells = begun()
     stamp = {METADATA_KEY: {"run": "run", "n": 1}}
-    busy = new_message(
-        "iopub",
-        "status",
-        {"execution_state": "busy"},
-        msg_id="busy",
-        session="kernel",
-        username="kernel",
-        date="2026-01-01T00:00:00Z",
-        parent_header=cells[0].header_fields,
-        metadata=stamp,
-    )
-    list(exchange.receive(busy, 0.5))
+    began = replace(busy(cells[0].msg_id), metadata=encode_object(stamp))
+    list(exchange.receive(began, 0.5))
     exchange.link_lost()
     again = exchange.link_restored(1.0)
     assert cells[0] not in again
@@ -88,3 +80,21 @@ def test_an_installation_that_was_aborted_is_asked_for_again() -> None:
     assert exchange.due(0.7) == []
     assert exchange.recorded
     assert exchange.installed is None
+
+
+def test_a_message_is_handled_when_its_last_event_is_given_out() -> None:
+    """What is saved while that event is dealt with holds the whole message."""
+    exchange, _, cells = begun()
+    cell = cells[0].msg_id
+    seen = []
+    for number, said in enumerate([busy(cell), stream(cell, "a"), reply(cell), idle(cell)], 1):
+        metadata = {METADATA_KEY: {"run": "run", "n": number}}
+        said = replace(said, metadata=encode_object(metadata))
+        events = []
+        for event in exchange.receive(said, 0.5):
+            events.append((type(event).__name__, exchange.handled))
+        assert exchange.handled == number
+        assert [handled for _, handled in events[:-1]] == [number - 1] * len(events[:-1])
+        assert events == [] or events[-1][1] == number
+        seen += [name for name, _ in events]
+    assert seen == ["Started", "Published", "Replied", "Finished"]

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from jrc.errors import UsageError
 from jrc.profile.files import replace_content
 from jrc.run.document import load
+from jrc.run.filling import Filling
 from jrc.run.notebook import complete
 from jrc.run.notebook_bytes import PIECE, notebook_bytes
 from jrc.run.saving import Rhythm, Saver
@@ -471,3 +472,47 @@ if sys.platform != "win32":
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert text_in(saver.path) == "small"
         assert list(tmp_path.iterdir()) == [saver.path]
+
+
+# --- a run that goes on
+
+
+class Steps:
+    """How far a run is, for ``Filling``."""
+
+    handled = 0
+    safe = -1
+
+    def saved(self, number: int) -> None:
+        self.safe = number
+
+
+def test_an_unfinished_file_says_how_much_of_the_run_it_holds(tmp_path: Path) -> None:
+    source = tmp_path / "a.ipynb"
+    source.write_bytes(b"".join(notebook_bytes(notebook({"cell_type": "code", "source": "1"}))))
+    document, out = load(source, args=[]), tmp_path / "out.ipynb"
+    filling, steps = Filling(document, out), Steps()
+    filling.keep_step("run1", steps)
+    assert steps.safe == 0
+    steps.handled = 7
+    filling.save()
+    assert steps.safe == 7
+    assert Filling(document, None).take_up(out, document.cells, "run1").messages == 7
+    assert Filling(document, None).take_up(out, document.cells, "run2").messages is None
+    filling.finished()
+    steps.handled = 9
+    filling.save()
+    assert steps.safe == 7
+    assert Filling(document, None).take_up(out, document.cells, "run1").messages is None
+    assert "jrc_" not in out.read_text()
+
+
+def test_what_could_not_be_saved_is_not_let_go(tmp_path: Path) -> None:
+    source = tmp_path / "a.ipynb"
+    source.write_bytes(b"".join(notebook_bytes(notebook({"cell_type": "code", "source": "1"}))))
+    filling, steps = Filling(load(source, args=[]), tmp_path / "none" / "out.ipynb"), Steps()
+    filling.keep_step("run1", steps)
+    steps.handled = 7
+    with pytest.raises(UsageError):
+        filling.save()
+    assert steps.safe == 0
