@@ -320,7 +320,7 @@ class Exchange:
                     self._unconfirmed.pop(news.parent_id, None)
                     self._current = news
                     self._forget_before(news)
-                    yield from self._handling(news)
+                    yield from self._handling(recording, news)
                 case Lost():
                     self.handled = max(self.handled, news.stop - 1)
                     yield OutputGone(news.stop - news.start)
@@ -332,15 +332,14 @@ class Exchange:
                 case RecorderLost():
                     yield from self._unrecorded(news.reason)
 
-    def _handling(self, message: Message) -> Iterator[Event]:
+    def _handling(self, recording: Recording, message: Message) -> Iterator[Event]:
         """The events of a message. What is saved during the last one holds all of it."""
-        events = [
-            event
-            for event in self._execution.receive(message)
-            if not (isinstance(event, InputRequested) and self._is_answered(message))
-        ]
+        events = list(self._execution.receive(message))
+        if events and isinstance(events[-1], InputRequested) and self._is_answered(message):
+            events.pop()
         yield from events[:-1]
-        self.handled = max(self.handled, self.current)
+        # In order and without a hole; a message without a number comes alone.
+        self.handled = min(self.handled + 1, recording.next - 1)
         yield from events[-1:]
 
     def _forget_before(self, message: Message) -> None:
