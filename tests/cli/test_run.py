@@ -13,7 +13,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from jrc.cli.run import fold_parameters
-from jrc.errors import UsageError
+from jrc.errors import ExitCode, UsageError
 from tests.support.command import jrc_command, jrc_environment, run_jrc
 from tests.support.dialog import Dialog
 from tests.support.jupyter import JupyterServer
@@ -173,6 +173,15 @@ def test_a_running_kernel_is_used_and_kept(
         assert run_jrc("run", "b.ipynb", "--kernel-id", kernel, env=env).stdout == "5\n"
     finally:
         jupyter.rest("DELETE", f"api/kernels/{kernel}")
+
+
+def test_a_running_kernel_of_a_server_that_is_not_there(folder: Path) -> None:
+    write(folder / "a.ipynb", "1")
+    env = {"JRC_URL": "http://127.0.0.1:1/", "JRC_TOKEN": "t"}
+    for words in ([], ["--detach"]):
+        done = run_jrc("run", "a.ipynb", "--kernel-id", "abc", *words, env=env)
+        assert done.code == ExitCode.UNREACHABLE
+        assert "Nothing listens at 127.0.0.1:1" in done.stderr
 
 
 def test_a_kernel_can_be_kept(folder: Path, env: dict[str, str], jupyter: JupyterServer) -> None:

@@ -182,9 +182,9 @@ def tunnel_line(server: JupyterServer, folder: Path) -> Iterator[Line]:
 
 
 def end_stray_keepers() -> None:
-    """End what runs left that ended while a keeper was being replaced.
+    """End the keepers of runs that ended while theirs was being replaced.
 
-    The new one is somebody's own: it ends itself when nobody used it for a while.
+    In life such a keeper ends itself, when nobody used it for a while.
     """
     keepers = []
     for child in psutil.Process().children():

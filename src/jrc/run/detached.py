@@ -117,6 +117,7 @@ class _Begin:
         can_answer: bool,
     ) -> None:
         self._document = document
+        self._kernel = kernel
         self._requests = Requests()
         cells = document.cells[options.first :]
         # What it happens to receive is for whoever attaches: it acknowledges nothing.
@@ -158,7 +159,7 @@ class _Begin:
 
     async def send_all(self) -> Installed:
         """Bring the recorder and all cells to the kernel, and make sure that they are there."""
-        await self._channels.open()
+        await self._kernel.open(self._channels)
         try:
             async with asyncio.timeout(BEGIN_SECONDS):
                 await self._send(self._exchange.begin(self._document.prologue, about=self.about))

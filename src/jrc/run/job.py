@@ -14,7 +14,6 @@ from jrc.errors import (
     ExitCode,
     InterruptedByUserError,
     JrcError,
-    NotFoundError,
     UnreachableError,
 )
 from jrc.run.about import About
@@ -193,7 +192,7 @@ class Job:
                 patience=self._options.patience,
             )
             try:
-                await self._open(channels, kernel)
+                await kernel.open(channels)
                 await loading
                 self._runner = runner = self._make_runner(channels, kernel, requests)
                 self._announce(kernel)
@@ -269,14 +268,6 @@ class Job:
     def _wants_recorder(self) -> bool:
         """Only an ipykernel can have one."""
         return self._options.recorder and self._document.language in (None, "python")
-
-    async def _open(self, channels: "Channels", kernel: RemoteKernel) -> None:
-        try:
-            await channels.open()
-        except NotFoundError as error:
-            raise NotFoundError(
-                f"The server has no kernel with the id {kernel.id}.", hint="jrc kernel list"
-            ) from error
 
     def _announce(self, kernel: RemoteKernel) -> None:
         if self._options.recorder and not self._wants_recorder:

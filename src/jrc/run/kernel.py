@@ -4,12 +4,13 @@ import logging
 import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
-from jrc.errors import JrcError, NotFoundError
+from jrc.errors import JrcError, NotFoundError, UnreachableError
 from jrc.run.requests import owner
 
 if TYPE_CHECKING:
     from jrc.run.document import Document
     from jrc.run.job import Options
+    from jrc.server.channels import Channels
     from jrc.server.client import ServerClient
     from jrc.server.models import KernelSpecs
 
@@ -90,6 +91,31 @@ class RemoteKernel:
 
     async def exists(self) -> bool:
         return await self._server.kernel(self.id) is not None
+
+    async def open(self, channels: "Channels") -> None:
+        """Open its channels.
+
+        Raises:
+            NotFoundError: the server has no such kernel.
+            JrcError: the server can't be reached, or does not let us in.
+        """
+        started_by_us = self.session_id is not None
+        try:
+            await channels.open(known=started_by_us)
+        except NotFoundError as error:
+            raise self._unknown() from error
+        except UnreachableError as error:
+            if started_by_us:
+                raise
+            # Nothing was asked of the server before; REST tells best what is wrong with it.
+            if not await self.exists():
+                raise self._unknown() from error
+            await channels.open()
+
+    def _unknown(self) -> NotFoundError:
+        return NotFoundError(
+            f"The server has no kernel with the id {self.id}.", hint="jrc kernel list"
+        )
 
     async def delete(self) -> None:
         """End the kernel, if the run started it. A server that is gone has no kernel to delete."""

@@ -105,8 +105,11 @@ class Channels:
         """``v1`` or ``legacy``; empty while there is no link."""
         return self._link.protocol if self._link is not None else ""
 
-    async def open(self) -> None:
-        """Connect for the first time. The server was there a moment ago: try again for a while.
+    async def open(self, *, known: bool = True) -> None:
+        """Connect for the first time.
+
+        Args:
+            known: the server was there a moment ago, so it is tried again for a while.
 
         Raises:
             AuthError, NotFoundError, UnreachableError, ProtocolError: it is not possible.
@@ -114,6 +117,8 @@ class Channels:
         try:
             self._link = await self._connect(links.FIRST_OPEN_TIMEOUT)
         except UnreachableError as error:
+            if not known:
+                raise
             self._link = await self._reconnect(error, min(self._patience, OPEN_PATIENCE))
         self._server.session_began()
 
