@@ -74,18 +74,24 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
     assert HEAVY & set(ended.stderr.split()) == set()
 
 
+def with_a_dead_server(report: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run Python code in a process whose profile is a server that nobody listens for."""
+    return subprocess.run(
+        [sys.executable, "-c", report],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "JRC_URL": "http://127.0.0.1:1/", "JRC_TOKEN": "t"},
+    )
+
+
 def test_a_request_loads_no_command_line_of_a_library() -> None:
     """httpx has one, and with it come click, rich and pygments."""
     report = (
         "import sys; from jrc.cli.app import run_cli; code = run_cli(['kernel', 'list']);"
         "import httpx; assert callable(httpx.main); print(*sys.modules); sys.exit(code)"
     )
-    ended = subprocess.run(
-        [sys.executable, "-c", report],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "JRC_URL": "http://127.0.0.1:1/", "JRC_TOKEN": "t"},
-    )
+    ended = with_a_dead_server(report)
     assert ended.returncode == ExitCode.UNREACHABLE, ended.stderr
     assert {"click", "rich", "pygments"} & set(ended.stdout.split()) == set()
 
@@ -98,13 +104,7 @@ def test_a_run_asks_for_its_kernel_before_it_loads_what_executes_cells(tmp_path:
         "async def asked(*_): print(*sys.modules); raise SystemExit\n"
         "ServerClient.create_session = asked; run_cli(['run', 'hello.py'])"
     )
-    ended = subprocess.run(
-        [sys.executable, "-c", report],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, "JRC_URL": "http://127.0.0.1:1/", "JRC_TOKEN": "t"},
-    )
+    ended = with_a_dead_server(report, cwd=tmp_path)
     loaded = set(ended.stdout.split())
     assert "jrc.run.job" in loaded, ended.stderr
     assert {"jrc.run.runner", "jrc.server.channels", "websockets"} & loaded == set()
