@@ -59,12 +59,19 @@ TIMEOUT = 600.0
 
 MESSAGES = 30_000
 
-FLUSHES = f"""\
-import time
+_TIMED = f"""\
+import sys, time
 started = time.perf_counter()
-for i in range({MESSAGES}): print(i, flush=True)
-print()
-print((time.perf_counter() - started) / {MESSAGES} * 1e6)"""
+for i in range({MESSAGES}): print(i, file=%s, flush=True)
+each = (time.perf_counter() - started) / {MESSAGES} * 1e6"""
+
+MESSAGE_TIMES = Workload(
+    # A stream's text may leave together, but not beyond text of the other one.
+    "message-times",
+    (_TIMED % "(sys.stdout, sys.stderr)[i % 2]", "print(each)"),
+    0,
+)
+LINE_TIMES = Workload("line-times", (_TIMED % "sys.stdout", "print(each)"), 0)
 
 PEAK = """\
 import resource
@@ -248,26 +255,31 @@ class _Silent(Listener):
 
 def cost(lab: Lab) -> bool:
     """Inside the kernel: for each message, for each cell, and the memory of a gibibyte."""
-    flushes, peak = Workload("flushes", (FLUSHES,), 0), Workload("peak", (PEAK,), 0)
-    found: dict[str, list[float]] = {"--recorder": [], "--no-recorder": []}
-    cells: dict[str, list[float]] = {"--recorder": [], "--no-recorder": []}
+    peak = Workload("peak", (PEAK,), 0)
+    options = ("--recorder", "--no-recorder")
+    messages: dict[str, list[float]] = {option: [] for option in options}
+    lines: dict[str, list[float]] = {option: [] for option in options}
+    cells: dict[str, list[float]] = {option: [] for option in options}
     for _ in range(lab.rounds):
-        for option, figures in found.items():
-            lab.run("jrc", flushes, limits="off", words=option)
-            figures.append(float(lab.text("jrc")[-1]))
+        for option in options:
+            for workload, figures in ((MESSAGE_TIMES, messages), (LINE_TIMES, lines)):
+                lab.run("jrc", workload, limits="off", words=option)
+                figures[option].append(float(lab.text("jrc")[-1]))
             words = f"{option} --no-pipeline"
             sample, _ = lab.run("jrc", MANY_CELLS, limits="off", words=words)
             cells[option].append(sample.wall / len(MANY_CELLS.cells) * 1000)
-    with_it, without = median(found["--recorder"]), median(found["--no-recorder"])
+    with_it, without = median(messages["--recorder"]), median(messages["--no-recorder"])
+    with_lines, without_lines = median(lines["--recorder"]), median(lines["--no-recorder"])
     print(
         f"cost    {with_it - without:.0f} µs a message ({with_it:.0f} with, {without:.0f} without)"
     )
+    print(f"cost    a flushed line: {with_lines:.0f} µs with, {without_lines:.0f} without")
     with_cells, without_cells = median(cells["--recorder"]), median(cells["--no-recorder"])
     print(
         f"cost    {with_cells - without_cells:+.2f} ms a cell, one after the other "
         f"({with_cells:.2f} with, {without_cells:.2f} without)"
     )
-    for option in found:
+    for option in options:
         sample, _ = lab.run("jrc", peak, limits="off", words=option)
         memory = float(lab.text("jrc")[-1])
         print(

@@ -28,6 +28,9 @@ from jrc.wire.message import Message
 from tests.support.kernels import KernelPython, ZmqKernel, collect, running_kernel, settle
 from tests.support.recorded import RecordedRun
 
+SLEEPS = "import time\nprint('asleep', flush=True)\ntime.sleep(600)"
+"""Before its first output, the kernel itself may swallow an interrupt."""
+
 
 def run_plainly(kernel: ZmqKernel, code: str, **content: Any) -> list[Message]:
     """Execute code without a run, and everything that belongs to it."""
@@ -194,10 +197,10 @@ def test_a_recorded_request_without_guard_is_never_refused(kernel: ZmqKernel) ->
 def test_a_cancelled_run_executes_nothing_more(kernel: ZmqKernel) -> None:
     run = RecordedRun(kernel)
     run.install()
-    sleeping = run.execute("import time; time.sleep(600)")
+    sleeping = run.execute(SLEEPS)
     waiting = run.execute("print('never')")
     plain = run.execute("print('never')", guarded=False)
-    run.pump(lambda: "execute_input" in run.types(sleeping))
+    run.pump(lambda: run.text(sleeping) == "asleep\n")
     answer = run.ask(CANCEL_REQUEST, {"run": "run1"})
     assert answer == Done()
     kernel.interrupt()
@@ -299,6 +302,80 @@ def test_output_of_forked_children_is_recorded(kernel: ZmqKernel) -> None:
     assert run.numbers == list(range(1, len(run.numbers) + 1))
 
 
+def test_what_was_flushed_before_a_fork_comes_once(kernel: ZmqKernel) -> None:
+    run = RecordedRun(kernel)
+    run.install()
+    msg_id = run.execute(
+        "import multiprocessing, sys\n"
+        "def child(n):\n"
+        "    sys.stdout.write('child %d\\n' % n); sys.stdout.flush()\n"
+        "context = multiprocessing.get_context('fork')\n"
+        "for n in range(3):\n"
+        "    for m in range(200): print(n, m, flush=True)\n"
+        "    each = context.Process(target=child, args=(n,)); each.start(); each.join()\n"
+    )
+    run.finish()
+    lines = run.text(msg_id).splitlines()
+    assert [line for line in lines if line.startswith("child")] == ["child 0", "child 1", "child 2"]
+    assert [line for line in lines if not line.startswith("child")] == [
+        f"{n} {m}" for n in range(3) for m in range(200)
+    ]
+
+
+def test_a_flood_of_flushed_lines_comes_in_few_messages(kernel: ZmqKernel) -> None:
+    run = RecordedRun(kernel)
+    run.install()
+    msg_id = run.execute("for n in range(20_000): print(n, flush=True)")
+    run.finish()
+    assert run.text(msg_id) == "".join(f"{n}\n" for n in range(20_000))
+    assert run.types(msg_id).count("stream") < 2000
+
+
+def test_a_flood_stands_before_what_came_after_it(kernel: ZmqKernel) -> None:
+    """Before text of the other stream, a display, a question and the reply."""
+    run = RecordedRun(kernel)
+    run.install()
+    flood = "for n in range(300): print(n, flush=True)\n"
+    msg_id = run.execute(
+        "import sys\nfrom IPython.display import display\n"
+        f"{flood}print('e', end='', file=sys.stderr, flush=True)\n"
+        f"{flood}display({{'text/plain': 'd'}}, raw=True)\n"
+        f"{flood}sys.stderr.write('e')\n{flood}input()\n{flood}",
+        allow_stdin=True,
+    )
+    run.pump(lambda: "input_request" in run.types(msg_id))
+    kernel.send(kernel.make("stdin", "input_reply", {"value": "", "status": "ok"}))
+    run.finish()
+    seen: list[str] = []
+    for message in run.messages:
+        if message.msg_type == "stream":
+            name, text = message.content_fields["name"], message.content_fields["text"]
+            if name == "stderr":
+                seen.append("e")
+            elif seen and seen[-1].endswith("\n"):
+                seen[-1] += text
+            else:
+                seen.append(text)
+        elif message.msg_type in ("display_data", "input_request", "execute_reply"):
+            seen.append(message.msg_type)
+    lines = "".join(f"{n}\n" for n in range(300))
+    # Where text goes that nobody flushed is left to ipykernel.
+    seen = [each for n, each in enumerate(seen) if each != "e" or n == 1]
+    assert "".join(seen) == (
+        f"{lines}e{lines}display_data{lines}{lines}input_request{lines}execute_reply"
+    )
+
+
+def test_what_is_not_recorded_is_flushed_as_ever(kernel: ZmqKernel) -> None:
+    RecordedRun(kernel).install()
+    messages = run_plainly(kernel, "for n in range(300): print(n, flush=True)")
+    streams = [each for each in messages if each.msg_type == "stream"]
+    assert "".join(each.content_fields["text"] for each in streams) == "".join(
+        f"{n}\n" for n in range(300)
+    )
+    assert len(streams) >= 300
+
+
 def test_displays_and_comms_keep_their_buffers(kernel: ZmqKernel) -> None:
     run = RecordedRun(kernel, drop=lambda message: "jrc" in message.metadata_fields)
     run.install()
@@ -371,12 +448,14 @@ def test_interrupts_at_any_moment_leave_a_whole_sequence(kernel: ZmqKernel) -> N
     for delay in range(40):
         msg_id = run.execute(
             "from IPython.display import display\nfor n in range(10**9): display(n)"
-            if delay % 2
+            if delay % 3 == 0
+            else "import sys\n"
+            "for n in range(10**9): print(n, file=(sys.stdout, sys.stderr)[n % 2], flush=True)"
+            if delay % 3 == 1
             else "for n in range(10**9): print(n, flush=True)",
             stop_on_error=False,
             guarded=False,
         )
-        # Before its first output, the kernel itself may swallow an interrupt.
         run.pump(lambda msg_id=msg_id: len(run.types(msg_id)) > 2)
         time.sleep(delay / 1000)
         kernel.interrupt()
@@ -390,9 +469,9 @@ def test_state_tells_each_request(kernel: ZmqKernel) -> None:
     run = RecordedRun(kernel)
     run.install()
     done = run.execute("1")
-    running = run.execute("import time; time.sleep(600)")
+    running = run.execute(SLEEPS)
     run.execute("2")
-    run.pump(lambda: "execute_input" in run.types(running))
+    run.pump(lambda: run.text(running) == "asleep\n")
     state = run.ask(STATE_REQUEST, {"run": "run1"})
     assert isinstance(state, States)
     assert [(each.id, each.state, each.status) for each in state.requests[:2]] == [
@@ -471,7 +550,8 @@ def test_one_run_followed_by_two_clients(kernel: ZmqKernel) -> None:
 def test_removal_leaves_the_kernel_as_it_was(kernel: ZmqKernel) -> None:
     probe = (
         "(lambda k: (sorted(vars(k).keys()), sorted(vars(k.session)), sorted(vars(k.iopub_thread)),"
-        " sorted(k.control_handlers)))(get_ipython().kernel)"
+        " sorted(k.control_handlers), sorted(vars(__import__('sys').stdout)),"
+        " sorted(vars(__import__('sys').stderr))))(get_ipython().kernel)"
     )
     evaluate(kernel, probe)
     before = evaluate(kernel, probe)
@@ -576,8 +656,8 @@ def test_the_server_is_not_told_that_the_kernel_is_idle(kernel: ZmqKernel) -> No
     """A server takes the idle of any request for the kernel's, and culls idle kernels."""
     run = RecordedRun(kernel)
     run.install()
-    msg_id = run.execute("import time; time.sleep(600)")
-    run.pump(lambda: "execute_input" in run.types(msg_id))
+    msg_id = run.execute(SLEEPS)
+    run.pump(lambda: run.text(msg_id) == "asleep\n")
     request = kernel.make("control", STATE_REQUEST, {})
     kernel.send(request)
     answered = collect(kernel, lambda got: any(each.channel == "control" for each in got))
@@ -771,8 +851,8 @@ def test_a_subshell_is_recorded_beside_a_running_cell(kernel: ZmqKernel) -> None
     subshell = created[0].content_fields["subshell_id"]
     run = RecordedRun(kernel, drop=LoseEvery(3))
     run.install()
-    sleeping = run.execute("import time; time.sleep(600)", stop_on_error=False)
-    run.pump(lambda: "execute_input" in run.types(sleeping))
+    sleeping = run.execute(SLEEPS, stop_on_error=False)
+    run.pump(lambda: run.text(sleeping) == "asleep\n")
     beside = run.execute(
         "for n in range(50): print(n, flush=True)", header={"subshell_id": subshell}
     )

@@ -270,6 +270,18 @@ def test_a_server_that_restarts_has_lost_the_kernel(
 
 def test_a_flood_of_output_arrives(kernel: Kernel) -> None:
     """It overflows the queue between kernel and server, and what the server lets through."""
+    cell = kernel.run(
+        "from IPython.display import display\n"
+        "for n in range(10_000): display({'text/plain': str(n)}, raw=True)",
+        timeout=120,
+    )
+    assert cell.reply["status"] == "ok"
+    shown = [content for kind, content in cell.messages if kind == "display_data"]
+    assert [each["data"]["text/plain"] for each in shown] == [str(n) for n in range(10_000)]
+    assert cell.notices == ""
+
+
+def test_a_flood_of_flushed_lines_arrives(kernel: Kernel) -> None:
     cell = kernel.run("for n in range(10_000): print(n, flush=True)", timeout=120)
     assert cell.reply["status"] == "ok"
     assert cell.text.split() == [str(n) for n in range(10_000)]

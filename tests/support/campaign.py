@@ -25,7 +25,11 @@ from tests.support.running import Recorder, client_of, write_notebook
 
 CELLS: dict[str, str] = {
     "ticks": "import time\nfor i in range(30):\n    print(i, flush=True)\n    time.sleep(0.02)",
-    "storm": "for i in range(4000): print('storm', i, flush=True)",
+    "storm": (
+        "import sys\nfor i in range(2000):\n"
+        "    print('storm', i, flush=True)\n    print(i, file=sys.stderr, flush=True)"
+    ),
+    "lines": "for i in range(20_000): print('line', i, flush=True)",
     "flood": "for i in range(12): print(str(i % 10) * 400_000)",
     "displays": (
         "from IPython.display import display\n"

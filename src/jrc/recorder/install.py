@@ -22,8 +22,11 @@ from jrc.wire.message import Message
 _DOCSTRING = re.compile(r'^([ ]*)""".*?"""\n', re.MULTILINE | re.DOTALL)
 _COMMENT = re.compile(r"^[ ]*#.*\n", re.MULTILINE)
 _OURS = re.compile(r"^from (?:jrc\.|__future__)[^\n(]*(?:\([^)]*\))?\n", re.MULTILINE)
+_TYPE = re.compile(r" -> [^\n]+(?=:$)|: Any(?=[,)]| = )", re.MULTILINE)
+_BLANK = re.compile(r"\n{2,}")
+_INDENT = re.compile(r"^(?:    )+", re.MULTILINE)
 
-_MODULES = ("records", "storage", "archive", "frames", "recorder", "control")
+_MODULES = ("records", "storage", "archive", "frames", "flushes", "recorder", "control")
 
 
 # Not compiled again where it is already there: that is half of what the request costs a kernel. The
@@ -104,9 +107,9 @@ class NotPossible(NamedTuple):
 
 @cache
 def source() -> str:
-    """The text that runs in the kernel: the modules of ``in_kernel``, without their comments."""
+    """The text that runs in the kernel: the modules of ``in_kernel``, made short."""
     folder = Path(__file__).with_name("in_kernel")
-    bodies = [_without_talk((folder / f"{name}.py").read_text("utf-8")) for name in _MODULES]
+    bodies = [_shortened((folder / f"{name}.py").read_text("utf-8")) for name in _MODULES]
     return "\n".join(["from __future__ import annotations", *bodies])
 
 
@@ -167,15 +170,21 @@ def parse_install_reply(reply: Message) -> Installed | NotPossible:
         raise WireError(f"The recorder's answer is incomplete: {error!r}.") from error
 
 
-def _without_talk(text: str) -> str:
-    """A module without docstrings, comments, and what it imports of jrc.
+def _shortened(text: str) -> str:
+    """A module without docstrings, comments, most types, and what it imports of jrc; with tabs.
 
     By pattern and not by syntax tree: that would cost a run fifty milliseconds. It holds for the
     modules of ``in_kernel``, where every triple-quoted string is a docstring; a test compares.
     """
-    for pattern, rest in ((_DOCSTRING, r"\1pass\n"), (_COMMENT, ""), (_OURS, "")):
+    for pattern, rest in (
+        (_DOCSTRING, r"\1pass\n"),
+        (_COMMENT, ""),
+        (_OURS, ""),
+        (_TYPE, ""),
+        (_BLANK, "\n"),
+    ):
         text = pattern.sub(rest, text)
-    return text
+    return _INDENT.sub(lambda found: "\t" * (len(found[0]) // 4), text)
 
 
 if __name__ == "__main__":

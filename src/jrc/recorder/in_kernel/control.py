@@ -132,6 +132,7 @@ class Control:
         runs = list(recorder.archive.runs)
         if runs and not content.get("force"):
             raise RuntimeError(f"there are {len(runs)} runs in it")
+        recorder.flushes.publish_waiting()
         recorder.unhook()
         for name in self.handlers():
             recorder.kernel.control_handlers.pop(name, None)
@@ -152,6 +153,8 @@ def identity(recorder: Recorder) -> dict[str, Any]:
 
 def take_over(old: Any, kernel: Any) -> Recorder:
     """Put a newer recorder in the place of an older one; its runs go on."""
+    # Before the lock is held, which the I/O thread may need for it.
+    old.flushes.publish_waiting()
     with old.archive.lock:
         new = Recorder(kernel, old.archive.memory_limit, old.archive.spool_limit)
         new.instance = old.instance

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 from collections import OrderedDict
 from typing import Any, Callable
 
 from jrc.recorder.in_kernel.archive import MOST_REQUESTS, Archive, Request, Run
+from jrc.recorder.in_kernel.flushes import Flushes
 from jrc.recorder.in_kernel.frames import (
     MESSAGE_PREFIX,
     METADATA_KEY,
@@ -54,6 +56,7 @@ class Recorder:
         active: false after the first exception in here, for good, and after the removal.
         reason: that exception.
         successor: the newer recorder that took over.
+        flushes: what becomes of flushed text.
         install_here: what the next client calls to open a run; it need not bring the text again.
     """
 
@@ -76,6 +79,7 @@ class Recorder:
         self._parents: dict[bytes, Any] = {}
         self._state_due: set[str] = set()
         self._hooks = Hooks()
+        self.flushes = Flushes(self.thread, self._is_recorded, self.disable)
 
     def hook(self, control: dict[str, Callable[[Any, Any, Any], None]]) -> None:
         """Start to record.
@@ -87,6 +91,7 @@ class Recorder:
         self._hook_send()
         self._hook_requests()
         self._hook_input()
+        self.flushes.hook(self._hooks, (sys.stdout, sys.stderr))
         self.kernel.control_handlers.update(control)
 
     def unhook(self) -> None:
@@ -218,6 +223,9 @@ class Recorder:
         self._parents[parent] = run
         return run
 
+    def _is_recorded(self, header: Any) -> bool:
+        return self.active and os.getpid() == self.pid and header.get("msg_id") in self.requests
+
     def forget(self, run: Run, delete_journal: bool) -> None:
         """Drop a run: what its requests publish from now on is not recorded."""
         with self.archive.lock:
@@ -334,6 +342,7 @@ class Recorder:
         """
         numbered = threading.Event()
         try:
+            self.flushes.publish_waiting()
             self.thread.schedule(numbered.set)
             numbered.wait(_NUMBERED_SECONDS)
         except KeyboardInterrupt:
