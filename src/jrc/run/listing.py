@@ -1,7 +1,7 @@
 """All runs of a person: what this computer remembers, and what the servers say."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import PurePath
 from typing import Any
@@ -93,7 +93,8 @@ async def list_runs(
     """
     records = RunRecords(paths).all()
     profiles = profiles_to_ask(paths)
-    answers = await asyncio.gather(*(_survey(profile, seconds) for profile in profiles))
+    unfollowed = {record.run for record in records if not client_lives(record)}
+    answers = await asyncio.gather(*(_survey(profile, seconds, unfollowed) for profile in profiles))
     mine = {record.run for record in records}
     listing = Listing()
     for profile, answer in zip(profiles, answers, strict=True):
@@ -122,10 +123,12 @@ async def list_runs(
     return listing
 
 
-async def _survey(profile: Profile, seconds: float) -> list[RemoteRun] | JrcError:
+async def _survey(
+    profile: Profile, seconds: float, ask: Container[str]
+) -> list[RemoteRun] | JrcError:
     try:
         async with asked(profile, seconds) as server:
-            return await survey(server)
+            return await survey(server, ask=ask)
     except JrcError as error:
         return error
 

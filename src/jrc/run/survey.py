@@ -4,8 +4,8 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Container, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from jrc.errors import JrcError, NotFoundError
@@ -64,12 +64,17 @@ class RemoteRun:
     abandoned: bool = False
 
 
-async def survey(server: "ServerClient", *, states: bool = True) -> list[RemoteRun]:
+async def survey(
+    server: "ServerClient", *, states: bool = True, ask: Container[str] = ()
+) -> list[RemoteRun]:
     """Every run that the server knows of, whoever began it.
 
     Args:
         server: which.
         states: read the state files, too.
+        ask: the runs whose kernels may be asked where there is no such file. A server throws away
+            what it keeps for a client that was cut off, when another one comes: with a recorder
+            nothing is lost by that.
 
     Raises:
         AuthError, UnreachableError, ProtocolError: it can't be asked.
@@ -84,7 +89,7 @@ async def survey(server: "ServerClient", *, states: bool = True) -> list[RemoteR
         limit = asyncio.Semaphore(_AT_ONCE)
         found = await asyncio.gather(
             *(
-                _with_state(server, run, files.get(run.run + STATE_SUFFIX), limit)
+                _with_state(server, run, files.get(run.run + STATE_SUFFIX), limit, run.run in ask)
                 for run in runs.values()
             )
         )
@@ -115,10 +120,17 @@ def _of_session(session: SessionModel) -> RemoteRun | None:
 
 
 async def _with_state(
-    server: "ServerClient", run: RemoteRun, entry: Entry | None, limit: asyncio.Semaphore
+    server: "ServerClient",
+    run: RemoteRun,
+    entry: Entry | None,
+    limit: asyncio.Semaphore,
+    may_ask: bool,
 ) -> RemoteRun:
     if entry is None or entry.size > _LARGEST_STATE:
-        return run
+        if not may_ask or run.kernel is None:
+            return run
+        async with limit:
+            return await _told_by_kernel(server, run, run.kernel)
     async with limit:
         state = await _read_state(server, entry)
         if state is None:
@@ -134,6 +146,23 @@ async def _with_state(
         changed=max(entry.modified, 0.0 if run.journal is None else run.journal.modified),
         executed=await _executed(server, run.journal) if state.get("stopped") else None,
         abandoned=abandoned,
+    )
+
+
+async def _told_by_kernel(server: "ServerClient", run: RemoteRun, kernel: KernelModel) -> RemoteRun:
+    """The same from the recorder itself; nothing new when it does not answer in time."""
+    try:
+        known = await state_of_run(server, kernel.id, run.run, seconds=_KERNEL_SECONDS)
+    except JrcError:
+        return run
+    if known is None or not known.runs:
+        return run
+    statuses = [request.status for request in known.requests]
+    return replace(
+        run,
+        state=asdict(known.runs[0]),
+        changed=0.0 if kernel.last_activity is None else kernel.last_activity.timestamp(),
+        executed=sum(bool(status) and status != "aborted" for status in statuses),
     )
 
 

@@ -61,7 +61,7 @@ class FlushedStream:
         self._asked = self._done = object()
         self._timed_at = -_WAIT_SECONDS
         hooks.replace(stream, "flush", lambda: flush(self))
-        hooks.replace(stream, "_flush", self._jrc_publish)
+        hooks.replace(stream, "_flush", self.publish)
 
     @staticmethod
     def fits(stream: Any, thread: Any) -> bool:
@@ -101,9 +101,10 @@ class FlushedStream:
 
     def _time_is_over(self) -> None:
         if self.waits:
-            self._stream._flush()
+            self.publish()
 
-    def _jrc_publish(self) -> None:
+    def publish(self) -> None:
+        """Instead of ipykernel's ``_flush``: the I/O thread takes what was written and sends it."""
         self.publishing = True
         try:
             asked = self._asked
@@ -154,10 +155,10 @@ class Flushes:
             ours = weakref.ref(self)
             os.register_at_fork(before=lambda: _before_fork(ours()))
 
-    def publish_waiting(self, but: FlushedStream | None = None) -> None:
+    def publish_waiting(self) -> None:
         """Have published what waits, in this moment."""
         for stream in self._streams:
-            if stream is not but and stream.waits and not self._is_publishing_here(stream):
+            if stream.waits and not self._is_publishing_here(stream):
                 stream.flush_now()
 
     def _is_publishing_here(self, stream: FlushedStream) -> bool:
@@ -171,13 +172,13 @@ class Flushes:
                 size = stream.size()
                 if stream.nothing_to_do(size):
                     return
-                if size < _MOST_CHARACTERS:
-                    self.publish_waiting(but=stream)
+                # Where the other stream waits, one message takes both along, in their order.
+                alone = not any(each.waits for each in self._streams if each is not stream)
+                if size < _MOST_CHARACTERS and alone:
                     stream.wait(self._thread, now)
                     return
         except Exception as error:
             self._failed(error)
-        self.publish_waiting(but=stream)
         stream.flush_now()
 
 
