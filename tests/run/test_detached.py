@@ -43,6 +43,7 @@ from jrc.run.records import RunRecords
 from jrc.server.channels import Channels
 from jrc.server.client import ServerClient
 from jrc.server.models import KernelModel
+from jrc.tunnel.processes import start_time
 from tests.run.test_faults import TICKS, notebook, stdout_of
 from tests.support.command import jrc_command, jrc_environment, run_jrc
 from tests.support.jupyter import JupyterServer
@@ -469,8 +470,8 @@ async def test_a_run_whose_client_was_killed(desk: Desk, tmp_path: Path) -> None
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
-    nobody = 2**22 + 1
-    desk.records.save(record._replace(pid=nobody))
+    # The client is gone, and its number belongs to another process now.
+    desk.records.save(record._replace(pid=1))
     await desk.until(job.run_id, "running")
     (row,) = (await desk.list()).rows
     assert (row.progress, row.detached) == ("1/1", False)
@@ -513,7 +514,7 @@ async def test_a_run_with_a_client_on_this_computer_is_not_followed_twice(
 ) -> None:
     run = await desk.begin(notebook(tmp_path, "print(1)"))
     (record,) = desk.records.all()
-    desk.records.save(record._replace(detached=False, pid=1))
+    desk.records.save(record._replace(detached=False, pid=1, client=start_time(1)))
     with pytest.raises(UsageError, match="followed already"):
         await desk.attach(run)
     desk.records.save(record)

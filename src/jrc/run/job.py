@@ -400,6 +400,12 @@ async def _save(records: RunRecords, record: RunRecord, before: asyncio.Task[Non
     if before is not None:
         await before
     try:
-        await asyncio.to_thread(records.save, record)
+        await asyncio.to_thread(_save_with_client, records, record)
     except JrcError as error:
         log.warning("the run is not noted on this computer: %s", error)
+
+
+def _save_with_client(records: RunRecords, record: RunRecord) -> None:
+    from jrc.tunnel.processes import start_time
+
+    records.save(record._replace(client=start_time(record.pid)))

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -33,6 +32,8 @@ class RunRecord(NamedTuple):
         about: as ``About.to_json`` wrote it.
         detached: the run goes on without a client; else its client is, or was, ``pid``.
         pid: of the client.
+        client: when that process began, as ``tunnel.processes.start_time`` has it; empty when
+            nobody asked.
         shown: the messages up to this number were shown before the client left.
         journal: absolute path of the journal on the server's machine; empty for none.
         language_info: what the kernel says of its language.
@@ -48,6 +49,7 @@ class RunRecord(NamedTuple):
     about: Mapping[str, Any]
     detached: bool = False
     pid: int = 0
+    client: str = ""
     shown: int = 0
     journal: str = ""
     language_info: Mapping[str, Any] | None = None
@@ -145,33 +147,12 @@ def no_such_run(prefix: str, *, trouble: list[JrcError]) -> JrcError:
 
 
 def client_lives(record: RunRecord) -> bool:
-    """The client that began the run is still there, as far as its process id tells."""
-    if record.detached or record.pid <= 0:
-        return False
-    if record.pid == os.getpid():
-        return True
-    if os.name == "nt":
-        # A signal of 0 would end the process there.
-        return _lives_on_windows(record.pid)
-    try:
-        os.kill(record.pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+    """The client that began the run is still there, and its number is not another process's."""
+    from jrc.tunnel.processes import start_time
 
-
-def _lives_on_windows(pid: int) -> bool:
-    import ctypes
-
-    synchronize = 0x00100000
-    kernel32 = getattr(ctypes, "windll").kernel32  # noqa: B009  it exists on Windows only
-    handle = kernel32.OpenProcess(synchronize, 0, pid)
-    if not handle:
+    if record.detached or not record.client:
         return False
-    kernel32.CloseHandle(handle)
-    return True
+    return start_time(record.pid) == record.client
 
 
 def _is_old(path: Path) -> bool:
