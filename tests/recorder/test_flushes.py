@@ -339,6 +339,24 @@ def test_an_exception_in_here_flushes_as_ever(stand: Stand) -> None:
     assert stand.settled() == [("stdout", "a"), ("stderr", "b")]
 
 
+def test_a_message_goes_out_whatever_becomes_of_the_waiting_text(stand: Stand) -> None:
+    """A program may have closed its stdout."""
+
+    def broken() -> None:
+        raise ValueError("I/O operation on closed file")
+
+    stand.exhaust()
+    (out, _) = stand.flushes._streams
+    out._timed_at = float("inf")  # so that it waits for the display
+    stand.print("stdout", "a")
+    flush_now, out.flush_now = out.flush_now, broken
+    stand.session.send(stand.thread.background_socket, "display_data", {"text": "b"}, OURS)
+    out.flush_now = flush_now
+    assert [str(each) for each in stand.failures] == ["I/O operation on closed file"]
+    stand.failures.clear()
+    assert ("display", "b") in stand.settled()
+
+
 def test_the_streams_are_given_back(stand: Stand) -> None:
     stand.exhaust()
     stand.print("stdout", "a")

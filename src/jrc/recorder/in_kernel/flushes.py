@@ -157,9 +157,12 @@ class Flushes:
 
     def publish_waiting(self) -> None:
         """Have published what waits, in this moment."""
-        for stream in self._streams:
-            if stream.waits and not self._is_publishing_here(stream):
-                stream.flush_now()
+        try:
+            for stream in self._streams:
+                if stream.waits and not self._is_publishing_here(stream):
+                    stream.flush_now()
+        except Exception as error:
+            self._failed(error)
 
     def _is_publishing_here(self, stream: FlushedStream) -> bool:
         """Whether it is its own message that is on the way: more text must not overtake it."""
