@@ -316,7 +316,6 @@ def test_a_display_does_not_overtake_text_that_is_just_being_published(stand: St
     assert stand.settled() == [("stdout", "a"), ("display", "b")]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_what_waits_is_published_before_a_fork(stand: Stand) -> None:
     stand.exhaust()

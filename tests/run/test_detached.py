@@ -39,7 +39,7 @@ from jrc.run.events import (
 from jrc.run.found import FoundRun, find_run
 from jrc.run.job import Job, Options
 from jrc.run.listing import Listing, list_runs
-from jrc.run.records import RunRecords
+from jrc.run.records import RunRecord, RunRecords
 from jrc.server.channels import Channels
 from jrc.server.client import ServerClient
 from jrc.server.models import KernelModel
@@ -451,12 +451,12 @@ async def test_what_was_freed_before_a_run_was_left_is_in_the_notebook(
     assert stdout_of(other_desk.output, 2).endswith("38\n39\n")
 
 
-async def test_a_run_whose_client_was_killed(desk: Desk, tmp_path: Path) -> None:
-    """Its recorder still has everything; the record on this computer says where."""
+async def run_without_its_client(desk: Desk, path: Path) -> RunRecord:
+    """What a client leaves that was killed in its first cell, which must be ``TICKS``."""
     listener = Recorder()
     async with client_of(desk.server) as client:
         job = Job(
-            load(notebook(tmp_path, TICKS), args=[]),
+            load(path, args=[]),
             client,
             options=Options(profile="team", keep_kernel=True),
             listener=listener,
@@ -470,14 +470,27 @@ async def test_a_run_whose_client_was_killed(desk: Desk, tmp_path: Path) -> None
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
-    # The client is gone, and its number belongs to another process now.
-    desk.records.save(record._replace(pid=1))
-    await desk.until(job.run_id, "running")
+    # Its number belongs to another process now.
+    record = record._replace(pid=1)
+    desk.records.save(record)
+    return record
+
+
+async def test_a_run_whose_client_was_killed(desk: Desk, tmp_path: Path) -> None:
+    """Its recorder still has everything; the record on this computer says where."""
+    run = (await run_without_its_client(desk, notebook(tmp_path, TICKS))).run
+    await desk.until(run, "running")
     (row,) = (await desk.list()).rows
     assert (row.progress, row.detached) == ("1/1", False)
-    await desk.until(job.run_id, "finished")
-    assert await desk.attach(job.run_id) == 0
+    await desk.until(run, "finished")
+    assert await desk.attach(run) == 0
     assert stdout_of(desk.output) == "".join(f"{i}\n" for i in range(40))
+
+
+async def test_a_run_whose_client_and_kernel_are_gone(desk: Desk, tmp_path: Path) -> None:
+    record = await run_without_its_client(desk, notebook(tmp_path, TICKS))
+    desk.server.rest("POST", f"api/kernels/{record.kernel_id}/restart")
+    await desk.until(record.run, "kernel-died")
 
 
 SLOW = "import time\nfor i in range(6):\n    print('line', i, flush=True)\n    time.sleep(2.8)"

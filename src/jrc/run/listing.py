@@ -93,9 +93,10 @@ async def list_runs(
     """
     records = RunRecords(paths).all()
     profiles = profiles_to_ask(paths)
-    unfollowed = {record.run for record in records if not client_lives(record)}
-    answers = await asyncio.gather(*(_survey(profile, seconds, unfollowed) for profile in profiles))
     mine = {record.run for record in records}
+    followed = {record.run for record in records if client_lives(record)}
+    ask = mine - followed
+    answers = await asyncio.gather(*(_survey(profile, seconds, ask) for profile in profiles))
     listing = Listing()
     for profile, answer in zip(profiles, answers, strict=True):
         if isinstance(answer, JrcError):
@@ -104,7 +105,8 @@ async def list_runs(
         known = {record.run: record for record in records}
         for run in answer:
             if everybody or run.run in mine or _is_mine(run):
-                listing.rows.append(_row(run, known.get(run.run), profile, now))
+                row = _row(run, known.get(run.run), profile, now, followed=run.run in followed)
+                listing.rows.append(row)
     listed = {row.run for row in listing.rows}
     failed = {
         profile.name
@@ -114,7 +116,7 @@ async def list_runs(
     for record in records:
         if record.run in listed:
             continue
-        row = _remembered(record, profiles, failed, now)
+        row = _remembered(record, profiles, failed, now, followed=record.run in followed)
         if row.state == "gone" and now - record.started > GONE_SECONDS:
             RunRecords(paths).remove(record.run)
         else:
@@ -137,12 +139,13 @@ def _is_mine(run: RemoteRun) -> bool:
     return run.owner.rpartition("@")[0] == user_name()
 
 
-def _row(run: RemoteRun, record: RunRecord | None, profile: Profile, now: float) -> RunRow:
+def _row(
+    run: RemoteRun, record: RunRecord | None, profile: Profile, now: float, *, followed: bool
+) -> RunRow:
     state = state_name(run)
     began = _number(run.state.get("opened")) or (record.started if record else None)
     over = state not in ("running", "waiting") and bool(run.changed)
     until = run.changed if over else now
-    followed = record is not None and client_lives(record)
     return RunRow(
         run=run.run,
         state=state,
@@ -164,7 +167,7 @@ def state_name(run: RemoteRun) -> str:
     kernel_lives = run.kernel is not None and run.kernel.state not in _NOT_ALIVE
     alive = kernel_lives and not run.abandoned
     if not state:
-        return "running" if alive else "unknown"
+        return "kernel-died" if run.abandoned else "running" if alive else "unknown"
     cells, done = _count(_last(state).get("cells")), _count(state.get("done")) or 0
     if not state.get("running"):
         if state.get("stopped"):
@@ -184,14 +187,18 @@ def _begun(state: Mapping[str, Any]) -> int | None:
 
 
 def _remembered(
-    record: RunRecord, profiles: Sequence[Profile], failed: set[str], now: float
+    record: RunRecord,
+    profiles: Sequence[Profile],
+    failed: set[str],
+    now: float,
+    *,
+    followed: bool,
 ) -> RunRow:
     """A run that no server told of."""
     try:
         profile = profile_of(record, profiles).name
     except JrcError:
         profile = ""
-    followed = client_lives(record)
     asked_for = profile and profile not in failed
     state = "running" if followed else "gone" if asked_for else "unknown"
     return RunRow(

@@ -150,13 +150,13 @@ async def _with_state(
 
 
 async def _told_by_kernel(server: "ServerClient", run: RemoteRun, kernel: KernelModel) -> RemoteRun:
-    """The same from the recorder itself; nothing new when it does not answer in time."""
+    """The same from the recorder of a run that has one; nothing new when it does not answer."""
     try:
         known = await state_of_run(server, kernel.id, run.run, seconds=_KERNEL_SECONDS)
     except JrcError:
         return run
-    if known is None or not known.runs:
-        return run
+    if known is None:
+        return replace(run, abandoned=True)
     statuses = [request.status for request in known.requests]
     return replace(
         run,

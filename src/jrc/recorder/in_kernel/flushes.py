@@ -175,7 +175,8 @@ class Flushes:
                 size = stream.size()
                 if stream.nothing_to_do(size):
                     return
-                # Where the other stream waits, one message takes both along, in their order.
+                # Where the other stream waits, this flush does not: the other's text is sent
+                # before its message.
                 alone = not any(each.waits for each in self._streams if each is not stream)
                 if size < _MOST_CHARACTERS and alone:
                     stream.wait(self._thread, now)
