@@ -461,6 +461,41 @@ def test_interrupts_at_any_moment_leave_a_whole_sequence(kernel: ZmqKernel) -> N
     assert not [each for each in run.news if isinstance(each, RecorderLost)]
 
 
+INTERRUPTED_LOCK = """
+import contextlib
+
+class Lock:
+    def acquire(self, *args):
+        raise KeyboardInterrupt
+
+    def locked(self):
+        return False
+
+@contextlib.contextmanager
+def struck():
+    thread = get_ipython().kernel.iopub_thread.thread
+    lock = getattr(thread, "_tstate_lock", None)
+    thread._tstate_lock = Lock()
+    try:
+        yield
+    finally:
+        thread._tstate_lock = lock
+"""
+
+
+def test_no_interrupt_can_strike_where_the_io_thread_would_count_as_ended(
+    kernel: ZmqKernel,
+) -> None:
+    """``Thread.is_alive`` of Python 3.9 to 3.12 takes a lock, and may spoil it when interrupted."""
+    run = RecordedRun(kernel)
+    run.install()
+    run.execute(INTERRUPTED_LOCK)
+    msg_id = run.execute("with struck():\n    print('one', flush=True)\n    display('two')")
+    run.finish()
+    assert run.status(msg_id) == "ok"
+    assert run.text(msg_id) == "one\n"
+
+
 def test_state_tells_each_request(kernel: ZmqKernel) -> None:
     run = RecordedRun(kernel)
     run.install()

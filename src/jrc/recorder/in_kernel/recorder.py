@@ -121,6 +121,12 @@ class Recorder:
             return really_send(frames, *args, **kwargs)
 
         self._hooks.replace(self.thread, "_really_send", jrc_really_send)
+        io_thread = self.thread.thread
+        if hasattr(io_thread, "_tstate_lock"):
+            # In Python 3.9 to 3.12 an interrupt that strikes inside is_alive() can make it tell of
+            # a living thread for ever that it has ended. ipykernel would then write to its socket
+            # from two threads, and tear messages.
+            self._hooks.replace(io_thread, "is_alive", lambda: not io_thread._is_stopped)
 
     def _hook_send(self) -> None:
         send = self.session.send
