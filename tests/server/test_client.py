@@ -1,5 +1,6 @@
 """The REST client against a real server, and against what no real server does."""
 
+import asyncio
 import logging
 import socket
 import uuid
@@ -243,6 +244,35 @@ async def test_a_delete_is_sent_again_while_the_server_restarts_the_kernel(
             with pytest.raises(UnreachableError, match="Unhandled error"):
                 await client.delete_session("k1")
     assert len(web.requests) == 3
+
+
+async def test_a_session_is_deleted_though_the_line_breaks_or_is_dead(
+    jupyter: JupyterServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice is once for a session; a kernel that is deleted twice is one that is not there."""
+    for path, count in (("sessions", 2), ("kernels", 1)):
+        with Web({f"/api/{path}/k1": [Reply(0), Reply(204)]}) as web:
+            async with client_of(web.url) as client:
+                if path == "sessions":
+                    await client.delete_session("k1")
+                else:
+                    with pytest.raises(UnreachableError, match="closed the connection"):
+                        await client.delete_kernel("k1")
+        assert len(web.requests) == count
+    monkeypatch.setattr("jrc.server.client.SWALLOWED_SECONDS", 0.3)
+    with Proxy(jupyter.url) as proxy:
+        async with client_of(proxy.url, jupyter.token) as client:
+            session = await client.create_session(
+                "gone.ipynb", name="gone.ipynb", type="notebook", kernel_name=None
+            )
+            proxy.black_hole(swallow=True)
+            before = proxy.bytes_up
+            deleting = asyncio.create_task(client.delete_session(session.id))
+            while proxy.bytes_up == before:
+                await asyncio.sleep(0.01)
+            proxy.restore()
+            await deleting
+            assert session.id not in [each.id for each in await client.sessions()]
 
 
 async def test_a_get_finds_the_server_that_comes_back(jupyter: JupyterServer) -> None:

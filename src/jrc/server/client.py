@@ -13,7 +13,7 @@ from jrc.server import models
 from jrc.server.address import ServerAddress
 from jrc.server.auth import Auth
 from jrc.server.exchange import ANSWER_SECONDS, HttpClient, exchange
-from jrc.server.failure import Answer, from_answer, may_pass
+from jrc.server.failure import Answer, from_answer, may_pass, was_silent
 from jrc.server.models import KernelModel, KernelSpecs, SessionModel
 from jrc.server.relogin import Relogin
 from jrc.server.way import DIRECT, Way
@@ -22,7 +22,10 @@ START_SECONDS = 120.0
 """For a request that starts or stops a kernel: a pod may have to be made for it."""
 
 RETRY_PAUSES = (0.2, 0.6)
-"""Seconds before a GET that found no server is sent again."""
+"""Seconds before a request that found no server, and may be sent twice, is sent again."""
+
+SWALLOWED_SECONDS = 15.0
+"""Without an answer for so long, a request may have met a line that is dead."""
 
 DELETE_PAUSES = (0.1, 0.3, 0.6, 1.5)
 """Seconds before a DELETE that the server failed to do is sent again."""
@@ -193,7 +196,7 @@ class ServerClient:
 
     async def delete_session(self, session_id: str) -> None:
         """Delete a session and its kernel. It is fine when it is gone already."""
-        answer = await self._delete("sessions", session_id)
+        answer = await self._delete_surely("sessions", session_id)
         # 410: the session was there, and its kernel was not.
         self._checked(answer, fine=(404, 410))
 
@@ -251,19 +254,33 @@ class ServerClient:
         )
         return await self._check_kernel(kernel_id, answer)
 
-    async def _delete(self, endpoint: str, id: str) -> Answer:
+    async def _delete_surely(self, endpoint: str, id: str) -> Answer:
+        """Delete what may be gone already: so it can be asked for again, over another connection.
+
+        A line that goes dead swallows a request, or its answer.
+        """
+        try:
+            return await self._delete(endpoint, id, seconds=SWALLOWED_SECONDS, again=True)
+        except UnreachableError as error:
+            if not was_silent(error):
+                raise
+        return await self._delete(endpoint, id, again=True)
+
+    async def _delete(
+        self, endpoint: str, id: str, *, seconds: float = START_SECONDS, again: bool = False
+    ) -> Answer:
         """Delete a kernel or a session, whatever else the server is doing to it just now.
 
         A kernel that the server itself is restarting, since it died, can not be deleted: 500
         (jupyter_client ``multikernelmanager.py`` asks a future that is not done). A moment later
         it can.
         """
-        for pause in DELETE_PAUSES:
-            answer = await self._send("DELETE", "api", endpoint, id, seconds=START_SECONDS)
+        for pause in (*DELETE_PAUSES, 0.0):
+            answer = await self._send("DELETE", "api", endpoint, id, seconds=seconds, again=again)
             if answer.status != 500:
-                return answer
+                break
             await asyncio.sleep(pause)
-        return await self._send("DELETE", "api", endpoint, id, seconds=START_SECONDS)
+        return answer
 
     async def _check_kernel(self, kernel_id: str, answer: Answer) -> Answer:
         # The restart of a kernel that is gone is 500.
@@ -297,8 +314,12 @@ class ServerClient:
         json: object = None,
         params: dict[str, str] | None = None,
         seconds: float = ANSWER_SECONDS,
+        again: bool = False,
     ) -> Answer:
-        """Send a request with the credentials, and once more with new ones when it is refused."""
+        """Send a request with the credentials, and once more with new ones when it is refused.
+
+        A GET, and what may be done ``again``, is sent again where the server could not be reached.
+        """
 
         async def send() -> Answer:
             return await exchange(
@@ -312,7 +333,7 @@ class ServerClient:
                 seconds=seconds,
             )
 
-        patient_send = _again_after_pauses(send) if method == "GET" else send
+        patient_send = _again_after_pauses(send) if again or method == "GET" else send
         renewed = False
         while True:
             answer = refusal = None

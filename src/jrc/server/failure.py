@@ -181,6 +181,13 @@ def found_no_connection_in_time(error: UnreachableError) -> bool:
     return isinstance(error.__cause__, httpx.ConnectTimeout)
 
 
+def was_silent(error: UnreachableError) -> bool:
+    """Whether there was a connection, and no answer in time."""
+    import httpx
+
+    return isinstance(error.__cause__, httpx.ReadTimeout | httpx.WriteTimeout)
+
+
 def closed_early(error: UnreachableError) -> bool:
     """Whether somebody took the connection and did not speak the protocol that we began with."""
     import httpx
