@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 from hypothesis import HealthCheck, settings
@@ -59,11 +60,31 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFacto
 def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
     """The one server that most tests share: `.url`, `.token`, `.rest(…)`.
 
-    Leave no kernel behind on it, stop nothing of it, and count on being alone on nothing.
+    Leave no kernel behind on it (that is checked), stop nothing of it, and count on being alone on
+    nothing.
     """
     server = support.launch_jupyter(tmp_path_factory.mktemp("jupyter") / "server")
     with support.shown_on_failure(server):
         yield server
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that uses the shared server takes its kernels and sessions away again."""
+    if "jupyter" not in request.fixturenames:
+        yield
+        return
+    server: JupyterServer = request.getfixturevalue("jupyter")
+    before = server.kept()
+    yield
+    deadline = time.monotonic() + GRACE_SECONDS
+    while (left := server.kept() - before) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for path, _ in left:
+        # A session takes its kernel with it.
+        with contextlib.suppress(httpx.HTTPStatusError):
+            server.rest("DELETE", path)
+    assert not left, f"left behind on the server: {sorted(name for _, name in left)}"
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from jrc.errors import (
 )
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
-from jrc.run import attach
+from jrc.run import ask as asking
 from jrc.run.about import About, about_from_json
 from jrc.run.ask import state_of_run
 from jrc.run.attach import Attachment, AttachOptions
@@ -38,7 +38,7 @@ from jrc.run.events import (
 )
 from jrc.run.found import FoundRun, find_run
 from jrc.run.job import Job, Options
-from jrc.run.listing import Listing, list_runs
+from jrc.run.listing import Listing, RunRow, list_runs
 from jrc.run.records import RunRecord, RunRecords
 from jrc.server.channels import Channels
 from jrc.server.client import ServerClient
@@ -119,9 +119,12 @@ class Desk:
     async def list(self, now: float = 0.0) -> Listing:
         return await list_runs(self.paths, everybody=False, now=now)
 
+    async def row(self, run: str) -> RunRow | None:
+        return next((row for row in (await self.list()).rows if row.run == run), None)
+
     async def state(self, run: str) -> str:
-        rows = {row.run: row for row in (await self.list()).rows}
-        return rows[run].state if run in rows else "not listed"
+        row = await self.row(run)
+        return "not listed" if row is None else row.state
 
     async def until(self, run: str, *states: str) -> None:
         """Wait until a run is in one of the states."""
@@ -287,7 +290,7 @@ async def test_what_a_dying_line_swallowed_is_asked_again(
     """The line swallows the websocket and the question after it, and is whole again then."""
     run = await desk.begin(notebook(tmp_path, TICKS))
     ask = ServerClient.kernel
-    monkeypatch.setattr(attach, "state_of_run", partial(state_of_run, seconds=1.0))
+    monkeypatch.setattr(asking, "state_of_run", partial(state_of_run, seconds=1.0))
     with Proxy(desk.server.url) as proxy:
 
         async def ask_impatiently(client: ServerClient, kernel_id: str) -> KernelModel | None:
@@ -451,46 +454,58 @@ async def test_what_was_freed_before_a_run_was_left_is_in_the_notebook(
     assert stdout_of(other_desk.output, 2).endswith("38\n39\n")
 
 
-async def run_without_its_client(desk: Desk, path: Path) -> RunRecord:
-    """What a client leaves that was killed in its first cell, which must be ``TICKS``."""
-    listener = Recorder()
-    async with client_of(desk.server) as client:
-        job = Job(
-            load(path, args=[]),
-            client,
-            options=Options(profile="team", keep_kernel=True),
-            listener=listener,
-            output=desk.output,
-            records=desk.records,
-        )
-        running = asyncio.create_task(job.run())
-        while "3\n" not in printed(listener) or not desk.records.all():
-            await asyncio.sleep(0.02)
-        (record,) = desk.records.all()
-        running.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await running
-    # Its number belongs to another process now.
-    record = record._replace(pid=1)
-    desk.records.save(record)
+async def killed_run(desk: Desk, path: Path, until: str) -> RunRecord:
+    """``jrc run`` at this desk, killed when its result holds a text; what it remembered."""
+    with subprocess.Popen(
+        jrc_command("run", path, "-o", desk.output),
+        env=jrc_environment({"JRC_HOME": str(desk.folder)}),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as client:
+        async with asyncio.timeout(60):
+            while not desk.output.exists() or until not in desk.output.read_text():
+                await asyncio.sleep(0.02)
+        client.kill()
+    (record,) = desk.records.all()
     return record
 
 
 async def test_a_run_whose_client_was_killed(desk: Desk, tmp_path: Path) -> None:
     """Its recorder still has everything; the record on this computer says where."""
-    run = (await run_without_its_client(desk, notebook(tmp_path, TICKS))).run
-    await desk.until(run, "running")
-    (row,) = (await desk.list()).rows
-    assert (row.progress, row.detached) == ("1/1", False)
+    go = tmp_path / "go"
+    wait = f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.05)"
+    path = notebook(tmp_path, "print('saved')", f"{wait}\nfor i in range(40): print(i)")
+    run = (await killed_run(desk, path, '"saved\\n"')).run
+    row = await desk.row(run)
+    assert row is not None
+    assert (row.state, row.progress, row.detached) == ("running", "2/2", False)
+    go.touch()
     await desk.until(run, "finished")
     assert await desk.attach(run) == 0
-    assert stdout_of(desk.output) == "".join(f"{i}\n" for i in range(40))
+    assert stdout_of(desk.output) == "saved\n"
+    assert stdout_of(desk.output, 1) == "".join(f"{i}\n" for i in range(40))
 
 
-async def test_a_run_whose_client_and_kernel_are_gone(desk: Desk, tmp_path: Path) -> None:
-    record = await run_without_its_client(desk, notebook(tmp_path, TICKS))
-    desk.server.rest("POST", f"api/kernels/{record.kernel_id}/restart")
-    await desk.until(record.run, "kernel-died")
+@pytest.mark.parametrize("how", ["restart", "delete"])
+async def test_a_run_whose_client_and_kernel_are_gone(desk: Desk, tmp_path: Path, how: str) -> None:
+    """What the client saved is all that there is, and the file says no longer that it goes on."""
+    path = notebook(tmp_path, "print('saved')", "import time\ntime.sleep(60)")
+    record = await killed_run(desk, path, '"saved\\n"')
+    assert "jrc_unfinished" in desk.output.read_text()
+    if how == "restart":
+        desk.server.rest("POST", f"api/kernels/{record.kernel_id}/restart")
+        await desk.until(record.run, "kernel-died")
+    else:
+        desk.server.rest("DELETE", f"api/kernels/{record.kernel_id}")
+        await desk.until(record.run, "gone")
+    with pytest.raises(KernelDiedError, match=f"{record.run} has lost its kernel") as caught:
+        await desk.attach(record.run)
+    assert caught.value.hint == f"What arrived before is saved in {desk.output}."
+    assert stdout_of(desk.output) == "saved\n"
+    assert "jrc_unfinished" not in desk.output.read_text()
+    assert nothing_is_left(desk.server, record.run)
+    assert await desk.state(record.run) == "not listed"
 
 
 SLOW = "import time\nfor i in range(6):\n    print('line', i, flush=True)\n    time.sleep(2.8)"

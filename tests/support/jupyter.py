@@ -87,6 +87,18 @@ class JupyterServer:
         response.raise_for_status()
         return response.json() if response.content else None
 
+    def kept(self) -> set[tuple[str, str]]:
+        """Every kernel and every session on it: its REST path, and words that a person knows."""
+        kernels = {
+            (f"api/kernels/{kernel['id']}", f"a kernel {kernel['name']}")
+            for kernel in self.rest("GET", "api/kernels")
+        }
+        sessions = {
+            (f"api/sessions/{session['id']}", session["path"])
+            for session in self.rest("GET", "api/sessions")
+        }
+        return kernels | sessions
+
     def kernel_processes(self) -> list[psutil.Process]:
         """The processes of its kernels."""
         children: list[psutil.Process] = psutil.Process(self.process.pid).children()

@@ -1,6 +1,8 @@
-"""One question to the recorder in a kernel, over a websocket of its own."""
+"""Questions to the recorder in a kernel, each over a websocket of its own."""
 
 import asyncio
+import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jrc.errors import NotFoundError, UnreachableError
@@ -18,8 +20,50 @@ from jrc.wire.message import Message
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
 
+log = logging.getLogger("jrc.run.ask")
+
 ANSWER_SECONDS = 10.0
 """A kernel that is inside one long call of C code answers nothing meanwhile."""
+
+
+@dataclass(frozen=True)
+class KeptPast:
+    """What a kernel has published of a run until now.
+
+    Attributes:
+        gone: the messages up to this number are no longer kept by anybody.
+        count: how many messages there were.
+    """
+
+    gone: int = 0
+    count: int = 0
+
+
+async def kept_past(server: "ServerClient", kernel_id: str, run: str) -> KeptPast | None:
+    """What the recorder in a kernel has of a run; None when there is no such recorder or run.
+
+    Raises:
+        UnreachableError, AuthError: the server can't be asked.
+    """
+    try:
+        states = await state_of_run(server, kernel_id, run)
+    except NotFoundError:
+        return None
+    except UnreachableError:
+        # It may be inside one long call: nothing is known of what it keeps.
+        return KeptPast() if await _exists(server, kernel_id) else None
+    if states is None or not states.runs:
+        return None
+    return KeptPast(states.runs[0].gone, states.runs[0].count)
+
+
+async def _exists(server: "ServerClient", kernel_id: str) -> bool:
+    try:
+        return await server.kernel(kernel_id) is not None
+    except UnreachableError as error:
+        # A line that goes dead swallows a question. Whoever comes back asks over a new one.
+        log.info("asking again for the kernel: %s", error)
+        return await server.kernel(kernel_id) is not None
 
 
 async def state_of_run(

@@ -5,18 +5,18 @@ import os
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jrc.errors import (
     JrcError,
+    KernelDiedError,
     NotFoundError,
-    UnreachableError,
     UsageError,
 )
 from jrc.recorder.journal import Journal
 from jrc.run.about import About, about_from_json
 from jrc.run.account import Account, Listener, Result
-from jrc.run.ask import state_of_run
+from jrc.run.ask import KeptPast, kept_past
 from jrc.run.ending import Ending
 from jrc.run.events import Notice, RunDetached, RunEvent, RunFinished, RunStarted
 from jrc.run.exchange import Exchange
@@ -53,19 +53,6 @@ class AttachOptions:
     patience: float = 60.0
 
 
-@dataclass
-class _Past:
-    """What is known of the run before this client came.
-
-    Attributes:
-        gone: the messages up to this number are no longer kept by anybody.
-        count: how many messages there were.
-    """
-
-    gone: int = 0
-    count: int = 0
-
-
 class Attachment:
     """Follows one run to its end.
 
@@ -100,7 +87,7 @@ class Attachment:
         self._records = records
         self._journal: Journal | None = None
         self._told: set[RunEvent] = set()
-        self._past: _Past | None = None
+        self._past: KeptPast | None = None
         self._shown = 0 if found.record is None else found.record.shown
 
     async def run(self) -> int:
@@ -163,29 +150,10 @@ class Attachment:
                 hint="Press Ctrl-C twice there to leave it.",
             )
 
-    async def _lives(self) -> _Past | None:
-        """What the recorder in the run's kernel says; None when there is no such recorder."""
+    async def _lives(self) -> KeptPast | None:
+        """What the recorder in the run's kernel has; None when there is no such recorder."""
         kernel_id = self._found.kernel_id
-        if not kernel_id:
-            return None
-        try:
-            states = await state_of_run(self._server, kernel_id, self._found.run)
-        except NotFoundError:
-            return None
-        except UnreachableError:
-            return _Past() if await self._kernel_exists() else None
-        if states is None or not states.runs:
-            return None
-        return _Past(states.runs[0].gone, states.runs[0].count)
-
-    async def _kernel_exists(self) -> bool:
-        kernel_id = self._found.kernel_id
-        try:
-            return await self._server.kernel(kernel_id) is not None
-        except UnreachableError as error:
-            # A line that goes dead swallows a question. Whoever comes back asks over a new one.
-            log.info("asking again for the kernel: %s", error)
-            return await self._server.kernel(kernel_id) is not None
+        return await kept_past(self._server, kernel_id, self._found.run) if kernel_id else None
 
     async def _about(self) -> About:
         if self._found.record is not None:
@@ -228,7 +196,7 @@ class Attachment:
     async def _follow_live(self, about: About, filling: Filling) -> Result:
         requests = Requests()
         kernel_id = self._found.kernel_id
-        past = self._past or _Past()
+        past = self._past or KeptPast()
         channels = Channels(
             self._server,
             kernel_id,
@@ -256,14 +224,10 @@ class Attachment:
         self, about: About, filling: Filling, ended: KernelEnded | None = None
     ) -> Result:
         if self._journal is None and not await self._has_journal():
-            raise NotFoundError(
-                f"Nothing is left of the run {self._found.run}: its kernel is gone, and there is "
-                "no journal of it on the server.",
-                hint="jrc runs",
-            )
+            raise await self._nothing_left(about, filling)
         assert self._journal is not None
         messages = self._journal.messages
-        past = _Past(
+        past = KeptPast(
             gone=messages[0][0] - 1 if messages else 0,
             count=messages[-1][0] if messages else 0,
         )
@@ -277,11 +241,36 @@ class Attachment:
         )
         return await self._to_its_end(runner, about, filling)
 
+    async def _nothing_left(self, about: About, filling: Filling) -> JrcError:
+        """The error for a run that neither a kernel nor a journal knows."""
+        record = self._found.record
+        if record is None or record.detached:
+            return NotFoundError(
+                f"Nothing is left of the run {self._found.run}: its kernel is gone, and there is "
+                "no journal of it on the server.",
+                hint="jrc runs",
+            )
+        saved = None
+        if record.output:
+            before = filling.take_up(Path(record.output), about.document.cells, record.run)
+            saved = before.messages
+        if saved is not None:
+            self._keep_language(filling, None)
+            filling.finished()
+            filling.save()
+        if not self._options.keep_kernel:
+            await self._clean_up()
+        return KernelDiedError(
+            f"The run {record.run} has lost its kernel: it ended or was restarted, and nobody else "
+            "knew what was published after the run's client had ended.",
+            hint=None if saved is None else f"What arrived before is saved in {filling.path}.",
+        )
+
     def _runner(
         self,
         about: About,
         filling: Filling,
-        past: _Past,
+        past: KeptPast,
         *,
         channels: KernelChannels,
         control: KernelControl,
@@ -327,7 +316,9 @@ class Attachment:
         self._shown = max(self._shown, exchange.current)
         return True
 
-    def _begin_with(self, about: About, filling: Filling, past: _Past) -> tuple[int, set[int], int]:
+    def _begin_with(
+        self, about: About, filling: Filling, past: KeptPast
+    ) -> tuple[int, set[int], int]:
         """Where to begin.
 
         Returns:
@@ -348,13 +339,16 @@ class Attachment:
         filling.save()
         try:
             result = await runner.resume(about.requests)
-            record = self._found.record
-            known = record.language_info if record is not None else None
-            filling.language_info = result.language_info or (dict(known) if known else None)
+            self._keep_language(filling, result.language_info)
             filling.finished()
         finally:
             filling.save()
         return result
+
+    def _keep_language(self, filling: Filling, told: dict[str, Any] | None) -> None:
+        record = self._found.record
+        known = record.language_info if record is not None else None
+        filling.language_info = told or (dict(known) if known else None)
 
     async def _end(self, about: About, output: Path | None, result: Result) -> int:
         if not self._options.keep_kernel:
