@@ -3,11 +3,12 @@
 import asyncio
 import json
 import random
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jrc.errors import RemoteError
+from jrc.errors import NotFoundError, RemoteError, UnreachableError
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
 from jrc.run.attach import Attachment, AttachOptions
@@ -201,7 +202,10 @@ class Campaign:
         kernel = str(listener.of(RunStarted)[0].kernel_id)
         for pause, fault, seconds in plan.faults:
             await asyncio.sleep(pause)
-            await self._fault(fault, seconds, line, kernel)
+            try:
+                await self._fault(fault, seconds, line, kernel)
+            finally:
+                await line.mend()
 
     async def _fault(self, fault: str, seconds: float, line: Line, kernel: str) -> None:
         match fault:
@@ -212,15 +216,16 @@ class Campaign:
                 await self._visit(kernel, seconds)
             case _:
                 await line.fail(fault, seconds)
-        await line.mend()
 
     async def _visit(self, kernel: str, seconds: float) -> None:
         """Another client on the same kernel: the server throws away what it kept for ours."""
         async with client_of(self.server) as client:
             channels = Channels(client, kernel, session_id=Requests().session)
             try:
-                await channels.open()
-                await asyncio.sleep(seconds)
+                # The run may have ended, and its kernel with it.
+                with suppress(NotFoundError, UnreachableError):
+                    await channels.open()
+                    await asyncio.sleep(seconds)
             finally:
                 # The visit may be broken off: the run has ended.
                 channels.abort()
