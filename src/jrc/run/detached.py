@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jrc.errors import ConfigError, DeadlineError, KernelDiedError
+from jrc.errors import ConfigError, DeadlineError, KernelDiedError, RemoteError
 from jrc.recorder.install import Installed, NotPossible
 from jrc.run.about import MOST_BYTES, About
 from jrc.run.account import CellRequest, Listener
 from jrc.run.document import Document
 from jrc.run.events import Notice, RunDetached, RunStarted
-from jrc.run.exchange import Exchange
+from jrc.run.exchange import Exchange, NotRun
 from jrc.run.execution import KernelEnded
 from jrc.run.job import Options
 from jrc.run.kernel import RemoteKernel, kernel_for, new_run_id
@@ -202,6 +202,12 @@ class _Begin:
         for event in self._exchange.receive(message, self._now()):
             if isinstance(event, KernelEnded):
                 raise KernelDiedError("The kernel ended before it had all cells.")
+            if isinstance(event, NotRun):
+                raise RemoteError(
+                    "The kernel refused the cells: other code failed in it just then, and took "
+                    "along what was queued behind it.",
+                    hint="Nothing of the run was executed. Try again.",
+                )
 
     async def _send_last(self) -> str:
         last = self._requests.control("kernel_info_request", {})
@@ -210,7 +216,7 @@ class _Begin:
 
     async def _send(self, messages: Sequence[Message]) -> None:
         for message in messages:
-            await self._channels.send(message)
+            await self._channels.send(message, later=not self._exchange.comes_again(message))
 
     def _cell(self, key: int, cell: CellRequest, can_answer: bool) -> Message:
         return self._exchange.execute(

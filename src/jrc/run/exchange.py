@@ -270,6 +270,21 @@ class Exchange:
         self._execution.fences_lost()
         return [self.fence()] if self.pending else []
 
+    @property
+    def unconfirmed(self) -> list[Message]:
+        """The guarded requests of which nothing was heard. To send them again is safe."""
+        return list(self._unconfirmed.values())
+
+    @property
+    def nothing_runs(self) -> bool:
+        """The recorder executes no request of the run, as it said last; some are not finished."""
+        state = None if self._recording is None or not self.recorded else self._recording.state
+        return state is not None and not state.running and bool(self.pending)
+
+    def comes_again(self, message: Message) -> bool:
+        """Whether ``link_restored`` will return this message, in its turn: it may not wait."""
+        return message.msg_id in self._unconfirmed
+
     def due(self, now: float) -> list[Message]:
         """What to ask the recorder now. Call it after each message, and a few times a second."""
         if self._install_again:

@@ -118,7 +118,8 @@ class KernelEnded(NamedTuple):
 
     Attributes:
         how: ``died`` (a new one takes its id), ``dead`` (none does), ``restarted`` or ``shutdown``
-            (somebody asked for that).
+            (somebody asked for that), ``gone`` or ``deleted`` (found so), ``unreached`` (it lives,
+            and some requests never came to it).
     """
 
     how: str

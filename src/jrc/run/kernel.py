@@ -89,8 +89,10 @@ class RemoteKernel:
     async def interrupt(self) -> None:
         await self._server.interrupt(self.id)
 
-    async def exists(self) -> bool:
-        return await self._server.kernel(self.id) is not None
+    async def state(self) -> str | None:
+        """What the server says that it does; None when the server has no such kernel."""
+        kernel = await self._server.kernel(self.id)
+        return None if kernel is None else kernel.state
 
     async def open(self, channels: "Channels") -> None:
         """Open its channels.
@@ -108,7 +110,7 @@ class RemoteKernel:
             if started_by_us:
                 raise
             # Nothing was asked of the server before; REST tells best what is wrong with it.
-            if not await self.exists():
+            if await self.state() is None:
                 raise self._unknown() from error
             await channels.open()
 

@@ -22,7 +22,7 @@ class PastChannels:
         self._journal = journal
         self._ended = ended
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: Message, *, later: bool = True) -> None:
         """Nobody is there to hear it."""
 
     async def events(self) -> AsyncIterator[Message | KernelEnded]:
@@ -40,5 +40,5 @@ class PastKernel:
     async def interrupt(self) -> None:
         """There is nothing to interrupt."""
 
-    async def exists(self) -> bool:
-        return False
+    async def state(self) -> str | None:
+        return None

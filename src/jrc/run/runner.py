@@ -39,7 +39,7 @@ DETACH_SECONDS = 10.0
 class KernelChannels(Protocol):
     """What the runner needs of ``server.channels.Channels``."""
 
-    async def send(self, message: Message) -> None: ...
+    async def send(self, message: Message, *, later: bool = True) -> None: ...
 
     def events(self) -> Any: ...
 
@@ -49,7 +49,7 @@ class KernelControl(Protocol):
 
     async def interrupt(self) -> None: ...
 
-    async def exists(self) -> bool: ...
+    async def state(self) -> str | None: ...
 
 
 class Runner:
@@ -101,6 +101,8 @@ class Runner:
         self._resumed = False
         self._journal: asyncio.Future[JournalKept] | None = None
         self._questions: set[asyncio.Task[None]] = set()
+        # Cells go out in their order, also where a link comes back while they do.
+        self._in_order = asyncio.Lock()
 
     async def run(self, sent: Callable[[list[str]], None]) -> Result:
         """Execute the cells.
@@ -211,7 +213,8 @@ class Runner:
                 await self._handle(self._meaning(event))
                 await self._send(self._exchange.due(self._now()))
                 if isinstance(event, LinkRestored):
-                    await self._send(self._exchange.link_restored(self._now()))
+                    async with self._in_order:
+                        await self._send(self._exchange.link_restored(self._now()))
                 if self._over:
                     return
         except NotFoundError:
@@ -328,10 +331,14 @@ class Runner:
 
     async def _send(self, messages: Iterable[Message]) -> None:
         for message in messages:
-            await self._channels.send(message)
+            await self._channels.send(message, later=not self._exchange.comes_again(message))
 
     async def _send_cells(self) -> None:
         """Send all cells where a recorder guards them, else one, if none is under way."""
+        async with self._in_order:
+            await self._send_waiting()
+
+    async def _send_waiting(self) -> None:
         together = self._pipelined and self._exchange.recorded
         while self._waiting and (together or not self._exchange.pending):
             key = self._waiting.pop(0)
@@ -345,7 +352,7 @@ class Runner:
                 store_history=cell.store_history,
                 now=self._now(),
             )
-            await self._channels.send(request)
+            await self._send([request])
 
     async def _keep_watch(self) -> None:
         """Act at the deadlines. Ends only when the run is over."""
@@ -391,12 +398,25 @@ class Runner:
 
     async def _poll_kernel(self) -> None:
         try:
-            exists = await self._control.exists()
+            state = await self._control.state()
         except UnreachableError as error:
             log.info("kernel poll failed: %s", error)
             return
-        if not exists:
+        if state is None:
             self._on_kernel_ended(KernelEnded("deleted"))
+        elif self._watch.polled(
+            idle=state == "idle" and self._exchange.nothing_runs, handled=self._exchange.handled
+        ):
+            await self._on_idle_kernel()
+
+    async def _on_idle_kernel(self) -> None:
+        """The kernel never got the cells: a server lost them, or a client died as it sent them."""
+        if self._resumed:
+            self._on_kernel_ended(KernelEnded("unreached"))
+            return
+        log.info("the kernel is idle, and did not get all cells: sending them again")
+        async with self._in_order:
+            await self._send(self._exchange.unconfirmed)
 
     @staticmethod
     def _now() -> float:

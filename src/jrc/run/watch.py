@@ -12,6 +12,9 @@ FENCES_AT_MOST = 10
 QUIET_BEFORE_POLL = 5.0
 """A kernel that was deleted leaves its websockets open and silent: ask the server then."""
 
+IDLE_POLLS = 3
+"""So often in a row the kernel must be idle, before it counts as one that did not get its cells."""
+
 INTERRUPT_GRACE = 15.0
 """For code to stop after a timeout's interrupt, before the run gives up on the kernel."""
 
@@ -40,6 +43,8 @@ class Watch:
         self._heard_at = 0.0
         self._idle_missing_since: float | None = None
         self._fences = 0
+        self._idle_polls = 0
+        self._handled = -1
 
     def heard(self, now: float) -> None:
         """Something arrived from the kernel."""
@@ -70,6 +75,25 @@ class Watch:
             self._heard_at = now
             return []
         return [*self._timeout(now), *self._fence(now, idle_missing), *self._poll(now)]
+
+    def polled(self, *, idle: bool, handled: int) -> bool:
+        """What ``POLL_KERNEL`` found.
+
+        Args:
+            idle: the kernel does nothing, though requests are not finished.
+            handled: grows with each recorded message.
+
+        Returns:
+            whether that is so for a while: requests never reached the kernel.
+        """
+        if not idle or handled != self._handled:
+            self._idle_polls = 0
+        self._handled = handled
+        self._idle_polls += idle
+        if self._idle_polls < IDLE_POLLS:
+            return False
+        self._idle_polls = 0
+        return True
 
     def _timeout(self, now: float) -> list[Act]:
         if self._cell_timeout is None:

@@ -122,14 +122,20 @@ class Channels:
             self._link = await self._reconnect(error, min(self._patience, OPEN_PATIENCE))
         self._server.session_began()
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: Message, *, later: bool = True) -> None:
         """Send a message now, or as soon as the link is up again.
 
         A message that was under way when the link broke is not sent again: it may have arrived.
+
+        Args:
+            message: what to send.
+            later: false for one that the caller sends anyhow when the link is restored: until
+                then it would only come out of its turn.
         """
         link = self._link
         if link is None or not link.usable:
-            self._outbox.append(message)
+            if later:
+                self._outbox.append(message)
             return
         try:
             await link.send(message)

@@ -1,0 +1,125 @@
+"""Cells run in their order, also where the link breaks while they are sent."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from jrc.errors import KernelDiedError
+from jrc.run import watch
+from jrc.run.ask import state_of_run
+from jrc.run.events import RunStarted
+from jrc.server.link import Link
+from jrc.wire.message import Message
+from tests.run.test_detached import Desk, nothing_is_left
+from tests.run.test_faults import notebook, stdout_of
+from tests.support.jupyter import JupyterServer
+from tests.support.proxy import Proxy
+from tests.support.running import Recorder, client_of, run_document
+
+pytestmark = pytest.mark.anyio
+
+CELLS = ["log = ['a']", *(f"log.append('{letter}')" for letter in "bcde"), "print(*log)"]
+
+
+class BreakingLine:
+    """Swallows the first two cells, is cut at the third one, and is whole again for the others."""
+
+    def __init__(self, server: JupyterServer, proxy: Proxy, listener: Recorder) -> None:
+        self._server = server
+        self._proxy = proxy
+        self._listener = listener
+        self._sent = 0
+
+    async def send(self, link: Link, message: Message, *, recorder_first: bool) -> None:
+        if "code" not in message.metadata_fields.get("jrc", {}):
+            return
+        self._sent += 1
+        if self._sent == 1:
+            if recorder_first:
+                await self._until_recorder()
+            await asyncio.to_thread(lambda: self._proxy.black_hole(swallow=True))
+        elif self._sent == 3:
+            await asyncio.to_thread(self._proxy.cut)
+            await asyncio.to_thread(self._proxy.restore)
+            while link.usable:
+                await asyncio.sleep(0.01)
+
+    async def _until_recorder(self) -> None:
+        while not self._listener.of(RunStarted):
+            await asyncio.sleep(0.01)
+        (started,) = self._listener.of(RunStarted)
+        async with client_of(self._server) as client:
+            while await state_of_run(client, started.kernel_id, started.run) is None:
+                await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("recorder_first", [True, False])
+@pytest.mark.parametrize("detached", [True, False])
+async def test_a_link_that_breaks_between_two_cells(
+    jupyter: JupyterServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    recorder_first: bool,
+    detached: bool,
+) -> None:
+    monkeypatch.setenv("JRC_URL", jupyter.url)
+    monkeypatch.setenv("JRC_TOKEN", jupyter.token)
+    path, desk = notebook(tmp_path, *CELLS), Desk(jupyter, tmp_path / "desk")
+    listener = Recorder()
+    send = Link.send
+    with Proxy(jupyter.url) as proxy:
+        line = BreakingLine(jupyter, proxy, listener)
+
+        async def send_on_line(link: Link, message: Message) -> None:
+            await line.send(link, message, recorder_first=recorder_first)
+            await send(link, message)
+
+        monkeypatch.setattr(Link, "send", send_on_line)
+        async with asyncio.timeout(60):
+            if detached:
+                run = await desk.begin(path, listener=listener, url=proxy.url)
+                assert await desk.attach(run) == 0
+            else:
+                await run_document(jupyter, path, desk.output, listener=listener, url=proxy.url)
+    assert stdout_of(desk.output, 5) == "a b c d e\n"
+
+
+class LossyLine:
+    """Loses the third cell and those behind it, once."""
+
+    def __init__(self) -> None:
+        self._sent: set[str] = set()
+
+    def loses(self, message: Message) -> bool:
+        if "code" not in message.metadata_fields.get("jrc", {}) or message.msg_id in self._sent:
+            return False
+        self._sent.add(message.msg_id)
+        return len(self._sent) > 2
+
+
+@pytest.mark.parametrize("detached", [True, False])
+async def test_cells_that_a_server_loses(
+    jupyter: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detached: bool
+) -> None:
+    """A client that stays sends them again; one that comes later has none, and does not wait."""
+    monkeypatch.setenv("JRC_URL", jupyter.url)
+    monkeypatch.setenv("JRC_TOKEN", jupyter.token)
+    monkeypatch.setattr(watch, "QUIET_BEFORE_POLL", 0.5)
+    path, desk = notebook(tmp_path, *CELLS), Desk(jupyter, tmp_path / "desk")
+    send, line = Link.send, LossyLine()
+
+    async def lose_or_send(link: Link, message: Message) -> None:
+        if not line.loses(message):
+            await send(link, message)
+
+    monkeypatch.setattr(Link, "send", lose_or_send)
+    async with asyncio.timeout(90):
+        if detached:
+            run = await desk.begin(path)
+            with pytest.raises(KernelDiedError, match=r"Cell 3 of .*: The kernel is idle"):
+                await desk.attach(run)
+            assert nothing_is_left(jupyter, run)
+        else:
+            await run_document(jupyter, path, desk.output)
+            assert stdout_of(desk.output, 5) == "a b c d e\n"
