@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jrc.errors import KernelDiedError
+from jrc.errors import KernelDiedError, RemoteError
 from jrc.run import watch
 from jrc.run.ask import state_of_run
 from jrc.run.events import RunStarted
@@ -123,3 +123,19 @@ async def test_cells_that_a_server_loses(
         else:
             await run_document(jupyter, path, desk.output)
             assert stdout_of(desk.output, 5) == "a b c d e\n"
+
+
+async def test_a_detached_run_needs_the_recorder_before_its_cells(
+    jupyter: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it the kernel executes nothing of them, and nobody would wait for that in vain."""
+    send = Link.send
+
+    async def lose_the_recorder(link: Link, message: Message) -> None:
+        if message.msg_type != "execute_request" or "jrc" in message.metadata_fields:
+            await send(link, message)
+
+    monkeypatch.setattr(Link, "send", lose_the_recorder)
+    desk = Desk(jupyter, tmp_path / "desk")
+    with pytest.raises(RemoteError, match="refused the cells"):
+        await desk.begin(notebook(tmp_path, *CELLS))
