@@ -3,6 +3,7 @@
 from jrc.run.watch import (
     FENCE_AFTER,
     FENCES_AT_MOST,
+    IDLE_POLLS,
     INTERRUPT_GRACE,
     QUIET_BEFORE_POLL,
     Act,
@@ -72,3 +73,12 @@ def test_elapsed_counts_from_the_start_of_the_cell() -> None:
     watch.started(3, 10)
     assert watch.elapsed(3, 12.5) == 2.5
     assert watch.elapsed(4, 12.5) == 0
+
+
+def test_only_new_words_that_say_the_same_prove_that_cells_are_missing() -> None:
+    watch = Watch()
+    idle = [["idle"] for _ in range(IDLE_POLLS)]
+    assert [watch.polled(word) for word in idle] == [False, False, True]
+    assert not any(watch.polled(idle[0]) for _ in range(10)), "an old word proves nothing"
+    assert [watch.polled(word) for word in (["a"], ["b"], ["b"], None, ["b"], ["b"])] == [False] * 6
+    assert watch.polled(["b"])

@@ -21,6 +21,7 @@ from jrc.recorder.protocol import (
     FORGET_REQUEST,
     JOURNAL_REQUEST,
     Journaled,
+    RunState,
     guarded_metadata,
     parse_answer,
     read_stamp,
@@ -276,10 +277,10 @@ class Exchange:
         return list(self._unconfirmed.values())
 
     @property
-    def nothing_runs(self) -> bool:
-        """The recorder executes no request of the run, as it said last; some are not finished."""
+    def nothing_runs(self) -> RunState | None:
+        """The recorder's last word, where it executes nothing and requests are not finished."""
         state = None if self._recording is None or not self.recorded else self._recording.state
-        return state is not None and not state.running and bool(self.pending)
+        return None if state is None or state.running or not self.pending else state
 
     def comes_again(self, message: Message) -> bool:
         """Whether ``link_restored`` will return this message, in its turn: it may not wait."""

@@ -404,9 +404,7 @@ class Runner:
             return
         if state is None:
             self._on_kernel_ended(KernelEnded("deleted"))
-        elif self._watch.polled(
-            idle=state == "idle" and self._exchange.nothing_runs, handled=self._exchange.handled
-        ):
+        elif self._watch.polled(self._exchange.nothing_runs if state == "idle" else None):
             await self._on_idle_kernel()
 
     async def _on_idle_kernel(self) -> None:

@@ -44,7 +44,7 @@ class Watch:
         self._idle_missing_since: float | None = None
         self._fences = 0
         self._idle_polls = 0
-        self._handled = -1
+        self._word: object = None
 
     def heard(self, now: float) -> None:
         """Something arrived from the kernel."""
@@ -76,20 +76,21 @@ class Watch:
             return []
         return [*self._timeout(now), *self._fence(now, idle_missing), *self._poll(now)]
 
-    def polled(self, *, idle: bool, handled: int) -> bool:
+    def polled(self, word: object) -> bool:
         """What ``POLL_KERNEL`` found.
 
         Args:
-            idle: the kernel does nothing, though requests are not finished.
-            handled: grows with each recorded message.
+            word: what the recorder said last, of a kernel that does nothing though requests are
+                not finished; else None. Only a new word that says the same as before counts.
 
         Returns:
             whether that is so for a while: requests never reached the kernel.
         """
-        if not idle or handled != self._handled:
+        if word is None or word != self._word:
             self._idle_polls = 0
-        self._handled = handled
-        self._idle_polls += idle
+        if word is not None and word is not self._word:
+            self._idle_polls += 1
+        self._word = word
         if self._idle_polls < IDLE_POLLS:
             return False
         self._idle_polls = 0
