@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from jrc.errors import KernelDiedError, RemoteError
+from jrc.run import detached as detached_module
 from jrc.run import watch
 from jrc.run.ask import state_of_run
 from jrc.run.events import RunStarted
@@ -139,3 +140,30 @@ async def test_a_detached_run_needs_the_recorder_before_its_cells(
     desk = Desk(jupyter, tmp_path / "desk")
     with pytest.raises(RemoteError, match="refused the cells"):
         await desk.begin(notebook(tmp_path, *CELLS))
+
+
+@pytest.mark.parametrize("detached", [True, False])
+async def test_a_session_that_a_server_has_broken_is_given_up_for_another(
+    jupyter: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detached: bool
+) -> None:
+    """The link lives, and nothing that is sent over it comes to the kernel."""
+    monkeypatch.setenv("JRC_URL", jupyter.url)
+    monkeypatch.setenv("JRC_TOKEN", jupyter.token)
+    monkeypatch.setattr(watch, "QUIET_BEFORE_POLL", 0.2)
+    monkeypatch.setattr(detached_module, "MUTE_SECONDS", 1.0)
+    path, desk = notebook(tmp_path, *CELLS), Desk(jupyter, tmp_path / "desk")
+    send, broken = Link.send, list[Link]()
+
+    async def send_over_another(link: Link, message: Message) -> None:
+        broken.append(link)
+        if link is not broken[0]:
+            await send(link, message)
+
+    monkeypatch.setattr(Link, "send", send_over_another)
+    async with asyncio.timeout(90):
+        if detached:
+            run = await desk.begin(path)
+            assert await desk.attach(run) == 0
+        else:
+            await run_document(jupyter, path, desk.output)
+    assert stdout_of(desk.output, 5) == "a b c d e\n"

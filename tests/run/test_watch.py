@@ -1,12 +1,18 @@
 """Deadlines of a run, with a clock that the tests turn."""
 
+from typing import Any
+
+import pytest
+
 from jrc.run.watch import (
     FENCE_AFTER,
     FENCES_AT_MOST,
     IDLE_POLLS,
     INTERRUPT_GRACE,
+    MUTE_POLLS,
     QUIET_BEFORE_POLL,
     Act,
+    Found,
     Watch,
 )
 
@@ -75,10 +81,30 @@ def test_elapsed_counts_from_the_start_of_the_cell() -> None:
     assert watch.elapsed(4, 12.5) == 0
 
 
-def test_only_new_words_that_say_the_same_prove_that_cells_are_missing() -> None:
+def polled(word: object, *, idle: bool = True, nothing_runs: bool = True) -> dict[str, Any]:
+    return {"word": word, "idle": idle, "nothing_runs": nothing_runs}
+
+
+def test_an_idle_kernel_whose_recorder_says_the_same_again_did_not_get_its_cells() -> None:
     watch = Watch()
-    idle = [["idle"] for _ in range(IDLE_POLLS)]
-    assert [watch.polled(word) for word in idle] == [False, False, True]
-    assert not any(watch.polled(idle[0]) for _ in range(10)), "an old word proves nothing"
-    assert [watch.polled(word) for word in (["a"], ["b"], ["b"], None, ["b"], ["b"])] == [False] * 6
-    assert watch.polled(["b"])
+    words = [["same"] for _ in range(IDLE_POLLS + 1)]
+    found = [watch.polled(**polled(word)) for word in words]
+    assert found == [Found.NOTHING] * IDLE_POLLS + [Found.CELLS_MISSING]
+
+
+@pytest.mark.parametrize(
+    "between",
+    [polled(["news"]), polled(["same"], idle=False), polled(["same"], nothing_runs=False)],
+)
+def test_what_says_that_it_works_counts_from_the_beginning(between: dict[str, Any]) -> None:
+    watch = Watch()
+    same = [polled(["same"]) for _ in range(IDLE_POLLS)]
+    for each in (*same, between, *same[1:]):
+        assert watch.polled(**each) is Found.NOTHING
+
+
+def test_an_idle_kernel_whose_recorder_says_nothing_new_is_mute() -> None:
+    watch, word = Watch(), ["old"]
+    found = [watch.polled(**polled(word)) for _ in range(MUTE_POLLS + 1)]
+    assert found == [Found.NOTHING] * MUTE_POLLS + [Found.MUTE]
+    assert not any(watch.polled(**polled(word, idle=False)) is Found.MUTE for _ in range(20))

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 BEGIN_SECONDS = 120.0
 """For the kernel to start, take the recorder in, and get all cells."""
 
+MUTE_SECONDS = 25.0
+"""Without its answer for so long, it is tried over another link."""
+
 
 async def begin_detached(
     document: Document,
@@ -164,7 +167,11 @@ class _Begin:
             async with asyncio.timeout(BEGIN_SECONDS):
                 await self._send(self._exchange.begin(self._document.prologue, about=self.about))
                 await self._send(self._cells)
-                return await self._until_taken()
+                starting_over = asyncio.create_task(self._start_over_now_and_then())
+                try:
+                    return await self._until_taken()
+                finally:
+                    starting_over.cancel()
         except TimeoutError as error:
             raise DeadlineError(
                 f"The kernel did not take {self._document.path.name} within {BEGIN_SECONDS:.0f} s.",
@@ -172,6 +179,12 @@ class _Begin:
             ) from error
         finally:
             await self._channels.close()
+
+    async def _start_over_now_and_then(self) -> None:
+        """A kernel that is not busy answers within milliseconds, if its server is in order."""
+        while True:
+            await asyncio.sleep(MUTE_SECONDS)
+            self._channels.start_over()
 
     async def _until_taken(self) -> Installed:
         # The server takes messages in order: when it answers the last one, it has all of them.

@@ -277,10 +277,9 @@ class Exchange:
         return list(self._unconfirmed.values())
 
     @property
-    def nothing_runs(self) -> RunState | None:
-        """The recorder's last word, where it executes nothing and requests are not finished."""
-        state = None if self._recording is None or not self.recorded else self._recording.state
-        return None if state is None or state.running or not self.pending else state
+    def word(self) -> RunState | None:
+        """What the recorder said of the run last."""
+        return None if self._recording is None or not self.recorded else self._recording.state
 
     def comes_again(self, message: Message) -> bool:
         """Whether ``link_restored`` will return this message, in its turn: it may not wait."""

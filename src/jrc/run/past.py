@@ -25,6 +25,9 @@ class PastChannels:
     async def send(self, message: Message, *, later: bool = True) -> None:
         """Nobody is there to hear it."""
 
+    def start_over(self) -> None:
+        """It can't say more than it does."""
+
     async def events(self) -> AsyncIterator[Message | KernelEnded]:
         """Every message, and behind the last one the end of the kernel."""
         for count, (_, message) in enumerate(self._journal.messages):

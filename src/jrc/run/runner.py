@@ -24,7 +24,7 @@ from jrc.run.execution import (
     Started,
 )
 from jrc.run.requests import Requests
-from jrc.run.watch import Act, Watch
+from jrc.run.watch import Act, Found, Watch
 from jrc.server.channels import ChannelEvent, LinkLost, LinkRestored
 from jrc.wire.message import Message
 
@@ -42,6 +42,8 @@ class KernelChannels(Protocol):
     async def send(self, message: Message, *, later: bool = True) -> None: ...
 
     def events(self) -> Any: ...
+
+    def start_over(self) -> None: ...
 
 
 class KernelControl(Protocol):
@@ -404,10 +406,20 @@ class Runner:
             return
         if state is None:
             self._on_kernel_ended(KernelEnded("deleted"))
-        elif self._watch.polled(self._exchange.nothing_runs if state == "idle" else None):
-            await self._on_idle_kernel()
+            return
+        word = self._exchange.word
+        match self._watch.polled(
+            idle=state == "idle" and self._exchange.recorded,
+            word=word,
+            nothing_runs=word is not None and not word.running,
+        ):
+            case Found.CELLS_MISSING:
+                await self._on_missing_cells()
+            case Found.MUTE:
+                log.info("the kernel is idle, and does not answer: connecting as another session")
+                self._channels.start_over()
 
-    async def _on_idle_kernel(self) -> None:
+    async def _on_missing_cells(self) -> None:
         """The kernel never got the cells: a server lost them, or a client died as it sent them."""
         if self._resumed:
             self._on_kernel_ended(KernelEnded("unreached"))

@@ -12,8 +12,11 @@ FENCES_AT_MOST = 10
 QUIET_BEFORE_POLL = 5.0
 """A kernel that was deleted leaves its websockets open and silent: ask the server then."""
 
-IDLE_POLLS = 3
-"""So often in a row the kernel must be idle, before it counts as one that did not get its cells."""
+IDLE_POLLS = 2
+"""So often in a row an idle kernel's recorder repeats its word, before cells count as missing."""
+
+MUTE_POLLS = 6
+"""So often in a row an idle kernel's recorder says nothing new, though it is asked meanwhile."""
 
 INTERRUPT_GRACE = 15.0
 """For code to stop after a timeout's interrupt, before the run gives up on the kernel."""
@@ -27,6 +30,14 @@ class Act(Enum):
     POLL_KERNEL = "ask the server whether the kernel is still there"
     INTERRUPT = "the cell's time is up"
     GIVE_UP = "the cell does not stop"
+
+
+class Found(Enum):
+    """What polling a kernel told."""
+
+    NOTHING = "nothing to do"
+    CELLS_MISSING = "it waits for work, and did not get all cells"
+    MUTE = "it has nothing to do, and does not answer"
 
 
 class Watch:
@@ -43,7 +54,7 @@ class Watch:
         self._heard_at = 0.0
         self._idle_missing_since: float | None = None
         self._fences = 0
-        self._idle_polls = 0
+        self._idle_polls = self._mute_polls = 0
         self._word: object = None
 
     def heard(self, now: float) -> None:
@@ -76,25 +87,29 @@ class Watch:
             return []
         return [*self._timeout(now), *self._fence(now, idle_missing), *self._poll(now)]
 
-    def polled(self, word: object) -> bool:
+    def polled(self, *, idle: bool, word: object, nothing_runs: bool) -> Found:
         """What ``POLL_KERNEL`` found.
 
         Args:
-            word: what the recorder said last, of a kernel that does nothing though requests are
-                not finished; else None. Only a new word that says the same as before counts.
-
-        Returns:
-            whether that is so for a while: requests never reached the kernel.
+            idle: the server says that the kernel does nothing; there should be a recorder in it.
+            word: what that said last.
+            nothing_runs: it said that it executes nothing.
         """
-        if word is None or word != self._word:
-            self._idle_polls = 0
-        if word is not None and word is not self._word:
-            self._idle_polls += 1
+        if not idle:
+            self._idle_polls = self._mute_polls = 0
+        elif word is self._word:
+            self._mute_polls += 1
+        else:
+            self._mute_polls = 0
+            self._idle_polls = self._idle_polls + 1 if nothing_runs and word == self._word else 0
         self._word = word
-        if self._idle_polls < IDLE_POLLS:
-            return False
-        self._idle_polls = 0
-        return True
+        if self._idle_polls >= IDLE_POLLS:
+            self._idle_polls = 0
+            return Found.CELLS_MISSING
+        if self._mute_polls >= MUTE_POLLS:
+            self._mute_polls = 0
+            return Found.MUTE
+        return Found.NOTHING
 
     def _timeout(self, now: float) -> list[Act]:
         if self._cell_timeout is None:

@@ -8,6 +8,7 @@ Source: jupyter_server ``services/kernels/connection/channels.py``.
 
 import asyncio
 import logging
+import os
 import random
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
@@ -164,6 +165,17 @@ class Channels:
                 self._link = await self._reconnect(lost, self._patience)
                 await self._flush()
                 yield LinkRestored(asyncio.get_running_loop().time() - started)
+
+    def start_over(self) -> None:
+        """Drop the link and come back as another session: for a kernel that should answer.
+
+        A server that is asked for a session which it did not see end may give it a second set of
+        sockets. Both have the session's identity, so each takes over the other's place at the
+        kernel (``ROUTER_HANDOVER``), and messages vanish while the link is fine.
+        """
+        self._url = self._server.address.websocket(self._kernel_id, os.urandom(16).hex())
+        if self._link is not None:
+            self._link.abort()
 
     async def close(self) -> None:
         """Close the link for good."""
