@@ -27,9 +27,10 @@ from jrc.run.gate import Gate
 from jrc.run.kernel import RemoteKernel
 from jrc.run.past import PastChannels, PastKernel
 from jrc.run.records import RunRecords, client_lives
+from jrc.run.remote import KernelChannels, KernelControl
 from jrc.run.requested import cell_request
 from jrc.run.requests import Requests
-from jrc.run.runner import KernelChannels, KernelControl, Runner
+from jrc.run.runner import Runner
 from jrc.server.channels import Channels
 
 if TYPE_CHECKING:

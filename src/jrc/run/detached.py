@@ -13,7 +13,8 @@ from jrc.run.about import MOST_BYTES, About
 from jrc.run.account import CellRequest, Listener
 from jrc.run.document import Document
 from jrc.run.events import Notice, RunDetached, RunStarted
-from jrc.run.exchange import Exchange, NotRun
+from jrc.run.exchange import Exchange
+from jrc.run.exchange_events import NotRun
 from jrc.run.execution import KernelEnded
 from jrc.run.job import Options
 from jrc.run.kernel import RemoteKernel, kernel_for, new_run_id

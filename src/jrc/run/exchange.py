@@ -6,8 +6,7 @@ one, what the server lets through is all there is, and fences tell what became o
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from jrc.recorder.install import (
     Installed,
@@ -20,63 +19,19 @@ from jrc.recorder.protocol import (
     CANCEL_REQUEST,
     FORGET_REQUEST,
     JOURNAL_REQUEST,
-    Journaled,
     RunState,
     guarded_metadata,
-    parse_answer,
     read_stamp,
 )
 from jrc.recorder.recording import NoReply, NotExecuted, RecorderLost, Recording
 from jrc.recorder.tracker import Lost
-from jrc.run.execution import Event as ExecutionEvent
+from jrc.run.exchange_events import Event, NotRun, OutputGone, Unrecorded, journal_kept
 from jrc.run.execution import Execution, InputRequested
 from jrc.run.requests import Requests
 from jrc.wire.message import Message
 
 JOURNAL_FOLDER = "jrc-runs"
 """Beside what the kernel was started in: the server serves it, so whoever attaches can read it."""
-
-
-@dataclass(frozen=True)
-class OutputGone:
-    """Messages that the kernel published and that nobody has any more.
-
-    Attributes:
-        count: how many.
-    """
-
-    count: int
-
-
-class NotRun(NamedTuple):
-    """A request met a kernel without a recorder and was not executed: send it again."""
-
-    key: int
-
-
-class Unrecorded(NamedTuple):
-    """From now on nothing is recorded.
-
-    Attributes:
-        reason: why, as the end of a sentence.
-    """
-
-    reason: str
-
-
-class JournalKept(NamedTuple):
-    """The recorder answered the request for a journal.
-
-    Attributes:
-        path: of the journal on the server's machine; None without one.
-        reason: why there is none, or why it is not complete; empty otherwise.
-    """
-
-    path: str | None
-    reason: str
-
-
-Event = ExecutionEvent | OutputGone | NotRun | Unrecorded | JournalKept
 
 
 class Exchange:
@@ -315,7 +270,7 @@ class Exchange:
             if message.parent_id in self._info_ids:
                 self.language_info = message.content_fields.get("language_info")
             if message.parent_id == self._journal_id:
-                yield _journal_kept(message)
+                yield journal_kept(message)
                 return
         self._unconfirmed.pop(message.parent_id, None)
         if self._recording is None:
@@ -423,11 +378,3 @@ class Exchange:
         self.recorded = False
         self._unconfirmed.clear()
         return [Unrecorded(reason)]
-
-
-def _journal_kept(answer: Message) -> JournalKept:
-    outcome = parse_answer(answer)
-    if isinstance(outcome, Journaled):
-        return JournalKept(outcome.state.journal, outcome.state.journal_error)
-    reason = getattr(outcome, "reason", "")
-    return JournalKept(None, reason or "the recorder does not know how")

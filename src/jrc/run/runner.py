@@ -8,11 +8,12 @@ import asyncio
 import bisect
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from jrc.errors import NotFoundError, UnreachableError
 from jrc.run.account import Account, CellRequest, Listener, Result, unrecorded
-from jrc.run.exchange import Event, Exchange, JournalKept, NotRun, OutputGone, Unrecorded
+from jrc.run.exchange import Exchange
+from jrc.run.exchange_events import Event, JournalKept, NotRun, OutputGone, Unrecorded
 from jrc.run.execution import (
     Finished,
     InputEchoed,
@@ -23,6 +24,7 @@ from jrc.run.execution import (
     Replied,
     Started,
 )
+from jrc.run.remote import KernelChannels, KernelControl
 from jrc.run.requests import Requests
 from jrc.run.watch import Act, Found, Watch
 from jrc.server.channels import ChannelEvent, LinkLost, LinkRestored
@@ -34,24 +36,6 @@ _TICK = 0.1
 
 DETACH_SECONDS = 10.0
 """For the kernel to open the journal of a run that its client leaves."""
-
-
-class KernelChannels(Protocol):
-    """What the runner needs of ``server.channels.Channels``."""
-
-    async def send(self, message: Message, *, later: bool = True) -> None: ...
-
-    def events(self) -> Any: ...
-
-    def start_over(self) -> None: ...
-
-
-class KernelControl(Protocol):
-    """What the runner needs of the server's REST interface, for its one kernel."""
-
-    async def interrupt(self) -> None: ...
-
-    async def state(self) -> str | None: ...
 
 
 class Runner:
