@@ -1,6 +1,7 @@
 """What a recorder hooks of an ipykernel, without a process, threads or sockets."""
 
 import json
+import threading
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -32,6 +33,7 @@ class IOPubThread(Stream):
 
     def __init__(self, out: list[Message]) -> None:
         super().__init__("iopub", out)
+        self.thread = SimpleNamespace(ident=threading.get_ident())
         self.io_loop = SimpleNamespace(call_later=lambda delay, call, *args: call(*args))
 
     def schedule(self, call: Callable[[], None]) -> None:
