@@ -169,9 +169,9 @@ class Channels:
     def start_over(self) -> None:
         """Drop the link and come back as another session: for a kernel that should answer.
 
-        A server that is asked for a session which it did not see end may give it a second set of
-        sockets. Both have the session's identity, so each takes over the other's place at the
-        kernel (``ROUTER_HANDOVER``), and messages vanish while the link is fine.
+        Seen on jupyter_server 2.21 after "Replacing stale connection": nothing that is sent comes
+        to an answer, while the link is fine. It has two sets of sockets with the session's identity
+        then; probably each takes over the other's place at the kernel (``ROUTER_HANDOVER``).
         """
         self._url = self._server.address.websocket(self._kernel_id, os.urandom(16).hex())
         if self._link is not None:
