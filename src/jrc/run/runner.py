@@ -395,7 +395,10 @@ class Runner:
         match self._watch.polled(
             idle=state == "idle" and self._exchange.recorded,
             word=word,
-            nothing_runs=word is not None and not word.running,
+            # While something is still to be fetched, a slow link may take its time for it.
+            nothing_runs=word is not None
+            and not word.running
+            and word.count <= self._exchange.handled,
         ):
             case Found.CELLS_MISSING:
                 await self._on_missing_cells()

@@ -15,8 +15,9 @@ QUIET_BEFORE_POLL = 5.0
 IDLE_POLLS = 2
 """So often in a row an idle kernel's recorder repeats its word, before cells count as missing."""
 
-MUTE_POLLS = 6
-"""So often in a row an idle kernel's recorder says nothing new, though it is asked meanwhile."""
+MUTE_POLLS = 24
+"""So often in a row an idle kernel's recorder says nothing new, though it is asked meanwhile. One
+large message on a slow link takes its time, too."""
 
 INTERRUPT_GRACE = 15.0
 """For code to stop after a timeout's interrupt, before the run gives up on the kernel."""
@@ -93,7 +94,7 @@ class Watch:
         Args:
             idle: the server says that the kernel does nothing; there should be a recorder in it.
             word: what that said last.
-            nothing_runs: it said that it executes nothing.
+            nothing_runs: it said that it executes nothing, and all that it published is here.
         """
         if not idle:
             self._idle_polls = self._mute_polls = 0
