@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from jrc.errors import KernelDiedError, RemoteError
+from jrc.recorder import recording
 from jrc.run import detached as detached_module
 from jrc.run import watch
 from jrc.run.ask import state_of_run
-from jrc.run.events import RunStarted
+from jrc.run.events import Notice, RunStarted
 from jrc.server.link import Link
 from jrc.wire.message import Message
 from tests.run.test_detached import Desk, nothing_is_left
@@ -167,3 +168,21 @@ async def test_a_session_that_a_server_has_broken_is_given_up_for_another(
         else:
             await run_document(jupyter, path, desk.output)
     assert stdout_of(desk.output, 5) == "a b c d e\n"
+
+
+async def test_a_slow_replay_is_no_sign_of_missing_cells(
+    jupyter: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel is idle, and its recorder says the same again with each piece that it sends."""
+    monkeypatch.setenv("JRC_URL", jupyter.url)
+    monkeypatch.setenv("JRC_TOKEN", jupyter.token)
+    monkeypatch.setattr(watch, "QUIET_BEFORE_POLL", 0.02)
+    monkeypatch.setattr(recording, "FIRST_BATCH", 1 << 18)
+    monkeypatch.setattr(recording, "LARGEST_BATCH", 1 << 18)
+    desk, listener = Desk(jupyter, tmp_path / "desk"), Recorder()
+    run = await desk.begin(notebook(tmp_path, "for i in range(4): print(str(i) * 1_000_000)"))
+    await desk.until(run, "finished")
+    with Proxy(jupyter.url, delay_ms=150) as proxy:
+        assert await desk.attach(run, listener, url=proxy.url) == 0
+    assert [notice.kind for notice in listener.of(Notice)] == []
+    assert len(stdout_of(desk.output)) > 4_000_000
