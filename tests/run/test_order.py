@@ -24,6 +24,13 @@ pytestmark = pytest.mark.anyio
 CELLS = ["log = ['a']", *(f"log.append('{letter}')" for letter in "bcde"), "print(*log)"]
 
 
+@pytest.fixture(autouse=True)
+def environment(jupyter: JupyterServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever attaches finds the server that runs begin on."""
+    monkeypatch.setenv("JRC_URL", jupyter.url)
+    monkeypatch.setenv("JRC_TOKEN", jupyter.token)
+
+
 class BreakingLine:
     """Swallows the first two cells, is cut at the third one, and is whole again for the others."""
 
@@ -65,8 +72,6 @@ async def test_a_link_that_breaks_between_two_cells(
     recorder_first: bool,
     detached: bool,
 ) -> None:
-    monkeypatch.setenv("JRC_URL", jupyter.url)
-    monkeypatch.setenv("JRC_TOKEN", jupyter.token)
     path, desk = notebook(tmp_path, *CELLS), Desk(jupyter, tmp_path / "desk")
     listener = Recorder()
     send = Link.send
@@ -105,8 +110,6 @@ async def test_cells_that_a_server_loses(
     jupyter: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detached: bool
 ) -> None:
     """A client that stays sends them again; one that comes later has none, and does not wait."""
-    monkeypatch.setenv("JRC_URL", jupyter.url)
-    monkeypatch.setenv("JRC_TOKEN", jupyter.token)
     monkeypatch.setattr(watch, "QUIET_BEFORE_POLL", 0.5)
     path, desk = notebook(tmp_path, *CELLS), Desk(jupyter, tmp_path / "desk")
     send, line = Link.send, LossyLine()
@@ -148,8 +151,6 @@ async def test_a_session_that_a_server_has_broken_is_given_up_for_another(
     jupyter: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detached: bool
 ) -> None:
     """The link lives, and nothing that is sent over it comes to the kernel."""
-    monkeypatch.setenv("JRC_URL", jupyter.url)
-    monkeypatch.setenv("JRC_TOKEN", jupyter.token)
     monkeypatch.setattr(watch, "QUIET_BEFORE_POLL", 0.2)
     monkeypatch.setattr(detached_module, "MUTE_SECONDS", 1.0)
     path, desk = notebook(tmp_path, *CELLS), Desk(jupyter, tmp_path / "desk")
@@ -174,8 +175,6 @@ async def test_a_slow_replay_is_no_sign_of_missing_cells(
     jupyter: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kernel is idle, and its recorder says the same again with each piece that it sends."""
-    monkeypatch.setenv("JRC_URL", jupyter.url)
-    monkeypatch.setenv("JRC_TOKEN", jupyter.token)
     monkeypatch.setattr(watch, "QUIET_BEFORE_POLL", 0.02)
     monkeypatch.setattr(recording, "FIRST_BATCH", 1 << 18)
     monkeypatch.setattr(recording, "LARGEST_BATCH", 1 << 18)
