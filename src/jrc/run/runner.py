@@ -5,7 +5,6 @@ keeps what came. Here they meet the channels.
 """
 
 import asyncio
-import bisect
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
@@ -24,6 +23,7 @@ from jrc.run.execution import (
     Replied,
     Started,
 )
+from jrc.run.outbox import Outbox
 from jrc.run.remote import KernelChannels, KernelControl
 from jrc.run.requests import Requests
 from jrc.run.watch import Act, Found, Watch
@@ -69,7 +69,6 @@ class Runner:
         pipelined: bool = True,
     ) -> None:
         self._cells = list(cells)
-        self._waiting = list(range(len(self._cells)))
         self._channels = channels
         self._control = control
         self._requests = requests
@@ -78,7 +77,13 @@ class Runner:
         self._account = account
         self._watch = Watch(cell_timeout)
         self._prologue = prologue
-        self._pipelined = pipelined
+        self._outbox = Outbox(
+            self._cells,
+            channels=channels,
+            exchange=exchange,
+            pipelined=pipelined,
+            can_answer=listener.can_answer,
+        )
         self._interrupted = False
         self._timed_out = False
         self._given_up = False
@@ -87,8 +92,6 @@ class Runner:
         self._resumed = False
         self._journal: asyncio.Future[JournalKept] | None = None
         self._questions: set[asyncio.Task[None]] = set()
-        # Cells go out in their order, also where a link comes back while they do.
-        self._in_order = asyncio.Lock()
 
     async def run(self, sent: Callable[[list[str]], None]) -> Result:
         """Execute the cells.
@@ -103,9 +106,9 @@ class Runner:
         Raises:
             UnreachableError, AuthError, NotFoundError, WireError: the link is gone for good.
         """
-        await self._send(self._exchange.begin(self._prologue))
-        await self._send_cells()
-        if self._exchange.recorded and not self._waiting:
+        await self._outbox.send(self._exchange.begin(self._prologue))
+        await self._outbox.send_cells()
+        if self._exchange.recorded and not self._outbox.waiting:
             sent(self.sent)
         return await self._follow()
 
@@ -122,8 +125,8 @@ class Runner:
             UnreachableError, AuthError, NotFoundError, WireError: the link is gone for good.
         """
         self._resumed = True
-        self._waiting.clear()
-        await self._send(self._exchange.resume(sent, self._now()))
+        self._outbox.drop()
+        await self._outbox.send(self._exchange.resume(sent, self._now()))
         return await self._follow()
 
     async def detach(self, about: Callable[[list[str]], dict[str, Any]]) -> JournalKept:
@@ -135,13 +138,12 @@ class Runner:
         Returns:
             where the journal is, or why there is none.
         """
-        self._pipelined = True
-        await self._send_cells()
+        await self._outbox.send_all_cells()
         request = self._exchange.keep_journal(about(self.sent))
         if not request:
             return JournalKept(None, "there is no recorder in the kernel")
         self._journal = asyncio.get_running_loop().create_future()
-        await self._send(request)
+        await self._outbox.send(request)
         try:
             async with asyncio.timeout(DETACH_SECONDS):
                 return await self._journal
@@ -176,7 +178,7 @@ class Runner:
 
     async def forget(self) -> None:
         """What the recorder and the journal hold of the run is no longer needed."""
-        await self._send(self._exchange.forget())
+        await self._outbox.send(self._exchange.forget())
 
     async def _until_first_ends(self, *loops: Coroutine[Any, Any, None]) -> None:
         """Run until one of the loops ends; raise what any of them raised."""
@@ -197,10 +199,9 @@ class Runner:
             async for event in self._channels.events():
                 self._watch.heard(self._now())
                 await self._handle(self._meaning(event))
-                await self._send(self._exchange.due(self._now()))
+                await self._outbox.send(self._exchange.due(self._now()))
                 if isinstance(event, LinkRestored):
-                    async with self._in_order:
-                        await self._send(self._exchange.link_restored(self._now()))
+                    await self._outbox.send_again(lambda: self._exchange.link_restored(self._now()))
                 if self._over:
                     return
         except NotFoundError:
@@ -208,7 +209,7 @@ class Runner:
 
     @property
     def _over(self) -> bool:
-        return self._given_up or not (self._waiting or self._exchange.pending)
+        return self._given_up or not (self._outbox.waiting or self._exchange.pending)
 
     def _meaning(self, event: ChannelEvent | KernelEnded) -> Iterable[Event]:
         match event:
@@ -255,8 +256,7 @@ class Runner:
             case Finished():
                 await self._on_finished(event)
             case NotRun():
-                bisect.insort(self._waiting, event.key)
-                await self._send_cells()
+                await self._outbox.put_back(event.key)
             case Unrecorded():
                 self._on_unrecorded(event)
             case JournalKept():
@@ -273,15 +273,15 @@ class Runner:
         self._watch.finished(event.key)
         if status == "aborted":
             # The reason is the cell before it, whose end may arrive later.
-            self._waiting.clear()
+            self._outbox.drop()
             self._aborted = self._aborted or cell
         elif status != "ok" and not (status == "error" and cell.allows_error):
-            self._waiting.clear()
+            self._outbox.drop()
             self._account.stop(status, cell)
         elif self._interrupted:
             self._account.stop("interrupted", cell)
         else:
-            await self._send_cells()
+            await self._outbox.send_cells()
 
     def _status_of(self, event: Finished) -> str:
         if event.status == "error" and self._timed_out:
@@ -315,37 +315,12 @@ class Runner:
         else:
             await self._channels.send(self._requests.input_reply(value, request))
 
-    async def _send(self, messages: Iterable[Message]) -> None:
-        for message in messages:
-            await self._channels.send(message, later=not self._exchange.comes_again(message))
-
-    async def _send_cells(self) -> None:
-        """Send all cells where a recorder guards them, else one, if none is under way."""
-        async with self._in_order:
-            await self._send_waiting()
-
-    async def _send_waiting(self) -> None:
-        together = self._pipelined and self._exchange.recorded
-        while self._waiting and (together or not self._exchange.pending):
-            key = self._waiting.pop(0)
-            cell = self._cells[key]
-            request = self._exchange.execute(
-                key,
-                cell.code,
-                stop_on_error=not cell.allows_error,
-                allow_stdin=self._listener.can_answer,
-                user_expressions=cell.user_expressions,
-                store_history=cell.store_history,
-                now=self._now(),
-            )
-            await self._send([request])
-
     async def _keep_watch(self) -> None:
         """Act at the deadlines. Ends only when the run is over."""
         self._watch.heard(self._now())
         while not self._over:
             await asyncio.sleep(_TICK)
-            await self._send(self._exchange.due(self._now()))
+            await self._outbox.send(self._exchange.due(self._now()))
             actions = self._watch.due(
                 self._now(),
                 pending=bool(self._exchange.pending),
@@ -374,8 +349,8 @@ class Runner:
 
     async def _stop_remote_code(self) -> None:
         """Interrupt the cell that runs, and let no other begin."""
-        self._waiting.clear()
-        await self._send(self._exchange.cancel())
+        self._outbox.drop()
+        await self._outbox.send(self._exchange.cancel())
         try:
             await self._control.interrupt()
         except (UnreachableError, NotFoundError) as error:
@@ -412,8 +387,7 @@ class Runner:
             self._on_kernel_ended(KernelEnded("unreached"))
             return
         log.info("the kernel is idle, and did not get all cells: sending them again")
-        async with self._in_order:
-            await self._send(self._exchange.unconfirmed)
+        await self._outbox.send_again(lambda: self._exchange.unconfirmed)
 
     @staticmethod
     def _now() -> float:

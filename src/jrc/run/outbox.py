@@ -1,0 +1,99 @@
+"""What goes to the kernel: the cells in their order, and what the exchange asks."""
+
+import asyncio
+import bisect
+from collections.abc import Callable, Iterable, Sequence
+
+from jrc.run.account import CellRequest
+from jrc.run.exchange import Exchange
+from jrc.run.remote import KernelChannels
+from jrc.wire.message import Message
+
+
+class Outbox:
+    """The cells of one run that still wait, and the way of every message to the kernel.
+
+    Args:
+        cells: in order.
+        channels: open channels of the kernel.
+        exchange: makes the requests.
+        pipelined: send all cells at once, if there is a recorder to guard them.
+        can_answer: a person is there whom code may ask.
+    """
+
+    def __init__(
+        self,
+        cells: Sequence[CellRequest],
+        *,
+        channels: KernelChannels,
+        exchange: Exchange,
+        pipelined: bool,
+        can_answer: bool,
+    ) -> None:
+        self._cells = cells
+        self._channels = channels
+        self._exchange = exchange
+        self._pipelined = pipelined
+        self._can_answer = can_answer
+        self._waiting = list(range(len(cells)))
+        # Cells go out in their order, also where a link comes back while they do.
+        self._in_order = asyncio.Lock()
+
+    @property
+    def waiting(self) -> bool:
+        """Cells have not been sent yet."""
+        return bool(self._waiting)
+
+    def drop(self) -> None:
+        """No other cell goes out."""
+        self._waiting.clear()
+
+    async def send(self, messages: Iterable[Message]) -> None:
+        """Send messages; those that the exchange repeats by itself wait for no link."""
+        for message in messages:
+            await self._channels.send(message, later=not self._exchange.comes_again(message))
+
+    async def send_again(self, messages: Callable[[], Iterable[Message]]) -> None:
+        """Repeat what the kernel may have missed, before any cell that was not sent yet.
+
+        Args:
+            messages: tells what to repeat when its turn has come.
+        """
+        async with self._in_order:
+            await self.send(messages())
+
+    async def send_cells(self) -> None:
+        """Send all cells where a recorder guards them, else one, if none is under way."""
+        async with self._in_order:
+            while self._waiting and (self._together or not self._exchange.pending):
+                await self.send([self._request(self._waiting.pop(0))])
+
+    async def send_all_cells(self) -> None:
+        """Send all cells behind the recorder, also in a run that went cell by cell."""
+        self._pipelined = True
+        await self.send_cells()
+
+    async def put_back(self, key: int) -> None:
+        """Send the cells again from one on that the kernel refused.
+
+        Args:
+            key: of the cell.
+        """
+        bisect.insort(self._waiting, key)
+        await self.send_cells()
+
+    @property
+    def _together(self) -> bool:
+        return self._pipelined and self._exchange.recorded
+
+    def _request(self, key: int) -> Message:
+        cell = self._cells[key]
+        return self._exchange.execute(
+            key,
+            cell.code,
+            stop_on_error=not cell.allows_error,
+            allow_stdin=self._can_answer,
+            user_expressions=cell.user_expressions,
+            store_history=cell.store_history,
+            now=asyncio.get_running_loop().time(),
+        )
