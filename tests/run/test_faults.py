@@ -18,6 +18,7 @@ from jrc.errors import (
     UnreachableError,
 )
 from jrc.run.events import CellFinished, CellOutput, Notice, RunFinished, RunStarted
+from jrc.server.client import ServerClient
 from tests.support.jupyter import JupyterServer, StartJupyter
 from tests.support.proxy import Proxy
 from tests.support.running import Recorder, run_document, write_notebook
@@ -57,10 +58,11 @@ async def run_with_fault(
     *,
     after: str,
     fault: Callable[[Recorder], Any],
+    listener: Recorder | None = None,
     **options: Any,
 ) -> Recorder:
     """Run a document and let something happen once it printed ``after``."""
-    listener = Recorder()
+    listener = listener or Recorder()
     breaking = asyncio.create_task(
         when(saw(listener, after), lambda: asyncio.to_thread(fault, listener))
     )
@@ -94,20 +96,50 @@ async def test_a_link_that_stays_down_ends_the_run_and_keeps_what_arrived(
     jupyter: JupyterServer, tmp_path: Path
 ) -> None:
     path, output = notebook(tmp_path, TICKS), tmp_path / "out.ipynb"
+    listener = Recorder()
     with Proxy(jupyter.url) as proxy, pytest.raises(UnreachableError, match="did not come back"):
         await run_with_fault(
             jupyter,
             path,
             output,
+            listener=listener,
             after="5",
             fault=lambda _: proxy.cut(refuse=True),
             url=proxy.url,
             patience=1,
         )
     assert stdout_of(output).startswith("0\n1\n2\n")
+    told = [notice.text for notice in listener.of(Notice) if notice.kind == "kernel"]
+    assert [text.partition(":")[0] for text in told] == [
+        "The kernel could not be deleted and may still run"
+    ]
+    assert told[0].endswith(f"Later: jrc kernel stop {kernel_of(listener)}")
     for session in jupyter.rest("GET", "api/sessions"):
         if "document.ipynb" in session["path"]:
             jupyter.rest("DELETE", f"api/sessions/{session['id']}")
+
+
+async def test_a_line_that_is_down_as_the_kernel_is_deleted_leaves_none(
+    jupyter: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is back in a moment, which is longer than a request waits by itself."""
+    path, listener = notebook(tmp_path, "print('done')"), Recorder()
+    delete_session = ServerClient.delete_session
+
+    with Proxy(jupyter.url) as proxy:
+
+        async def delete_over_a_broken_line(client: ServerClient, session_id: str) -> None:
+            await asyncio.to_thread(lambda: proxy.cut(refuse=True))
+            try:
+                await delete_session(client, session_id)
+            finally:
+                monkeypatch.undo()
+                await asyncio.to_thread(proxy.restore)
+
+        monkeypatch.setattr(ServerClient, "delete_session", delete_over_a_broken_line)
+        await run_document(jupyter, path, tmp_path / "out.ipynb", listener=listener, url=proxy.url)
+    assert kernel_of(listener) not in [each["id"] for each in jupyter.rest("GET", "api/kernels")]
+    assert listener.of(Notice) == []
 
 
 async def test_a_server_that_is_gone_is_told(start_jupyter: StartJupyter, tmp_path: Path) -> None:

@@ -90,7 +90,9 @@ async def begin_detached(
             )
         )
     except BaseException:
-        await asyncio.shield(kernel.delete())
+        problem = await asyncio.shield(kernel.delete())
+        if problem:
+            listener.on_event(Notice("kernel", problem))
         raise
     if installed.journal is None or installed.journal_error:
         listener.on_event(

@@ -262,7 +262,9 @@ class Job:
             yield kernel
         finally:
             if not self._keep and self._left is None:
-                await asyncio.shield(kernel.delete())
+                problem = await asyncio.shield(kernel.delete())
+                if problem:
+                    self._listener.on_event(Notice("kernel", problem))
 
     @property
     def _wants_recorder(self) -> bool:

@@ -1,5 +1,6 @@
 """The remote kernel of a run: which kernelspec, its session, its end."""
 
+import asyncio
 import logging
 import secrets
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from jrc.server.models import KernelSpecs
 
 log = logging.getLogger("jrc.run.kernel")
+
+DELETE_PAUSES = (1.0, 3.0)
+"""Seconds before a kernel is deleted once more: the line may break in just that moment, and a
+kernel that stays may hold a GPU."""
 
 
 class KernelChoice(NamedTuple):
@@ -119,14 +124,36 @@ class RemoteKernel:
             f"The server has no kernel with the id {self.id}.", hint="jrc kernel list"
         )
 
-    async def delete(self) -> None:
-        """End the kernel, if the run started it. A server that is gone has no kernel to delete."""
+    async def delete(self) -> str:
+        """End the kernel, if the run started it.
+
+        Returns:
+            what the person should know about a kernel that may have stayed; empty for nothing.
+        """
         if self.session_id is None:
-            return
+            return ""
+        from jrc.server.failure import may_pass
+
+        problem = await self._try_to_delete(self.session_id)
+        for pause in DELETE_PAUSES:
+            if problem is None or not may_pass(problem):
+                break
+            await asyncio.sleep(pause)
+            problem = await self._try_to_delete(self.session_id)
+        if problem is None:
+            return ""
+        return (
+            f"The kernel could not be deleted and may still run: {problem.message} "
+            f"Later: jrc kernel stop {self.id}"
+        )
+
+    async def _try_to_delete(self, session_id: str) -> JrcError | None:
         try:
-            await self._server.delete_session(self.session_id)
+            await self._server.delete_session(session_id)
         except JrcError as error:
-            log.warning("could not delete the session %s: %s", self.session_path, error)
+            log.info("could not delete the session %s: %s", self.session_path, error)
+            return error
+        return None
 
 
 async def kernel_for(
