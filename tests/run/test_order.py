@@ -185,3 +185,46 @@ async def test_a_slow_replay_is_no_sign_of_missing_cells(
         assert await desk.attach(run, listener, url=proxy.url) == 0
     assert [notice.kind for notice in listener.of(Notice)] == []
     assert len(stdout_of(desk.output)) > 4_000_000
+
+
+class SlowLine(Proxy):
+    """Brings 200 kB a second from the server."""
+
+    def _to_client(self, writer: asyncio.StreamWriter) -> "SlowWriter":
+        return SlowWriter(writer)
+
+
+class SlowWriter:
+    """Writes little by little."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self._left = b""
+
+    def write(self, data: bytes) -> None:
+        self._left += data
+
+    def write_eof(self) -> None:
+        self._writer.write_eof()
+
+    async def drain(self) -> None:
+        while self._left:
+            piece, self._left = self._left[:4096], self._left[4096:]
+            self._writer.write(piece)
+            await self._writer.drain()
+            await asyncio.sleep(0.02)
+
+
+async def test_a_message_that_takes_long_is_no_silence(
+    jupyter: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel is idle, and its recorder says nothing before all of the message is here."""
+    monkeypatch.setattr(watch, "QUIET_BEFORE_POLL", 0.3)
+    monkeypatch.setattr(watch, "MUTE_POLLS", 8)
+    desk, listener = Desk(jupyter, tmp_path / "desk"), Recorder()
+    run = await desk.begin(notebook(tmp_path, "print('x' * 2_000_000)"))
+    await desk.until(run, "finished")
+    with SlowLine(jupyter.url) as proxy:
+        assert await desk.attach(run, listener, url=proxy.url) == 0
+    assert [notice.kind for notice in listener.of(Notice)] == []
+    assert stdout_of(desk.output) == "x" * 2_000_000 + "\n"

@@ -81,8 +81,10 @@ def test_elapsed_counts_from_the_start_of_the_cell() -> None:
     assert watch.elapsed(4, 12.5) == 0
 
 
-def polled(word: object, *, idle: bool = True, nothing_runs: bool = True) -> dict[str, Any]:
-    return {"word": word, "idle": idle, "nothing_runs": nothing_runs}
+def polled(
+    word: object, *, idle: bool = True, received: int = 0, nothing_runs: bool = True
+) -> dict[str, Any]:
+    return {"word": word, "idle": idle, "received": received, "nothing_runs": nothing_runs}
 
 
 def test_an_idle_kernel_whose_recorder_says_the_same_again_did_not_get_its_cells() -> None:
@@ -108,3 +110,9 @@ def test_an_idle_kernel_whose_recorder_says_nothing_new_is_mute() -> None:
     found = [watch.polled(**polled(word)) for _ in range(MUTE_POLLS + 1)]
     assert found == [Found.NOTHING] * MUTE_POLLS + [Found.MUTE]
     assert not any(watch.polled(**polled(word, idle=False)) is Found.MUTE for _ in range(20))
+
+
+def test_a_large_message_on_a_slow_link_is_no_silence() -> None:
+    watch, word = Watch(), ["old"]
+    for poll in range(3 * MUTE_POLLS):
+        assert watch.polled(**polled(word, received=poll * 10_000)) is Found.NOTHING

@@ -35,6 +35,16 @@ class Readable(Protocol):
     async def read(self, n: int) -> bytes: ...
 
 
+class Writable(Protocol):
+    """What bytes are written to."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def write_eof(self) -> None: ...
+
+    async def drain(self) -> None: ...
+
+
 class Proxy:
     """Stands before a server, on a port of its own that it keeps while it lives.
 
@@ -171,12 +181,16 @@ class Proxy:
                 up = self._carry(
                     self._from_client(reader), server_writer, self._count_up, handshake
                 )
-                down = self._carry(server_reader, writer, self._count_down, 0)
+                down = self._carry(server_reader, self._to_client(writer), self._count_down, 0)
                 await _both(up, down)
 
     def _from_client(self, reader: asyncio.StreamReader) -> "Readable":
         """What a client sends, as the server shall get it."""
         return reader
+
+    def _to_client(self, writer: asyncio.StreamWriter) -> Writable:
+        """How a client gets what the server sends."""
+        return writer
 
     @contextlib.asynccontextmanager
     async def _registered(
@@ -195,7 +209,7 @@ class Proxy:
     async def _carry(
         self,
         reader: "Readable",
-        writer: asyncio.StreamWriter,
+        writer: Writable,
         count: Callable[[int], None],
         not_before: float,
     ) -> None:
@@ -218,7 +232,7 @@ class Proxy:
                 now = max(self._loop.time(), not_before)
                 await chunks.put((now + self.delay_ms / 1000, data))
 
-    async def _deliver(self, chunks: Chunks, writer: asyncio.StreamWriter) -> None:
+    async def _deliver(self, chunks: Chunks, writer: Writable) -> None:
         while True:
             due, data = await chunks.get()
             await asyncio.sleep(max(0, due - self._loop.time()))

@@ -22,6 +22,8 @@ class PastChannels:
         self._journal = journal
         self._ended = ended
 
+    received = 0
+
     async def send(self, message: Message, *, later: bool = True) -> None:
         """Nobody is there to hear it."""
 

@@ -8,6 +8,9 @@ from jrc.wire.message import Message
 class KernelChannels(Protocol):
     """What the runner needs of ``server.channels.Channels``."""
 
+    @property
+    def received(self) -> int: ...
+
     async def send(self, message: Message, *, later: bool = True) -> None: ...
 
     def events(self) -> Any: ...

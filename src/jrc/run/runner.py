@@ -370,6 +370,7 @@ class Runner:
         match self._watch.polled(
             idle=state == "idle" and self._exchange.recorded,
             word=word,
+            received=self._channels.received,
             # While something is still to be fetched, a slow link may take its time for it.
             nothing_runs=word is not None
             and not word.running

@@ -15,9 +15,11 @@ QUIET_BEFORE_POLL = 5.0
 IDLE_POLLS = 2
 """So often in a row an idle kernel's recorder repeats its word, before cells count as missing."""
 
-MUTE_POLLS = 24
-"""So often in a row an idle kernel's recorder says nothing new, though it is asked meanwhile. One
-large message on a slow link takes its time, too."""
+MUTE_POLLS = 12
+"""So often in a row an idle kernel's recorder says nothing new, though it is asked meanwhile."""
+
+SILENT_BYTES = 1024
+"""More than the pings of a link with nothing to say, and less than a part of a large message."""
 
 INTERRUPT_GRACE = 15.0
 """For code to stop after a timeout's interrupt, before the run gives up on the kernel."""
@@ -57,6 +59,7 @@ class Watch:
         self._fences = 0
         self._idle_polls = self._mute_polls = 0
         self._word: object = None
+        self._received = 0
 
     def heard(self, now: float) -> None:
         """Something arrived from the kernel."""
@@ -88,18 +91,22 @@ class Watch:
             return []
         return [*self._timeout(now), *self._fence(now, idle_missing), *self._poll(now)]
 
-    def polled(self, *, idle: bool, word: object, nothing_runs: bool) -> Found:
+    def polled(self, *, idle: bool, word: object, received: int, nothing_runs: bool) -> Found:
         """What ``POLL_KERNEL`` found.
 
         Args:
             idle: the server says that the kernel does nothing; there should be a recorder in it.
             word: what that said last.
+            received: how many bytes came over the link until now. A large message takes its time
+                on a slow one.
             nothing_runs: it said that it executes nothing, and all that it published is here.
         """
+        silent = abs(received - self._received) < SILENT_BYTES
+        self._received = received
         if not idle:
             self._idle_polls = self._mute_polls = 0
         elif word is self._word:
-            self._mute_polls += 1
+            self._mute_polls = self._mute_polls + 1 if silent else 0
         else:
             self._mute_polls = 0
             self._idle_polls = self._idle_polls + 1 if nothing_runs and word == self._word else 0

@@ -106,6 +106,11 @@ class Channels:
         """``v1`` or ``legacy``; empty while there is no link."""
         return self._link.protocol if self._link is not None else ""
 
+    @property
+    def received(self) -> int:
+        """How many bytes came over the link that is up now."""
+        return self._link.received if self._link is not None else 0
+
     async def open(self, *, known: bool = True) -> None:
         """Connect for the first time.
 

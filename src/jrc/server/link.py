@@ -84,6 +84,11 @@ class Link:
         """Not known to be closed: what is sent now has a chance to arrive."""
         return bool(self._connection.state == 1)
 
+    @property
+    def received(self) -> int:
+        """How many bytes came, those of a message that is not complete yet among them."""
+        return int(self._connection.received)
+
     async def send(self, message: Message) -> None:
         """Send one message.
 
@@ -300,7 +305,7 @@ def _websocket_classes() -> tuple[Any, Any]:
     from websockets.frames import Frame
 
     class Connection(ClientConnection):
-        """Notes when it heard something, acknowledges every segment at once, holds no old frame.
+        """Notes what it hears and when, acknowledges every segment at once, holds no old frame.
 
         The server writes a cell's busy, input, reply and idle as separate small segments with
         Nagle's algorithm on: a delayed acknowledgement holds each of them for 40 ms. Linux
@@ -308,6 +313,7 @@ def _websocket_classes() -> tuple[Any, Any]:
         """
 
         heard = 0.0
+        received = 0
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(transport)
@@ -316,6 +322,7 @@ def _websocket_classes() -> tuple[Any, Any]:
 
         def data_received(self, data: bytes) -> None:
             self.heard = self.loop.time()
+            self.received += len(data)
             if _QUICKACK is not None and self._socket is not None:
                 self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
             super().data_received(data)
