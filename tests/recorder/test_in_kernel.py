@@ -437,9 +437,9 @@ def test_a_question_is_replayed_and_its_answer_taken(kernel: ZmqKernel) -> None:
     assert state.runs[0].asking == 0
 
 
-def test_interrupts_at_any_moment_leave_a_whole_sequence(kernel: ZmqKernel) -> None:
+def test_interrupts_at_any_moment_leave_a_whole_sequence(own_kernel: ZmqKernel) -> None:
     """An interrupt may strike between any two steps of the kernel's main thread."""
-    run = RecordedRun(kernel)
+    run = RecordedRun(own_kernel)
     run.install()
     for delay in range(40):
         msg_id = run.execute(
@@ -454,7 +454,7 @@ def test_interrupts_at_any_moment_leave_a_whole_sequence(kernel: ZmqKernel) -> N
         )
         run.pump(lambda msg_id=msg_id: len(run.types(msg_id)) > 2)
         time.sleep(delay / 1000)
-        kernel.interrupt()
+        own_kernel.interrupt()
         run.finish()
         assert run.status(msg_id) == "error"
     assert run.numbers == list(range(1, len(run.numbers) + 1))
@@ -494,6 +494,43 @@ def test_no_interrupt_can_strike_where_the_io_thread_would_count_as_ended(
     run.finish()
     assert run.status(msg_id) == "ok"
     assert run.text(msg_id) == "one\n"
+
+
+SPOILED_EVENTS = """
+import contextlib, threading
+
+@contextlib.contextmanager
+def spoiled_events():
+    wait = threading.Event.wait
+
+    def struck(event, timeout=None):
+        if threading.current_thread() is not threading.main_thread():
+            return wait(event, timeout)
+        event._cond.acquire()
+        raise KeyboardInterrupt
+
+    threading.Event.wait = struck
+    try:
+        yield
+    finally:
+        threading.Event.wait = wait
+"""
+
+
+def test_no_interrupt_can_strike_where_the_io_thread_would_wait_for_ever(
+    own_kernel: ZmqKernel,
+) -> None:
+    """An interrupt in ``Event.wait`` can leave its lock taken, and ``Event.set`` wants it."""
+    run = RecordedRun(own_kernel)
+    run.install()
+    run.execute(SPOILED_EVENTS)
+    msg_id = run.execute("with spoiled_events():\n    print('one', flush=True)\n    display('two')")
+    run.finish()
+    assert run.status(msg_id) == "ok"
+    assert run.text(msg_id) == "one\n"
+    then = run.execute("print('three')")
+    run.finish()
+    assert run.text(then) == "three\n"
 
 
 def test_state_tells_each_request(kernel: ZmqKernel) -> None:

@@ -18,11 +18,11 @@ class PastChannels:
         ended: what became of the kernel.
     """
 
+    received = 0
+
     def __init__(self, journal: Journal, ended: KernelEnded) -> None:
         self._journal = journal
         self._ended = ended
-
-    received = 0
 
     async def send(self, message: Message, *, later: bool = True) -> None:
         """Nobody is there to hear it."""

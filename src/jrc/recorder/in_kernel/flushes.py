@@ -21,6 +21,7 @@ _FLUSHES = 100
 _FLUSHES_PER_SECOND = 100.0
 _WAIT_SECONDS = 0.01
 _MOST_CHARACTERS = 1 << 16
+_FLUSH_SECONDS = 10.0
 
 
 class Allowance:
@@ -41,6 +42,22 @@ class Allowance:
         return True
 
 
+def wait_for_thread(thread: Any, seconds: float) -> bool:
+    """Wait until a kernel's I/O thread has done all that it was given before.
+
+    ipykernel waits for a ``threading.Event``. An interrupt that strikes there, in code that is
+    Python itself, can leave the event's inner lock taken: the I/O thread then waits for ever to set
+    the event, and the kernel never says anything again. This lock is taken in one step or not.
+
+    Returns:
+        whether it did so in time.
+    """
+    done = threading.Lock()
+    done.acquire()
+    thread.schedule(done.release)
+    return done.acquire(timeout=seconds)
+
+
 class FlushedStream:
     """One of a kernel's two output streams, an ``OutStream`` of ipykernel 6.29 or later.
 
@@ -49,12 +66,10 @@ class FlushedStream:
     to ``_done`` after it published. So what came in between is never taken for published.
 
     Attributes:
-        flush_now: ipykernel's own flush.
         publishing: whether the I/O thread takes the text in this moment.
     """
 
     def __init__(self, stream: Any, hooks: Hooks, flush: Callable[[FlushedStream], None]) -> None:
-        self.flush_now: Callable[[], None] = stream.flush
         self.publishing = False
         self._stream = stream
         self._publish: Callable[[], None] = stream._flush
@@ -89,6 +104,16 @@ class FlushedStream:
     def nothing_to_do(self, size: int) -> bool:
         """Whether all is published, given a ``size`` that was taken before."""
         return not size and not self.publishing
+
+    def flush_now(self) -> None:
+        """What ipykernel's flush does; an interrupt in here breaks nothing."""
+        thread = self._stream.pub_thread
+        alive = thread.thread is not None and thread.thread.is_alive()
+        if not alive or thread.thread.ident == threading.get_ident():
+            self.publish()
+            return
+        thread.schedule(self.publish)
+        wait_for_thread(thread, _FLUSH_SECONDS)
 
     def wait(self, thread: Any, now: float) -> None:
         """Let the flush wait for its successors."""

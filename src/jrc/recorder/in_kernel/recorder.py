@@ -13,12 +13,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 from collections import OrderedDict
 from typing import Any, Callable
 
 from jrc.recorder.in_kernel.archive import MOST_REQUESTS, Archive, Request, Run
-from jrc.recorder.in_kernel.flushes import Flushes
+from jrc.recorder.in_kernel.flushes import Flushes, wait_for_thread
 from jrc.recorder.in_kernel.frames import (
     MESSAGE_PREFIX,
     METADATA_KEY,
@@ -346,11 +345,9 @@ class Recorder:
         An interrupt that strikes here came too late for the person's code: raised, it would only
         cost the reply.
         """
-        numbered = threading.Event()
         try:
             self.flushes.publish_waiting()
-            self.thread.schedule(numbered.set)
-            numbered.wait(_NUMBERED_SECONDS)
+            wait_for_thread(self.thread, _NUMBERED_SECONDS)
         except KeyboardInterrupt:
             return
 
