@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import json
 import re
+import socket
 import ssl
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -59,20 +61,45 @@ class KubeStub:
         self.sessions: set[asyncio.StreamWriter] = set()
         self.forwards = 0
         self._clients: set[asyncio.StreamWriter] = set()
-        self._server: asyncio.Server | None = None
+        self._listening: socket.socket | None = None
+        self._accepting: set[asyncio.Task[None]] = set()
         self.port = 0
 
     async def start(self, tls: ssl.SSLContext | None) -> None:
-        self._server = await asyncio.start_server(self._client, "127.0.0.1", self.port, ssl=tls)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._listening = socket.create_server(("127.0.0.1", self.port))
+        self._listening.setblocking(False)
+        self.port = self._listening.getsockname()[1]
+        self._spawn(self._accept(self._listening, tls))
 
     async def stop(self) -> None:
         """Gone as a machine is gone: the port refuses, every connection is reset."""
-        assert self._server
-        self._server.close()
+        accepting = list(self._accepting)
+        for task in accepting:
+            task.cancel()
+        await asyncio.gather(*accepting, return_exceptions=True)
+        if self._listening is not None:
+            self._listening.close()
         for writer in list(self._clients):
             writer.transport.abort()
         await asyncio.sleep(0)
+
+    async def _accept(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
+        """``asyncio.start_server`` would not know the connections that are in their handshake."""
+        loop = asyncio.get_running_loop()
+        while True:
+            connection, _ = await loop.sock_accept(listening)
+            self._spawn(self._connect(connection, tls))
+
+    async def _connect(self, connection: socket.socket, tls: ssl.SSLContext | None) -> None:
+        protocol = asyncio.StreamReaderProtocol(asyncio.StreamReader(), self._client)
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(OSError):
+            await loop.connect_accepted_socket(lambda: protocol, connection, ssl=tls)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._accepting.add(task)
+        task.add_done_callback(self._accepting.discard)
 
     def is_current(self, pod: Object) -> bool:
         metadata = pod["metadata"]
