@@ -1,6 +1,7 @@
 """The tests' own tools do what their names say."""
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -43,6 +44,17 @@ def test_proxy_cut_resets_refuses_and_comes_back(jupyter: JupyterServer) -> None
         with connected(proxy) as client:
             assert ask(client).startswith(b"HTTP/1.1 200")
         assert proxy.connections == 2
+
+
+def test_proxy_may_be_cut_by_several_at_once(jupyter: JupyterServer) -> None:
+    """A fault that is broken off goes on in its thread while the next one begins."""
+    with Proxy(jupyter.url) as proxy:
+        with ThreadPoolExecutor(4) as pool:
+            cuts = [pool.submit(proxy.cut, refuse=True) for _ in range(4)]
+            assert [cut.result() for cut in cuts] == [None] * 4
+        proxy.restore()
+        with connected(proxy) as client:
+            assert ask(client).startswith(b"HTTP/1.1 200")
 
 
 def test_black_hole_holds_bytes_and_delivers_them_later(jupyter: JupyterServer) -> None:

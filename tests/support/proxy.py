@@ -123,6 +123,7 @@ class Proxy:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_SECONDS)
 
     async def _start(self) -> None:
+        self._listening = asyncio.Lock()
         self._delivering = asyncio.Event()
         self._delivering.set()
         self._bound = _bind(0)
@@ -141,7 +142,18 @@ class Proxy:
         self._listener = await asyncio.start_server(self._accept, sock=self._bound)
 
     async def _cut(self, refuse: bool) -> None:
-        if refuse and self._listener:
+        async with self._listening:
+            if refuse:
+                await self._refuse()
+        tasks = list(self._open)
+        for task in tasks:
+            for stream in self._open[task]:
+                _reset(stream)
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _refuse(self) -> None:
+        if self._listener:
             # asyncio drops a socket, unclosed, that it accepted just before its server is closed:
             # it accepts none from here on, and the accepted ones get their turn. (Windows has
             # another loop, which knows no readers and does not do that.)
@@ -152,12 +164,6 @@ class Proxy:
             self._listener = None
             # Bound without listening: it refuses, and nobody else can take the port.
             self._bound = _bind(self.port)
-        tasks = list(self._open)
-        for task in tasks:
-            for stream in self._open[task]:
-                _reset(stream)
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _black_hole(self, swallow: bool) -> None:
         self._swallowing = swallow
@@ -166,8 +172,9 @@ class Proxy:
     async def _restore(self) -> None:
         self._swallowing = False
         self._delivering.set()
-        if self._listener is None:
-            await self._listen()
+        async with self._listening:
+            if self._listener is None:
+                await self._listen()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
