@@ -1,13 +1,14 @@
 """What breaks between an editor and a remote kernel, and what the editor sees of it."""
 
 import json
+import math
 import os
 import re
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -20,8 +21,8 @@ from jrc.errors import ExitCode
 from tests.relay.conftest import StartKernel
 from tests.support import echo_kernel
 from tests.support.jupyter import JupyterServer, StartJupyter, wait_until
-from tests.support.proxy import Proxy
-from tests.support.relay import Kernel, ask_control
+from tests.support.proxy import Deafening, Proxy
+from tests.support.relay import Kernel, ask_control, write_kernelspec
 
 MIB = 2**20
 
@@ -36,6 +37,12 @@ ALL_TICKS = "".join(f"{n}\n" for n in range(30))
 OUTAGE_SECONDS = 60
 """The one loss of the length that the promise names; it happens while the cell works."""
 
+IMPATIENT = """
+from jrc.relay import main, watch
+watch.QUIET_BEFORE_POLL = 0.5
+main.main()
+"""
+
 NO_LIMITS = {"ZMQChannelsWebsocketConnection": {"limit_rate": False}}
 
 
@@ -43,6 +50,14 @@ NO_LIMITS = {"ZMQChannelsWebsocketConnection": {"limit_rate": False}}
 def proxied(remote: JupyterServer, at_server: Callable[..., None]) -> Any:
     """A proxy in front of the shared server, which relays use."""
     with Proxy(remote.url) as proxy:
+        at_server(remote, proxy.url)
+        yield proxy
+
+
+@pytest.fixture
+def deafening(remote: JupyterServer, at_server: Callable[..., None]) -> Iterator[Deafening]:
+    """Stands in front of the shared server, which relays use, and loses messages."""
+    with Deafening(remote.url) as proxy:
         at_server(remote, proxy.url)
         yield proxy
 
@@ -58,6 +73,15 @@ def write_echo_kernelspec(folder: Path) -> None:
     argv = [sys.executable, str(Path(echo_kernel.__file__)), "-f", "{connection_file}"]
     spec = {"argv": argv, "display_name": "Echo", "language": "echo"}
     (place / "kernel.json").write_text(json.dumps(spec))
+
+
+def write_impatient_kernelspec(folder: Path, kernel: str = "python3") -> None:
+    """Write a kernelspec ``impatient``: its relay wonders twice a second why nothing comes."""
+    write_kernelspec(folder, "impatient", JRC_KERNEL=kernel)
+    path = folder / "kernels" / "impatient" / "kernel.json"
+    spec = json.loads(path.read_text())
+    spec["argv"] = [sys.executable, "-c", IMPATIENT, *spec["argv"][3:]]
+    path.write_text(json.dumps(spec))
 
 
 def states(server: JupyterServer) -> list[str]:
@@ -182,6 +206,39 @@ def test_a_request_that_was_swallowed_runs_once(proxied: Proxy, start_kernel: St
     proxied.restore()
     assert kernel.finish(msg_id).text == "1\n"
     assert kernel.run("print(runs)").text == "1\n"
+
+
+@pytest.mark.parametrize("lost", [1, math.inf], ids=["request", "session"])
+def test_what_a_server_loses_on_a_link_that_lives_is_made_up_for(
+    deafening: Deafening, kernelspecs: Path, start_kernel: StartKernel, lost: float
+) -> None:
+    """A request is sent again, and a session that the server has broken is given up."""
+    write_impatient_kernelspec(kernelspecs)
+    kernel = start_kernel("impatient").ready()
+    kernel.run("runs = 0")
+    deafening.deafen(lost)
+    assert kernel.run("runs += 1; print(runs)", timeout=90).text == "1\n"
+    assert kernel.run("print(runs)").text == "1\n"
+
+
+def test_a_broken_session_to_another_kernel_is_given_up(
+    start_jupyter: StartJupyter,
+    at_server: Callable[..., None],
+    kernelspecs: Path,
+    start_kernel: StartKernel,
+    tmp_path: Path,
+) -> None:
+    """Nobody knows whether the request arrived: the person is told, and can ask again."""
+    write_echo_kernelspec(tmp_path)
+    server = start_jupyter(env={"JUPYTER_PATH": str(tmp_path)})
+    write_impatient_kernelspec(kernelspecs, "echo")
+    with Deafening(server.url) as proxy:
+        at_server(server, proxy.url)
+        kernel = start_kernel("impatient").ready()
+        proxy.deafen()
+        cell = kernel.run("hello", timeout=90)
+        assert (cell.text, cell.reply["ename"]) == ("", "ReplyLost")
+        assert kernel.run("hello").text == "hello\n"
 
 
 def test_a_reply_that_nobody_recorded_is_told_as_lost(

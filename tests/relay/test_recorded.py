@@ -10,9 +10,10 @@ import pytest
 from jrc.recorder.in_kernel.records import IOPUB, encode_record
 from jrc.recorder.recording import GAP_GRACE, QUIET, RecorderLost
 from jrc.recorder.tracker import Lost
+from jrc.relay.actions import Deliver, Forward
 from jrc.relay.messages import Messages
 from jrc.relay.recorded import NeverArrived, Recorded
-from jrc.relay.router import Deliver, Forward, Router
+from jrc.relay.router import Router
 from jrc.wire.message import Message, encode_object, new_message
 from jrc.wire.zmq import Addressed
 from tests.support.scripted import busy, from_kernel, idle, reply, stream

@@ -8,19 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jrc.errors import WireError
-from jrc.relay.messages import Messages
-from jrc.relay.pending import MOST_REQUESTS
-from jrc.relay.router import (
+from jrc.relay.actions import (
     Action,
     AskRecorder,
     Deliver,
     Forward,
     Interrupt,
-    Loss,
     News,
-    Router,
     Shutdown,
 )
+from jrc.relay.messages import Messages
+from jrc.relay.pending import MOST_REQUESTS
+from jrc.relay.router import Loss, Router
 from jrc.wire.message import Message, new_message
 from jrc.wire.zmq import Addressed
 from tests.support.scripted import busy, from_kernel, idle, info_reply, reply, stream
@@ -401,6 +400,36 @@ def test_a_request_behind_the_fence_is_not_judged_by_it(router: Router) -> None:
     sent(router, request(client=BEN))
     actions = router.from_kernel(info_reply(fence.msg_id))
     assert {a.front for a in actions if isinstance(a, Deliver)} == {(b"error",), ANN}
+
+
+def test_an_idle_kernel_that_owes_a_recorded_execution_is_asked_behind_it() -> None:
+    router = Router(Messages(), recorded=lambda _: True)
+    asked = request(code="1")
+    msg_id = sent(router, asked)
+    (first,) = forwarded(router.ask_idle_kernel())
+    (second,) = forwarded(router.ask_idle_kernel())
+    assert first.channel == second.channel == "shell"
+    assert router.from_kernel(info_reply(first.msg_id)) == [AskRecorder((msg_id,))]
+    assert forwarded(router.repeat([msg_id])) == [asked.message]
+
+
+def test_questions_do_not_pile_up_behind_a_long_execution() -> None:
+    router = Router(Messages(), recorded=lambda _: True)
+    sent(router, request())
+    asked = [forwarded(router.ask_idle_kernel())[0].channel for _ in range(100)]
+    assert (asked.count("shell"), asked[-1]) == (10, "control")
+
+
+def test_no_reply_is_given_up_for_a_question_to_an_idle_kernel(router: Router) -> None:
+    """Where nothing is recorded: some kernels go on with other requests while they wait."""
+    msg_id = sent(router, request())
+    (question,) = forwarded(router.ask_idle_kernel())
+    assert question.channel == "control"
+    assert router.from_kernel(busy(question.msg_id)) == []
+    answer = from_kernel("control", "kernel_info_reply", {}, parent=question.msg_id)
+    assert router.from_kernel(answer) == []
+    late = reply(msg_id)
+    assert router.from_kernel(late) == [Deliver(late, ANN)]
 
 
 def test_an_idle_that_does_not_come_is_sought_and_at_last_assumed(router: Router) -> None:

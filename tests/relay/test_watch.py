@@ -5,6 +5,7 @@ import pytest
 from jrc.relay.watch import (
     FENCES_AT_MOST,
     IDLE_WITHIN,
+    MUTE_POLLS,
     NOTICE_AFTER,
     QUIET_BEFORE_POLL,
     SUSPICION,
@@ -65,6 +66,23 @@ def test_a_kernel_that_was_shut_down_is_asked_for_often_for_a_while(watch: Watch
     polls = [now for now in range(100, 200) if due(watch, now)]
     assert polls[0] == 100
     assert 100 + SUSPICION - 2 <= polls[-1] < 100 + SUSPICION
+
+
+def test_an_idle_kernel_that_says_nothing_though_it_is_asked_is_mute(watch: Watch) -> None:
+    watch.polled(idle=True, received=5000)
+    polls = [watch.polled(idle=True, received=5000 + 10 * n) for n in range(2 * MUTE_POLLS)]
+    assert [n for n, mute in enumerate(polls, 1) if mute] == [MUTE_POLLS, 2 * MUTE_POLLS]
+
+
+@pytest.mark.parametrize("kind", ["busy", "speaks", "sends", "is back"])
+def test_a_kernel_that_works_or_a_slow_link_is_not_mute(watch: Watch, kind: str) -> None:
+    for n in range(5 * MUTE_POLLS):
+        received = 100_000 * n if kind == "sends" else 0
+        assert not watch.polled(idle=kind != "busy" or n % 2 == 0, received=received)
+        if kind == "speaks":
+            watch.heard(n)
+        elif kind == "is back":
+            watch.link_restored(n)
 
 
 def test_a_missing_idle_is_sought_and_then_assumed(watch: Watch) -> None:

@@ -10,6 +10,7 @@ It runs in a thread of its own, so sync and async tests use it alike::
 
 import asyncio
 import contextlib
+import math
 import os
 import re
 import socket
@@ -272,6 +273,64 @@ class _Stripped:
         # The head of a request arrives in one piece here.
         data = await self.reader.read(n)
         return re.sub(rb"(?im)^(?:upgrade|connection):[^\r\n]*\r\n", b"", data)
+
+
+class Deafening(Proxy):
+    """Loses messages of clients, as a server does that has broken a session.
+
+    Its websockets live: what the server says and the pings of both sides pass.
+    """
+
+    def __init__(self, target: str) -> None:
+        super().__init__(target)
+        self._websockets: list[_Frames] = []
+
+    def deafen(self, messages: float = math.inf) -> None:
+        """Lose so many messages on each websocket that is open now."""
+        self._loop.call_soon_threadsafe(self._deafen, messages)
+
+    def _deafen(self, messages: float) -> None:
+        for websocket in self._websockets:
+            websocket.to_lose = messages
+
+    def _from_client(self, reader: asyncio.StreamReader) -> Readable:
+        self._websockets.append(_Frames(reader))
+        return self._websockets[-1]
+
+
+@dataclass
+class _Frames:
+    """What a client sends, without the messages that are lost.
+
+    Source: RFC 6455, section 5.2.
+    """
+
+    reader: asyncio.StreamReader
+    to_lose: float = 0
+    _upgraded: bool = False
+
+    async def read(self, n: int) -> bytes:
+        if not self._upgraded:
+            # The head of a request arrives in one piece here, and no frame before its answer.
+            head = await self.reader.read(n)
+            self._upgraded = re.search(rb"(?im)^upgrade: websocket\r$", head) is not None
+            return head
+        try:
+            while True:
+                frame = await self._next_frame()
+                is_message = frame[0] & 0x0F < 8
+                if not (is_message and self.to_lose > 0):
+                    return frame
+                self.to_lose -= 1
+        except asyncio.IncompleteReadError:
+            return b""
+
+    async def _next_frame(self) -> bytes:
+        head = await self.reader.readexactly(2)
+        size, mask = head[1] & 0x7F, 4 * (head[1] >> 7)
+        length = await self.reader.readexactly({126: 2, 127: 8}.get(size, 0))
+        size = int.from_bytes(length) if length else size
+        return head + length + await self.reader.readexactly(mask + size)
 
 
 async def _both(first: Coroutine[Any, Any, None], second: Coroutine[Any, Any, None]) -> None:

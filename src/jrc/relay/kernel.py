@@ -83,20 +83,20 @@ class RemoteKernel:
     async def restart(self) -> None:
         await self._server.restart(self.id)
 
-    async def is_gone(self) -> bool:
-        """The server answers, and says that there is no such kernel, or that it is dead.
+    async def state(self) -> str:
+        """What the server says that the kernel does, as ``idle``; ``dead`` where it is gone.
 
         A proxy in front of a server that is down may say 404 to everything: so the server itself
-        must be there.
+        must be there, or the state is ``unknown``.
         """
         model = await self._server.kernel(self.id)
         if model is not None:
-            return model.state == "dead"
+            return model.state
         try:
             await self._server.version()
         except (NotFoundError, ProtocolError):
-            return False
-        return True
+            return "unknown"
+        return "dead"
 
     async def delete(self) -> None:
         """End the kernel. Where that fails, the record stays for the next jrc command."""

@@ -8,21 +8,20 @@ from typing import TYPE_CHECKING, Any
 from jrc.errors import JrcError, KernelDiedError, NotFoundError, UnreachableError, WireError
 from jrc.recorder.recording import NoReply, RecorderLost
 from jrc.recorder.tracker import Lost
-from jrc.relay.messages import Messages
-from jrc.relay.outbox import USUAL_LIMIT, LargeMessages, Outbox, Oversized
-from jrc.relay.recorded import NeverArrived, Recorded
-from jrc.relay.recorded import News as RecordedNews
-from jrc.relay.router import (
+from jrc.relay.actions import (
     Action,
     AskRecorder,
     Deliver,
     Forward,
     Interrupt,
-    Loss,
     News,
-    Router,
     Shutdown,
 )
+from jrc.relay.messages import Messages
+from jrc.relay.outbox import USUAL_LIMIT, LargeMessages, Outbox, Oversized
+from jrc.relay.recorded import NeverArrived, Recorded
+from jrc.relay.recorded import News as RecordedNews
+from jrc.relay.router import Loss, Router
 from jrc.relay.sockets import Dropped, Received, Sockets, Subscribed
 from jrc.relay.watch import Act, Watch
 from jrc.server.channels import ChannelEvent, LinkLost, LinkRestored
@@ -95,7 +94,7 @@ class Relay:
         self._outbox.open()
         self._spawn(self._receive(channels), "relay-receive")
         self._spawn(self._send(channels), "relay-send")
-        self._spawn(self._keep_watch(), "relay-watch")
+        self._spawn(self._keep_watch(channels), "relay-watch")
         try:
             await self._failure
         except JrcError as error:
@@ -181,7 +180,7 @@ class Relay:
             except WireError as error:
                 log.warning("dropped a frame of the server: %s", error)
             except NotFoundError:
-                await self._poll_kernel()
+                await self._state_of_kernel()
                 await asyncio.sleep(_REST_PAUSE)
 
     async def _wait_for_room(self) -> None:
@@ -282,38 +281,52 @@ class Relay:
         self._recorder_due = True
         self._do(self._router.kernel_ended(loss, announce=announce, for_good=False))
 
-    async def _keep_watch(self) -> None:
+    async def _keep_watch(self, channels: "Channels") -> None:
         while True:
             await asyncio.sleep(_TICK)
             missing = bool(self._router.missing_idle)
             unanswered = self._router.pending.unanswered
             for act in self._watch.due(self._now(), unanswered=unanswered, idle_missing=missing):
-                await self._act(act)
+                await self._act(act, channels)
             self._ask_recorder()
 
-    async def _act(self, act: Act) -> None:
+    async def _act(self, act: Act, channels: "Channels") -> None:
         match act:
             case Act.TELL_LINK_IS_DOWN:
                 self._tell("The link to the server is down; trying to bring it back.")
             case Act.POLL_KERNEL:
-                await self._poll_kernel()
+                await self._poll_kernel(channels)
             case Act.SEEK_IDLE:
                 self._do(self._router.seek_idle())
             case Act.ASSUME_IDLE:
                 self._do(self._router.assume_idle())
 
-    async def _poll_kernel(self) -> None:
+    async def _poll_kernel(self, channels: "Channels") -> None:
+        idle = await self._state_of_kernel() == "idle"
+        if self._watch.polled(idle=idle, received=channels.received):
+            log.info("the kernel is idle, and does not answer: connecting as another session")
+            channels.start_over()
+        elif idle:
+            self._do(self._router.ask_idle_kernel())
+
+    async def _state_of_kernel(self) -> str:
+        """What the server says that the kernel does.
+
+        Raises:
+            KernelDiedError: it is gone.
+        """
         assert self._kernel is not None
         try:
             async with asyncio.timeout(_POLL_DEADLINE):
-                gone = await self._kernel.is_gone()
+                state = await self._kernel.state()
         except (UnreachableError, TimeoutError) as error:
             log.info("the kernel can't be asked for: %s", _reason(error))
-            return
-        if gone:
+            return "unknown"
+        if state == "dead":
             raise KernelDiedError(
                 "The remote kernel is gone: the server was restarted, or somebody deleted it."
             )
+        return state
 
     async def _interrupt(self, request: Addressed) -> None:
         content: dict[str, object] = {"status": "ok"}

@@ -16,80 +16,15 @@ Source: jupyter_client "Messaging in Jupyter".
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from enum import Enum
 
+from jrc.relay.actions import Action, AskRecorder, Deliver, Forward, Interrupt, News, Shutdown
 from jrc.relay.messages import Messages
 from jrc.relay.pending import Lane, Pending, Request
 from jrc.wire.message import Message, Part
 from jrc.wire.zmq import Addressed
 
-
-@dataclass(frozen=True)
-class Forward:
-    """Send a message to the kernel.
-
-    Attributes:
-        first: before everything that waits already.
-    """
-
-    message: Message
-    first: bool = False
-
-
-@dataclass(frozen=True)
-class Deliver:
-    """Send a message to local clients on the socket that its channel names.
-
-    Attributes:
-        front: identities of one client; on iopub the topic.
-    """
-
-    message: Message
-    front: tuple[bytes, ...]
-
-
-@dataclass(frozen=True)
-class Interrupt:
-    """Interrupt the kernel through the server, then call ``Router.answer``."""
-
-    request: Addressed
-
-
-@dataclass(frozen=True)
-class Shutdown:
-    """End the kernel through the server.
-
-    Attributes:
-        restart: the client wants a new one in its place.
-    """
-
-    request: Addressed
-    restart: bool
-
-
-@dataclass(frozen=True)
-class AskRecorder:
-    """Ask the recorder which of these executions never arrived, then call ``Router.repeat``."""
-
-    msg_ids: tuple[str, ...]
-
-
-class News(Enum):
-    """What the kernel, or the server in its name, says about the kernel as a whole."""
-
-    ALIVE = "it said something"
-    STARTED = "it said its first word"
-    WORKING = "it has begun with what was sent to it"
-    DIED = "it died, and the server starts it again"
-    DEAD = "it died, and the server gave up"
-    RESTARTED = "somebody restarted it"
-    SHUT_DOWN = "somebody shut it down"
-
-
 EMPTY: Part = b"{}"
 """The parent header of a message that nobody asked for."""
-
-Action = Forward | Deliver | Interrupt | Shutdown | AskRecorder | News
 
 
 @dataclass(frozen=True)
@@ -110,6 +45,11 @@ REPLY_LOST = Loss(
     "The link to the server was down while this ran, and its reply was lost: "
     "whether it ran to its end is not known.",
 )
+
+
+_MOST_FENCES = 10
+"""Unanswered ones. They would pile up behind a long execution whose kernel a server takes for
+idle."""
 
 
 @dataclass
@@ -211,6 +151,19 @@ class Router:
         self._fences.clear()
         return self._send_fences(request for request in self.pending if request.sent)
 
+    def ask_idle_kernel(self) -> list[Action]:
+        """Ask what an idle kernel answers at once, to hear whether it answers at all.
+
+        The answer comes behind those to the recorded executions, and tells whether they arrived.
+        No other request is given up for it: not every kernel answers in order.
+        """
+        self._forget_answered_fences()
+        waiting = [request for request in self.pending if request.sent and not request.replied]
+        recorded = [each for each in waiting if self._recorded(each.message.msg_id)]
+        if recorded and len(self._fences) < _MOST_FENCES:
+            return self._send_fences(recorded)
+        return [Forward(self._probe(Lane("control", None)), first=True)]
+
     @property
     def missing_idle(self) -> list[Request]:
         """Requests that have their reply but no idle, and no fence is out that would tell.
@@ -229,7 +182,7 @@ class Router:
 
     def seek_idle(self) -> list[Action]:
         """Send fences that will tell about ``missing_idle``."""
-        self._fences = {id: fence for id, fence in self._fences.items() if not fence.replied}
+        self._forget_answered_fences()
         return self._send_fences(self.missing_idle)
 
     def assume_idle(self) -> list[Action]:
@@ -306,6 +259,9 @@ class Router:
             actions.extend(self._idle(request))
         self.pending.forget_finished(request)
         return actions
+
+    def _forget_answered_fences(self) -> None:
+        self._fences = {id: fence for id, fence in self._fences.items() if not fence.replied}
 
     def _send_fences(self, suspects: Iterable[Request]) -> list[Action]:
         lanes: dict[Lane, list[str]] = defaultdict(list)

@@ -94,7 +94,7 @@ async def _open(channels: Channels, kernel: RemoteKernel) -> None:
                 except UnreachableError as error:
                     last = error
                     log.info("the channels did not open: %s", error)
-                    if await kernel.is_gone():
+                    if await kernel.state() == "dead":
                         raise KernelDiedError(
                             "The remote kernel died at its start; the server's log says why."
                         ) from error

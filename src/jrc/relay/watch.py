@@ -6,11 +6,16 @@ All times are seconds of one monotonic clock.
 from dataclasses import dataclass
 from enum import Enum
 
+from jrc.server.link import SILENT_BYTES
+
 NOTICE_AFTER = 10.0
 """Of a link that is down: a shorter loss is bridged without a word."""
 
 QUIET_BEFORE_POLL = 10.0
 """A kernel that was deleted leaves its websockets open and silent: ask the server then."""
+
+MUTE_POLLS = 4
+"""So often in a row an idle kernel that owes a reply says nothing, though it is asked meanwhile."""
 
 SUSPICION = 15.0
 """After somebody shut the kernel down, a server may list it until its process has ended."""
@@ -42,10 +47,13 @@ class Watch:
     _suspicious_until: float = float("-inf")
     _idle_missing_since: float | None = None
     _fences: int = 0
+    _mute_polls: int = 0
+    _received: int = 0
 
     def heard(self, now: float) -> None:
         """Something arrived from the kernel."""
         self._heard_at = now
+        self._mute_polls = 0
 
     def suspect(self, now: float) -> None:
         """The kernel said that it is shut down."""
@@ -63,7 +71,7 @@ class Watch:
         """
         lost_at, told = self._link_lost_at, self._told
         self._link_lost_at, self._told = None, False
-        self._heard_at = now
+        self.heard(now)
         return now - lost_at if lost_at is not None and told else None
 
     def due(self, now: float, *, unanswered: bool, idle_missing: bool) -> list[Act]:
@@ -77,6 +85,22 @@ class Watch:
         if self._link_lost_at is not None:
             return self._notice(now - self._link_lost_at)
         return [*self._poll(now, unanswered), *self._idle(now, idle_missing)]
+
+    def polled(self, *, idle: bool, received: int) -> bool:
+        """Whether the kernel is mute, now that ``POLL_KERNEL`` found that it is there.
+
+        Args:
+            idle: the server says that it does nothing.
+            received: how many bytes came over the link until now. A large message takes its time
+                on a slow one.
+        """
+        silent = abs(received - self._received) < SILENT_BYTES
+        self._received = received
+        self._mute_polls = self._mute_polls + 1 if idle and silent else 0
+        if self._mute_polls < MUTE_POLLS:
+            return False
+        self._mute_polls = 0
+        return True
 
     def _notice(self, seconds: float) -> list[Act]:
         if self._told or seconds < NOTICE_AFTER:

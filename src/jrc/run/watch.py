@@ -5,6 +5,8 @@ All times are seconds of one monotonic clock.
 
 from enum import Enum
 
+from jrc.server.link import SILENT_BYTES
+
 FENCE_AFTER = 1.0
 """After a reply without its idle: idle usually comes within milliseconds."""
 
@@ -17,9 +19,6 @@ IDLE_POLLS = 2
 
 MUTE_POLLS = 12
 """So often in a row an idle kernel's recorder says nothing new, though it is asked meanwhile."""
-
-SILENT_BYTES = 1024
-"""More than the pings of a link with nothing to say, and less than a part of a large message."""
 
 INTERRUPT_GRACE = 15.0
 """For code to stop after a timeout's interrupt, before the run gives up on the kernel."""

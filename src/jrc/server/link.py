@@ -43,6 +43,9 @@ OPEN_TIMEOUT = 20.0
 SILENCE_LIMIT = 45.0
 """Seconds without a byte after which a link counts as half-open. A server pings every 30 s."""
 
+SILENT_BYTES = 1024
+"""More than the pings of a link with nothing to say, and less than a part of a large message."""
+
 _PROBE_INTERVAL = 15.0
 _GOODBYE_SECONDS = 0.002
 _CLOSE_TIMEOUT = 1.0
