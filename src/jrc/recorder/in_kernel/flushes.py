@@ -2,7 +2,7 @@
 
 ipykernel's ``OutStream.flush`` makes one message and waits for the I/O thread, each time. A loop
 of ``print(..., flush=True)`` spends nearly all of its time there, and a server forwards no more
-than 1000 messages a second. So the first flushes are ipykernel's own, and one that comes while the
+than 1000 messages a second. So the first flushes are done at once, and one that comes while the
 allowance is used up waits for its successors: a hundredth of a second, or 64 KiB. The order stays:
 whatever else is published, on iopub or as a reply, has the waiting text sent before it.
 """
@@ -144,8 +144,8 @@ class Flushes:
 
     Args:
         thread: the kernel's I/O thread.
-        is_ours: whether the request with this header is recorded; the flushes of others are
-            ipykernel's.
+        is_ours: whether the request with this header is recorded; the flushes of others never
+            wait for their successors.
         failed: told of an exception in here.
 
     Attributes:
