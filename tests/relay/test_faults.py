@@ -21,7 +21,7 @@ from jrc.errors import ExitCode
 from tests.relay.conftest import StartKernel
 from tests.support import echo_kernel
 from tests.support.jupyter import JupyterServer, StartJupyter, wait_until
-from tests.support.proxy import Deafening, Proxy
+from tests.support.proxy import Deafening, Proxy, SlowUplink
 from tests.support.relay import Kernel, ask_control, write_kernelspec
 
 MIB = 2**20
@@ -50,6 +50,14 @@ NO_LIMITS = {"ZMQChannelsWebsocketConnection": {"limit_rate": False}}
 def proxied(remote: JupyterServer, at_server: Callable[..., None]) -> Any:
     """A proxy in front of the shared server, which relays use."""
     with Proxy(remote.url) as proxy:
+        at_server(remote, proxy.url)
+        yield proxy
+
+
+@pytest.fixture
+def slow_uplink(remote: JupyterServer, at_server: Callable[..., None]) -> Iterator[SlowUplink]:
+    """Stands in front of the shared server, which relays use."""
+    with SlowUplink(remote.url) as proxy:
         at_server(remote, proxy.url)
         yield proxy
 
@@ -219,6 +227,17 @@ def test_what_a_server_loses_on_a_link_that_lives_is_made_up_for(
     deafening.deafen(lost)
     assert kernel.run("runs += 1; print(runs)", timeout=90).text == "1\n"
     assert kernel.run("print(runs)").text == "1\n"
+
+
+def test_a_cell_that_takes_long_to_send_is_sent_once(
+    slow_uplink: SlowUplink, kernelspecs: Path, start_kernel: StartKernel
+) -> None:
+    """The kernel is idle and owes a reply, to a request that it does not have yet."""
+    write_impatient_kernelspec(kernelspecs)
+    kernel = start_kernel("impatient").ready()
+    cell = kernel.run("print(len('" + 2_000_000 * "x" + "'))", timeout=90)
+    assert cell.text == "2000000\n"
+    assert slow_uplink.bytes_up < 3_000_000
 
 
 def test_a_broken_session_to_another_kernel_is_given_up(

@@ -16,7 +16,7 @@ from jrc.wire.message import Message
 from tests.run.test_detached import Desk, nothing_is_left
 from tests.run.test_faults import notebook, stdout_of
 from tests.support.jupyter import JupyterServer
-from tests.support.proxy import Proxy
+from tests.support.proxy import Proxy, SlowUplink
 from tests.support.running import Recorder, client_of, run_document
 
 pytestmark = pytest.mark.anyio
@@ -228,3 +228,23 @@ async def test_a_message_that_takes_long_is_no_silence(
         assert await desk.attach(run, listener, url=proxy.url) == 0
     assert [notice.kind for notice in listener.of(Notice)] == []
     assert stdout_of(desk.output) == "x" * 2_000_000 + "\n"
+
+
+@pytest.mark.parametrize("detached", [True, False])
+async def test_a_cell_that_takes_long_to_send_is_no_silence(
+    jupyter: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detached: bool
+) -> None:
+    """The kernel is idle, and answers nothing before all of the cell is there."""
+    monkeypatch.setattr(watch, "QUIET_BEFORE_POLL", 0.2)
+    monkeypatch.setattr(detached_module, "MUTE_SECONDS", 1.0)
+    desk = Desk(jupyter, tmp_path / "desk")
+    path = notebook(tmp_path, "print(len('" + 2_000_000 * "x" + "'))")
+    with SlowUplink(jupyter.url) as proxy:
+        async with asyncio.timeout(90):
+            if detached:
+                run = await desk.begin(path, url=proxy.url)
+                assert await desk.attach(run) == 0
+            else:
+                await run_document(jupyter, path, desk.output, url=proxy.url)
+        assert proxy.bytes_up < 3_000_000
+    assert stdout_of(desk.output) == "2000000\n"

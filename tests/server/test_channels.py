@@ -188,6 +188,30 @@ async def test_a_quiet_kernel_is_not_a_silent_line(
     assert all(isinstance(event, Message) for event in events)
 
 
+async def test_what_is_on_its_way_has_not_arrived(
+    jupyter: JupyterServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "ARRIVAL_TIMEOUT", 0.5)
+    requests = Requests()
+    with Proxy(jupyter.url) as proxy:
+        async with (
+            client_of(jupyter, url=proxy.url) as client,
+            kernel(client) as kernel_id,
+            opened(client, kernel_id, requests) as channels,
+        ):
+            proxy.black_hole()
+            request = requests.kernel_info()
+            await channels.send(request)
+            assert not await channels.all_arrived()
+            proxy.restore()
+            await until_reply(channels.events(), request)
+            async with asyncio.timeout(DEADLINE):
+                while not await channels.all_arrived():
+                    continue
+            proxy.cut()
+            assert not await channels.all_arrived()
+
+
 async def test_what_can_not_be_opened_is_told_apart(jupyter: JupyterServer) -> None:
     async with client_of(jupyter) as client:
         with pytest.raises(NotFoundError):

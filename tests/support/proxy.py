@@ -275,6 +275,27 @@ class _Stripped:
         return re.sub(rb"(?im)^(?:upgrade|connection):[^\r\n]*\r\n", b"", data)
 
 
+class SlowUplink(Proxy):
+    """Takes 200 kB a second from clients, and lets no more than that wait."""
+
+    def _from_client(self, reader: asyncio.StreamReader) -> Readable:
+        return _Slow(reader)
+
+    async def _listen(self) -> None:
+        # Connections inherit it; by default they take some megabytes.
+        self._bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        await super()._listen()
+
+
+@dataclass
+class _Slow:
+    reader: asyncio.StreamReader
+
+    async def read(self, n: int) -> bytes:
+        await asyncio.sleep(0.02)
+        return await self.reader.read(4096)
+
+
 class Deafening(Proxy):
     """Loses messages of clients, as a server does that has broken a session.
 

@@ -302,7 +302,7 @@ class Relay:
                 self._do(self._router.assume_idle())
 
     async def _poll_kernel(self, channels: "Channels") -> None:
-        idle = await self._state_of_kernel() == "idle"
+        idle = await self._state_of_kernel() == "idle" and await channels.all_arrived()
         if self._watch.polled(idle=idle, received=channels.received):
             log.info("the kernel is idle, and does not answer: connecting as another session")
             channels.start_over()

@@ -90,7 +90,7 @@ class Watch:
         """Whether the kernel is mute, now that ``POLL_KERNEL`` found that it is there.
 
         Args:
-            idle: the server says that it does nothing.
+            idle: the server says that it does nothing, and nothing is on its way to it.
             received: how many bytes came over the link until now. A large message takes its time
                 on a slow one.
         """

@@ -187,7 +187,8 @@ class _Begin:
         """A kernel that is not busy answers within milliseconds, if its server is in order."""
         while True:
             await asyncio.sleep(MUTE_SECONDS)
-            self._channels.start_over()
+            if await self._channels.all_arrived():
+                self._channels.start_over()
 
     async def _until_taken(self) -> Installed:
         # The server takes messages in order: when it answers the last one, it has all of them.

@@ -366,9 +366,10 @@ class Runner:
         if state is None:
             self._on_kernel_ended(KernelEnded("deleted"))
             return
+        idle = state == "idle" and self._exchange.recorded and await self._channels.all_arrived()
         word = self._exchange.word
         match self._watch.polled(
-            idle=state == "idle" and self._exchange.recorded,
+            idle=idle,
             word=word,
             received=self._channels.received,
             # While something is still to be fetched, a slow link may take its time for it.

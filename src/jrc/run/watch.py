@@ -94,7 +94,8 @@ class Watch:
         """What ``POLL_KERNEL`` found.
 
         Args:
-            idle: the server says that the kernel does nothing; there should be a recorder in it.
+            idle: the server says that the kernel does nothing; there should be a recorder in it,
+                and nothing is on its way to it.
             word: what that said last.
             received: how many bytes came over the link until now. A large message takes its time
                 on a slow one.

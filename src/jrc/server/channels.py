@@ -148,6 +148,14 @@ class Channels:
         except LinkClosedError as error:
             log.info("link broke while sending a %s: %s", message.msg_type, error)
 
+    async def all_arrived(self) -> bool:
+        """Whether the server has all that was sent: a large message takes its time on a slow link.
+
+        The answer may take ``links.ARRIVAL_TIMEOUT`` seconds.
+        """
+        link = self._link
+        return link is not None and await link.all_arrived()
+
     async def events(self) -> AsyncIterator[ChannelEvent]:
         """Every message from the kernel, and what happens to the link. Ends with an error only.
 

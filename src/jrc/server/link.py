@@ -46,6 +46,9 @@ SILENCE_LIMIT = 45.0
 SILENT_BYTES = 1024
 """More than the pings of a link with nothing to say, and less than a part of a large message."""
 
+ARRIVAL_TIMEOUT = 3.0
+"""Seconds for the answer to a ping that tells that all before it arrived."""
+
 _PROBE_INTERVAL = 15.0
 _GOODBYE_SECONDS = 0.002
 _CLOSE_TIMEOUT = 1.0
@@ -105,6 +108,17 @@ class Link:
             await self._connection.send(frame)
         except ConnectionClosed as error:
             raise self._closed(error) from error
+
+    async def all_arrived(self) -> bool:
+        """Whether the server has all that was sent: it soon answers a ping behind it."""
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            async with asyncio.timeout(ARRIVAL_TIMEOUT):
+                await (await self._connection.ping())
+        except (ConnectionClosed, TimeoutError):
+            return False
+        return True
 
     async def receive(self) -> Message:
         """The next message.
