@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "jrc"
 MODULES = sorted(SOURCE.rglob("*.py"))
 
-MOST_LINES = 420
+MOST_LINES = 600
 
 HEAVY = {
     "asyncio",
