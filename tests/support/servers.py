@@ -17,6 +17,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.support import node
 from tests.support.certificates import Authority
 from tests.support.command import Result, jrc_command
 from tests.support.jupyter import (
@@ -42,11 +43,7 @@ REQUIREMENTS = {
 }
 """What each virtual environment holds; they exclude each other, and the tests' own packages."""
 
-HOW_TO_GET = {
-    "nginx": "apt-get install nginx-light (or nginx)",
-    "node": "apt-get install nodejs",
-    "configurable-http-proxy": "npm install -g configurable-http-proxy",
-}
+HOW_TO_GET = {"nginx": "apt-get install nginx-light (or nginx)"}
 
 
 @dataclass
@@ -364,8 +361,7 @@ HUB_PASSWORD = "hub-pässword"
 
 def start_hub(servers: Servers) -> str:
     """A JupyterHub behind configurable-http-proxy, with a prefix. Returns its URL."""
-    program("node")
-    proxy = program("configurable-http-proxy")
+    proxy = node.package("configurable-http-proxy", "5") / "bin" / "configurable-http-proxy"
     folder, binaries = servers.folder("hub"), servers.environment("hub")
     public, internal, api = free_port(), free_port(), free_port()
     url = f"http://127.0.0.1:{public}/pre/"
@@ -374,7 +370,7 @@ def start_hub(servers: Servers) -> str:
             url=url,
             internal=internal,
             api=api,
-            proxy=proxy,
+            proxy=[node.NODE, str(proxy)],
             password=HUB_PASSWORD,
             folder=str(folder),
             singleuser=str(binaries / "jupyterhub-singleuser"),
@@ -396,7 +392,7 @@ c.JupyterHub.hub_port = {internal}
 c.JupyterHub.db_url = "sqlite://"
 c.JupyterHub.cookie_secret = b"0" * 32
 c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{api}"
-c.ConfigurableHTTPProxy.command = [{proxy!r}]
+c.ConfigurableHTTPProxy.command = {proxy!r}
 c.JupyterHub.authenticator_class = "dummy"
 c.DummyAuthenticator.password = {password!r}
 c.Authenticator.allow_all = True
