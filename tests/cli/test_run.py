@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from jrc.cli.run import fold_parameters
+from jrc.cli.run_words import arrange, fold_parameters
 from jrc.errors import ExitCode, UsageError
 from tests.support.command import jrc_command, jrc_environment, run_jrc
 from tests.support.dialog import Dialog
@@ -108,11 +108,66 @@ def test_half_a_parameter_is_an_error(words: list[str]) -> None:
         fold_parameters(words)
 
 
+VALUES = {"-o": 1, "--timeout": 1, "-P": 1, "--grid": 2}
+
+
+@pytest.mark.parametrize(
+    ("words", "arranged"),
+    [
+        ("s.py --lr 1 --timeout 5", "-- s.py --lr 1 --timeout 5"),
+        ("s.py -- --lr 1", "-- s.py --lr 1"),
+        ("s.py -- -- x", "-- s.py -- x"),
+        ("s.py x -- --lr", "-- s.py x -- --lr"),
+        ("-o r.ipynb --timeout 5 s.py -o x", "-o r.ipynb --timeout 5 -- s.py -o x"),
+        ("--timeout=5 --json s.py --json", "--timeout=5 --json -- s.py --json"),
+        ("-o s.py s.py -p a 1", "-o s.py -- s.py -p a 1"),
+        ("--grid x s.py s.py --help", "--grid x s.py -- s.py --help"),
+        ("-p a s.py s.py -p b", "-p a=s.py -- s.py -p b"),
+        ("-- s.py -o x", "-- s.py -o x"),
+        ("- --lr 1", "-- - --lr 1"),
+        ("a.ipynb -o x --timeout 5", "a.ipynb -o x --timeout 5"),
+        ("-P s a.ipynb -p a 1 --json", "-P s a.ipynb -p a=1 --json"),
+        ("--json -o", "--json -o"),
+        ("--help", "--help"),
+        ("", ""),
+    ],
+)
+def test_what_stands_behind_a_script_is_its_own(words: str, arranged: str) -> None:
+    got = arrange(words.split(), VALUES, is_script=lambda path: path.name in ("s.py", "-"))
+    assert got == arranged.split()
+
+
+def test_options_of_jrc_behind_a_script_are_the_script_s(folder: Path, env: dict[str, str]) -> None:
+    (folder / "s.py").write_text("import sys\nprint(sys.argv)\n")
+    words = ["--lr", "0.1", "--timeout", "5", "-o", "x", "--help", "--json", "-v"]
+    done = run_jrc("run", "--kernel", "python3", "s.py", *words, env=env)
+    assert (done.code, done.stdout) == (0, f"{['s.py', *words]}\n")
+
+
+def test_a_file_with_a_python_shebang_is_a_script(folder: Path, env: dict[str, str]) -> None:
+    tool = folder / "tool"
+    tool.write_text("#!/usr/bin/env -S jrc run\nimport sys\nprint(sys.argv, __file__)\n")
+    done = run_jrc("run", "tool", "--lr", "1", env=env)
+    assert (done.code, done.stdout) == (0, f"['tool', '--lr', '1'] {tool}\n")
+    tool.write_text("#!/bin/sh\necho\n")
+    done = run_jrc("run", "tool", env=env)
+    assert (done.code, done.stdout) == (2, "")
+    assert "neither a notebook nor a Python script" in done.stderr
+
+
+def test_code_on_stdin(folder: Path, env: dict[str, str]) -> None:
+    source = "import sys\nprint(sys.argv, __name__, '__file__' in globals())\n1 / 0\n"
+    done = run_jrc("run", "-", "--lr", "1", input=source, env=env)
+    assert (done.code, done.stdout) == (1, "['-', '--lr', '1'] __main__ False\n")
+    assert 'File "<stdin>", line 3, in <module>' in done.stderr
+    assert list(folder.iterdir()) == []
+
+
 def test_a_script_has_arguments_streams_and_an_exit_code(folder: Path, env: dict[str, str]) -> None:
     (folder / "s.py").write_text(
         "import sys\nprint(sys.argv[1:], __name__)\nprint('bad', file=sys.stderr)\nsys.exit(3)\n"
     )
-    done = run_jrc("run", "s.py", "x", "--", "--lr", "1", env=env)
+    done = run_jrc("run", "s.py", "--", "x", "--lr", "1", env=env)
     assert (done.code, done.stdout) == (3, "['x', '--lr', '1'] __main__\n")
     assert "bad\n" in done.stderr
     assert [p.name for p in folder.iterdir()] == ["s.py"]
@@ -131,7 +186,7 @@ def test_a_percent_script_runs_cell_by_cell_and_becomes_a_notebook(
     folder: Path, env: dict[str, str]
 ) -> None:
     (folder / "s.py").write_text("# %% [markdown]\n# Hi\n\n# %%\nx = 1\n\n# %%\nprint(x)\n1 / 0\n")
-    done = run_jrc("run", "s.py", "-o", "s.ipynb", env=env)
+    done = run_jrc("run", "-o", "s.ipynb", "s.py", env=env)
     assert done.code == 1
     assert "Cell 2 of s.py failed at line 9 (1 / 0): ZeroDivisionError" in done.stderr
     assert "What arrived is saved in s.ipynb." in done.stderr
@@ -211,7 +266,7 @@ def test_a_kernel_of_the_same_language_stands_in(folder: Path, env: dict[str, st
         (["a.ipynb", "-o", "x.html"], 2, "does not end in .ipynb"),
         (["a.ipynb", "-o", "x.ipynb", "--in-place"], 2, "exclude each other"),
         (["a.ipynb", "-o", "missing/x.ipynb"], 2, "Can't write missing/x.ipynb"),
-        (["s.py", "--in-place"], 2, "is for notebooks"),
+        (["--in-place", "s.py"], 2, "is for notebooks"),
         (["a.ipynb", "x"], 2, "takes no arguments"),
         (["a.ipynb", "-p", "x"], 2, "-p takes a name and a value"),
         (["a.ipynb", "-P", "nope"], 5, "nope"),

@@ -9,49 +9,36 @@ from typer.core import TyperCommand
 from jrc.cli.complete import kernelspec_names
 from jrc.cli.lazy import plain_typer
 from jrc.cli.profile import complete_profile
+from jrc.cli.run_words import arrange
 from jrc.cli.terminal import Terminal
 from jrc.cli.words import pairs
-from jrc.errors import UsageError
 
 app = plain_typer(add_completion=False)
 
 
 class RunCommand(TyperCommand):
-    """Takes ``-p NAME VALUE``, as papermill does; typer knows no repeated option of two words."""
+    """Leaves what stands behind a script to it, and takes ``-p NAME VALUE`` as papermill does."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, fold_parameters(args))
+        from jrc.run.script import is_script
 
-
-def fold_parameters(words: list[str]) -> list[str]:
-    """``-p NAME VALUE`` as ``-p NAME=VALUE``. What stands behind ``--`` is the script's.
-
-    Raises:
-        UsageError: a name or a value is missing.
-    """
-    folded: list[str] = []
-    rest = iter(words)
-    for word in rest:
-        if word == "--":
-            return [*folded, word, *rest]
-        if word not in ("-p", "--parameter"):
-            folded.append(word)
-            continue
-        name, value = next(rest, None), next(rest, None)
-        if name is None or value is None or "=" in name:
-            raise UsageError(f"{word} takes a name and a value.", hint="-p alpha 0.6")
-        folded += ["-p", f"{name}={value}"]
-    return folded
+        values = {
+            name: parameter.nargs
+            for parameter in self.params
+            if parameter.param_type_name == "option" and not getattr(parameter, "is_flag", False)
+            for name in parameter.opts
+        }
+        return super().parse_args(ctx, arrange(args, values, is_script=is_script))
 
 
 @app.command(cls=RunCommand)
 def run(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A .ipynb, or a .py (plain or with # %% cells).")
+        Path, typer.Argument(metavar="FILE", help="A .ipynb, a .py (plain or # %% cells), or -.")
     ],
     args: Annotated[
         list[str] | None,
-        typer.Argument(metavar="ARGS", help="The script's sys.argv; options behind --."),
+        typer.Argument(metavar="ARGS", help="The script's: all that stands behind it."),
     ] = None,
     parameter: Annotated[
         list[str] | None,
@@ -124,12 +111,13 @@ def run(
 ) -> None:
     """Run a notebook or a script on a Jupyter Server.
 
+    jrc's options stand before a script; all that stands behind it is the script's.
     Without a profile it runs on an embedded server on this machine.
 
     \b
     Example:
       jrc run train.ipynb -p epochs 20 -o result.ipynb
-      jrc run train.py -- --epochs 20
+      jrc run -o result.ipynb train.py --epochs 20
     """
     from jrc.cli.run_command import Invocation, execute
 

@@ -91,7 +91,7 @@ def output_path(invocation: Invocation, document: Document) -> Path | None:
         if document.kind != "notebook":
             raise UsageError(
                 f"--in-place is for notebooks; {document.path.name} is a script.",
-                hint="jrc run FILE.py -o RESULT.ipynb",
+                hint="jrc run -o RESULT.ipynb FILE.py",
             )
         return document.path
     if invocation.output is not None:

@@ -1,5 +1,6 @@
 """Documents: notebooks and scripts, read as cells to execute and a notebook to fill."""
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -8,7 +9,14 @@ from jrc.errors import UsageError
 from jrc.run.notebook import complete, read_bytes, read_notebook
 from jrc.run.notebook_shape import NBFORMAT, NBFORMAT_MINOR, Json
 from jrc.run.percent import is_percent_script, read_percent_script
-from jrc.run.script import decode_script, prologue_code, script_code
+from jrc.run.script import (
+    STDIN,
+    STDIN_NAME,
+    decode_script,
+    is_script,
+    prologue_code,
+    script_code,
+)
 
 SKIP_TAG = "skip-execution"
 
@@ -84,13 +92,26 @@ class Document:
         """Code to execute silently before the first cell; empty when there is nothing to do."""
         if self.kind != "percent":
             return ""
-        return prologue_code(str(self.path.absolute()), [str(self.path), *self.args])
+        return prologue_code(self._file, self._argv)
 
     def code(self, cell: Cell) -> str:
         """What to send to the kernel for a cell."""
         if self.kind != "script":
             return cell.source
-        return script_code(cell.source, str(self.path.absolute()), [str(self.path), *self.args])
+        return script_code(cell.source, self._file, self._argv)
+
+    @property
+    def _argv(self) -> list[str]:
+        return [str(STDIN if self._on_stdin else self.path), *self.args]
+
+    @property
+    def _on_stdin(self) -> bool:
+        return self.path.name == STDIN_NAME
+
+    @property
+    def _file(self) -> str:
+        """Its ``__file__``; code that comes on stdin has none, and this name in tracebacks."""
+        return STDIN_NAME if self._on_stdin else str(self.path.absolute())
 
 
 def cell_tags(node: Json) -> frozenset[str]:
@@ -103,20 +124,21 @@ def load(path: Path, *, args: list[str]) -> Document:
     """Read a document.
 
     Args:
-        path: a notebook (``.ipynb``) or a Python script (``.py``).
+        path: a notebook (``.ipynb``), a Python script, or ``-`` for code on stdin.
         args: the words behind it on the command line; scripts find them in ``sys.argv``.
 
     Raises:
         NotFoundError: there is no such file.
         UsageError: it can't be executed, or not with ``args``.
     """
-    suffix = path.suffix.lower()
-    if suffix == ".py":
-        return _load_script(path, args)
-    if suffix != ".ipynb":
+    if path == STDIN:
+        return _load_stdin(args)
+    if is_script(path):
+        return _load_script(path, read_bytes(path), args)
+    if path.suffix.lower() != ".ipynb":
         raise UsageError(
             f"{path} is neither a notebook nor a Python script.",
-            hint="jrc runs notebooks (.ipynb) and Python scripts (.py), with or without '# %%'.",
+            hint="jrc runs notebooks (.ipynb) and Python scripts (.py, or a #! line of Python).",
         )
     if args:
         raise UsageError(
@@ -126,8 +148,28 @@ def load(path: Path, *, args: list[str]) -> Document:
     return Document("notebook", path, read_notebook(path))
 
 
-def _load_script(path: Path, args: list[str]) -> Document:
-    source = decode_script(path, read_bytes(path))
+def _load_stdin(args: list[str]) -> Document:
+    """What comes on stdin: a script, as for ``python -``.
+
+    Raises:
+        UsageError: it is a notebook.
+    """
+    data = b"" if sys.stdin is None else sys.stdin.buffer.read()
+    if is_notebook(data):
+        raise UsageError(
+            "A notebook on stdin can't be run yet.", hint="Save it in a file: jrc run FILE.ipynb"
+        )
+    return _load_script(Path(STDIN_NAME), data, args)
+
+
+def is_notebook(data: bytes) -> bool:
+    """Whether these bytes are a notebook and no script: a JSON object."""
+    start = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n")
+    return start.startswith(b"{") and b'"cells"' in data
+
+
+def _load_script(path: Path, data: bytes, args: list[str]) -> Document:
+    source = decode_script(path, data)
     if not is_percent_script(source):
         cell = {"cell_type": "code", "source": source}
         notebook = _python_notebook({"cells": [cell], "metadata": {}})

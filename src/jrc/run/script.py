@@ -23,6 +23,31 @@ EXIT_EXPRESSIONS: Mapping[str, str] = {
 """``user_expressions`` to send along with ``script_code``; ``exit_code_from_reply`` reads them."""
 
 
+STDIN = Path("-")
+"""What names a document that comes on stdin, on the command line and in ``sys.argv``."""
+
+STDIN_NAME = "<stdin>"
+"""What names it in messages and tracebacks."""
+
+_PYTHON = re.compile(rb"#!.*\b(?:python|pypy|jrc|uv)")
+
+
+def is_script(path: Path) -> bool:
+    """Whether what stands behind this name on a command line belongs to it.
+
+    A script ends in ``.py``, or begins with a ``#!`` line that names Python or jrc; ``-`` is code
+    on stdin, as for ``python``.
+    """
+    suffix = path.suffix.lower()
+    if path == STDIN or suffix in (".py", ".pyw", ".ipynb"):
+        return suffix != ".ipynb"
+    try:
+        with path.open("rb") as file:
+            return _PYTHON.match(file.readline(512)) is not None
+    except (OSError, ValueError):
+        return False
+
+
 def decode_script(path: Path, data: bytes) -> str:
     """The text of a Python file, decoded as Python does it: coding cookie, BOM, all line ends.
 

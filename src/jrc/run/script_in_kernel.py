@@ -85,6 +85,8 @@ def _main_module(source: str, path: str) -> Iterator[types.ModuleType]:
             if sys._getframe(1).f_globals.get("__name__", "").endswith(".spawn"):
                 copies[:] = copies or [_copy_of(source, path)]
                 return copies[0]
+            if "__file__" not in self.__dict__:
+                raise AttributeError("__file__")
             return str(self.__dict__["__file__"])
 
         @__file__.setter
@@ -92,7 +94,8 @@ def _main_module(source: str, path: str) -> Iterator[types.ModuleType]:
             self.__dict__["__file__"] = value
 
     main = Main("__main__")
-    main.__file__ = path
+    if path != "<stdin>":
+        main.__file__ = path
     main.__dict__["__builtins__"] = builtins
     kernels_own = sys.modules["__main__"]
     sys.modules["__main__"] = main
