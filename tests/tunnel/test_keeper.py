@@ -16,6 +16,7 @@ import pytest
 from jrc.errors import AuthError, DeadlineError, JrcError, NotFoundError
 from jrc.profile.paths import Paths
 from jrc.profile.route import Route
+from jrc.tunnel.cause import Kind
 from jrc.tunnel.connect import ensure_keeper, keeper_status, stop_keeper
 from jrc.tunnel.keeper import LOCKED_OUT, preferred_ports
 from jrc.tunnel.machine import Phase
@@ -114,6 +115,39 @@ async def test_kill_9_leaves_no_kubectl_and_the_next_one_takes_over(
     assert second.pid != first.pid
     assert second.port == first.port
     assert (await request(second.port, "/api"))[0] == 200
+
+
+async def test_the_next_keeper_leads_to_the_same_pod_though_there_is_a_newer_one(
+    spec: Spec, paths: Paths, kube: Kube
+) -> None:
+    """However the one before ended: the kernels live in that pod."""
+    await ensure_keeper(spec, paths)
+    with WebApp("second") as second:
+        kube.jupyter(second.address, name="jupyter-1", created="2099-01-01T00:00:00Z")
+        assert stop_keeper("lab", paths)
+        after_stop = await ensure_keeper(spec, paths)
+        assert after_stop.pod == "jupyter-0"
+        os.kill(after_stop.pid, signal.SIGKILL)
+        assert (await ensure_keeper(spec, paths)).pod == "jupyter-0"
+        elsewhere = replace(spec, route=replace(spec.route, target="pod/jupyter-1", port=8888))
+        assert (await ensure_keeper(elsewhere, paths)).pod == "jupyter-1"
+
+
+async def test_a_keeper_that_is_killed_while_the_api_server_starts_is_replaced(
+    spec: Spec, paths: Paths, kube: Kube
+) -> None:
+    first = await ensure_keeper(spec, paths)
+    kube.restart(starting=403)
+    os.kill(first.pid, signal.SIGKILL)
+    again = asyncio.create_task(ensure_keeper(spec, paths))
+
+    def is_refused() -> bool:
+        status = KeeperFiles.of(paths, "lab").read()
+        return bool(status and status.cause and status.cause.kind is Kind.FORBIDDEN)
+
+    await until(is_refused)
+    kube.started()
+    assert (await again).phase is Phase.READY
 
 
 async def test_ten_processes_at_once_get_one_keeper(spec: Spec, paths: Paths) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,7 +58,8 @@ class Run:
 
     def to_forwarding(self) -> "Run":
         self(Tick(), after=max(0.0, self.wait))
-        self(Resolved(self.attempt, "pod-a", 8888))
+        if self.state.phase is Phase.RESOLVING:
+            self(Resolved(self.attempt, "pod-a", 8888))
         return self
 
     def to_probing(self) -> "Run":
@@ -104,19 +106,55 @@ def test_a_healthy_tunnel_that_is_lost_comes_back_without_a_wait() -> None:
     assert run.state.phase is Phase.WAITING
     assert run.wait == 0
     assert run.state.restarts == 1
-    assert run(Tick()) == [Resolve(run.attempt)]
+    assert run(Tick()) == [Forward(run.attempt, "pod-a", 8888)]
     assert run.attempt > old
 
 
+@pytest.mark.parametrize("kind", [Kind.LOST, Kind.RESET, Kind.STALLED, Kind.API_UNREACHABLE])
+def test_a_lost_way_leads_to_the_same_pod_again(kind: Kind) -> None:
+    """Kernels live there; and the cluster need not be asked, which would cost time."""
+    run = Run().to_ready()
+    run(Broken(run.attempt, cause(kind)), after=machine.HEALTHY_SECONDS)
+    assert run(Tick()) == [Forward(run.attempt, "pod-a", 8888)]
+    run(Forwarding(run.attempt))
+    run(Probed(run.attempt))
+    assert run.state.phase is Phase.READY
+    assert run.state.pod == "pod-a"
+
+
+def test_where_that_pod_is_gone_the_cluster_is_asked_at_once() -> None:
+    run = Run().to_ready()
+    run(Broken(run.attempt, cause(Kind.LOST)), after=machine.HEALTHY_SECONDS)
+    run(Tick())
+    run(Broken(run.attempt, cause(Kind.NOT_FOUND)))
+    assert run.state.cause == cause(Kind.POD_GONE)
+    assert run.wait == 0
+    assert run.state.failures == 0
+    assert run(Tick()) == [Resolve(run.attempt, "pod-a")]
+
+
+@pytest.mark.parametrize("kind", [Kind.POD_GONE, Kind.NOT_LISTENING, Kind.POD_NOT_RUNNING])
+def test_for_a_pod_that_is_gone_the_cluster_is_asked(kind: Kind) -> None:
+    run = Run().to_ready()
+    run(Broken(run.attempt, cause(kind)), after=machine.HEALTHY_SECONDS)
+    assert run(Tick()) == [Resolve(run.attempt, "pod-a")]
+
+
+def test_the_pod_of_an_earlier_process_is_preferred() -> None:
+    run = Run()
+    run.state = State(pod="pod-b")
+    assert run(Tick()) == [Resolve(1, "pod-b")]
+
+
 def test_a_tunnel_that_breaks_at_once_backs_off() -> None:
-    """0.5, 1, 2 … 30 seconds: a tunnel that never holds does not keep the machine busy."""
+    """0, 1, 2 … 30 seconds: a tunnel that never holds does not keep the machine busy."""
     run = Run()
     waits = []
     for _ in range(9):
         run.to_ready()
         run(Broken(run.attempt, cause(Kind.LOST)))
         waits.append(run.wait)
-    assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+    assert waits == [0, 1, 2, 4, 8, 16, 30, 30, 30]
 
 
 def test_the_back_off_starts_over_when_healthy() -> None:
@@ -128,7 +166,7 @@ def test_the_back_off_starts_over_when_healthy() -> None:
     run(Broken(run.attempt, cause(Kind.LOST)), after=machine.HEALTHY_SECONDS)
     run.to_ready()
     run(Broken(run.attempt, cause(Kind.LOST)))
-    assert run.wait == 0.5
+    assert run.wait == 0
 
 
 def test_jitter_stretches_the_wait() -> None:
@@ -159,16 +197,87 @@ def test_after_the_end_nothing_happens() -> None:
         assert run.state == failed
 
 
-def test_what_may_pass_is_excused_for_a_tunnel_that_worked() -> None:
-    """A stateful pod that is made anew is missing for a while; that is not a missing target."""
+FATAL = [kind for kind in Kind if cause(kind).fatal]
+
+
+@pytest.mark.parametrize("kind", FATAL)
+def test_what_worked_a_moment_ago_is_not_final_at_its_first_refusal(kind: Kind) -> None:
+    """The API server starts (403, 401), a file is being replaced, a pod or Service is made anew."""
     run = Run().to_ready()
-    run(Broken(run.attempt, cause(Kind.LOST)))
+    run(Broken(run.attempt, cause(Kind.POD_GONE)), after=machine.HEALTHY_SECONDS)
+    waits = []
+    for _ in range(7):
+        run(Tick(), after=run.wait)
+        run(Broken(run.attempt, cause(kind)))
+        assert run.state.phase is Phase.WAITING
+        assert run.state.cause == cause(kind)
+        waits.append(run.wait)
+    assert waits == [0.5, 1, 2, 4, 8, 16, 30]
+
+
+@pytest.mark.parametrize("kind", FATAL)
+def test_a_refusal_that_lasts_is_final(kind: Kind) -> None:
+    run = Run().to_ready()
+    run(Broken(run.attempt, cause(Kind.POD_GONE)))
+    refused = 0.0
+    while run.state.phase is not Phase.FAILED:
+        run(Tick(), after=run.wait)
+        refused = refused or run.now
+        run(Broken(run.attempt, cause(kind)))
+        assert run.now - refused < 2 * machine.REFUSAL_SECONDS
+    assert run.now - refused >= machine.REFUSAL_SECONDS
+    assert run.state.cause == cause(kind)
+
+
+def test_a_refusal_is_counted_from_its_beginning_and_not_from_the_loss() -> None:
+    """The API server was away for long, and refuses as it comes back."""
+    run = Run().to_ready()
+    run(Broken(run.attempt, cause(Kind.POD_GONE)))
+    for _ in range(30):
+        run(Tick(), after=run.wait)
+        run(Broken(run.attempt, cause(Kind.API_UNREACHABLE)))
     run(Tick(), after=run.wait)
-    run(Broken(run.attempt, cause(Kind.NOT_FOUND)))
+    run(Broken(run.attempt, cause(Kind.FORBIDDEN)))
     assert run.state.phase is Phase.WAITING
-    run(Tick(), after=machine.EXCUSE_SECONDS)
-    run(Broken(run.attempt, cause(Kind.NOT_FOUND)))
-    assert run.state.phase is Phase.FAILED
+
+
+def test_other_causes_between_two_refusals_begin_a_new_patience() -> None:
+    run = Run().to_ready()
+    for kind in (Kind.POD_GONE, Kind.FORBIDDEN, Kind.NO_POD):
+        run(Broken(run.attempt, cause(kind)))
+        run(Tick(), after=run.wait)
+    run(Broken(run.attempt, cause(Kind.FORBIDDEN)), after=machine.REFUSAL_SECONDS)
+    assert run.state.phase is Phase.WAITING
+
+
+def test_a_refusal_at_the_forward_lasts_though_pods_can_be_listed() -> None:
+    run = Run().to_ready()
+    run(Broken(run.attempt, cause(Kind.POD_GONE)))
+    began = run.now
+    while run.state.phase is not Phase.FAILED:
+        run.to_forwarding()
+        run(Broken(run.attempt, cause(Kind.FORBIDDEN)))
+        assert run.now - began < 2 * machine.REFUSAL_SECONDS
+
+
+def test_a_tunnel_that_worked_in_an_earlier_process_is_not_refused_at_once() -> None:
+    run = Run()
+    run.state = State(worked=True)
+    run(Tick())
+    run(Broken(run.attempt, cause(Kind.UNAUTHORIZED)))
+    assert run.state.phase is Phase.WAITING
+
+
+def test_sleep_ends_a_refusal() -> None:
+    run = Run().to_ready()
+    for kind in (Kind.POD_GONE, Kind.UNAUTHORIZED):
+        run(Broken(run.attempt, cause(kind)))
+        run(Tick(), after=run.wait)
+    run(Broken(run.attempt, cause(Kind.UNAUTHORIZED)))
+    run(Woke(), after=10 * machine.REFUSAL_SECONDS)
+    run(Tick())
+    run(Broken(run.attempt, cause(Kind.UNAUTHORIZED)))
+    assert run.state.phase is Phase.WAITING
 
 
 def test_a_pod_that_goes_between_its_choice_and_the_forward_is_no_missing_target() -> None:
@@ -177,12 +286,6 @@ def test_a_pod_that_goes_between_its_choice_and_the_forward_is_no_missing_target
     run(Broken(run.attempt, cause(Kind.NOT_FOUND)))
     assert run.state.phase is Phase.WAITING
     assert run.state.cause == cause(Kind.POD_GONE)
-
-
-def test_rbac_is_never_excused() -> None:
-    run = Run().to_ready()
-    run(Broken(run.attempt, cause(Kind.FORBIDDEN)))
-    assert run.state.phase is Phase.FAILED
 
 
 def test_a_starting_pod_is_no_failure_and_is_looked_for_often() -> None:
@@ -282,6 +385,17 @@ def test_a_knock_shortens_the_wait_but_not_below_a_pace() -> None:
     assert run.wait == machine.KNOCK_SECONDS
     run(Knocked(), after=run.wait)
     assert run(Tick()) == [Resolve(run.attempt)]
+
+
+def test_a_knock_after_a_refusal_starts_no_login_program_every_second() -> None:
+    run = Run().to_ready()
+    run(Broken(run.attempt, cause(Kind.POD_GONE)))
+    for _ in range(6):
+        run(Tick(), after=run.wait)
+        run(Broken(run.attempt, cause(Kind.PLUGIN_FAILED)))
+    assert run.wait == 30
+    run(Knocked())
+    assert run.wait == machine.REFUSED_KNOCK_SECONDS
 
 
 def test_kubectl_that_says_nothing_is_given_up() -> None:

@@ -186,6 +186,59 @@ async def test_api_server_gone_and_back(open_tunnel: OpenTunnel, kube: Kube, app
         assert (await tunnel.get())[0] == 200
 
 
+@pytest.mark.parametrize("answer", [401, 403])
+async def test_api_server_restarts_and_refuses_while_it_starts(
+    answer: int, open_tunnel: OpenTunnel, kube: Kube, app: WebApp
+) -> None:
+    """It answers 403 until its RBAC caches are full. That is no verdict."""
+    kube.jupyter(app.address)
+    refused = Kind.UNAUTHORIZED if answer == 401 else Kind.FORBIDDEN
+    async with open_tunnel() as tunnel:
+        await tunnel.until_ready()
+        kube.restart(starting=answer)
+        state = await tunnel.until(lambda state: state.cause and state.cause.kind is refused)
+        assert state.phase is not Phase.FAILED
+        kube.started()
+        await tunnel.until_restarted()
+        assert (await tunnel.get())[0] == 200
+
+
+async def test_a_refusal_that_lasts_is_final_with_its_words(
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "REFUSAL_SECONDS", 1.0)
+    kube.jupyter(app.address)
+    async with open_tunnel() as tunnel:
+        await tunnel.until_ready()
+        kube.do(lambda stub: stub.faults.deny.add("create pods/portforward"))
+        kube.do(lambda stub: stub.drop_sessions())
+        cause = await tunnel.until_failed()
+        assert cause.kind is Kind.FORBIDDEN
+        assert 'cannot create resource "pods/portforward"' in cause.message
+
+
+async def test_a_second_replica_does_not_take_the_place_of_a_living_pod(
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp
+) -> None:
+    """The kernels live in the first pod: the newest one does not know them."""
+    kube.jupyter(app.address, created="2026-01-01T00:00:00Z")
+    with WebApp("second") as second:
+        async with open_tunnel() as tunnel:
+            await tunnel.until_ready()
+            kube.jupyter(second.address, name="jupyter-1", created="2026-01-02T00:00:00Z")
+            for process in forwarders():
+                process.kill()
+            assert (await tunnel.until_restarted()).pod == "jupyter-0"
+            kube.stop()
+            await tunnel.until(lambda state: state.phase is Phase.RESOLVING)
+            kube.start()
+            assert (await tunnel.until_restarted(2)).pod == "jupyter-0"
+            assert b"second" not in (await tunnel.get())[1]
+            kube.do(lambda stub: stub.kill_pod("jupyter-0"))
+            assert b"second" in (await tunnel.get())[1]
+            assert (await tunnel.until_restarted(3)).pod == "jupyter-1"
+
+
 async def test_black_hole(
     open_tunnel: OpenTunnel, kube: Kube, app: WebApp, quick_probes: None
 ) -> None:
@@ -362,8 +415,9 @@ async def test_bad_token(open_tunnel: OpenTunnel, kube: Kube, app: WebApp) -> No
 
 
 async def test_a_token_that_expires_while_forwarding_is_found_at_the_next_try(
-    open_tunnel: OpenTunnel, kube: Kube, app: WebApp
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(machine, "REFUSAL_SECONDS", 1.0)
     kube.jupyter(app.address)
     async with open_tunnel() as tunnel:
         await tunnel.until_ready()

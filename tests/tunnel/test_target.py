@@ -1,5 +1,6 @@
 """Which pod and which port: decided on the JSON that kubectl prints."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -193,3 +194,15 @@ def test_a_picked_pod_is_always_usable(found: list[Pod]) -> None:
     else:
         assert isinstance(picked, NoPod)
         assert picked.reason
+
+
+def test_the_pod_that_the_tunnel_had_is_preferred_while_it_is_fit() -> None:
+    old, new = Pod("a", created="2026-01-01"), Pod("b", created="2026-01-02")
+    assert pick_pod([old, new], SVC, "a") == old
+    assert pick_pod([old, new], SVC, "gone") == new
+    for unfit in (
+        replace(old, ready=False),
+        replace(old, terminating=True),
+        replace(old, phase="Failed"),
+    ):
+        assert pick_pod([unfit, new], SVC, "a") == new

@@ -53,7 +53,7 @@ class Cause:
 
     @property
     def fatal(self) -> bool:
-        """Trying again does not cure it."""
+        """Trying again does not cure it, unless the same worked a moment ago; see ``machine``."""
         return _TOLD[self.kind].error is not None
 
     def error(self) -> JrcError:
@@ -67,11 +67,6 @@ class CauseError(UnreachableError):
     def __init__(self, cause: Cause) -> None:
         super().__init__(cause.message)
         self.cause = cause
-
-
-EXCUSED_AFTER_READY = frozenset({Kind.TLS, Kind.NOT_FOUND, Kind.PLUGIN_FAILED})
-"""Fatal at the first connect, but it may pass where the tunnel worked before: a stateful pod is
-made anew, a hotel's login page is in the way, a login program has no network yet after sleep."""
 
 
 @dataclass(frozen=True)

@@ -16,16 +16,27 @@ from dataclasses import replace
 
 from jrc.errors import ConfigError
 from jrc.tunnel.cause import Cause
-from jrc.tunnel.machine import Phase, State
+from jrc.tunnel.machine import REFUSAL_SECONDS, Phase, State
 from jrc.tunnel.processes import start_time
 from jrc.tunnel.pump import Pump
-from jrc.tunnel.status import KeeperFiles, KeeperStatus, Spec, Traffic, decode_orders
+from jrc.tunnel.status import (
+    KeeperFiles,
+    KeeperStatus,
+    LedTo,
+    Spec,
+    Traffic,
+    decode_orders,
+    way_of,
+)
 from jrc.tunnel.supervise import Supervisor
 
 LOOK_SECONDS = 2.0
 """How often traffic and idleness are looked at."""
 
 MINUTE = 60.0
+
+REMEMBER_SECONDS = 60.0
+"""How often it is noted that the tunnel still works."""
 
 LOCKED_OUT = 75
 """Exit code: another keeper of the profile runs."""
@@ -54,7 +65,10 @@ class Keeper:
     def __init__(self, spec: Spec, files: KeeperFiles) -> None:
         self._spec = spec
         self._files = files
-        self._supervisor = Supervisor(spec.route, spec.path, self._publish)
+        self._led_to = files.remembered(spec.route)
+        self._supervisor = Supervisor(
+            spec.route, spec.path, self._publish, _state_before(self._led_to)
+        )
         self._changed = asyncio.Event()
         self._ending = False
         self._used_at = time.monotonic()
@@ -104,8 +118,10 @@ class Keeper:
             phase=state.phase,
             since=since,
             pod=state.pod,
+            uid=state.uid,
             restarts=state.restarts,
             cause=state.cause,
+            refused=0.0 if state.refused_at is None else status.refused or time.time(),
             note=state.note,
         )
         self._changed.set()
@@ -124,8 +140,20 @@ class Keeper:
         try:
             # In a thread: the pump does not wait for the disk.
             await asyncio.to_thread(self._files.write, self.status)
+            await self._remember()
         except ConfigError as error:
             log.warning("%s", error.message)
+
+    async def _remember(self) -> None:
+        """Note the pod: kernels live there, and the next keeper must find them."""
+        status, before = self.status, self._led_to
+        if status.phase is not Phase.READY:
+            return
+        now = LedTo(way_of(self._spec.route), status.pod, status.uid, time.time())
+        if before and before.uid == now.uid and now.at - before.at < REMEMBER_SECONDS:
+            return
+        await asyncio.to_thread(self._files.remember, now)
+        self._led_to = now
 
     def _traffic(self) -> Traffic:
         pump = self._supervisor.pump
@@ -141,6 +169,14 @@ class Keeper:
             elif time.monotonic() - self._used_at > limit:
                 log.info("nobody used the tunnel for %d minutes", self._spec.route.idle_minutes)
                 return
+
+
+def _state_before(led_to: LedTo | None) -> State | None:
+    """How an earlier keeper left the tunnel, as the beginning of this one."""
+    if led_to is None:
+        return None
+    recent = time.time() - led_to.at < REFUSAL_SECONDS
+    return State(pod=led_to.pod, uid=led_to.uid, worked=recent)
 
 
 def keep(spec: Spec, files: KeeperFiles) -> int:

@@ -1,8 +1,9 @@
 """The life of a tunnel as a state machine. Pure: (state, event, time) in, (state, actions) out.
 
     resolving ──▶ forwarding ──▶ probing ──▶ ready
-        ▲             │             │          │
-        └── waiting ◀─┴─────────────┴──────────┘        failed: from anywhere, on a fatal cause
+        ▲             │  ▲          │          │
+        └── waiting ◀─┴──│──────────┴──────────┘        failed: from anywhere, on a fatal cause
+               └─────────┘ to the pod that it had, where only the connection was lost
 
 Every try has a number. What an earlier try still reports (a kubectl that ends late) is ignored.
 """
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from jrc.tunnel.cause import EXCUSED_AFTER_READY, Cause, Kind
+from jrc.tunnel.cause import Cause, Kind
 
 ANSWER_SECONDS = 30.0
 """How long kubectl may take to name a pod, or to set up the forward."""
@@ -33,11 +34,17 @@ START_WAIT_SECONDS = 0.5
 SLOW_START_WAIT_SECONDS = 5.0
 SLOW_AFTER_LOOKS = 40
 
-EXCUSE_SECONDS = 60.0
-"""For so long after a loss, causes that may pass are retried though they are fatal at the start."""
+REFUSAL_SECONDS = 300.0
+"""How long a tunnel that worked is refused before the refusal is final.
+
+An API server that starts answers 403 or 401 until its caches are full; a kubeconfig, kubectl or a
+login program is replaced; a Service is made anew. All of that looks fatal, and passes.
+"""
 
 KNOCK_SECONDS = 1.0
 """A waiting client shortens the wait, down to this much after the last try."""
+REFUSED_KNOCK_SECONDS = 5.0
+"""The same after a refusal: a try may start a login program."""
 
 
 class Phase(StrEnum):
@@ -59,6 +66,8 @@ class State:
         attempt: the number of the present try.
         wake_at: when something is due though nothing happens: a deadline, a probe or a retry.
         tried_at: when the present try began.
+        pod, uid, port: where it leads, or led last.
+        again: the pod was not what failed: go there again, without asking the cluster for one.
         failures: tries in a row that did not lead to a healthy tunnel; the length of the wait.
         looks: tries in a row that found a pod, or the server in it, not started yet.
         strikes: probes in a row that went unanswered.
@@ -66,7 +75,8 @@ class State:
         probing: a probe is under way.
         restarts: how often a ready tunnel was lost.
         ready_at: since when it is ready.
-        lost_at: when it was lost after having been ready; None before the first time.
+        worked: it was ready before, in this process or in the one before it.
+        refused_at: since when every try has ended with a fatal cause; None when the last did not.
         cause: why it is down, or was last.
         note: what a login program says meanwhile.
     """
@@ -76,6 +86,9 @@ class State:
     wake_at: float = 0.0
     tried_at: float = 0.0
     pod: str = ""
+    uid: str = ""
+    port: int = 0
+    again: bool = False
     failures: int = 0
     looks: int = 0
     strikes: int = 0
@@ -83,7 +96,8 @@ class State:
     probing: bool = False
     restarts: int = 0
     ready_at: float | None = None
-    lost_at: float | None = None
+    worked: bool = False
+    refused_at: float | None = None
     cause: Cause | None = None
     note: str = ""
 
@@ -93,11 +107,12 @@ class State:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A pod was picked."""
+    """A pod was picked; ``uid`` tells it from another one of its name."""
 
     attempt: int
     pod: str
     port: int
+    uid: str = ""
 
 
 @dataclass(frozen=True)
@@ -167,9 +182,10 @@ Event = Resolved | Forwarding | Broken | Doubted | Said | Probed | Knocked | Wok
 
 @dataclass(frozen=True)
 class Resolve:
-    """Find a pod."""
+    """Find a pod; ``had`` is the one that the tunnel led to, empty before the first."""
 
     attempt: int
+    had: str = ""
 
 
 @dataclass(frozen=True)
@@ -260,7 +276,7 @@ class Machine:
     def _begin(self, state: State, now: float) -> Step:
         state = replace(
             state,
-            phase=Phase.RESOLVING,
+            phase=Phase.FORWARDING if state.again else Phase.RESOLVING,
             attempt=state.attempt + 1,
             tried_at=now,
             wake_at=now + ANSWER_SECONDS,
@@ -268,13 +284,17 @@ class Machine:
             doubted=False,
             probing=False,
         )
-        return state, (Resolve(state.attempt),)
+        if state.again:
+            return state, (Forward(state.attempt, state.pod, state.port),)
+        return state, (Resolve(state.attempt, state.pod),)
 
     def _resolved(self, state: State, event: Resolved, now: float) -> Step:
         state = replace(
             state,
             phase=Phase.FORWARDING,
             pod=event.pod,
+            uid=event.uid,
+            port=event.port,
             wake_at=now + ANSWER_SECONDS,
         )
         return state, (Forward(state.attempt, event.pod, event.port),)
@@ -307,6 +327,9 @@ class Machine:
             state,
             phase=Phase.READY,
             ready_at=now if state.ready_at is None else state.ready_at,
+            worked=True,
+            again=False,
+            refused_at=None,
             wake_at=now + PROBE_EVERY_SECONDS,
             looks=0,
             strikes=0,
@@ -325,27 +348,34 @@ class Machine:
     def _knocked(self, state: State, now: float) -> Step:
         if state.phase is not Phase.WAITING:
             return state, ()
-        wake_at = min(state.wake_at, max(now, state.tried_at + KNOCK_SECONDS))
+        pace = KNOCK_SECONDS if state.refused_at is None else REFUSED_KNOCK_SECONDS
+        wake_at = min(state.wake_at, max(now, state.tried_at + pace))
         return replace(state, wake_at=wake_at), ()
 
     def _woke(self, state: State, now: float) -> Step:
         if state.phase is Phase.READY:
             return self._doubt(state, now)
         if state.phase is Phase.WAITING:
-            return replace(state, failures=0, wake_at=now), ()
+            # Refusals from before the sleep prove nothing about now.
+            return replace(state, failures=0, refused_at=None, wake_at=now), ()
         return state, ()
 
     def _lost(self, state: State, cause: Cause, now: float) -> Step:
         """The try is over; wait for the next one, or give up."""
         stop = (Stop(state.attempt),)
+        was_ready = state.ready_at is not None
         was_healthy = state.ready_at is not None and now - state.ready_at >= HEALTHY_SECONDS
-        if state.ready_at is not None:
-            state = replace(state, lost_at=now, restarts=state.restarts + 1)
+        at_once = was_healthy or state.again or (was_ready and state.failures == 0)
+        if was_ready:
+            state = replace(state, restarts=state.restarts + 1)
         state = replace(state, cause=cause, ready_at=None, probing=False, note="")
-        if cause.fatal and not self._excused(state, cause, now):
+        state = _refused(state, now) if cause.fatal else replace(state, refused_at=None)
+        if _is_final(state, now):
             return replace(state, phase=Phase.FAILED), stop
-        state = _counted(state, cause, was_healthy)
-        wait = 0.0 if was_healthy else self._jitter() * _wait(state, cause)
+        if not state.again:
+            state = _counted(state, cause, was_healthy)
+        state = replace(state, again=was_ready and cause.kind in _OF_THE_WAY)
+        wait = 0.0 if at_once else self._jitter() * _wait(state, cause)
         # A new number at once: nothing that this try still says may count for the next.
         state = replace(state, phase=Phase.WAITING, attempt=state.attempt + 1, wake_at=now + wait)
         return state, stop
@@ -355,16 +385,23 @@ class Machine:
         replaced = state.phase is Phase.FORWARDING and cause.kind is Kind.NOT_FOUND
         return self._explain(Kind.POD_GONE) if replaced else cause
 
-    def _excused(self, state: State, cause: Cause, now: float) -> bool:
-        return (
-            cause.kind in EXCUSED_AFTER_READY
-            and state.lost_at is not None
-            and now - state.lost_at < EXCUSE_SECONDS
-        )
+
+def _refused(state: State, now: float) -> State:
+    return state if state.refused_at is not None else replace(state, refused_at=now)
+
+
+def _is_final(state: State, now: float) -> bool:
+    """Whether the tunnel is refused for good: at once, unless it worked before."""
+    if state.refused_at is None:
+        return False
+    return not state.worked or now - state.refused_at >= REFUSAL_SECONDS
 
 
 _STARTING = frozenset({Kind.NO_POD, Kind.POD_NOT_RUNNING, Kind.NOT_LISTENING})
 """The pod or the server in it is not there yet: that is no failure of the tunnel."""
+
+_OF_THE_WAY = frozenset({Kind.LOST, Kind.RESET, Kind.STALLED, Kind.API_UNREACHABLE})
+"""What happens to a tunnel whose pod may be as well as ever."""
 
 
 def _counted(state: State, cause: Cause, was_healthy: bool) -> State:

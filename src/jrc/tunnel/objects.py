@@ -36,6 +36,7 @@ class Pod:
     ports: tuple[PodPort, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     trouble: str = ""
+    uid: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ def read_pod(obj: object) -> Pod:
         ),
         labels=_labels(obj),
         trouble=_trouble(obj),
+        uid=_text(obj, "metadata", "uid"),
     )
 
 

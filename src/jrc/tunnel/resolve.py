@@ -18,6 +18,7 @@ class Found:
     pod: str
     port: int
     container: str = ""
+    uid: str = ""
 
 
 class Resolver:
@@ -32,8 +33,12 @@ class Resolver:
         self._kubectl = kubectl
         self._selector: str | None = None
 
-    async def find(self, on_line: OnLine | None = None) -> Found:
+    async def find(self, on_line: OnLine | None = None, *, had: str = "") -> Found:
         """The pod and its port.
+
+        Args:
+            on_line: called with each line that kubectl writes to stderr.
+            had: the pod that the tunnel led to, which is preferred as long as it is fit.
 
         Raises:
             CauseError: there is none, or the cluster can't be asked.
@@ -46,12 +51,12 @@ class Resolver:
             ) from error
         if target.kind is TargetKind.POD:
             pod = await self._kubectl.get("pod", target.name, on_line=on_line)
-            return self._choose(target, [pod], None)
+            return self._choose(target, [pod], None, had)
         if target.kind is TargetKind.SELECTOR:
-            return self._choose(target, await self._pods(target.name, on_line), None)
-        return await self._behind(target, on_line)
+            return self._choose(target, await self._pods(target.name, on_line), None, had)
+        return await self._behind(target, on_line, had)
 
-    async def _behind(self, target: Target, on_line: OnLine | None) -> Found:
+    async def _behind(self, target: Target, on_line: OnLine | None, had: str) -> Found:
         """The pod behind a Service, Deployment or StatefulSet."""
         owner, pods = await self._ask(target, on_line)
         is_service = target.kind is TargetKind.SERVICE
@@ -66,7 +71,7 @@ class Resolver:
         if pods is None or selector != self._selector:
             pods = await self._pods(selector, on_line)
             self._selector = selector
-        return self._choose(target, pods, service)
+        return self._choose(target, pods, service, had)
 
     async def _ask(
         self, target: Target, on_line: OnLine | None
@@ -88,12 +93,14 @@ class Resolver:
     async def _pods(self, selector: str, on_line: OnLine | None) -> list[object]:
         return items(await self._kubectl.get("pods", "--selector", selector, on_line=on_line))
 
-    def _choose(self, target: Target, pods: list[object], service: Service | None) -> Found:
-        pod = pick_pod([read_pod(pod) for pod in pods], target)
+    def _choose(
+        self, target: Target, pods: list[object], service: Service | None, had: str
+    ) -> Found:
+        pod = pick_pod([read_pod(pod) for pod in pods], target, had)
         if isinstance(pod, NoPod):
             raise CauseError(self._kubectl.explain(Kind.NO_POD, subject=pod.reason))
         port = container_port(self._route.port, pod, service)
         if isinstance(port, BadPort):
             raise CauseError(self._kubectl.explain(Kind.BAD_PORT, subject=port.reason))
         container = next((each.container for each in pod.ports if each.number == port), "")
-        return Found(pod.name, port, container)
+        return Found(pod.name, port, container, pod.uid)

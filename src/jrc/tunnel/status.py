@@ -1,7 +1,8 @@
 """What a keeper says about itself: its state file, and the folder that it shares with its clients.
 
-The folder of a profile's tunnel holds ``keeper.json`` (the state, mode 0600), two locks, and
-``hold`` (there while somebody wants the tunnel to stay though nobody uses it).
+The folder of a profile's tunnel holds ``keeper.json`` (the state, mode 0600), ``led-to.json`` (what
+the next keeper should know), two locks, and ``hold`` (there while somebody wants the tunnel to stay
+though nobody uses it).
 """
 
 import json
@@ -48,6 +49,26 @@ class Traffic:
 
 
 @dataclass(frozen=True)
+class LedTo:
+    """Where a tunnel led when it was ready last.
+
+    Attributes:
+        way: context, namespace, target and port; see ``way_of``.
+        at: in seconds since 1970.
+    """
+
+    way: str
+    pod: str
+    uid: str
+    at: float
+
+
+def way_of(route: Route) -> str:
+    """What of a route decides which pod it leads to."""
+    return f"{route.context} {route.namespace} {route.target} {route.port}"
+
+
+@dataclass(frozen=True)
 class KeeperStatus:
     """One keeper, as its state file tells.
 
@@ -55,10 +76,11 @@ class KeeperStatus:
         pid, started: its process, and when that started; see ``processes``.
         phase: where the tunnel is.
         port: the local port that it has; 0 before it listens.
-        pod: what it forwards to, or did last.
+        pod, uid: what it forwards to, or did last.
         since: when the phase began, in seconds since 1970.
         restarts: how often the tunnel was lost and came back.
         cause: why it is down, or was last.
+        refused: since when every try has ended with a fatal cause; 0 when the last did not.
         note: what a login program says at the moment.
     """
 
@@ -69,8 +91,10 @@ class KeeperStatus:
     since: float
     port: int = 0
     pod: str = ""
+    uid: str = ""
     restarts: int = 0
     cause: Cause | None = None
+    refused: float = 0.0
     note: str = ""
     traffic: Traffic = field(default_factory=Traffic)
 
@@ -151,6 +175,26 @@ class KeeperFiles:
             return _decoded(json.loads(self.state.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, KeyError):
             return None
+
+    def remember(self, led_to: LedTo) -> None:
+        """Note where the tunnel leads; it outlives the keeper.
+
+        Raises:
+            ConfigError: it can't be written.
+        """
+        write_atomically(self._led_to, json.dumps(asdict(led_to)), private=True)
+
+    def remembered(self, route: Route) -> LedTo | None:
+        """Where a tunnel of this route led last; None where that is not known."""
+        try:
+            found = LedTo(**json.loads(self._led_to.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+        return found if found.way == way_of(route) else None
+
+    @property
+    def _led_to(self) -> Path:
+        return self.folder / "led-to.json"
 
     def forget(self) -> None:
         """Remove the state file."""

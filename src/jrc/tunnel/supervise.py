@@ -62,12 +62,19 @@ class Supervisor:
         route: where it leads.
         path: the Jupyter Server's base path, with a slash at both ends.
         publish: called with each new state.
+        before: how an earlier process left the tunnel.
 
     Attributes:
         pump: the local port. Whoever runs the supervisor lets it listen.
     """
 
-    def __init__(self, route: Route, path: str, publish: Callable[[State], None]) -> None:
+    def __init__(
+        self,
+        route: Route,
+        path: str,
+        publish: Callable[[State], None],
+        before: State | None = None,
+    ) -> None:
         self._kubectl = Kubectl(route)
         self._resolver = Resolver(route, self._kubectl)
         self._path = path
@@ -77,7 +84,7 @@ class Supervisor:
         self._tasks: dict[asyncio.Task[None], int] = {}
         self._lines: deque[tuple[float, str]] = deque()
         self._upstream = 0
-        self.state = State()
+        self.state = before or State()
         self.pump = Pump(self._on_knock, self._on_failure)
 
     async def run(self) -> Cause:
@@ -125,8 +132,8 @@ class Supervisor:
 
     def _act(self, action: Action) -> None:
         match action:
-            case Resolve(attempt):
-                self._spawn(attempt, self._resolve)
+            case Resolve(attempt, had):
+                self._spawn(attempt, lambda attempt: self._resolve(attempt, had))
             case Forward(attempt, pod, port):
                 self._spawn(attempt, lambda attempt: self._forward(attempt, pod, port))
             case Probe(attempt):
@@ -156,9 +163,9 @@ class Supervisor:
                 task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _resolve(self, attempt: int) -> None:
-        found = await self._resolver.find(lambda line: self._talk(attempt, line))
-        self._events.put_nowait(Resolved(attempt, found.pod, found.port))
+    async def _resolve(self, attempt: int, had: str) -> None:
+        found = await self._resolver.find(lambda line: self._talk(attempt, line), had=had)
+        self._events.put_nowait(Resolved(attempt, found.pod, found.port, found.uid))
 
     async def _forward(self, attempt: int, pod: str, port: int) -> None:
         # A new one each time: an earlier kubectl may still be talking while it ends.

@@ -75,14 +75,15 @@ class BadPort:
     reason: str
 
 
-def pick_pod(pods: Sequence[Pod], target: Target) -> Pod | NoPod:
-    """The newest pod that is Ready and not on its way out.
+def pick_pod(pods: Sequence[Pod], target: Target, had: str = "") -> Pod | NoPod:
+    """A pod that is Ready and not on its way out: the one that the tunnel had, else the newest.
 
-    ``kubectl port-forward svc/…`` may take a terminating one, even when its successor is Ready.
+    Kernels live in one pod: among several, another one would not know them. ``kubectl port-forward
+    svc/…`` may take a terminating pod, even when its successor is Ready.
     """
     usable = [pod for pod in pods if pod.ready and not pod.terminating and pod.phase == "Running"]
     if usable:
-        return max(usable, key=lambda pod: (pod.created, pod.name))
+        return max(usable, key=lambda pod: (pod.name == had, pod.created, pod.name))
     if not pods:
         return NoPod(f"No pod belongs to {target}.")
     staying = [pod for pod in pods if not pod.terminating]

@@ -60,6 +60,7 @@ class KubeStub:
         self.connections: dict[str, set[asyncio.StreamWriter]] = {}
         self.sessions: set[asyncio.StreamWriter] = set()
         self.forwards = 0
+        self.refusals = 0
         self._clients: set[asyncio.StreamWriter] = set()
         self._listening: socket.socket | None = None
         self._accepting: set[asyncio.Task[None]] = set()
@@ -140,6 +141,10 @@ class KubeStub:
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
         if self.faults.tokens is not None and token not in self.faults.tokens:
             await request.refuse(401, "Unauthorized", "Unauthorized")
+            return False
+        if self.faults.starting:
+            self.refusals += 1
+            await _refuse_all(request, self.faults.starting)
             return False
         if request.path == _REVIEWS:
             await request.answer(201, self._review(request))
@@ -272,6 +277,24 @@ class KubeStub:
             await writer.drain()
 
         return send
+
+
+async def _refuse_all(request: Request, code: int) -> None:
+    """The answer of an API server that has just started."""
+    if code == 401:
+        await request.refuse(401, "Unauthorized", "Unauthorized")
+        return
+    match = _PATH.fullmatch(request.path)
+    if match is None or match["plural"] not in KINDS:
+        what = f'forbidden: User "jane" cannot get path "{request.path}"'
+    else:
+        plural, name = match["plural"], match["name"]
+        object_ = f'{plural} "{name}"' if name else plural
+        what = (
+            f'{object_} is forbidden: User "jane" cannot {"get" if name else "list"} resource '
+            f'"{plural}" in API group "" in the namespace "{match["ns"]}"'
+        )
+    await request.refuse(403, "Forbidden", what)
 
 
 async def _pump(request: Request, session: Forward | SpdyExec) -> None:

@@ -45,6 +45,8 @@ class Faults:
     Attributes:
         deny: ``"verb resource"`` that RBAC forbids, such as ``"create pods/portforward"``.
         tokens: the bearer tokens that are accepted; None accepts every caller.
+        starting: what an API server answers everybody while it starts: 403, its RBAC caches being
+            empty, or 401, its token's issuer being out of reach; 0 when it has started.
         upgrade: ``ok``, ``hang`` (no answer), ``500`` (the kubelet can't be reached).
         black_hole: an open port-forward swallows everything in both directions.
         websocket: offer the websocket tunnel that kubectl ≥ 1.31 asks for first.
@@ -52,6 +54,7 @@ class Faults:
 
     deny: set[str] = field(default_factory=set)
     tokens: set[str] | None = None
+    starting: int = 0
     upgrade: str = "ok"
     black_hole: bool = False
     websocket: bool = True

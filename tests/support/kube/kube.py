@@ -74,6 +74,16 @@ class Kube:
         """The API server goes away, with every connection."""
         self._run(self._stub.stop())
 
+    def restart(self, starting: int) -> None:
+        """The API server restarts, and refuses everybody with 401 or 403 until ``started``."""
+        self.stop()
+        self.do(lambda stub: setattr(stub.faults, "starting", starting))
+        self.start()
+
+    def started(self) -> None:
+        """The API server has filled its caches."""
+        self.do(lambda stub: setattr(stub.faults, "starting", 0))
+
     @property
     def url(self) -> str:
         return f"https://127.0.0.1:{self._stub.port}"
