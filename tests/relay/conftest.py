@@ -52,3 +52,17 @@ def start_kernel(kernelspecs: Path) -> Iterator[StartKernel]:
 def kernel(remote: JupyterServer, start_kernel: StartKernel) -> Kernel:
     """A relay to a kernel on the shared server, ready."""
     return start_kernel().ready()
+
+
+@pytest.fixture
+def in_place(
+    remote: JupyterServer, start_kernel: StartKernel, monkeypatch: pytest.MonkeyPatch
+) -> Kernel:
+    """A relay whose client is no manager of jupyter_client: it starts no process of its own."""
+    from jupyter_client.provisioning import local_provisioner
+
+    launch = local_provisioner.launch_kernel
+    monkeypatch.setattr(
+        local_provisioner, "launch_kernel", lambda cmd, **kw: launch(cmd, independent=True, **kw)
+    )
+    return start_kernel().ready()

@@ -12,7 +12,7 @@ import pexpect
 import pytest
 from jupyter_client.manager import start_new_async_kernel
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import v4
 
 from tests.relay.conftest import StartKernel
@@ -204,19 +204,9 @@ def test_restart_by_the_manager_gives_a_fresh_kernel(kernel: Kernel, remote: Jup
     assert len(sessions(remote)) == 1
 
 
-def test_restart_without_a_manager_happens_in_place(
-    start_kernel: StartKernel, remote: JupyterServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_restart_without_a_manager_happens_in_place(in_place: Kernel) -> None:
     """A client that starts no processes would wait for ever for a new one."""
-    from jupyter_client.provisioning import local_provisioner
-
-    launch = local_provisioner.launch_kernel
-    monkeypatch.setattr(
-        local_provisioner,
-        "launch_kernel",
-        lambda cmd, **kw: launch(cmd, independent=True, **kw),
-    )
-    kernel = start_kernel().ready()
+    kernel = in_place
     kernel.run("x = 1")
     kernel.client.shutdown(restart=True)
     kernel.published("status", execution_state="restarting")
@@ -258,6 +248,16 @@ def test_nbclient_sees_the_error_of_a_cell(remote: JupyterServer, kernelspecs: P
     client = NotebookClient(notebook("1 / 0"), kernel_name="remote", timeout=60)
     with pytest.raises(CellExecutionError, match="ZeroDivisionError"):
         client.execute()
+
+
+def test_nbclient_sees_a_kernel_die(remote: JupyterServer, kernelspecs: Path) -> None:
+    """Also where errors are allowed: it must not go on in an empty kernel."""
+    document = notebook("import os; os._exit(1)", "print('in another kernel')")
+    client = NotebookClient(document, kernel_name="remote", timeout=60, allow_errors=True)
+    with pytest.raises(DeadKernelError):
+        client.execute()
+    assert document.cells[1].outputs == []
+    assert sessions(remote) == []
 
 
 def test_papermill_runs_a_notebook(

@@ -298,7 +298,18 @@ def test_an_interrupt_while_the_link_is_down_is_answered(
 # The kernel
 
 
-def test_a_kernel_that_dies_is_told_and_comes_back(kernel: Kernel) -> None:
+def test_a_kernel_that_dies_ends_the_relay_of_a_manager(kernel: Kernel) -> None:
+    """As with a local kernel: no answer, so that no client goes on in an empty kernel."""
+    msg_id = kernel.client.execute("import os; print('before', flush=True); os._exit(1)")
+    notice = kernel.published("stream", name="stderr")
+    assert "kernel died" in notice["content"]["text"]
+    assert notice["parent_header"]["msg_id"] == msg_id
+    kernel.published("status", execution_state="dead")
+    assert kernel.wait_for_exit() == ExitCode.KERNEL_DIED
+
+
+def test_a_kernel_that_dies_is_told_and_comes_back_in_place(in_place: Kernel) -> None:
+    kernel = in_place
     msg_id = kernel.client.execute("import os; os._exit(1)")
     waiting = kernel.client.execute("1")
     kernel.published("status", execution_state="restarting")
@@ -313,12 +324,38 @@ def test_a_kernel_that_somebody_deletes_is_dead(kernel: Kernel, remote: JupyterS
     msg_id = start_ticking(kernel, "import time; time.sleep(60)")
     (session,) = (s for s in remote.rest("GET", "api/sessions") if s["path"].startswith("jrc/"))
     remote.rest("DELETE", f"api/sessions/{session['id']}")
+    assert "gone" in kernel.published("stream", name="stderr")["content"]["text"]
+    kernel.published("status", execution_state="dead")
+    assert kernel.wait_for_exit() == ExitCode.KERNEL_DIED
+    assert not kernel.answered(msg_id)
+
+
+def test_a_kernel_that_somebody_deletes_is_answered_for_first(
+    in_place: Kernel, remote: JupyterServer
+) -> None:
+    """An editor drops the answers of a kernel that it knows to be dead."""
+    kernel = in_place
+    msg_id = start_ticking(kernel, "import time; time.sleep(60)")
+    (session,) = (s for s in remote.rest("GET", "api/sessions") if s["path"].startswith("jrc/"))
+    remote.rest("DELETE", f"api/sessions/{session['id']}")
+    assert "gone" in kernel.published("error", ename="KernelDied")["content"]["evalue"]
     kernel.published("status", execution_state="dead")
     assert kernel.reply(msg_id)["status"] == "error"
+
+
+def test_a_kernel_that_somebody_restarts_ends_the_relay_of_a_manager(
+    kernel: Kernel, remote: JupyterServer
+) -> None:
+    msg_id = start_ticking(kernel, "import time; time.sleep(60)")
+    (session,) = (s for s in remote.rest("GET", "api/sessions") if s["path"].startswith("jrc/"))
+    remote.rest("POST", f"api/kernels/{session['kernel']['id']}/restart")
+    kernel.published("status", execution_state="dead")
     assert kernel.wait_for_exit() == ExitCode.KERNEL_DIED
+    assert not kernel.answered(msg_id)
 
 
-def test_a_kernel_that_somebody_restarts_is_told(kernel: Kernel, remote: JupyterServer) -> None:
+def test_a_kernel_that_somebody_restarts_is_told(in_place: Kernel, remote: JupyterServer) -> None:
+    kernel = in_place
     msg_id = start_ticking(kernel, "import time; time.sleep(60)")
     (session,) = (s for s in remote.rest("GET", "api/sessions") if s["path"].startswith("jrc/"))
     remote.rest("POST", f"api/kernels/{session['kernel']['id']}/restart")
@@ -340,8 +377,8 @@ def test_a_server_that_restarts_has_lost_the_kernel(
     assert kernel.process.poll() is None
     start_jupyter(token=server.token, settings={"ServerApp": {"port": port, "port_retries": 0}})
     kernel.published("status", execution_state="dead")
-    assert kernel.reply(msg_id)["status"] == "error"
     assert kernel.wait_for_exit() == ExitCode.KERNEL_DIED
+    assert not kernel.answered(msg_id)
 
 
 def test_a_flood_of_output_arrives(kernel: Kernel) -> None:

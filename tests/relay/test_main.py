@@ -66,13 +66,28 @@ def test_the_probe_of_an_editor_is_refused_without_a_word() -> None:
     assert ended.returncode != 0
 
 
-@pytest.mark.parametrize("args", [(), ("-f",), ("--help",), ("-f", "a", "b")])
-def test_other_arguments_get_one_line(args: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("args", [(), ("-f",), ("--help",), ("-f=",), ("--debug", "a")])
+def test_no_connection_file_gets_one_line(args: tuple[str, ...]) -> None:
     ended = run(*args)
     assert ended.returncode == ExitCode.USAGE
     assert ended.stdout == ""
     assert len(ended.stderr.splitlines()) == 1
     assert "jrc connect" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("-f", "FILE", "--HistoryManager.hist_file=:memory:"),
+        ("--debug", "-f=FILE"),
+        ("extra", "--f=FILE"),
+        ("--IPKernelApp.connection_file=FILE", "--"),
+    ],
+)
+def test_other_arguments_are_passed_over(args: tuple[str, ...], connection_file: Path) -> None:
+    """Clients add some for ipykernel; a kernel that refuses them looks dead."""
+    ended = run(*(word.replace("FILE", str(connection_file)) for word in args))
+    assert ended.stderr == "jrc-kernel: No server is configured. (jrc login URL)\n"
 
 
 def test_a_missing_connection_file_gets_one_line(tmp_path: Path) -> None:

@@ -256,10 +256,10 @@ def test_requests_that_were_not_sent_have_no_next_kernel(router: Router) -> None
     router.from_client(request())
     actions = router.kernel_ended(GONE, announce="dead", for_good=True)
     assert told(actions) == [
-        ("iopub", "status", "dead"),
         ("iopub", "error", ""),
         ("shell", "execute_reply", "error"),
         ("iopub", "status", "idle"),
+        ("iopub", "status", "dead"),
     ]
 
 

@@ -197,6 +197,11 @@ class Kernel:
                     return content
         raise AssertionError(f"no reply within {timeout} s")
 
+    def answered(self, msg_id: str) -> bool:
+        """A reply to a request on shell is here."""
+        self._receive()
+        return any(m["msg_type"].endswith("_reply") for m in self._by_parent[msg_id])
+
     def _receive(self) -> None:
         """Take what has arrived; wait a moment where nothing has."""
         sockets = [self.client.iopub_channel.socket, self.client.shell_channel.socket]

@@ -8,10 +8,14 @@ for them. What the rest needs is imported afterwards.
 import os
 import signal
 import sys
+from itertools import zip_longest
 from pathlib import Path
 
 from jrc.errors import ExitCode, JrcError, UsageError
 from jrc.relay.connection import read_connection_file
+
+_FILE_OPTIONS = ("-f", "--f", "--IPKernelApp.connection_file")
+"""How the applications of IPython take a connection file."""
 
 
 def main() -> None:
@@ -53,8 +57,13 @@ def run(args: list[str]) -> int:
 
 
 def _connection_file(args: list[str]) -> Path:
-    if len(args) == 2 and args[0] == "-f":
-        return Path(args[1])
+    """The word behind ``-f``. Other words are passed over, as ipykernel does: clients add some."""
+    for word, following in zip_longest(args, args[1:], fillvalue=""):
+        name, equals, value = word.partition("=")
+        if name in _FILE_OPTIONS:
+            path = value if equals else following
+            if path:
+                return Path(path)
     raise UsageError(
         "An editor runs this: jrc-kernel -f CONNECTION_FILE", hint="Set it up with: jrc connect"
     )

@@ -40,7 +40,9 @@ _POLL_DEADLINE = 5.0
 _REST_PAUSE = 2.0
 _INTERRUPTED = Loss("KeyboardInterrupt", "")
 
-DIED = Loss("KernelDied", "The remote kernel died while this ran or waited.")
+DIED = Loss(
+    "KernelDied", "The remote kernel died while this ran or waited (often: it ran out of memory)."
+)
 RESTARTED = Loss("KernelRestarted", "The remote kernel was restarted while this ran or waited.")
 
 
@@ -49,7 +51,9 @@ class Relay:
 
     Args:
         sockets: bound, not started.
-        restarts_in_place: a client's request to restart does not end this process.
+        restarts_in_place: a client's request to restart does not end this process, nor does the
+            death of a kernel that the server starts again. Else the client watches this process,
+            and takes its end for the kernel's.
 
     Attributes:
         stopped: set when the relay was asked to end.
@@ -99,8 +103,13 @@ class Relay:
             await self._failure
         except JrcError as error:
             self._sockets.beating = False
-            loss = Loss(type(error).__name__.removesuffix("Error"), error.message)
-            self._do(self._router.kernel_ended(loss, announce="dead", for_good=True))
+            if isinstance(error, KernelDiedError) and not self._restarts_in_place:
+                # An error in place of a reply would be the cell's own, and a client that allows
+                # errors would go on in an empty kernel. A local kernel that dies does not answer.
+                self._do(self._router.process_ends(error.message))
+            else:
+                loss = Loss(type(error).__name__.removesuffix("Error"), error.message)
+                self._do(self._router.kernel_ended(loss, announce="dead", for_good=True))
             raise
         finally:
             for task in list(self._tasks):
@@ -278,6 +287,8 @@ class Relay:
 
     def _on_kernel_lost(self, loss: Loss, *, announce: str | None) -> None:
         self._on_messages(self._recorded.give_up())
+        if not self._restarts_in_place:
+            raise KernelDiedError(loss.text)
         self._recorder_due = True
         self._do(self._router.kernel_ended(loss, announce=announce, for_good=False))
 

@@ -198,12 +198,17 @@ class Router:
             for_good: no other kernel takes its place.
         """
         self._fences.clear()
-        actions: list[Action] = [] if announce is None else [self._status(None, announce)]
+        actions: list[Action] = []
         for request in self.pending:
             if request.sent or for_good:
                 request.iopub_over = True
                 actions.extend(self._fail(request, loss))
-        return actions
+        # Behind the answers: an editor drops those of a kernel that it knows to be dead.
+        return actions if announce is None else [*actions, self._status(None, announce)]
+
+    def process_ends(self, reason: str) -> list[Action]:
+        """Say why in the cell that runs, and answer nothing: the clients see the process end."""
+        return [*self.notice(reason), self._status(None, "dead")]
 
     def repeat(self, msg_ids: Iterable[str]) -> list[Action]:
         """Send requests again of which it is known that they never arrived."""
