@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 import typer
 
 from jrc.cli.lazy import LazyCommand, LazyGroup, plain_typer
+from jrc.cli.streams import open_missing_streams, safe_streams
 from jrc.cli.terminal import Terminal
 from jrc.errors import ExitCode, JrcError
 
@@ -40,7 +41,7 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        print(f"jrc {version('jrc-cli')}")
+        Terminal().data(f"jrc {version('jrc-cli')}")
         raise typer.Exit
 
 
@@ -76,7 +77,10 @@ def jrc(
 
 def main() -> None:
     """Every error of a command line ends here: in one sentence and an exit code."""
-    sys.exit(run_cli(sys.argv[1:]))
+    open_missing_streams()
+    with safe_streams():
+        code = run_cli(sys.argv[1:])
+    sys.exit(code)
 
 
 def run_cli(args: list[str]) -> int:

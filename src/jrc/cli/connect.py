@@ -126,7 +126,7 @@ async def _watch(profile: str, paths: Paths, terminal: Terminal) -> None:
     from jrc.cli.status import traffic_in_words
     from jrc.tunnel.connect import keeper_status
 
-    line, told = LiveLine(enabled=terminal.live), ""
+    line, told = LiveLine(terminal), ""
     try:
         while (status := keeper_status(profile, paths)) and status.runs():
             text = in_words(status)

@@ -34,7 +34,7 @@ class DoctorTalk:
     def __init__(self, terminal: Terminal, *, json: bool) -> None:
         self._terminal = terminal
         self._json = json
-        self._live = LiveLine(enabled=terminal.live)
+        self._live = LiveLine(terminal)
         self._clock: asyncio.Task[None] | None = None
         self.redactor = Redactor()
 
@@ -51,9 +51,8 @@ class DoctorTalk:
         if self._json:
             return
         verdict = verdict_cell(result.finding.verdict)
-        if self._terminal.color_out:
-            verdict = f"\x1b[{_COLOURS[result.finding.verdict]}m{verdict}\x1b[0m"
-        self._terminal.data(f"{verdict}  {self.redactor.text(line(result))}")
+        text = f"  {self.redactor.text(line(result))}"
+        self._terminal.data(text, marked=(verdict, _COLOURS[result.finding.verdict]))
         if remedy := remedy_line(result):
             self._terminal.data(self.redactor.text(remedy))
 

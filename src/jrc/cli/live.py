@@ -1,8 +1,9 @@
 """One live line at the bottom of a terminal, which never mixes with what the remote code prints."""
 
 import shutil
-import sys
 import time
+
+from jrc.cli.terminal import Terminal, visible
 
 _CLEAR = "\r\x1b[2K"
 
@@ -14,11 +15,12 @@ class LiveLine:
     as a progress bar of the remote code, stays as it is.
 
     Args:
-        enabled: draw at all.
+        terminal: where to; nothing is drawn where it is none.
     """
 
-    def __init__(self, *, enabled: bool) -> None:
-        self._enabled = enabled
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._enabled = terminal.live
         self._text = ""
         self._drawn = False
         self._column_zero = True
@@ -37,15 +39,13 @@ class LiveLine:
         seconds = int(time.monotonic() - self._since)
         line = f"{seconds // 60:02}:{seconds % 60:02}  {self._text}"
         width = shutil.get_terminal_size().columns - 1
-        sys.stderr.write(f"{_CLEAR}\x1b[2m{line[:width]}\x1b[0m")
-        sys.stderr.flush()
+        self._terminal.write(f"{_CLEAR}\x1b[2m{visible(line)[:width]}\x1b[0m", error=True)
         self._drawn = True
 
     def before_output(self) -> None:
         """Make room: something will be written to the terminal."""
         if self._drawn:
-            sys.stderr.write(_CLEAR)
-            sys.stderr.flush()
+            self._terminal.write(_CLEAR, error=True)
             self._drawn = False
 
     def after_output(self, text: str) -> None:
@@ -57,7 +57,7 @@ class LiveLine:
         """Leave an unfinished line of output, so that talk begins at a line's start."""
         self.before_output()
         if not self._column_zero:
-            sys.stderr.write("\n")
+            self._terminal.write("\n", error=True)
             self._column_zero = True
 
     def hide(self) -> None:

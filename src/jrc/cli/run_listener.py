@@ -23,8 +23,6 @@ from jrc.run.events import (
     RunStarted,
 )
 
-_AT_ONCE = 1 << 20
-
 
 class TerminalListener:
     """Remote stdout on stdout, remote stderr and all talk on stderr, and one live line.
@@ -37,7 +35,7 @@ class TerminalListener:
     def __init__(self, terminal: Terminal, *, saved_in: str | None) -> None:
         self._terminal = terminal
         self._saved_in = saved_in
-        self.live = LiveLine(enabled=terminal.live)
+        self.live = LiveLine(terminal)
         self.can_answer = terminal.interactive
         self._started_at = time.monotonic()
         self._images = 0
@@ -104,12 +102,7 @@ class TerminalListener:
     def _write(self, text: str, *, error: bool) -> None:
         self.live.before_output()
         colored = self._terminal.color_err if error else self._terminal.color_out
-        stream = sys.stderr if error else sys.stdout
-        shown = text if colored else strip_ansi(text)
-        # In pieces: the stream would encode a copy of it all.
-        for start in range(0, len(shown), _AT_ONCE):
-            stream.write(shown[start : start + _AT_ONCE])
-        stream.flush()
+        self._terminal.write(text if colored else strip_ansi(text), error=error)
         self.live.after_output(text)
         self.live.draw()
 
@@ -147,8 +140,7 @@ def _read_line(prompt: str, hidden: bool) -> str | None:
             from getpass import getpass
 
             return getpass(prompt, stream=sys.stderr)
-        sys.stderr.write(prompt)
-        sys.stderr.flush()
+        Terminal().write(prompt, error=True)
         line = sys.stdin.readline()
     except EOFError:
         return None

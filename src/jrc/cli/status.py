@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 app = plain_typer(add_completion=False)
 
 LOOK_SECONDS = 1.0
-_CLEAR = "\x1b[H\x1b[2J"
 
 
 @app.command()
@@ -93,8 +92,8 @@ def _show(rows: list[dict[str, Any]], terminal: Terminal, *, json: bool, again: 
     if not rows:
         terminal.say("No server is saved yet. Type: jrc login URL")
         return
-    if again and terminal.live:
-        print(_CLEAR, end="")
+    if again:
+        terminal.clear()
     header = ["PROFILE", "STATE", "URL", "POD", "SINCE", "RESTARTS", "UP", "DOWN"]
     terminal.table(header, [_cells(row) for row in rows])
     for row in rows:

@@ -2,47 +2,81 @@
 
 import json
 import os
+import re
 import sys
 from typing import Any
 
+from jrc.cli.streams import SafeStream, safe
 from jrc.errors import ConfigError, JrcError
+
+_AT_ONCE = 1 << 20
+"""Characters that a stream gets at a time: it would encode a copy of them all."""
+
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_NOT_UTF8 = re.compile("[\x7f-\x9f\ud800-\udfff]")
+_CLEAR = "\x1b[H\x1b[2J"
 
 
 class Terminal:
-    """Where output goes and how it may look.
+    """Where output goes and how it may look. The only place of ``cli`` that writes.
 
     stdout carries data and nothing else, so that it can be piped; stderr carries talk. Colour only
-    on a terminal, and not where ``NO_COLOR`` or ``CI`` is set.
+    on a terminal, and not where ``NO_COLOR`` or ``CI`` is set or the terminal is a dumb one.
+    Nothing that goes wrong with a write ends a command: see ``jrc.cli.streams``.
     """
 
     def __init__(self) -> None:
-        self.interactive = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
-        quiet_place = "NO_COLOR" in os.environ or "CI" in os.environ
-        self.live = sys.stderr.isatty() and "CI" not in os.environ
-        self.color_out = sys.stdout.isatty() and not quiet_place
-        self.color_err = sys.stderr.isatty() and not quiet_place
+        on_out, on_err = self.out.isatty(), self.err.isatty()
+        self.interactive = sys.stdin is not None and sys.stdin.isatty() and on_err
+        dumb = os.environ.get("TERM") == "dumb"
+        self.live = on_err and not dumb and "CI" not in os.environ
+        plain = dumb or "NO_COLOR" in os.environ or "CI" in os.environ
+        self.color_out = on_out and not plain
+        self.color_err = on_err and not plain
 
-    def data(self, text: str) -> None:
-        """One line of what the command was asked for."""
-        print(text, flush=True)
+    @property
+    def out(self) -> SafeStream:
+        return safe(sys.stdout, "stdout")
+
+    @property
+    def err(self) -> SafeStream:
+        return safe(sys.stderr, "stderr")
+
+    def write(self, text: str, *, error: bool = False) -> None:
+        """Text as it is, on stdout or stderr: what remote code printed."""
+        stream = self.err if error else self.out
+        for start in range(0, len(text), _AT_ONCE):
+            stream.write(text[start : start + _AT_ONCE])
+        stream.flush()
+
+    def data(self, text: str, *, marked: tuple[str, str] = ("", "")) -> None:
+        """One line of what the command was asked for.
+
+        Args:
+            text: the line.
+            marked: what stands before it, and the colour of that.
+        """
+        mark, colour = marked
+        shown = f"\x1b[{colour}m{mark}\x1b[0m" if mark and self.color_out else mark
+        self.write(f"{shown}{visible(text)}\n")
 
     def json(self, value: Any) -> None:
         """One JSON value on one line: the stable contract of ``--json``."""
-        self.data(json.dumps(value, ensure_ascii=False, separators=(", ", ": ")))
+        self.write(f"{json_line(value, ascii_only=not _is_unicode(self.out.encoding))}\n")
 
     def say(self, text: str) -> None:
         """One line of talk."""
-        print(text, file=sys.stderr, flush=True)
+        self._talk("", text)
 
     def warn(self, text: str) -> None:
         """One line that should not be overlooked, though the command goes on."""
-        self.say(f"{self._styled('warning:', '33')} {text}")
+        self._talk(self._styled("warning: ", "33"), text)
 
     def error(self, error: JrcError) -> None:
         """What failed and what to do next."""
-        self.say(f"{self._styled('error:', '1;31')} {error.message}")
+        self._talk(self._styled("error: ", "1;31"), error.message)
         if error.hint:
-            self.say(f"{self._styled('hint:', '36')} {error.hint}")
+            self._talk(self._styled("hint: ", "36"), error.hint)
 
     def ask(self, question: str, *, hidden: bool = False, without: str) -> str:
         """One line from the person.
@@ -60,8 +94,8 @@ class Terminal:
         if hidden:
             from getpass import getpass
 
-            return getpass(f"{question}: ", stream=sys.stderr)
-        print(f"{question}: ", end="", file=sys.stderr, flush=True)
+            return getpass(f"{visible(question)}: ", stream=sys.stderr)
+        self.write(f"{visible(question)}: ", error=True)
         return sys.stdin.readline().rstrip("\r\n")
 
     def table(self, header: list[str], rows: list[list[str]]) -> None:
@@ -71,5 +105,43 @@ class Terminal:
             cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
             self.data("  ".join(cells).rstrip())
 
+    def clear(self) -> None:
+        """Empty the screen, where stdout is one."""
+        if self.out.isatty() and self.live:
+            self.write(_CLEAR)
+
+    def _talk(self, before: str, text: str) -> None:
+        self.write(f"{before}{visible(text)}\n", error=True)
+
     def _styled(self, text: str, code: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self.color_err else text
+        return f"\x1b[{code}m{text.rstrip()}\x1b[0m " if self.color_err else text
+
+
+def visible(text: str) -> str:
+    """The text with its control characters spelled out: a name from a server steers no terminal."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def json_line(value: Any, *, ascii_only: bool = False) -> str:
+    """A value as JSON on one line, which is valid JSON and valid UTF-8 whatever is in it."""
+    layout: dict[str, Any] = {"ensure_ascii": ascii_only, "separators": (", ", ": ")}
+    try:
+        text = json.dumps(value, allow_nan=False, **layout)
+    except ValueError:
+        text = json.dumps(_without_nan(value), **layout)
+    return _NOT_UTF8.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _without_nan(value: Any) -> Any:
+    """The value with null for each number that JSON has no way to write."""
+    if isinstance(value, dict):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(each) for each in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value
+
+
+def _is_unicode(encoding: str) -> bool:
+    return encoding.lower().replace("-", "").startswith("utf")

@@ -19,7 +19,7 @@ class TunnelTalk:
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
-        self._line = LiveLine(enabled=terminal.live)
+        self._line = LiveLine(terminal)
         self._last = ""
 
     def __call__(self, status: "KeeperStatus") -> None:

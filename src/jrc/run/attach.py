@@ -24,6 +24,7 @@ from jrc.run.execution import KernelEnded
 from jrc.run.filling import Filling
 from jrc.run.found import FoundRun, delete_journal, read_journal_of
 from jrc.run.gate import Gate
+from jrc.run.guarded import Guarded
 from jrc.run.kernel import RemoteKernel
 from jrc.run.past import PastChannels, PastKernel
 from jrc.run.records import RunRecords, client_lives
@@ -83,7 +84,7 @@ class Attachment:
         self._found = found
         self._server = server
         self._options = options
-        self._listener = listener
+        self._listener = Guarded(listener)
         self._output = output
         self._records = records
         self._journal: Journal | None = None

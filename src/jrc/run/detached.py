@@ -16,6 +16,7 @@ from jrc.run.events import Notice, RunDetached, RunStarted
 from jrc.run.exchange import Exchange
 from jrc.run.exchange_events import NotRun
 from jrc.run.execution import KernelEnded
+from jrc.run.guarded import Guarded
 from jrc.run.job import Options
 from jrc.run.kernel import RemoteKernel, kernel_for, new_run_id
 from jrc.run.records import RunRecord, RunRecords
@@ -61,6 +62,7 @@ async def begin_detached(
         DeadlineError, KernelDiedError: the kernel does not take the cells.
         JrcError: the server or the kernel can't be used.
     """
+    listener = Guarded(listener)
     run = new_run_id()
     kernel = await kernel_for(document, server, options, run)
     if kernel.notice:

@@ -20,6 +20,7 @@ from jrc.run.about import About
 from jrc.run.document import Document
 from jrc.run.events import Notice, RunDetached, RunFinished, RunStarted
 from jrc.run.filling import Filling
+from jrc.run.guarded import Guarded
 from jrc.run.kernel import RemoteKernel, kernel_for, new_run_id
 from jrc.run.records import RunRecord, RunRecords
 from jrc.run.requests import Requests, owner
@@ -101,7 +102,7 @@ class Job:
         self._cells = document.cells[options.first :]
         self._server = server
         self._options = options
-        self._listener = listener
+        self._listener = Guarded(listener)
         self._records = records if options.profile else None
         self._filling = Filling(document, output)
         if output is not None and options.first:

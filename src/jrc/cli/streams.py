@@ -1,0 +1,163 @@
+"""stdout and stderr that never end a command: what people read is worth less than what they run.
+
+A reader that went away, a full disk, a stream that is closed or an alphabet that lacks a character:
+none of these is a reason to lose a result. What can't be shown is replaced or left out.
+"""
+
+import errno
+import io
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TextIO
+
+_READER_GONE = (errno.EPIPE, errno.EINVAL, errno.ESHUTDOWN)
+"""How systems say that nobody reads a pipe any more; Windows says EINVAL."""
+
+
+class SafeStream(io.TextIOBase):
+    """A text stream whose writes succeed always.
+
+    Args:
+        stream: where to write; None where the process has no such stream.
+        name: what people call it.
+        complain: told once, in a sentence, where a write fails for another reason than a reader
+            that went away.
+
+    Attributes:
+        broken: nothing is written any more.
+    """
+
+    def __init__(self, stream: TextIO | None, name: str, complain: "SafeStream | None") -> None:
+        self._stream = stream
+        self._name = name
+        self._complain = complain
+        self.broken = stream is None
+
+    def write(self, text: str) -> int:
+        if not self.broken:
+            with self._guarded():
+                self._write(text)
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:  # type: ignore[override]
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        if self._stream is not None and not self.broken:
+            with self._guarded():
+                self._stream.flush()
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        with suppress(OSError, ValueError):
+            return self._stream is not None and self._stream.isatty()
+        return False
+
+    def fileno(self) -> int:
+        if self._stream is None:
+            raise io.UnsupportedOperation("fileno")
+        return self._stream.fileno()
+
+    def close(self) -> None:
+        """The stream belongs to the process: it stays open."""
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return getattr(self._stream, "encoding", None) or "utf-8"
+
+    @property
+    def errors(self) -> str | None:  # type: ignore[override]
+        return getattr(self._stream, "errors", None)
+
+    @property
+    def place(self) -> tuple[int, int] | None:
+        """What it leads to: equal for streams that share a terminal, a pipe or a file."""
+        try:
+            status = os.fstat(self.fileno())
+        except (OSError, ValueError):
+            return None
+        return status.st_dev, status.st_ino
+
+    def _write(self, text: str) -> None:
+        assert self._stream is not None
+        self._wait_for_reader()
+        try:
+            self._stream.write(text)
+        except UnicodeEncodeError:
+            shown = text.encode(self.encoding, "replace").decode(self.encoding, "replace")
+            self._stream.write(shown)
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._give_up()
+            if error.errno not in _READER_GONE and self._complain is not None:
+                reason = (error.strerror or str(error)).rstrip(".")
+                self._complain.write(
+                    f"warning: Can't write to {self._name}: {reason}. "
+                    "What follows is not shown there; the command goes on.\n"
+                )
+                self._complain.flush()
+        except ValueError:
+            # It is closed.
+            self.broken = True
+
+    def _wait_for_reader(self) -> None:
+        """Undo what another program did to a pipe or terminal that it shares with us.
+
+        Node.js leaves them non-blocking: a write to a full pipe fails then.
+        """
+        with suppress(OSError, ValueError, AttributeError):
+            number = self.fileno()
+            if not os.get_blocking(number):
+                os.set_blocking(number, True)
+
+    def _give_up(self) -> None:
+        """Write nothing any more; what the process flushes at its end goes nowhere."""
+        self.broken = True
+        with suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            try:
+                os.dup2(nowhere, self.fileno())
+            finally:
+                os.close(nowhere)
+
+
+def open_missing_streams() -> None:
+    """Occupy the standard descriptors that the process was started without.
+
+    Otherwise the next file or socket gets one, and what anybody writes to stdout goes into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is given, which is this one.
+            os.open(os.devnull, os.O_RDWR)
+
+
+@contextmanager
+def safe_streams() -> Iterator[None]:
+    """While the block runs, nothing that is printed can end it: by jrc or by a library."""
+    before = sys.stdout, sys.stderr
+    err = SafeStream(before[1], "stderr", None)
+    out = SafeStream(before[0], "stdout", err)
+    sys.stdout, sys.stderr = out, err
+    try:
+        yield
+    finally:
+        out.flush()
+        err.flush()
+        sys.stdout, sys.stderr = before
+
+
+def safe(stream: TextIO | SafeStream | None, name: str) -> SafeStream:
+    """The stream as one that is safe; itself where it is already."""
+    return stream if isinstance(stream, SafeStream) else SafeStream(stream, name, None)
