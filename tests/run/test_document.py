@@ -18,6 +18,7 @@ from jrc.errors import JrcError, NotFoundError, UsageError
 from jrc.run.document import Cell, Document, load
 from jrc.run.notebook import complete
 from jrc.run.notebook_shape import fits
+from jrc.run.repair import repair
 from tests.run.corpus import make
 
 CORPUS = sorted(Path(make.__file__).parent.glob("*.ipynb"))
@@ -31,6 +32,10 @@ def notebook(*cells: dict[str, Any], **fields: Any) -> dict[str, Any]:
 def code(source: Any = "1", **fields: Any) -> dict[str, Any]:
     cell = {"cell_type": "code", "id": "a", "metadata": {}, "source": source}
     return {**cell, "outputs": [], "execution_count": None, **fields}
+
+
+NESTED = '{"nbformat": 4, "metadata": {"deep": ' + '{"a":' * 400 + "1" + "}" * 402
+"""JSON that Python reads, and could not write."""
 
 
 @pytest.fixture
@@ -146,7 +151,7 @@ def test_byte_order_mark(load_text: Any) -> None:
 
 def test_newer_minor_format_is_kept(load_text: Any) -> None:
     """A future 4.6 may hold fields and cells that jrc does not know; they survive."""
-    new_cell = {"cell_type": "hologram", "id": "h", "metadata": {}, "source": "x", "depth": 3}
+    new_cell = {"cell_type": "hologram", "id": "h", "metadata": {}, "depth": 3}
     document = load_text(
         "a.ipynb", notebook(code(future=1), new_cell, nbformat_minor=6, future=[2])
     )
@@ -202,7 +207,7 @@ def test_format_3_is_upgraded(load_text: Any) -> None:
         ("{}", ["no nbformat number"]),
         ('{"a": 1}\n<<<<<<< HEAD\n', ["merge conflict in line 2"]),
         (b"\xff\xfe{\x00}\x00", ["not UTF-8", "byte 0"]),
-        ('{"nbformat": ' + "[" * 100_000, ["not JSON"]),
+        ('{"nbformat": ' + "[" * 100_000, ["nested more than 200 levels"]),
         (notebook(nbformat=5), ["format 5", "up to 4"]),
         (notebook(nbformat="4"), ["no nbformat number"]),
         (notebook(nbformat=True), ["no nbformat number"]),
@@ -213,18 +218,13 @@ def test_format_3_is_upgraded(load_text: Any) -> None:
         (notebook(cells=[1]), ["valid"]),
         ({"nbformat": 4, "nbformat_minor": 5, "metadata": {}}, ["valid"]),
         (notebook(metadata=[]), ["valid", "metadata"]),
-        (notebook(metadata={"kernelspec": {"name": "x"}}), ["display_name"]),
-        (notebook(code(), extra=1), ["extra"]),
-        (notebook(code(), code(id="b", outputs=7)), ["cell 2", "7"]),
         (notebook(code(source=7)), ["cell 1", "source"]),
         (notebook(code(source=["a", 1])), ["cell 1", "source"]),
-        (notebook(code(surplus=1)), ["cell 1", "surplus"]),
-        (notebook(code(execution_count="1")), ["cell 1", "execution_count"]),
-        (notebook(code(metadata={"tags": ["a,b"]})), ["cell 1", "tags"]),
-        (notebook(code(outputs=[{"output_type": "stream", "text": "x"}])), ["cell 1", "'name'"]),
-        (notebook({"cell_type": "code"}), ["cell 1", "'source'"]),
-        (notebook({"cell_type": "nonsense", "source": ""}), ["cell 1"]),
-        (notebook(code(outputs=[{"output_type": "x" * 999}])), ["cell 1", "…"]),
+        (notebook({"source": "1"}), ["cell 1"]),
+        (notebook({"cell_type": ["code"], "source": "1"}), ["cell 1"]),
+        (notebook(code(id="a"), code(source=["x" * 999, 1])), ["cell 2", "…"]),
+        (NESTED, ["nested more than 200 levels"]),
+        (notebook(code(future=1, metadata=None), nbformat_minor=6), ["cell 1", "metadata"]),
     ],
 )
 def test_broken_notebooks(load_text: Any, content: Any, words: list[str]) -> None:
@@ -235,6 +235,162 @@ def test_broken_notebooks(load_text: Any, content: Any, words: list[str]) -> Non
     assert all(word in caught.value.message for word in words), caught.value.message
     assert len(caught.value.message) < 500
     assert "\n" not in caught.value.message
+
+
+def outputs(*old: Any) -> dict[str, Any]:
+    return notebook(code(outputs=list(old)))
+
+
+def kernelspec(value: Any, **metadata: Any) -> dict[str, Any]:
+    return notebook(code(), metadata={"kernelspec": value, **metadata})
+
+
+def language_info(value: Any) -> dict[str, Any]:
+    return notebook(code(), metadata={"language_info": value})
+
+
+def tags(value: Any, source: str = "1") -> dict[str, Any]:
+    return notebook(code(source, metadata={"tags": value}))
+
+
+MARKDOWN = {"cell_type": "markdown", "id": "m", "metadata": {}, "source": "m"}
+HARMLESS = {
+    "outputs of markdown": (
+        notebook({**MARKDOWN, "outputs": [], "execution_count": None}, code()),
+        "key 'execution_count' of a markdown cell, taken out (cell 1)",
+    ),
+    "collapsed": (notebook(code(collapsed=True)), "'collapsed' of a cell, moved into its metadata"),
+    "key of VS Code": (notebook(code(vscode={"languageId": "python"})), "'vscode' of a cell"),
+    "key taken": (notebook(code(x=1, metadata={"x": 2})), "'x' of a code cell, taken out"),
+    "key that is a fault": (notebook(code(tags="a,a")), "tags that are no list"),
+    "key of the notebook": (notebook(code(), extra=1), "key 'extra', moved into the metadata"),
+    "kernelspec null": (kernelspec(None), "kernelspec that is null"),
+    "kernelspec empty": (kernelspec({}), "kernelspec that is incomplete"),
+    "kernelspec text": (kernelspec("python3"), "kernelspec that is no object"),
+    "kernelspec name": (kernelspec({"name": "python3"}), "kernelspec that is incomplete"),
+    "kernelspec label": (kernelspec({"display_name": "P"}), "kernelspec that is incomplete"),
+    "kernelspec language": (kernelspec({"language": "python"}), "kernelspec that is incomplete"),
+    "kernelspec number": (kernelspec({"name": 3}), "kernelspec that is incomplete"),
+    "language_info null": (language_info(None), "language_info that is null"),
+    "language_info empty": (language_info({}), "language_info that is incomplete"),
+    "language_info version": (language_info({"version": "3.8"}), "language_info that is incompl"),
+    "language_info mode": (
+        language_info({"name": "python", "codemirror_mode": None, "mimetype": 1}),
+        "language_info that is incomplete",
+    ),
+    "metadata null": (notebook(code(), metadata=None), "metadata that is null"),
+    "title null": (notebook(code(), metadata={"title": None}), "title in the metadata"),
+    "authors": (notebook(code(), metadata={"authors": "me"}), "authors in the metadata"),
+    "metadata of a cell": (notebook(code(metadata=None)), "metadata of a cell that is null"),
+    "metadata a list": (notebook(code(metadata=[])), "metadata of a cell that is no object"),
+    "tags text": (tags("parameters"), "tags that are no list of different words (cell 1)"),
+    "tags double": (tags(["a", "a"]), "tags that are no list"),
+    "tags comma": (tags(["a,b"]), "tags that are no list"),
+    "tags null": (tags(None), "tags that are no list"),
+    "tags number": (tags([1, "a"]), "tags that are no list"),
+    "name empty": (notebook(code(metadata={"name": ""})), "name in the metadata of a cell"),
+    "scrolled": (notebook(code(metadata={"scrolled": "x"})), "scrolled in the metadata"),
+    "count negative": (notebook(code(execution_count=-1)), "execution count"),
+    "count float": (notebook(code(execution_count=1.5)), "execution count"),
+    "count text": (notebook(code(execution_count="1")), "execution count"),
+    "heading": (
+        notebook({"cell_type": "heading", "level": 2, "source": ["a\n", "b"]}, code()),
+        "cell of the type heading, now markdown",
+    ),
+    "unknown cell": (
+        notebook({"cell_type": "sql", "source": "SELECT 1"}, code()),
+        "cell of the unknown type 'sql', now raw",
+    ),
+    "no source": (notebook({"cell_type": "code"}, code()), "cell without source, now empty"),
+    "source null": (notebook({**MARKDOWN, "source": None}, code()), "cell without source"),
+    "source list": (notebook({**MARKDOWN, "source": ["a", 1]}, code()), "source that is no text"),
+    "names of format 3": (
+        notebook({"cell_type": "code", "input": ["1"], "prompt_number": 2}),
+        "key 'input' of the format 3, now 'source'",
+    ),
+    "attachments": (notebook({**MARKDOWN, "attachments": None}, code()), "attachments that are no"),
+    "minor text": (notebook(code(), nbformat_minor="4"), "nbformat_minor that is no number"),
+    "minor null": (notebook(code(), nbformat_minor=None), "nbformat_minor that is no number"),
+    "old output of a skipped cell": (
+        notebook(code(metadata={"tags": ["skip-execution"]}, outputs=[7]), code(id="b")),
+        "outputs (cell 1)",
+    ),
+    "number as a float": (notebook(code(), nbformat=4.0), ""),
+    "count as a float": (notebook(code(execution_count=3.0)), ""),
+    "pyout": (outputs({"output_type": "pyout", "prompt_number": 1, "text": ["1"]}), ""),
+    "pyerr": (outputs({"output_type": "pyerr", "ename": "E"}), ""),
+    "output unknown": (outputs({"output_type": "hologram"}), ""),
+    "output number": (outputs(7), ""),
+    "outputs null": (notebook(code(outputs=None)), ""),
+    "outputs object": (notebook(code(outputs={"a": 1})), ""),
+    "stream without name": (outputs({"output_type": "stream", "text": "x"}), ""),
+    "stream without text": (outputs({"output_type": "stream", "name": "stdout"}), ""),
+    "display without metadata": (
+        outputs({"output_type": "display_data", "data": {"text/plain": ["a"]}}),
+        "",
+    ),
+    "display with a number": (
+        outputs({"output_type": "display_data", "data": {"text/plain": 5}, "metadata": {}}),
+        "",
+    ),
+    "result without a count": (outputs({"output_type": "execute_result", "data": {}}), ""),
+    "extra key of an output": (
+        outputs({"output_type": "stream", "name": "stdout", "text": "", "extra": 1}),
+        "",
+    ),
+    "error without traceback": (outputs({"output_type": "error", "ename": "E", "evalue": ""}), ""),
+}
+"""Notebooks that nbclient and papermill run though nbformat calls them invalid."""
+
+
+@pytest.mark.parametrize(("content", "said"), HARMLESS.values(), ids=HARMLESS)
+def test_harmless_faults_are_repaired(load_text: Any, content: Any, said: str) -> None:
+    """What is executed is the same; the rest is valid, and one notice says what was repaired.
+
+    Nothing is said of old outputs that the run replaces.
+    """
+    document = load_text("odd.ipynb", content)
+    nbformat.validate(copy.deepcopy(document.notebook))
+    assert [cell.source for cell in document.cells] == ["1"]
+    assert [kind for kind, _ in document.notices] == (["repaired"] if said else [])
+    for _, text in document.notices:
+        assert text.startswith("odd.ipynb does not follow the notebook format. Repaired in the res")
+        assert said in text
+
+
+def test_what_a_repair_keeps(load_text: Any) -> None:
+    """Names move to where the format has them."""
+    document = load_text("a.ipynb", kernelspec({"language": "R"}, language_info={"version": "4"}))
+    assert (document.language, document.kernel_name) == ("R", None)
+    document = load_text("a.ipynb", kernelspec({"name": "mine", "language": "python"}, x=1))
+    assert document.notebook["metadata"] == {
+        "kernelspec": {"name": "mine", "display_name": "mine", "language": "python"},
+        "x": 1,
+    }
+    document = load_text("a.ipynb", tags(["a, b", "b", "", 1]))
+    assert document.cells[0].tags == {"a", "b"}
+    heading = {"cell_type": "heading", "level": 2, "source": ["a\n", "b"]}
+    assert load_text("a.ipynb", notebook(heading)).notebook["cells"][0]["source"] == "## a b"
+    old = {"output_type": "pyout", "prompt_number": 3, "png": "iVBO", "text": ["4"]}
+    skipped = code(metadata={"tags": ["skip-execution"]}, outputs=[old])
+    assert load_text("a.ipynb", notebook(skipped)).notebook["cells"][0]["outputs"] == [
+        {
+            "output_type": "execute_result",
+            "data": {"image/png": "iVBO", "text/plain": "4"},
+            "metadata": {},
+            "execution_count": 3,
+        }
+    ]
+
+
+def test_many_repairs_are_one_short_notice(load_text: Any) -> None:
+    cells = [code(id=f"c{n}", **{f"key{n}": 1}) for n in range(9)]
+    cells += [code(id=f"d{n}", execution_count=-1) for n in range(9)]
+    ((_, text),) = load_text("a.ipynb", notebook(*cells)).notices
+    assert "key 'key0' of a cell, moved into its metadata (cell 1); " in text
+    assert text.endswith("; and 4 more.")
+    ((_, text),) = load_text("a.ipynb", notebook(*cells[9:])).notices
+    assert text.endswith("natural number (cells 1, 2, 3, 4 and 5 more).")
 
 
 def test_missing_and_unfit_files(tmp_path: Path) -> None:
@@ -381,6 +537,52 @@ def test_what_fits_is_valid(candidate: dict[str, Any]) -> None:
         before = copy.deepcopy(candidate)
         nbformat.validate(candidate)
         assert candidate == before
+
+
+@given(notebooks)
+def test_what_is_repaired_is_valid(candidate: dict[str, Any]) -> None:
+    """Repairs change nothing that is sound, leave nothing that is not, and come to an end."""
+    candidate.update(nbformat=4)
+    complete(candidate)
+    before = copy.deepcopy(candidate)
+    sound = fits(candidate)
+    repaired, repairs = repair(candidate)
+    assert candidate == before
+    if sound:
+        assert (repaired, repairs) == (candidate, [])
+    elif can_be_repaired(candidate):
+        nbformat.validate(copy.deepcopy(repaired))
+        assert fits(repaired)
+        assert repair(repaired) == (repaired, [])
+
+
+def can_be_repaired(candidate: dict[str, Any]) -> bool:
+    """Whether it is certain what its cells are and what their code is."""
+    cells = candidate.get("cells")
+    return (
+        isinstance(cells, list)
+        and isinstance(candidate.get("metadata") or {}, dict)
+        and candidate.get("metadata") != []
+        and all(isinstance(cell, dict) and can_be_executed(cell) for cell in cells)
+    )
+
+
+def can_be_executed(cell: dict[str, Any]) -> bool:
+    is_text = isinstance(cell.get("source"), str | None)
+    return isinstance(cell.get("cell_type"), str) and (is_text or cell["cell_type"] != "code")
+
+
+@given(notebooks)
+def test_what_nbformat_finds_valid_is_left_alone(candidate: dict[str, Any]) -> None:
+    """The repairer does not judge more strictly than the schema."""
+    candidate.update(nbformat=4, nbformat_minor=5)
+    complete(candidate)
+    if can_be_repaired(candidate):
+        try:
+            nbformat.validate(copy.deepcopy(candidate))
+        except nbformat.ValidationError:
+            return
+        assert repair(candidate) == (candidate, [])
 
 
 @given(notebooks)

@@ -143,6 +143,8 @@ async def _run(invocation: Invocation, document: Document, terminal: Terminal) -
         if invocation.json
         else TerminalListener(terminal, saved_in=None if output is None else str(output))
     )
+    for kind, text in document.notices:
+        listener.on_event(Notice(kind, text))
     async with _server(invocation, document, terminal, listener) as (server, profile):
         options = _options(invocation, profile)
         records = RunRecords(Paths.from_environment())

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 from jrc.errors import UsageError
-from jrc.run.notebook import complete, read_bytes, read_notebook
+from jrc.run.notebook import complete, load_notebook, read_bytes
 from jrc.run.notebook_shape import NBFORMAT, NBFORMAT_MINOR, Json
 from jrc.run.percent import is_percent_script, read_percent_script
+from jrc.run.repair import SKIP_TAG, summary
 from jrc.run.script import (
     STDIN,
     STDIN_NAME,
@@ -17,8 +18,6 @@ from jrc.run.script import (
     prologue_code,
     script_code,
 )
-
-SKIP_TAG = "skip-execution"
 
 Kind = Literal["notebook", "percent", "script"]
 
@@ -50,6 +49,7 @@ class Document:
         notebook: nbformat 4.5 JSON; text is joined, ids are there.
         args: the words behind the file on the command line.
         lines: first line of a cell in the script's file, by cell id.
+        notices: what the person should know before it runs: a kind and a sentence.
         cells: the cells to execute: all code but blank cells and those tagged ``skip-execution``.
     """
 
@@ -58,6 +58,7 @@ class Document:
     notebook: Json
     args: list[str] = field(default_factory=list)
     lines: dict[str, int] = field(default_factory=dict)
+    notices: list[tuple[str, str]] = field(default_factory=list)
     cells: list[Cell] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -67,9 +68,11 @@ class Document:
         """Look again which cells there are: somebody put one in."""
         self.cells = []
         for index, node in enumerate(self.notebook["cells"]):
-            tags = cell_tags(node)
-            source = node["source"]
-            if node["cell_type"] == "code" and source.strip() and SKIP_TAG not in tags:
+            if node.get("cell_type") != "code":
+                # A newer format may have cells of any kind.
+                continue
+            tags, source = cell_tags(node), node["source"]
+            if source.strip() and SKIP_TAG not in tags:
                 line = self.lines.get(node.get("id", ""), 0)
                 self.cells.append(Cell(index, source, tags, line))
 
@@ -145,7 +148,21 @@ def load(path: Path, *, args: list[str]) -> Document:
             f"{path} is a notebook and takes no arguments, but got {args[0]!r}.",
             hint="Give a notebook values with -p NAME VALUE.",
         )
-    return Document("notebook", path, read_notebook(path))
+    notebook, repairs = load_notebook(path)
+    document = Document("notebook", path, notebook)
+    _note_repairs(document, repairs)
+    return document
+
+
+def _note_repairs(document: Document, repairs: list[str]) -> None:
+    if repairs:
+        document.notices.append(
+            (
+                "repaired",
+                f"{document.path.name} does not follow the notebook format. Repaired in the "
+                f"result: {summary(repairs)}.",
+            )
+        )
 
 
 def _load_stdin(args: list[str]) -> Document:

@@ -80,7 +80,7 @@ class Notice(NamedTuple):
 
     Attributes:
         kind: ``link-lost``, ``link-restored``, ``output-lost``, ``unrecorded``,
-            ``interrupted``, ``timeout``, ``kernel``, ``saved``.
+            ``interrupted``, ``timeout``, ``kernel``, ``saved``, ``repaired``.
         text: one sentence.
     """
 

@@ -1,4 +1,4 @@
-"""Notebook files: read as plain JSON, brought to nbformat 4.5, refused when they are broken.
+"""Notebook files: read as plain JSON, brought to nbformat 4.5, repaired, or refused.
 
 Importing nbformat costs hundreds of milliseconds, so it is asked only what it alone can answer:
 how to upgrade a notebook from before 2015, and what is wrong with one that does not look right.
@@ -24,6 +24,7 @@ from jrc.run.notebook_shape import (
     is_cell_id,
     is_json_mime,
 )
+from jrc.run.repair import Repaired, repair
 
 TRANSIENT_METADATA = ("orig_nbformat", "orig_nbformat_minor", "signature")
 """Notebook metadata that belongs in no file."""
@@ -32,6 +33,9 @@ TRANSIENT_CELL_METADATA = ("trusted",)
 """Cell metadata that belongs in no file."""
 
 _REASON_LENGTH = 200
+
+MOST_LEVELS = 200
+"""How deep objects and lists may be nested. Python's stack ends at some hundreds."""
 
 
 def read_bytes(path: Path) -> bytes:
@@ -54,27 +58,56 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_notebook(path: Path) -> Json:
+    """As ``load_notebook``, for those who need not know what was repaired."""
+    return load_notebook(path).notebook
+
+
+def load_notebook(path: Path) -> Repaired:
     """A notebook file as nbformat 4.5 JSON: text joined, ids and empty fields filled in.
+
+    What breaks the format harmlessly is repaired.
 
     Raises:
         NotFoundError: there is no such file.
         UsageError: it is not a notebook that can be run.
     """
-    notebook = _parse(path, read_bytes(path))
+    return parse_notebook(str(path), read_bytes(path))
+
+
+def parse_notebook(name: str, data: bytes) -> Repaired:
+    """As ``load_notebook``, of a file's content.
+
+    Args:
+        name: of the file, for error messages.
+        data: its content.
+
+    Raises:
+        UsageError: it is not a notebook that can be run.
+    """
+    notebook = _parse(name, data)
     major = notebook.get("nbformat")
-    if not isinstance(major, int) or isinstance(major, bool) or major < 1:
-        raise UsageError(f"{path} is JSON but not a notebook: it has no nbformat number.")
+    if isinstance(major, bool) or not isinstance(major, int | float) or major < 1:
+        raise UsageError(f"{name} is JSON but not a notebook: it has no nbformat number.")
     if major > NBFORMAT:
         raise UsageError(
-            f"{path} has the notebook format {major}; this jrc reads formats up to {NBFORMAT}.",
+            f"{name} has the notebook format {major}; this jrc reads formats up to {NBFORMAT}.",
             hint="Upgrade jrc, or save the notebook in an older format.",
         )
     if major < NBFORMAT:
-        notebook = _upgraded(path, notebook)
+        notebook = _upgraded(name, notebook)
+    notebook["nbformat"] = NBFORMAT
     complete(notebook)
-    if not fits(notebook):
-        _check_with_nbformat(path, notebook)
-    return notebook
+    if fits(notebook):
+        return Repaired(notebook, [])
+    minor = notebook["nbformat_minor"]
+    if isinstance(minor, int) and minor > NBFORMAT_MINOR:
+        # What looks wrong may be new. Only nbformat knows what it lets pass.
+        _check_with_nbformat(name, notebook)
+        return Repaired(notebook, [])
+    repaired = repair(notebook)
+    if not fits(repaired.notebook):
+        _check_with_nbformat(name, repaired.notebook)
+    return repaired
 
 
 def complete(notebook: Json) -> None:
@@ -124,33 +157,63 @@ def fast_nbformat_import() -> Iterator[None]:
             sys.modules.pop(name, None)
 
 
-def _parse(path: Path, data: bytes) -> Json:
+def _parse(name: str, data: bytes) -> Json:
     try:
         notebook = json.loads(str(data, "utf-8-sig"))
     except UnicodeDecodeError as error:
         raise UsageError(
-            f"{path} is not UTF-8 text (byte {error.start}); a notebook is.",
+            f"{name} is not UTF-8 text (byte {error.start}); a notebook is.",
             hint="Save it as UTF-8.",
         ) from error
-    except (ValueError, RecursionError) as error:
-        raise _not_json(path, data, error) from error
+    except RecursionError as error:
+        raise _too_deep(name) from error
+    except ValueError as error:
+        raise _not_json(name, data, error) from error
     if not isinstance(notebook, dict):
-        raise UsageError(f"{path} is JSON but not a notebook: it is not an object.")
+        raise UsageError(f"{name} is JSON but not a notebook: it is not an object.")
+    if data.count(b"[") + data.count(b"{") > MOST_LEVELS and _levels(notebook) > MOST_LEVELS:
+        raise _too_deep(name)
     return notebook
 
 
-def _not_json(path: Path, data: bytes, error: Exception) -> UsageError:
+def _too_deep(name: str) -> UsageError:
+    return UsageError(
+        f"{name} can't be read: its JSON is nested more than {MOST_LEVELS} levels deep.",
+        hint="Look for a program that put its data into the metadata again and again.",
+    )
+
+
+def _levels(value: Json) -> int:
+    """How deep objects and lists are nested, up to the first level that is too deep."""
+    level: list[object] = [value]
+    for depth in range(MOST_LEVELS + 1):
+        if not level:
+            return depth
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else _items(outer))
+            if isinstance(inner, dict | list)
+        ]
+    return MOST_LEVELS + 1
+
+
+def _items(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _not_json(name: str, data: bytes, error: Exception) -> UsageError:
     if not data.strip(b"\xef\xbb\xbf \t\r\n"):
-        return UsageError(f"{path} is empty.", hint="Save the notebook again.")
+        return UsageError(f"{name} is empty.", hint="Save the notebook again.")
     conflict = re.search(rb"^<<<<<<< ", data, re.MULTILINE)
     if conflict:
         line = data.count(b"\n", 0, conflict.start()) + 1
         return UsageError(
-            f"{path} has an unresolved merge conflict in line {line}.",
+            f"{name} has an unresolved merge conflict in line {line}.",
             hint="Resolve the conflict and try again.",
         )
     return UsageError(
-        f"{path} is not a notebook: it is not JSON ({error}).",
+        f"{name} is not a notebook: it is not JSON ({error}).",
         hint="Was it saved completely? Take it from your version control or a checkpoint.",
     )
 
@@ -190,7 +253,7 @@ def _dicts(values: object) -> list[Json]:
     return [v for v in values if isinstance(v, dict)] if isinstance(values, list) else []
 
 
-def _upgraded(path: Path, notebook: Json) -> Json:
+def _upgraded(name: str, notebook: Json) -> Json:
     with fast_nbformat_import():
         import nbformat
         from nbformat.reader import NotJSONError
@@ -203,7 +266,7 @@ def _upgraded(path: Path, notebook: Json) -> Json:
     except (ValueError, NotJSONError, nbformat.ValidationError, LookupError, TypeError) as error:
         reason = str(error).partition("\n")[0][:_REASON_LENGTH]
         raise UsageError(
-            f"{path} can't be upgraded from the notebook format {notebook['nbformat']}: {reason}."
+            f"{name} can't be upgraded from the notebook format {notebook['nbformat']}: {reason}."
         ) from error
     plain: Json = json.loads(json.dumps(upgraded))
     for cell in _dicts(plain.get("cells")):
@@ -212,7 +275,10 @@ def _upgraded(path: Path, notebook: Json) -> Json:
     return plain
 
 
-def _check_with_nbformat(path: Path, notebook: Json) -> None:
+def _check_with_nbformat(name: str, notebook: Json) -> None:
+    no_cells = _what_is_no_cell(notebook)
+    if no_cells:
+        raise UsageError(f"{name} is not a valid notebook: {no_cells}.")
     with fast_nbformat_import():
         import nbformat
 
@@ -225,12 +291,25 @@ def _check_with_nbformat(path: Path, notebook: Json) -> None:
             # The message begins with the whole offending value.
             reason = f"{reason[:80]} … {reason[-100:]}"
         raise UsageError(
-            f"{path} is not a valid notebook: {place}{reason}.",
+            f"{name} is not a valid notebook: {place}{reason}.",
             hint="Open it in Jupyter and save it, or take an older version of the file.",
         ) from error
     except (LookupError, TypeError, AttributeError) as error:
         # What is so far from a notebook that the check itself fails.
-        raise UsageError(f"{path} is not a valid notebook: its cells are not a list.") from error
+        raise UsageError(f"{name} is not a notebook of the format 4.") from error
+
+
+def _what_is_no_cell(notebook: Json) -> str:
+    """What is so far from a notebook that nbformat's own check would fail; empty for nothing."""
+    cells = notebook.get("cells")
+    if not isinstance(cells, list):
+        return "its cells are not a list"
+    for number, cell in enumerate(cells, 1):
+        if not isinstance(cell, dict):
+            return f"cell {number} is not an object"
+        if not isinstance(cell.get("cell_type"), str):
+            return f"cell {number} has no cell_type"
+    return ""
 
 
 def _place(path: list[str | int]) -> str:

@@ -16,12 +16,13 @@ NBFORMAT_MINOR = 5
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _CELL_FIELDS = {"id", "cell_type", "metadata", "source"}
 _CODE_FIELDS = _CELL_FIELDS | {"outputs", "execution_count"}
-_OUTPUT_FIELDS = {
+OUTPUT_FIELDS = {
     "stream": {"output_type", "name", "text"},
     "display_data": {"output_type", "data", "metadata"},
     "execute_result": {"output_type", "data", "metadata", "execution_count"},
     "error": {"output_type", "ename", "evalue", "traceback"},
 }
+"""The fields of an output, by its kind."""
 
 
 def is_json_mime(mime: str) -> bool:
@@ -44,7 +45,7 @@ def fits(notebook: Json) -> bool:
         _is_number(notebook["nbformat"], NBFORMAT)
         and _is_number(notebook["nbformat_minor"], NBFORMAT_MINOR)
         and isinstance(metadata, dict)
-        and _notebook_metadata_fits(metadata)
+        and all(notebook_metadata_check(key, metadata) for key in metadata)
         and isinstance(cells, list)
         and all(map(_cell_fits, cells))
         and len({cell["id"] for cell in cells}) == len(cells)
@@ -57,12 +58,14 @@ def _cell_fits(cell: object) -> bool:
     cell_type, cell_id, metadata = cell.get("cell_type"), cell.get("id"), cell.get("metadata")
     if not is_cell_id(cell_id):
         return False
-    if not isinstance(metadata, dict) or not _cell_metadata_fits(metadata):
+    if not isinstance(cell_type, str) or not isinstance(metadata, dict):
+        return False
+    if not all(cell_metadata_check(cell_type, key, metadata) for key in metadata):
         return False
     if cell_type == "code":
         return (
             cell.keys() == _CODE_FIELDS
-            and _count_fits(cell["execution_count"])
+            and count_fits(cell["execution_count"])
             and isinstance(cell["outputs"], list)
             and all(map(_output_fits, cell["outputs"]))
         )
@@ -79,7 +82,7 @@ def _output_fits(output: object) -> bool:
     if not isinstance(output, dict) or not isinstance(output.get("output_type"), str):
         return False
     kind = output["output_type"]
-    if output.keys() != _OUTPUT_FIELDS.get(kind):
+    if output.keys() != OUTPUT_FIELDS.get(kind):
         return False
     if kind == "stream":
         return isinstance(output["name"], str) and isinstance(output["text"], str)
@@ -92,7 +95,7 @@ def _output_fits(output: object) -> bool:
     return (
         _bundle_fits(output["data"])
         and isinstance(output["metadata"], dict)
-        and _count_fits(output.get("execution_count"))
+        and count_fits(output.get("execution_count"))
     )
 
 
@@ -106,7 +109,8 @@ def _is_number(value: object, number: int) -> bool:
     return type(value) is int and value == number
 
 
-def _count_fits(count: object) -> bool:
+def count_fits(count: object) -> bool:
+    """Whether it may be an execution count."""
     return count is None or (type(count) is int and count >= 0)
 
 
@@ -118,7 +122,7 @@ def _tags_fit(tags: object) -> bool:
     return (
         isinstance(tags, list)
         and _strings(tags)
-        and all(tag and "," not in tag and "\n" not in tag for tag in tags)
+        and all(tag and "," not in tag for tag in tags)
         and len(set(tags)) == len(tags)
     )
 
@@ -130,16 +134,24 @@ def _is_text(value: object) -> bool:
 _CELL_METADATA: dict[str, Callable[[Any], bool]] = {
     "tags": _tags_fit,
     "name": lambda name: isinstance(name, str) and name != "" and "\n" not in name,
-    "format": _is_text,
     "jupyter": lambda value: isinstance(value, dict),
-    "execution": lambda times: isinstance(times, dict) and _strings(list(times.values())),
-    "collapsed": lambda value: isinstance(value, bool),
-    "scrolled": lambda value: isinstance(value, bool) or value == "auto",
+}
+_METADATA_OF_TYPE: dict[str, dict[str, Callable[[Any], bool]]] = {
+    "code": {
+        **_CELL_METADATA,
+        "execution": lambda times: isinstance(times, dict) and _strings(list(times.values())),
+        "collapsed": lambda value: isinstance(value, bool),
+        "scrolled": lambda value: isinstance(value, bool) or value == "auto",
+    },
+    "markdown": _CELL_METADATA,
+    "raw": {**_CELL_METADATA, "format": _is_text},
 }
 
 
-def _cell_metadata_fits(metadata: Json) -> bool:
-    return all(check(metadata[key]) for key, check in _CELL_METADATA.items() if key in metadata)
+def cell_metadata_check(cell_type: str, key: str, metadata: Json) -> bool:
+    """Whether the value of a key of a cell's metadata is of the right kind, or absent."""
+    check = _METADATA_OF_TYPE.get(cell_type, _CELL_METADATA).get(key)
+    return check is None or key not in metadata or check(metadata[key])
 
 
 _NOTEBOOK_METADATA: dict[str, Callable[[Any], bool]] = {
@@ -157,5 +169,7 @@ _NOTEBOOK_METADATA: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def _notebook_metadata_fits(metadata: Json) -> bool:
-    return all(check(metadata[key]) for key, check in _NOTEBOOK_METADATA.items() if key in metadata)
+def notebook_metadata_check(key: str, metadata: Json) -> bool:
+    """Whether the value of a key of a notebook's metadata is of the right kind, or absent."""
+    check = _NOTEBOOK_METADATA.get(key)
+    return check is None or key not in metadata or check(metadata[key])
