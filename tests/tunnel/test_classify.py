@@ -6,7 +6,16 @@ from hypothesis import strategies as st
 
 from jrc.errors import AuthError, ConfigError, NotFoundError, UnreachableError
 from jrc.tunnel.cause import Kind, explain
-from jrc.tunnel.classify import Alarm, alarm, classify, last_words, plain_lines
+from jrc.tunnel.classify import (
+    Alarm,
+    alarm,
+    classify,
+    is_hopeless,
+    is_noise,
+    last_words,
+    plain,
+    plain_lines,
+)
 
 WHERE = "context 'prod', namespace 'team'"
 LOG = "E1122 19:31:05.123456    4242 portforward.go:424] "
@@ -130,7 +139,7 @@ def test_login_program_is_named_with_its_own_words() -> None:
     lines = [said] * 5 + [f"{PLUGIN}aws failed with exit code 255"]
     cause = classify(lines, where=WHERE)
     assert cause.message == f"The login program aws failed for {WHERE} ({said})."
-    assert cause.hint == "Type: aws sso login, then type: jrc connect"
+    assert cause.hint == "Type: aws sso login, then try again."
     assert isinstance(cause.error(), AuthError)
 
 
@@ -189,4 +198,59 @@ def test_any_text_gives_a_cause(lines: list[str]) -> None:
 def test_last_words_come_from_the_lines(lines: list[str]) -> None:
     words = last_words(lines)
     assert (words == "") == (plain_lines(lines) == [])
-    assert not words or any(words in plain for plain in plain_lines(lines))
+    assert not words or any(words in line for line in plain_lines(lines))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'Error from server (NotFound): services "x" not found',
+        "error: You must be logged in to the server (Unauthorized)",
+        "Unable to connect to the server: net/http: TLS handshake timeout",
+        "The connection to the server 127.0.0.1:1 was refused - did you specify the right host?",
+        "Warning: v1 Endpoints is deprecated in v1.33+",
+        "E1122 19:31:05.123456    4242 portforward.go:424] an error occurred",
+    ],
+)
+def test_kubectl_is_no_login_program(line: str) -> None:
+    assert is_noise(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "To sign in, use a web browser to open the page https://login.example.org/device",
+        "Attempting to automatically open the SSO authorization page in your default browser.",
+    ],
+)
+def test_a_login_program_is_heard(line: str) -> None:
+    assert not is_noise(line)
+
+
+ASKED = 'couldn\'t get current server API group list: Get "https://h:6443/api?timeout=10s": '
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        (f"{ASKED}dial tcp 10.0.0.1:6443: i/o timeout", Kind.API_UNREACHABLE),
+        (f"{ASKED}net/http: TLS handshake timeout", Kind.API_UNREACHABLE),
+        (f"{ASKED}dial tcp: lookup h on 10.0.0.2:53: no such host", Kind.DNS),
+        (f'"Unhandled Error" err="{ASKED}dial tcp 1.2.3.4:1: connect: refused"', None),
+    ],
+)
+def test_the_first_vain_try_of_kubectl_is_enough(line: str, kind: Kind | None) -> None:
+    """It tries five times; where packets are dropped, that takes five times as long."""
+    logged = f"E1128 01:00:17.634899   14258 memcache.go:265] {line}"
+    assert is_hopeless(logged)
+    if kind:
+        cause = classify([plain(logged)], where=WHERE)
+        assert cause.kind is kind
+        assert "API group list" not in cause.message
+
+
+def test_what_only_some_apis_do_not_answer_is_no_reason_to_end_kubectl() -> None:
+    assert not is_hopeless(
+        "E1128 01:00:17.634899 1 memcache.go:287] couldn't get resource list for "
+        "metrics.k8s.io/v1beta1: the server is currently unable to handle the request"
+    )

@@ -204,7 +204,7 @@ def test_a_missing_pod_is_told_at_the_deadline(cluster: Kube, paths: Paths) -> N
     cluster.do(lambda stub: stub.kill_pod("jupyter-0"))
     done = run_jrc("connect", "lab", "--timeout", "3")
     assert done.code == ExitCode.DEADLINE
-    assert "No pod belongs to svc/jupyter. Trying again" in done.stderr
+    assert "No pod belongs to svc/jupyter (selector app=jupyter). Trying again" in done.stderr
     assert "was not ready within 3 s" in done.stderr
 
 

@@ -292,8 +292,8 @@ async def test_no_pods_and_then_one(open_tunnel: OpenTunnel, kube: Kube, app: We
     async with open_tunnel() as tunnel:
         state = await tunnel.until(lambda state: state.cause)
         assert state.cause
-        assert state.cause.kind is Kind.NO_POD
-        assert state.cause.message == "No pod belongs to svc/jupyter."
+        assert state.cause.kind is Kind.SELECTS_NOTHING
+        assert state.cause.message == "No pod belongs to svc/jupyter (selector app=jupyter)."
         kube.jupyter(app.address)
         await tunnel.until_ready()
 
@@ -411,7 +411,7 @@ async def test_bad_token(open_tunnel: OpenTunnel, kube: Kube, app: WebApp) -> No
     async with open_tunnel() as tunnel:
         cause = await tunnel.until_failed()
         assert cause.kind is Kind.UNAUTHORIZED
-        assert "jrc connect" in cause.hint
+        assert "Log in to the cluster again" in cause.hint
 
 
 async def test_a_token_that_expires_while_forwarding_is_found_at_the_next_try(

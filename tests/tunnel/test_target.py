@@ -19,6 +19,7 @@ from jrc.tunnel.objects import (
     read_workload_selector,
 )
 from jrc.tunnel.target import BadPort, NoPod, Target, TargetKind, container_port, pick_pod
+from jrc.tunnel.trouble import Trouble
 
 SVC = Target(TargetKind.SERVICE, "jupyter")
 json_values = st.recursive(
@@ -85,17 +86,31 @@ def test_the_newest_ready_pod_that_stays_is_picked() -> None:
             "Pod a is being deleted, and no other belongs to svc/jupyter.",
         ),
         (
-            [Pod("a", ready=False, trouble="container main: CrashLoopBackOff")],
-            "Pod a is not ready yet: container main: CrashLoopBackOff.",
+            [Pod("a", ready=False, trouble=Trouble("container main runs"))],
+            "Pod a is not ready yet: container main runs.",
         ),
         (
-            [Pod("a", phase="Pending", ready=False, trouble="0/3 nodes are available.")],
+            [Pod("a", ready=False, trouble=Trouble("container main keeps ending", stuck=True))],
+            "Pod a is not ready: container main keeps ending.",
+        ),
+        (
+            [Pod("a", phase="Pending", ready=False, trouble=Trouble("0/3 nodes are available."))],
             "Pod a is pending: 0/3 nodes are available.",
+        ),
+        (
+            [Pod("old", phase="Succeeded", ready=False), Pod("a", phase="Pending", ready=False)],
+            "Pod a is pending.",
+        ),
+        (
+            [Pod("a", phase="Failed", ready=False, trouble=Trouble("Evicted: low on memory"))],
+            "Pod a has ended (Failed): Evicted: low on memory.",
         ),
     ],
 )
 def test_why_there_is_no_pod(pods: list[Pod], reason: str) -> None:
-    assert pick_pod(pods, SVC) == NoPod(reason)
+    found = pick_pod(pods, SVC)
+    assert isinstance(found, NoPod)
+    assert found.reason == reason
 
 
 def test_ports_of_services_lead_to_those_of_containers() -> None:
@@ -131,7 +146,8 @@ def test_pods_are_read_from_json() -> None:
             "phase": "Running",
             "conditions": [{"type": "Ready", "status": "False", "message": "not yet"}],
             "containerStatuses": [
-                {"name": "main", "state": {"waiting": {"reason": "ImagePullBackOff"}}}
+                {"name": "side", "state": {"running": {"startedAt": "2026-11-22T10:00:05Z"}}},
+                {"name": "main", "state": {"running": {"startedAt": "2026-11-22T10:00:07Z"}}},
             ],
         },
     }
@@ -143,7 +159,8 @@ def test_pods_are_read_from_json() -> None:
         created="2026-11-22T10:00:00Z",
         ports=(PodPort(8888, "http", "main"),),
         labels=(("app", "j"),),
-        trouble="container main: ImagePullBackOff",
+        trouble=Trouble("container side runs and does not pass its readiness check"),
+        started="2026-11-22T10:00:07Z",
     )
 
 

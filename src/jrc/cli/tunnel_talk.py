@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 class TunnelTalk:
     """A ``Progress`` that speaks; a context manager that leaves no live line behind.
 
+    A tunnel that is tried again and again goes through the same states each time. So a log gets
+    each sentence once, and the live line shows what stood in the way while the next try begins.
+
     Args:
         terminal: where to speak.
     """
@@ -20,20 +23,26 @@ class TunnelTalk:
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
         self._line = LiveLine(terminal)
-        self._last = ""
+        self._shown = ""
+        self._told: set[str] = set()
 
     def __call__(self, status: "KeeperStatus") -> None:
         """Tell a state, unless it was told."""
         text = in_words(status)
-        if text == self._last:
-            return
-        self._last = text
         if self._terminal.live:
-            self._line.show(text)
+            self._show(text)
             if status.phase == "ready":
                 self._line.hide()
-        else:
+        elif text not in self._told:
+            self._told.add(text)
             self._terminal.say(text)
+
+    def _show(self, text: str) -> None:
+        if text == self._shown:
+            self._line.draw()
+        else:
+            self._shown = text
+            self._line.show(text)
 
     def __enter__(self) -> Self:
         return self
@@ -55,6 +64,12 @@ def in_words(status: "KeeperStatus") -> str:
     target = status.spec.route.target
     if status.note:
         return f"The cluster's login says: {status.note}"
+    if status.phase is Phase.READY:
+        return f"The tunnel to pod {status.pod} is up."
+    if status.cause and status.phase is Phase.FAILED:
+        return status.cause.message
+    if status.cause and status.phase is not Phase.PROBING:
+        return f"{status.cause.message} Trying again …"
     match status.phase:
         case Phase.RESOLVING:
             return f"Looking for a pod of {target} …"
@@ -62,11 +77,5 @@ def in_words(status: "KeeperStatus") -> str:
             return f"Forwarding to pod {status.pod} …"
         case Phase.PROBING:
             return f"Waiting for Jupyter in pod {status.pod} …"
-        case Phase.READY:
-            return f"The tunnel to pod {status.pod} is up."
-        case Phase.WAITING if status.cause:
-            return f"{status.cause.message} Trying again …"
-        case Phase.FAILED if status.cause:
-            return status.cause.message
         case _:
             return "Starting the tunnel …"

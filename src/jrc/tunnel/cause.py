@@ -1,9 +1,11 @@
 """Why a tunnel is down: the kinds of causes, which of them end it, and how each is told."""
 
+import shlex
 from dataclasses import dataclass
 from enum import StrEnum
 
 from jrc.errors import AuthError, ConfigError, JrcError, NotFoundError, UnreachableError
+from jrc.profile.route import Route
 
 
 class Kind(StrEnum):
@@ -11,10 +13,13 @@ class Kind(StrEnum):
 
     LOST = "lost"
     NOT_LISTENING = "not-listening"
+    NOTHING_LISTENS = "nothing-listens"
     RESET = "reset"
     POD_GONE = "pod-gone"
     STALLED = "stalled"
     NO_POD = "no-pod"
+    POD_STUCK = "pod-stuck"
+    SELECTS_NOTHING = "selects-nothing"
     POD_NOT_RUNNING = "pod-not-running"
     KUBELET = "kubelet"
     API_UNREACHABLE = "api-unreachable"
@@ -26,6 +31,7 @@ class Kind(StrEnum):
     NOT_FOUND = "not-found"
     BAD_PORT = "bad-port"
     BAD_TARGET = "bad-target"
+    BAD_SELECTOR = "bad-selector"
     BAD_CONTEXT = "bad-context"
     BAD_KUBECONFIG = "bad-kubeconfig"
     NO_KUBECONFIG = "no-kubeconfig"
@@ -44,7 +50,8 @@ class Cause:
 
     Attributes:
         message: what happened to which object, and why; one sentence or two.
-        hint: what to do about it; empty when it cures itself.
+        hint: what to do about it; empty when it cures itself. Where it says ``jrc login``, the
+            profile and its target are still to be named: see :func:`completed`.
     """
 
     kind: Kind
@@ -56,9 +63,27 @@ class Cause:
         """Trying again does not cure it, unless the same worked a moment ago; see ``machine``."""
         return _TOLD[self.kind].error is not None
 
+    @property
+    def seldom_passes(self) -> bool:
+        """Nobody waits for it to the end, though it may pass: somebody has to do something first.
+
+        The keeper of a tunnel that is wanted goes on trying.
+        """
+        return self.kind in _SELDOM_PASSES
+
+    @property
+    def unreachable(self) -> bool:
+        """The cluster itself can't be reached."""
+        return self.kind in _NO_CLUSTER
+
     def error(self) -> JrcError:
         """The cause as the error that a command ends with."""
-        return (_TOLD[self.kind].error or UnreachableError)(self.message, hint=self.hint or None)
+        told = _TOLD[self.kind]
+        return (told.error or told.given_up)(self.message, hint=self.hint or None)
+
+
+_NO_CLUSTER = frozenset({Kind.API_UNREACHABLE, Kind.DNS, Kind.TIMEOUT, Kind.KUBELET})
+_SELDOM_PASSES = _NO_CLUSTER | {Kind.POD_STUCK, Kind.SELECTS_NOTHING, Kind.NOTHING_LISTENS}
 
 
 class CauseError(UnreachableError):
@@ -71,33 +96,42 @@ class CauseError(UnreachableError):
 
 @dataclass(frozen=True)
 class _Told:
-    """How a kind is told. Texts may name {where}, {subject} and {login}.
+    """How a kind is told. Texts may name {where}, {subject}, {login}, {kubectl} and {about}.
 
     Attributes:
         error: what a fatal cause becomes; None for one that may pass.
+        given_up: what another one becomes for a person who does not wait any longer.
     """
 
     text: str
     hint: str = ""
     error: type[JrcError] | None = None
+    given_up: type[JrcError] = UnreachableError
 
 
-_NETWORK = "Check the network and the VPN; jrc goes on trying while the tunnel is wanted."
-_NEW_KUBECONFIG = "Fetch a new kubeconfig from whoever runs the cluster."
-_AGAIN = "then type: jrc connect"
+_NETWORK = "Check the network and the VPN, then try: {kubectl} get pods"
+_NEW_KUBECONFIG = "Get a new kubeconfig from the people who run the cluster."
+_AGAIN = "then try again."
 
 _TOLD = {
     Kind.LOST: _Told("kubectl lost the connection to the pod"),
     Kind.NOT_LISTENING: _Told(
         "Nothing listens on the pod's port yet",
-        "If it stays so, check the port: log in again with --port.",
+        "If it stays so, name another port: jrc login --port PORT",
     ),
+    Kind.NOTHING_LISTENS: _Told("{subject}", "Name the port of Jupyter: jrc login {about}"),
     Kind.RESET: _Told("The server in the pod reset a connection"),
     Kind.POD_GONE: _Told("The pod is gone"),
     Kind.STALLED: _Told("The connection to the pod is open but nothing passes"),
-    Kind.NO_POD: _Told("{subject}", "jrc goes on when a pod of the target is ready."),
+    Kind.NO_POD: _Told("{subject}", "See its events: {kubectl} describe {about}"),
+    Kind.POD_STUCK: _Told("{subject}", "See its events: {kubectl} describe {about}"),
+    Kind.SELECTS_NOTHING: _Told(
+        "{subject}", "See what is there: {kubectl} get {about}", given_up=NotFoundError
+    ),
     Kind.POD_NOT_RUNNING: _Told("The pod is not running"),
-    Kind.KUBELET: _Told("The cluster can't reach the pod's node"),
+    Kind.KUBELET: _Told(
+        "The cluster can't reach the pod's node", "See: {kubectl} get pods -o wide"
+    ),
     Kind.API_UNREACHABLE: _Told("The API server of {where} can't be reached", _NETWORK),
     Kind.DNS: _Told("The name of the API server of {where} is not known here", _NETWORK),
     Kind.TIMEOUT: _Told("kubectl got no answer from {where} in time", _NETWORK),
@@ -110,11 +144,18 @@ _TOLD = {
     ),
     Kind.NOT_FOUND: _Told(
         "The target does not exist in {where}",
-        "See what is there with: kubectl get services,pods; then log in again with --target.",
+        "See what is there: {kubectl} get services,pods — then: jrc login --target KIND/NAME",
         NotFoundError,
     ),
-    Kind.BAD_PORT: _Told("{subject}", "Log in again with --port.", ConfigError),
-    Kind.BAD_TARGET: _Told("{subject}", "Log in again with --target.", ConfigError),
+    Kind.BAD_PORT: _Told("{subject}", "Name another port: jrc login --port PORT", ConfigError),
+    Kind.BAD_TARGET: _Told(
+        "{subject}", "Name another target: jrc login --target KIND/NAME", ConfigError
+    ),
+    Kind.BAD_SELECTOR: _Told(
+        "The cluster does not understand the label selector",
+        "Name another target: jrc login --target app=NAME",
+        ConfigError,
+    ),
     Kind.BAD_CONTEXT: _Told(
         "kubectl has no usable {where}",
         "See the contexts with: kubectl config get-contexts",
@@ -125,7 +166,7 @@ _TOLD = {
     ),
     Kind.NO_KUBECONFIG: _Told(
         "kubectl is not configured on this machine",
-        "Fetch the cluster's kubeconfig (for EKS: aws eks update-kubeconfig --name NAME).",
+        "Get the cluster's kubeconfig (for EKS: aws eks update-kubeconfig --name NAME).",
         ConfigError,
     ),
     Kind.NO_KUBECTL: _Told(
@@ -169,7 +210,15 @@ _LOGINS = {
 }
 
 
-def explain(kind: Kind, where: str, *, subject: str = "", quote: str = "") -> Cause:
+def explain(
+    kind: Kind,
+    where: str,
+    *,
+    subject: str = "",
+    quote: str = "",
+    kubectl: str = "kubectl",
+    about: str = "",
+) -> Cause:
     """A cause in words.
 
     Args:
@@ -177,9 +226,26 @@ def explain(kind: Kind, where: str, *, subject: str = "", quote: str = "") -> Ca
         where: context and namespace.
         subject: the program, or the sentence without its full stop, that the kind asks for.
         quote: what kubectl or a login program said itself.
+        kubectl: the beginning of a command to type, with context and namespace.
+        about: words of a command that the hint ends with, quoted for the shell: ``pod/NAME``.
     """
     told = _TOLD[kind]
     login = _LOGINS.get(subject.rsplit("/", 1)[-1], "Log in to the cluster again")
     names = {"where": where, "subject": subject.rstrip("."), "login": login}
+    names |= {"kubectl": kubectl, "about": about or "pods"}
     quoted = f" ({quote.rstrip('.')})" if quote else ""
     return Cause(kind, f"{told.text.format(**names)}{quoted}.", told.hint.format(**names))
+
+
+def completed(hint: str, profile: str, route: Route) -> str:
+    """A cause's hint with a login that works as it is printed, whether the profile is saved or not.
+
+    Args:
+        hint: it may hold ``jrc login --port …`` or ``jrc login --target …``.
+        profile: the name of the tunnel's profile.
+        route: its way.
+    """
+    words = ["--profile", profile, "--context", route.context, "--namespace", route.namespace]
+    if "--target" not in hint:
+        words += ["--target", route.target]
+    return hint.replace("jrc login", f"jrc login {shlex.join(words)}")

@@ -25,6 +25,13 @@ _KLOG = re.compile(r"^[EWIF]\d{4} \d\d:\d\d:\d\d\.\d+\s+\d+ (?P<file>[\w.-]+):\d
 # … "Unhandled Error" err="an error occurred …", as kubectl ≥ 1.31 wraps it
 _WRAPPED = re.compile(r'^"[^"]*" err="(?P<text>.*)"$')
 _NOISE = re.compile(r"memcache\.go|request\.go|couldn't get current server API group list")
+# … couldn't get current server API group list: Get "https://…": dial tcp …: i/o timeout
+_ASKED = re.compile(r"^couldn't get current server API group list: (Get \"[^\"]*\": )?")
+_UNREACHED = re.compile(
+    r"couldn't get current server API group list: .*"
+    r"(dial tcp|no such host|handshake timeout|deadline exceeded|Client\.Timeout|i/o timeout)"
+)
+_TALKS = re.compile(r"^(error|Unable to|The connection to|Warning:|Flag --|Unhandled Error)", re.I)
 _VERDICT = re.compile(r"^(error|Unable to|The connection to)", re.IGNORECASE)
 
 _RULES: tuple[tuple[Kind, str], ...] = (
@@ -36,6 +43,7 @@ _RULES: tuple[tuple[Kind, str], ...] = (
     # It asks for a user name and finds stdin closed.
     (Kind.NO_CREDENTIALS, r"Please enter Username|^error: EOF$"),
     (Kind.EXEC_FAILED, r"command terminated with|OCI runtime exec failed|container not found"),
+    (Kind.BAD_SELECTOR, r"unable to parse requirement|\(BadRequest\).*label selector"),
     (Kind.BAD_CONTEXT, r"context was not found|context \"[^\"]*\" does not exist"),
     (Kind.BAD_CONTEXT, r"(cluster|auth info|user) \"[^\"]*\" does not exist"),
     (Kind.BAD_KUBECONFIG, r"error loading config file|invalid configuration"),
@@ -71,15 +79,25 @@ def plain_lines(lines: Sequence[str]) -> list[str]:
     """kubectl's lines without its logger's prefix, the retry noise and repetitions."""
     kept: list[str] = []
     for line in lines:
-        text = line.strip()
-        if _NOISE.search(text):
+        if _NOISE.search(line):
             continue
-        text = _KLOG.sub("", text)
-        if wrapped := _WRAPPED.match(text):
-            text = wrapped["text"].replace(r"\"", '"')
+        text = plain(line)
         if text and text not in kept:
             kept.append(text)
     return kept
+
+
+def plain(line: str) -> str:
+    """One line without its logger's prefix and wrapping."""
+    text = _KLOG.sub("", line.strip())
+    if wrapped := _WRAPPED.match(text):
+        text = wrapped["text"].replace(r"\"", '"')
+    return _ASKED.sub("", text)
+
+
+def is_hopeless(line: str) -> bool:
+    """Whether kubectl says that it does not reach the API server, and will try in vain again."""
+    return _UNREACHED.search(line) is not None
 
 
 def last_words(lines: Sequence[str]) -> str:
@@ -89,7 +107,7 @@ def last_words(lines: Sequence[str]) -> str:
     return (verdicts or plain or [""])[-1]
 
 
-def classify(lines: Sequence[str], *, where: str) -> Cause:
+def classify(lines: Sequence[str], *, where: str, kubectl: str = "kubectl") -> Cause:
     """Why a kubectl ended, or why it can be taken for dead.
 
     The exit code does not matter: kubectl 1.20 ends with 0 when it loses the API.
@@ -97,14 +115,16 @@ def classify(lines: Sequence[str], *, where: str) -> Cause:
     Args:
         lines: what it wrote to stderr.
         where: context and namespace, for people.
+        kubectl: the beginning of a command to type.
     """
     text = plain_lines(lines)
     for kind, pattern in _COMPILED:
         for line in reversed(text):
             if found := pattern.search(line):
                 subject = found.groupdict().get("subject") or ""
-                return explain(kind, where, subject=subject, quote=_quote(kind, text))
-    return explain(Kind.LOST, where, quote=_quote(Kind.LOST, text))
+                quote = _quote(kind, text)
+                return explain(kind, where, subject=subject, quote=quote, kubectl=kubectl)
+    return explain(Kind.LOST, where, quote=_quote(Kind.LOST, text), kubectl=kubectl)
 
 
 def alarm(line: str) -> Alarm | None:
@@ -130,5 +150,5 @@ def _quote(kind: Kind, lines: Sequence[str]) -> str:
 
 
 def is_noise(line: str) -> bool:
-    """Lines that kubectl writes on every retry of its own."""
-    return _NOISE.search(line) is not None
+    """Whether a line is kubectl's own, and not one with which a login program talks to a person."""
+    return bool(_NOISE.search(line) or _KLOG.match(line) or _TALKS.match(line.strip()))

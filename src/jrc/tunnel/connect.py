@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from jrc.errors import DeadlineError, JrcError, UnreachableError, UsageError
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
+from jrc.tunnel.cause import Cause, CauseError, completed
 from jrc.tunnel.keeper import LOCKED_OUT
 from jrc.tunnel.machine import Phase
 from jrc.tunnel.status import (
@@ -31,6 +32,9 @@ from jrc.tunnel.status import (
 CONNECT_SECONDS = 120.0
 """How long to wait for a tunnel: a pod may have to be scheduled and Jupyter to start."""
 
+PATIENCE_SECONDS = 10.0
+"""How long to wait where somebody has to do something before the tunnel can come up."""
+
 STOP_SECONDS = 10.0
 """How long a keeper may take to end before it is killed, and then again."""
 
@@ -38,6 +42,9 @@ _STARTS = 3
 """So many keepers may die on us before we give up."""
 
 _POLL_SECONDS = 0.05
+_AGAIN_SECONDS = 1.0
+"""How often a state is told again while it lasts: somebody may show a clock."""
+
 _WATCH_SECONDS = 1.0
 _DETACHED = 0
 if sys.platform == "win32":
@@ -68,6 +75,7 @@ async def ensure_keeper(
     *,
     on_progress: Progress | None = None,
     deadline: float = CONNECT_SECONDS,
+    patience: float = PATIENCE_SECONDS,
     hold: bool = False,
 ) -> KeeperStatus:
     """Make sure that a profile's tunnel is up.
@@ -75,8 +83,10 @@ async def ensure_keeper(
     Args:
         spec: the profile's tunnel.
         paths: where keepers leave their files.
-        on_progress: called with each new state while it is not ready, and then once more.
+        on_progress: called with each new state while it is not ready, every second while it lasts,
+            and then once more.
         deadline: seconds until the tunnel must be ready.
+        patience: seconds to wait for what seldom passes by itself: see ``Cause.seldom_passes``.
         hold: keep it until ``stop_keeper``, even when nobody uses it.
 
     Returns:
@@ -84,7 +94,8 @@ async def ensure_keeper(
 
     Raises:
         DeadlineError: it did not become ready in time; the message says what stood in the way.
-        JrcError: it can't become ready: another class for each kind of cause.
+        JrcError: it can't become ready, or not before somebody does something about it: another
+            class for each kind of cause.
     """
     files = KeeperFiles.of(paths, spec.profile)
     files.prepare()
@@ -92,13 +103,17 @@ async def ensure_keeper(
     ours = found is None or not found.runs()
     try:
         async with asyncio.timeout(deadline):
-            status = await _until_ready(spec, files, on_progress)
+            status = await _until_ready(spec, files, on_progress, patience)
     except TimeoutError as error:
         failure = _overdue(files.read(), spec, deadline)
         if ours:
             # As it was found: nobody else asked for this tunnel.
             await asyncio.to_thread(_stop, files)
         raise failure from error
+    except CauseError as error:
+        if ours:
+            await asyncio.to_thread(_stop, files)
+        raise _failure(error.cause, spec) from error
     if hold:
         files.hold(True)
     return status
@@ -126,7 +141,7 @@ async def in_use(
     except UnreachableError as error:
         now = keeper_status(spec.profile, paths)
         if now and now.phase is Phase.FAILED and now.cause:
-            raise now.cause.error() from error
+            raise _failure(now.cause, spec) from error
         raise
     finally:
         replacing.cancel()
@@ -199,16 +214,17 @@ def _stop(files: KeeperFiles) -> bool:
 
 
 async def _until_ready(
-    spec: Spec, files: KeeperFiles, on_progress: Progress | None
+    spec: Spec, files: KeeperFiles, on_progress: Progress | None, patience: float
 ) -> KeeperStatus:
     began = time.time()
     starts = 0
     told: KeeperStatus | None = None
+    told_at = 0.0
     while True:
         status = files.read()
         if status and status.cause and _gave_up(status, began):
             # Also the verdict for those who wait for a keeper that somebody else started.
-            raise status.cause.error()
+            raise _failure(status.cause, spec)
         if not _serves(status, spec):
             if starts == _STARTS:
                 raise _died(files)
@@ -218,8 +234,12 @@ async def _until_ready(
             if on_progress and told:
                 on_progress(status)
             return status
-        if on_progress and (told is None or _news(status) != _news(told)):
-            told = status
+        cause = status.cause if status.phase is Phase.WAITING else None
+        if cause and cause.seldom_passes and time.time() - began >= patience:
+            raise CauseError(cause)
+        tells = told is None or _news(status) != _news(told)
+        if on_progress and (tells or time.monotonic() - told_at >= _AGAIN_SECONDS):
+            told, told_at = status, time.monotonic()
             on_progress(status)
         await asyncio.sleep(_POLL_SECONDS)
 
@@ -313,12 +333,21 @@ def _news(status: KeeperStatus) -> KeeperStatus:
     return replace(status, traffic=Traffic())
 
 
-def _overdue(status: KeeperStatus | None, spec: Spec, deadline: float) -> DeadlineError:
+def _failure(cause: Cause, spec: Spec) -> JrcError:
+    """A cause as the error of a command, with a hint that can be typed as it is printed."""
+    error = cause.error()
+    error.hint = completed(cause.hint, spec.profile, spec.route) or None
+    return error
+
+
+def _overdue(status: KeeperStatus | None, spec: Spec, deadline: float) -> JrcError:
     cause = status.cause if status else None
+    if cause and cause.unreachable:
+        return _failure(cause, spec)
     why = f" {cause.message}" if cause else f" It was still {status.phase}." if status else ""
     return DeadlineError(
         f"The tunnel to {spec.route.target} was not ready within {deadline:g} s.{why}",
-        hint=(cause.hint if cause else "") or None,
+        hint=(completed(cause.hint, spec.profile, spec.route) if cause else "") or None,
     )
 
 

@@ -3,14 +3,15 @@
 import asyncio
 import json
 import os
+import shlex
 from collections.abc import Callable, Sequence
 
 from jrc.profile.route import Route
 from jrc.tunnel.cause import Cause, CauseError, Kind, explain
 from jrc.tunnel.children import Child, lines
-from jrc.tunnel.classify import classify
+from jrc.tunnel.classify import classify, is_hopeless, plain
 
-REQUEST_SECONDS = 15
+REQUEST_SECONDS = 10
 """What one answer of the API server may take. A login program has its own time."""
 
 OnLine = Callable[[str], None]
@@ -32,9 +33,20 @@ class Kubectl:
         """Context and namespace, for people."""
         return f"context {self._route.context!r}, namespace {self._route.namespace!r}"
 
-    def explain(self, kind: Kind, *, subject: str = "", quote: str = "") -> Cause:
+    @property
+    def typed(self) -> str:
+        """How a command to this context and namespace begins, for a person to type."""
+        words = ["kubectl", "--context", self._route.context, "-n", self._route.namespace]
+        return shlex.join(words)
+
+    def explain(self, kind: Kind, *, subject: str = "", quote: str = "", about: str = "") -> Cause:
         """A cause in words, for this route."""
-        return explain(kind, self.where, subject=subject, quote=quote)
+        more = {"kubectl": self.typed, "about": about}
+        return explain(kind, self.where, subject=subject, quote=quote, **more)
+
+    def classify(self, said: Sequence[str]) -> Cause:
+        """What lines on kubectl's stderr mean, for this route."""
+        return classify(said, where=self.where, kubectl=self.typed)
 
     async def kubeconfig(self) -> object:
         """What ``kubectl config view`` shows: contexts, and which is the current one.
@@ -74,6 +86,9 @@ class Kubectl:
         async def listen() -> None:
             async for line in lines(child.stderr):
                 said.append(line)
+                if is_hopeless(line):
+                    # It would ask four times more, each time as long as a request may take.
+                    raise CauseError(self.classify([plain(line)]))
                 if on_line:
                     on_line(line)
 
@@ -82,7 +97,7 @@ class Kubectl:
         finally:
             await child.stop()
         if code != 0:
-            raise CauseError(classify(said, where=self.where))
+            raise CauseError(self.classify(said))
         return output.decode(errors="replace")
 
     async def can_i(self, verb: str, resource: str) -> bool:
@@ -108,7 +123,7 @@ class Kubectl:
         answer = output.decode(errors="replace").split()[:1]
         if answer not in (["yes"], ["no"]):
             said = complaints.decode(errors="replace").splitlines()
-            raise CauseError(classify(said, where=self.where))
+            raise CauseError(self.classify(said))
         return answer == ["yes"]
 
     async def forward(self, pod: str, port: int) -> Child:

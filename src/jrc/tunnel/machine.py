@@ -397,7 +397,10 @@ def _is_final(state: State, now: float) -> bool:
     return not state.worked or now - state.refused_at >= REFUSAL_SECONDS
 
 
-_STARTING = frozenset({Kind.NO_POD, Kind.POD_NOT_RUNNING, Kind.NOT_LISTENING})
+_STARTING = frozenset(
+    {Kind.NO_POD, Kind.SELECTS_NOTHING, Kind.POD_STUCK, Kind.POD_NOT_RUNNING}
+    | {Kind.NOT_LISTENING, Kind.NOTHING_LISTENS}
+)
 """The pod or the server in it is not there yet: that is no failure of the tunnel."""
 
 _OF_THE_WAY = frozenset({Kind.LOST, Kind.RESET, Kind.STALLED, Kind.API_UNREACHABLE})

@@ -4,8 +4,11 @@ Source: the Kubernetes API reference, ``Pod``, ``Service``, ``Deployment``; JSON
 json`` prints it. Foreign data ends here: a field that is missing or of another type reads as empty.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from jrc.tunnel.fields import list_at, map_at, number_at, text_at, value_at
+from jrc.tunnel.trouble import Trouble, read_trouble
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,8 @@ class Pod:
         created: its ``creationTimestamp``; these sort by time as text.
         terminating: it has a ``deletionTimestamp``: it is on its way out though it may be Ready.
         ports: what its containers declare; a server may listen on others too.
-        trouble: why it is not Ready, in the cluster's own words; empty when it does not say.
+        started: when the last one of its containers began to run, as ``created``; empty for never.
+        trouble: why it is not Ready; empty when the pod itself does not say it.
     """
 
     name: str
@@ -35,7 +39,8 @@ class Pod:
     created: str = ""
     ports: tuple[PodPort, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
-    trouble: str = ""
+    trouble: Trouble = Trouble()  # noqa: RUF009  it is frozen
+    started: str = ""
     uid: str = ""
 
 
@@ -60,47 +65,62 @@ class Service:
 
 def items(listing: object) -> list[object]:
     """The objects of a List."""
-    return list(_list(listing, "items"))
+    return list(list_at(listing, "items"))
 
 
 def read_pod(obj: object) -> Pod:
     """The pod in one JSON object."""
     return Pod(
-        name=_text(obj, "metadata", "name"),
-        phase=_text(obj, "status", "phase"),
+        name=text_at(obj, "metadata", "name"),
+        phase=text_at(obj, "status", "phase"),
         ready=any(
-            _text(condition, "type") == "Ready" and _text(condition, "status") == "True"
-            for condition in _list(obj, "status", "conditions")
+            text_at(condition, "type") == "Ready" and text_at(condition, "status") == "True"
+            for condition in list_at(obj, "status", "conditions")
         ),
-        terminating=bool(_text(obj, "metadata", "deletionTimestamp")),
-        created=_text(obj, "metadata", "creationTimestamp"),
+        terminating=bool(text_at(obj, "metadata", "deletionTimestamp")),
+        created=text_at(obj, "metadata", "creationTimestamp"),
         ports=tuple(
-            PodPort(_number(port, "containerPort"), _text(port, "name"), _text(container, "name"))
-            for container in _list(obj, "spec", "containers")
-            for port in _list(container, "ports")
+            PodPort(
+                number_at(port, "containerPort"), text_at(port, "name"), text_at(container, "name")
+            )
+            for container in list_at(obj, "spec", "containers")
+            for port in list_at(container, "ports")
         ),
         labels=_labels(obj),
-        trouble=_trouble(obj),
-        uid=_text(obj, "metadata", "uid"),
+        trouble=read_trouble(obj),
+        started=max(
+            (
+                text_at(status, "state", "running", "startedAt")
+                for status in list_at(obj, "status", "containerStatuses")
+            ),
+            default="",
+        ),
+        uid=text_at(obj, "metadata", "uid"),
     )
 
 
 def read_service(obj: object) -> Service:
     """The Service in one JSON object."""
     return Service(
-        name=_text(obj, "metadata", "name"),
-        selector=_equals(_map(obj, "spec", "selector")),
-        ports=tuple(_service_port(port) for port in _list(obj, "spec", "ports")),
+        name=text_at(obj, "metadata", "name"),
+        selector=_equals(map_at(obj, "spec", "selector")),
+        ports=tuple(_service_port(port) for port in list_at(obj, "spec", "ports")),
         labels=_labels(obj),
     )
 
 
+def read_replicas(obj: object) -> int | None:
+    """How many pods a Deployment or StatefulSet shall have; None when it does not say."""
+    value = value_at(obj, ("spec", "replicas"))
+    return value if isinstance(value, int) else None
+
+
 def read_workload_selector(obj: object) -> str:
     """The label selector of a Deployment's or StatefulSet's pods."""
-    parts = [_equals(_map(obj, "spec", "selector", "matchLabels"))]
-    for expression in _list(obj, "spec", "selector", "matchExpressions"):
-        key, operator = _text(expression, "key"), _text(expression, "operator")
-        values = ",".join(str(value) for value in _list(expression, "values"))
+    parts = [_equals(map_at(obj, "spec", "selector", "matchLabels"))]
+    for expression in list_at(obj, "spec", "selector", "matchExpressions"):
+        key, operator = text_at(expression, "key"), text_at(expression, "operator")
+        values = ",".join(str(value) for value in list_at(expression, "values"))
         parts.append(
             {
                 "In": f"{key} in ({values})",
@@ -114,64 +134,26 @@ def read_workload_selector(obj: object) -> str:
 
 def read_secret_value(obj: object, key: str) -> str | None:
     """The base64 text of one key of a Secret; None when it does not have the key."""
-    value = _map(obj, "data").get(key)
+    value = map_at(obj, "data").get(key)
     return value if isinstance(value, str) else None
 
 
 def secret_keys(obj: object) -> list[str]:
     """The names of a Secret's keys."""
-    return sorted(str(key) for key in _map(obj, "data"))
+    return sorted(str(key) for key in map_at(obj, "data"))
 
 
 def _service_port(obj: object) -> ServicePort:
-    port = _number(obj, "port")
+    port = number_at(obj, "port")
     # "If this is not specified, the value of the 'port' field is used (an identity map)."
-    target = _number(obj, "targetPort") or _text(obj, "targetPort") or port
-    return ServicePort(port=port, target=target, name=_text(obj, "name"))
-
-
-def _trouble(pod: object) -> str:
-    """What keeps a pod from being Ready: a container's reason, else that of a failed condition."""
-    for status in _list(pod, "status", "containerStatuses"):
-        for phase in ("waiting", "terminated"):
-            if reason := _text(status, "state", phase, "reason"):
-                return f"container {_text(status, 'name')}: {reason}"
-    for condition in _list(pod, "status", "conditions"):
-        if _text(condition, "status") == "False" and _text(condition, "message"):
-            return _text(condition, "message")
-    return _text(pod, "status", "reason")
+    target = number_at(obj, "targetPort") or text_at(obj, "targetPort") or port
+    return ServicePort(port=port, target=target, name=text_at(obj, "name"))
 
 
 def _labels(obj: object) -> tuple[tuple[str, str], ...]:
-    labels = _map(obj, "metadata", "labels")
+    labels = map_at(obj, "metadata", "labels")
     return tuple(sorted((str(key), str(value)) for key, value in labels.items()))
 
 
 def _equals(labels: Mapping[object, object]) -> str:
     return ",".join(f"{key}={value}" for key, value in labels.items())
-
-
-def _at(obj: object, path: tuple[str, ...]) -> object:
-    for key in path:
-        obj = obj.get(key) if isinstance(obj, Mapping) else None
-    return obj
-
-
-def _text(obj: object, *path: str) -> str:
-    value = _at(obj, path)
-    return value if isinstance(value, str) else ""
-
-
-def _number(obj: object, *path: str) -> int:
-    value = _at(obj, path)
-    return value if isinstance(value, int) else 0
-
-
-def _list(obj: object, *path: str) -> Iterator[object]:
-    value = _at(obj, path)
-    yield from value if isinstance(value, list) else []
-
-
-def _map(obj: object, *path: str) -> Mapping[object, object]:
-    value = _at(obj, path)
-    return value if isinstance(value, Mapping) else {}

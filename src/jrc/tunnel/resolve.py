@@ -1,24 +1,60 @@
 """From a target to a pod and a port: asks the cluster, decides with ``target``."""
 
 import asyncio
-from dataclasses import dataclass
+import contextlib
+import shlex
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from jrc.errors import UsageError
 from jrc.profile.route import Route
-from jrc.tunnel.cause import CauseError, Kind
+from jrc.tunnel.cause import Cause, CauseError, Kind
 from jrc.tunnel.kubectl import Kubectl, OnLine
-from jrc.tunnel.objects import Service, items, read_pod, read_service, read_workload_selector
-from jrc.tunnel.target import BadPort, NoPod, Target, TargetKind, container_port, pick_pod
+from jrc.tunnel.objects import (
+    Pod,
+    Service,
+    items,
+    read_pod,
+    read_replicas,
+    read_service,
+    read_workload_selector,
+)
+from jrc.tunnel.target import (
+    BadPort,
+    NoPod,
+    Target,
+    TargetKind,
+    container_port,
+    is_usable,
+    pick_pod,
+    unready,
+)
+from jrc.tunnel.trouble import with_event
 
 
 @dataclass(frozen=True)
 class Found:
-    """Where to forward to; ``container`` is empty when none declares the port."""
+    """Where to forward to.
+
+    Attributes:
+        container: that declares the port; empty when none does.
+        uid: of the pod.
+        others: pods that would do as well.
+    """
 
     pod: str
     port: int
     container: str = ""
     uid: str = ""
+    others: tuple[str, ...] = ()
+
+
+EVENTS_SECONDS = 5.0
+"""How often the events of a pod are asked for."""
+
+START_SECONDS = 120.0
+"""A server that does not listen so long after its container began will not do so at all."""
 
 
 class Resolver:
@@ -32,6 +68,11 @@ class Resolver:
         self._route = route
         self._kubectl = kubectl
         self._selector: str | None = None
+        self._events: list[object] = []
+        self._events_of = ""
+        self._events_due = 0.0
+        self._pod: Pod | None = None
+        self._port = 0
 
     async def find(self, on_line: OnLine | None = None, *, had: str = "") -> Found:
         """The pod and its port.
@@ -51,10 +92,32 @@ class Resolver:
             ) from error
         if target.kind is TargetKind.POD:
             pod = await self._kubectl.get("pod", target.name, on_line=on_line)
-            return self._choose(target, [pod], None, had)
+            return await self._choose(target, [pod], None, had)
         if target.kind is TargetKind.SELECTOR:
-            return self._choose(target, await self._pods(target.name, on_line), None, had)
+            return await self._choose(target, await self._pods(target.name, on_line), None, had)
         return await self._behind(target, on_line, had)
+
+    def judged(self, cause: Cause, now: float) -> Cause:
+        """A cause of the forward with what is known of the pod.
+
+        Args:
+            cause: what kubectl said.
+            now: seconds since 1970.
+        """
+        pod = self._pod
+        if cause.kind is not Kind.NOT_LISTENING or pod is None or not _runs_long(pod, now):
+            return cause
+        port = self._port
+        declared = [str(each.number) for each in pod.ports if each.number != port]
+        subject = f"Nothing listens on port {port} of pod {pod.name}, which is not just starting"
+        if declared:
+            subject += f"; it declares port {', '.join(declared)}"
+        words = ["--port", declared[0] if len(declared) == 1 else "PORT"]
+        if self._selector and Target.parse(self._route.target).kind is TargetKind.SERVICE:
+            # Its ports are not those of the pod: a way around the Service.
+            words = ["--target", self._selector, *words]
+        about = shlex.join(words)
+        return self._kubectl.explain(Kind.NOTHING_LISTENS, subject=subject, about=about)
 
     async def _behind(self, target: Target, on_line: OnLine | None, had: str) -> Found:
         """The pod behind a Service, Deployment or StatefulSet."""
@@ -71,7 +134,16 @@ class Resolver:
         if pods is None or selector != self._selector:
             pods = await self._pods(selector, on_line)
             self._selector = selector
-        return self._choose(target, pods, service, had)
+        if not pods:
+            raise CauseError(self._nothing(target, selector, read_replicas(owner)))
+        return await self._choose(target, pods, service, had)
+
+    def _nothing(self, target: Target, selector: str, replicas: int | None) -> Cause:
+        """Why a target has no pod at all."""
+        subject, about = f"No pod belongs to {target} (selector {selector})", "pods --show-labels"
+        if replicas == 0:
+            subject, about = f"No pod belongs to {target}: it is scaled to 0", str(target)
+        return self._kubectl.explain(Kind.SELECTS_NOTHING, subject=subject, about=about)
 
     async def _ask(
         self, target: Target, on_line: OnLine | None
@@ -93,14 +165,51 @@ class Resolver:
     async def _pods(self, selector: str, on_line: OnLine | None) -> list[object]:
         return items(await self._kubectl.get("pods", "--selector", selector, on_line=on_line))
 
-    def _choose(
-        self, target: Target, pods: list[object], service: Service | None, had: str
+    async def _choose(
+        self, target: Target, listed: list[object], service: Service | None, had: str
     ) -> Found:
-        pod = pick_pod([read_pod(pod) for pod in pods], target, had)
+        pods = [read_pod(pod) for pod in listed]
+        pod = pick_pod(pods, target, had)
         if isinstance(pod, NoPod):
-            raise CauseError(self._kubectl.explain(Kind.NO_POD, subject=pod.reason))
+            raise CauseError(await self._unready(pod))
         port = container_port(self._route.port, pod, service)
         if isinstance(port, BadPort):
             raise CauseError(self._kubectl.explain(Kind.BAD_PORT, subject=port.reason))
+        self._pod, self._port = pod, port
         container = next((each.container for each in pod.ports if each.number == port), "")
-        return Found(pod.name, port, container, pod.uid)
+        others = tuple(each.name for each in pods if is_usable(each) and each.name != pod.name)
+        return Found(pod.name, port, container, pod.uid, others)
+
+    async def _unready(self, found: NoPod) -> Cause:
+        """Why there is no pod to forward to, with what its events add."""
+        pod = found.pod
+        if pod is None:
+            about = "pods --show-labels"
+            return self._kubectl.explain(Kind.SELECTS_NOTHING, subject=found.reason, about=about)
+        if not (pod.terminating or pod.trouble.known):
+            trouble = with_event(pod.trouble, await self._events_about(pod.name))
+            found = unready(replace(pod, trouble=trouble))
+        kind = Kind.POD_STUCK if found.stuck else Kind.NO_POD
+        about = f"pod/{shlex.quote(pod.name)}"
+        return self._kubectl.explain(kind, subject=found.reason, about=about)
+
+    async def _events_about(self, pod: str) -> list[object]:
+        """The events of a pod; none where the person may not see them."""
+        now = time.monotonic()
+        if pod != self._events_of or now >= self._events_due:
+            selector = f"involvedObject.name={pod}"
+            self._events, self._events_of = [], pod
+            with contextlib.suppress(CauseError):
+                listed = await self._kubectl.get("events", "--field-selector", selector)
+                self._events = items(listed)
+            self._events_due = time.monotonic() + EVENTS_SECONDS
+        return self._events
+
+
+def _runs_long(pod: Pod, now: float) -> bool:
+    """Whether all containers began long ago. The cluster's clock may differ from this one."""
+    try:
+        began = datetime.fromisoformat(pod.started).timestamp()
+    except ValueError:
+        return False
+    return now - began > START_SECONDS

@@ -13,7 +13,7 @@ from typing import Any
 from jrc.profile.route import Route
 from jrc.tunnel.cause import Cause, CauseError, Kind
 from jrc.tunnel.children import lines
-from jrc.tunnel.classify import Alarm, alarm, classify, is_noise
+from jrc.tunnel.classify import Alarm, alarm, is_noise
 from jrc.tunnel.kubectl import Kubectl
 from jrc.tunnel.machine import (
     Action,
@@ -209,7 +209,7 @@ class Supervisor:
         """What kubectl's recent lines say."""
         since = time.monotonic() - RECENT_SECONDS
         recent = [line for when, line in self._lines if when >= since]
-        return classify(recent, where=self._kubectl.where)
+        return self._resolver.judged(self._kubectl.classify(recent), time.time())
 
     async def _probe(self, attempt: int) -> None:
         received = self.pump.bytes_down

@@ -30,6 +30,7 @@ _SHORT = {
     TargetKind.STATEFULSET: "sts",
     TargetKind.POD: "pod",
 }
+_ENDED = ("Succeeded", "Failed")
 _FORMS = "A target is svc/NAME, deploy/NAME, sts/NAME, pod/NAME or a label selector (app=jupyter)."
 
 
@@ -63,9 +64,16 @@ class Target:
 
 @dataclass(frozen=True)
 class NoPod:
-    """Why there is no pod to forward to right now, in a sentence."""
+    """Why there is no pod to forward to right now, in a sentence.
+
+    Attributes:
+        pod: the one that is waited for; None when the target has none at all.
+        stuck: it will not become ready unless somebody does something about it.
+    """
 
     reason: str
+    pod: Pod | None = None
+    stuck: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,19 +89,34 @@ def pick_pod(pods: Sequence[Pod], target: Target, had: str = "") -> Pod | NoPod:
     Kernels live in one pod: among several, another one would not know them. ``kubectl port-forward
     svc/…`` may take a terminating pod, even when its successor is Ready.
     """
-    usable = [pod for pod in pods if pod.ready and not pod.terminating and pod.phase == "Running"]
+    usable = [pod for pod in pods if is_usable(pod)]
     if usable:
         return max(usable, key=lambda pod: (pod.name == had, pod.created, pod.name))
     if not pods:
         return NoPod(f"No pod belongs to {target}.")
     staying = [pod for pod in pods if not pod.terminating]
     if not staying:
-        return NoPod(f"Pod {pods[0].name} is being deleted, and no other belongs to {target}.")
-    pod = max(staying, key=lambda pod: (pod.created, pod.name))
-    why = f": {pod.trouble.rstrip('.')}" if pod.trouble else ""
+        return NoPod(
+            f"Pod {pods[0].name} is being deleted, and no other belongs to {target}.", pods[0]
+        )
+    return unready(max(staying, key=lambda pod: (pod.phase not in _ENDED, pod.created, pod.name)))
+
+
+def is_usable(pod: Pod) -> bool:
+    """Whether a pod can be forwarded to."""
+    return pod.ready and not pod.terminating and pod.phase == "Running"
+
+
+def unready(pod: Pod) -> NoPod:
+    """What is to be said of a pod that is not ready."""
+    why = f": {pod.trouble.text.rstrip('.')}" if pod.trouble.text else ""
+    if pod.phase in _ENDED:
+        return NoPod(f"Pod {pod.name} has ended ({pod.phase}){why}.", pod, stuck=True)
     if pod.phase == "Running":
-        return NoPod(f"Pod {pod.name} is not ready yet{why}.")
-    return NoPod(f"Pod {pod.name} is {pod.phase.lower() or 'in no known phase'}{why}.")
+        yet = "" if pod.trouble.stuck else " yet"
+        return NoPod(f"Pod {pod.name} is not ready{yet}{why}.", pod, pod.trouble.stuck)
+    state = pod.phase.lower() or "in no known phase"
+    return NoPod(f"Pod {pod.name} is {state}{why}.", pod, pod.trouble.stuck)
 
 
 def container_port(port: int, pod: Pod, service: Service | None) -> int | BadPort:

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.support.kube import websocket
-from tests.support.kube.cluster import KINDS, Cluster, Faults, Kind, Object
+from tests.support.kube.cluster import KINDS, Cluster, Faults, Kind, Object, is_selector
 from tests.support.kube.forward import Forward, SpdyExec, outcome
 
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -182,7 +182,13 @@ class KubeStub:
             await self._forbid(request, verb, resource, kind, namespace, name)
             return False
         if not name:
-            items = self.cluster.select(plural, namespace or "", request.value("labelSelector"))
+            selector = request.value("labelSelector")
+            if not is_selector(selector):
+                text = f"unable to parse requirement: found '{selector[-1]}', expected: identifier"
+                await request.refuse(400, "BadRequest", text)
+                return False
+            fields = request.value("fieldSelector")
+            items = self.cluster.select(plural, namespace or "", selector, fields)
             listing = {"kind": f"{kind.name}List", "apiVersion": kind.group_version}
             await request.answer(200, listing | {"metadata": {}, "items": items})
             return False

@@ -33,6 +33,7 @@ KINDS = {
     "pods": Kind("v1", "Pod", ("po",)),
     "services": Kind("v1", "Service", ("svc",)),
     "secrets": Kind("v1", "Secret"),
+    "events": Kind("v1", "Event", ("ev",)),
     "deployments": Kind("apps/v1", "Deployment", ("deploy",)),
     "statefulsets": Kind("apps/v1", "StatefulSet", ("sts",)),
 }
@@ -87,13 +88,14 @@ class Cluster:
     def remove(self, plural: str, namespace: str, name: str) -> Object | None:
         return self.objects.pop((plural, namespace, name), None)
 
-    def select(self, plural: str, namespace: str, selector: str) -> list[Object]:
+    def select(self, plural: str, namespace: str, selector: str, fields: str = "") -> list[Object]:
         return [
             obj
             for (kind, where, _), obj in sorted(self.objects.items())
             if kind == plural
             and where == namespace
             and _matches(obj["metadata"].get("labels", {}), selector)
+            and all(_has(obj, part) for part in fields.split(",") if part)
         ]
 
     def pod(
@@ -133,6 +135,28 @@ class Cluster:
             self.programs[pod["metadata"]["uid"]] = program
         return pod
 
+    def stick(self, name: str, status: Object, *, namespace: str = "default") -> None:
+        """Let a pod have this status instead of its own: it does not come up."""
+        pod = self.objects["pods", namespace, name]
+        pod["status"] = {"conditions": [{"type": "Ready", "status": "False"}], **status}
+
+    def event(
+        self, pod: str, reason: str, message: str, *, kind: str = "Warning", seconds: int = 0
+    ) -> Object:
+        """What the cluster notes about a pod; a later one has more ``seconds``."""
+        return self.put(
+            "events",
+            "default",
+            {
+                "metadata": {"name": f"{pod}.{uuid.uuid4().hex[:16]}"},
+                "involvedObject": {"kind": "Pod", "namespace": "default", "name": pod},
+                "reason": reason,
+                "message": message,
+                "type": kind,
+                "lastTimestamp": f"2026-11-22T10:00:{seconds:02}Z",
+            },
+        )
+
     def service(
         self,
         name: str,
@@ -158,6 +182,25 @@ class Cluster:
     def secret(self, name: str, values: dict[str, str], *, namespace: str = "default") -> Object:
         data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
         return self.put("secrets", namespace, {"metadata": {"name": name}, "data": data})
+
+
+def is_selector(text: str) -> bool:
+    """Whether the API server would understand a label selector."""
+    key, value = r"[\w./-]+", r"[\w.-]*"
+    return all(
+        re.fullmatch(rf"!?{key}|{key}\s*(=|==|!=)\s*{value}|{key}\s+(in|notin)\s+\([^()]*\)", part)
+        for part in map(str.strip, re.split(r",(?![^(]*\))", text))
+        if text
+    )
+
+
+def _has(obj: Object, part: str) -> bool:
+    """Does a field selector (``involvedObject.name=x``) select this object?"""
+    path, _, value = part.partition("=")
+    found: Any = obj
+    for key in path.split("."):
+        found = found.get(key, {})
+    return bool(found == value)
 
 
 def _matches(labels: dict[str, str], selector: str) -> bool:
