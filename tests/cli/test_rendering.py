@@ -1,6 +1,5 @@
 """Rich outputs as text."""
 
-from jrc.cli.html_tables import html_tables_as_text
 from jrc.cli.rendering import as_text, image_type, strip_ansi
 
 TABLE = """<style>td {}</style><table><thead><tr><th></th><th>name</th><th>size</th></tr></thead>
@@ -24,9 +23,15 @@ def test_a_placeholder_gives_way_to_markdown_and_latex() -> None:
     assert as_text({"text/plain": placeholder, "text/latex": "$x$"}) == "$x$"
 
 
-def test_html_without_a_table_leaves_the_placeholder() -> None:
+def test_html_is_shown_as_text() -> None:
     data = {"text/plain": "<IPython.core.display.HTML object>", "text/html": "<b>hi</b>"}
-    assert as_text(data) == "<IPython.core.display.HTML object>"
+    assert as_text(data) == "hi"
+
+
+def test_html_that_a_browser_runs_shows_nothing() -> None:
+    html = "<style>b {}</style><script>let x = '<b>'</script><div id=x></div>"
+    assert as_text({"text/plain": "<IPython.core.display.HTML object>", "text/html": html}) == ""
+    assert as_text({"text/plain": "<folium.Map>", "text/html": html}) == "<folium.Map>"
 
 
 def test_json_and_nothing() -> None:
@@ -36,11 +41,6 @@ def test_json_and_nothing() -> None:
 
 def test_text_that_a_notebook_holds_as_lines() -> None:
     assert as_text({"text/plain": ["a\n", "b"]}) == "a\nb"
-
-
-def test_a_broken_table_is_no_error() -> None:
-    assert html_tables_as_text("<table><td>x<tr><td>y") == "y"
-    assert html_tables_as_text("<table></table>") == ""
 
 
 def test_images_are_found() -> None:

@@ -26,11 +26,11 @@ def as_text(data: dict[str, Any]) -> str:
     html = _joined(data.get("text/html"))
     is_placeholder = plain.startswith("<") and plain.endswith(">")
     if html and (not plain or is_placeholder):
-        from jrc.cli.html_tables import html_tables_as_text
+        from jrc.cli.html_text import html_as_text
 
-        table = html_tables_as_text(html)
-        if table:
-            return table
+        text = html_as_text(html)
+        if text or plain.startswith("<IPython.core.display."):
+            return text
     for mimetype in ("text/markdown", "text/latex"):
         if mimetype in data and (not plain or is_placeholder):
             return _joined(data[mimetype]).rstrip("\n")

@@ -99,11 +99,12 @@ class Terminal:
         return sys.stdin.readline().rstrip("\r\n")
 
     def table(self, header: list[str], rows: list[list[str]]) -> None:
-        """A table on stdout: aligned columns, two spaces apart."""
-        widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-        for row in [header, *rows]:
-            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            self.data("  ".join(cells).rstrip())
+        """A table on stdout: aligned columns, two spaces apart, as wide as a terminal at most."""
+        from jrc.cli.columns import table_lines
+
+        shown = [[visible(cell) for cell in row] for row in [header, *rows]]
+        for line in table_lines(shown, _columns(self.out)):
+            self.data(line)
 
     def clear(self) -> None:
         """Empty the screen, where stdout is one."""
@@ -111,10 +112,29 @@ class Terminal:
             self.write(_CLEAR)
 
     def _talk(self, before: str, text: str) -> None:
-        self.write(f"{before}{visible(text)}\n", error=True)
+        text = visible(text)
+        if columns := _columns(self.err):
+            from jrc.cli.columns import wrap_sentence
+
+            lead = re.sub(r"\x1b\[[0-9;]*m", "", before)
+            lines = [wrap_sentence(line, columns) for line in f"{lead}{text}".split("\n")]
+            text = "\n".join(lines).removeprefix(lead)
+        self.write(f"{before}{text}\n", error=True)
 
     def _styled(self, text: str, code: str) -> str:
         return f"\x1b[{code}m{text.rstrip()}\x1b[0m " if self.color_err else text
+
+
+def _columns(stream: SafeStream) -> int | None:
+    """How wide the terminal behind a stream is; None where it is none, or does not say so."""
+    if not stream.isatty():
+        return None
+    if os.environ.get("COLUMNS", "").isdecimal():
+        return int(os.environ["COLUMNS"]) or None
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or None
+    except (OSError, ValueError):
+        return None
 
 
 def visible(text: str) -> str:

@@ -1,0 +1,111 @@
+"""How much room text takes on a terminal: pure. Korean letters and emoji fill two columns."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
+
+_GAP = "  "
+_NARROWEST = 8
+"""A column of a table is not made narrower than this."""
+
+_COMMAND = re.compile(r"(?<=: )jrc .*$")
+"""A command at the end of a sentence: it is copied, so it stays in one piece."""
+
+
+def width(text: str) -> int:
+    """The columns that a line of text fills."""
+    return len(text) if text.isascii() else sum(map(_width, text))
+
+
+@lru_cache(maxsize=4096)
+def _width(char: str) -> int:
+    if unicodedata.category(char) in ("Mn", "Me", "Cf") or "\u1160" <= char <= "\u11ff":
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def cut(text: str, columns: int) -> str:
+    """The beginning of a line that fits into so many columns; ``…`` where something is missing."""
+    if width(text) <= columns:
+        return text
+    return _beginning(text, max(columns - 1, 0)) + "…" * (columns > 0)
+
+
+def pad(text: str, columns: int, *, right: bool = False) -> str:
+    """The text with spaces up to so many columns, behind it or before it."""
+    spaces = " " * (columns - width(text))
+    return spaces + text if right else text + spaces
+
+
+def wrap(text: str, columns: int) -> list[str]:
+    """A line as lines of at most so many columns, broken between words where that is possible."""
+    lines = [""]
+    for word in re.findall(r"\S+|\s+", text):
+        if width(lines[-1]) + width(word) <= columns:
+            lines[-1] += word
+            continue
+        lines[-1] = lines[-1].rstrip()
+        if word.isspace():
+            lines.append("")
+            continue
+        if lines[-1]:
+            lines.append("")
+        while width(word) > columns:
+            piece = _beginning(word, columns) or word[0]
+            lines[-1] = piece
+            lines.append("")
+            word = word[len(piece) :]
+        lines[-1] = word
+    return [line.rstrip() for i, line in enumerate(lines) if line or i == 0]
+
+
+def wrap_sentence(text: str, columns: int) -> str:
+    """A line of talk in lines of at most so many columns; a command in it stays whole."""
+    found = _COMMAND.search(text)
+    if width(text) <= columns or columns < _NARROWEST:
+        return text
+    if found is None:
+        return "\n".join(wrap(text, columns))
+    return "\n".join([*wrap(text[: found.start()], columns), found[0]])
+
+
+def table_lines(rows: Sequence[Sequence[str]], columns: int | None) -> list[str]:
+    """The rows as aligned lines.
+
+    Args:
+        rows: of the same length; the first may be a header.
+        columns: how wide a line may be, where words wrap inside their column; None for any width.
+    """
+    widths = [max(map(width, column)) for column in zip(*rows, strict=True)]
+    if columns is not None:
+        widths = _narrowed(widths, columns)
+    lines = []
+    for row in rows:
+        cells = [wrap(cell, most) for cell, most in zip(row, widths, strict=True)]
+        for i in range(max(map(len, cells), default=0)):
+            parts = [cell[i] if i < len(cell) else "" for cell in cells]
+            line = _GAP.join(pad(part, most) for part, most in zip(parts, widths, strict=True))
+            lines.append(line.rstrip())
+    return lines
+
+
+def _narrowed(widths: list[int], columns: int) -> list[int]:
+    """The widths with the widest ones reduced until a line fits, as far as that is sensible."""
+    narrowed = list(widths)
+    room = columns - len(_GAP) * (len(widths) - 1)
+    while sum(narrowed) > room:
+        widest = max(range(len(narrowed)), key=narrowed.__getitem__)
+        if narrowed[widest] <= _NARROWEST:
+            break
+        narrowed[widest] -= 1
+    return narrowed
+
+
+def _beginning(text: str, columns: int) -> str:
+    used = 0
+    for i, char in enumerate(text):
+        used += _width(char)
+        if used > columns:
+            return text[:i]
+    return text
