@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from jrc.recorder import install
 from jrc.recorder.in_kernel.frames import RECORDER_VERSION
 from jrc.recorder.install import Installed, NotPossible
 from jrc.recorder.journal import STATE_SUFFIX, read_journal
@@ -30,6 +31,15 @@ from tests.support.recorded import RecordedRun
 
 SLEEPS = "import time\nprint('asleep', flush=True)\ntime.sleep(600)"
 """Before its first output, the kernel itself may swallow an interrupt."""
+
+
+NEWER = RECORDER_VERSION + 1
+
+
+def newer_source() -> str:
+    """The recorder of a later jrc, as far as its number goes."""
+    old, new = f"RECORDER_VERSION = {RECORDER_VERSION}\n", f"RECORDER_VERSION = {NEWER}\n"
+    return install.source().replace(old, new)
 
 
 def run_plainly(kernel: ZmqKernel, code: str, **content: Any) -> list[Message]:
@@ -774,8 +784,6 @@ def test_past_the_bounds_the_oldest_go_and_the_client_is_told_which(kernel: ZmqK
 def test_what_is_there_is_used_and_not_compiled_again(
     kernel: ZmqKernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from jrc.recorder import install
-
     first = RecordedRun(kernel).install()
     monkeypatch.setattr(install, "source", lambda: "this is no Python")
     run = RecordedRun(kernel, "run2")
@@ -791,15 +799,13 @@ def test_what_is_there_is_used_and_not_compiled_again(
 def test_a_newer_version_takes_over_and_loses_nothing(
     kernel: ZmqKernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from jrc.recorder import install
-
     run = RecordedRun(kernel, drop=lambda message: "jrc" in message.metadata_fields)
     first = run.install()
     ids = [run.execute("print('old')")]
     collect(kernel, lambda got: any(each.channel == "shell" for each in got))
-    newer = install.source().replace("RECORDER_VERSION = 1\n", "RECORDER_VERSION = 2\n")
+    newer = newer_source()
     monkeypatch.setattr(install, "source", lambda: newer)
-    monkeypatch.setattr(install, "RECORDER_VERSION", 2)
+    monkeypatch.setattr(install, "RECORDER_VERSION", NEWER)
     second = RecordedRun(kernel, "run2").install()
     monkeypatch.undo()
     third = RecordedRun(kernel, "run3").install()
@@ -808,7 +814,7 @@ def test_a_newer_version_takes_over_and_loses_nothing(
     assert isinstance(first, Installed)
     assert isinstance(second, Installed)
     assert isinstance(third, Installed)
-    assert (first.version, second.version, third.version) == (1, 2, 2)
+    assert (first.version, second.version, third.version) == (RECORDER_VERSION, NEWER, NEWER)
     assert first.instance == second.instance
     assert [run.text(each) for each in ids] == ["old\n", "new\n"]
     assert run.numbers == list(range(1, len(run.numbers) + 1))
@@ -817,17 +823,15 @@ def test_a_newer_version_takes_over_and_loses_nothing(
 def test_a_newer_version_with_another_layout_goes_on_with_the_numbers(
     kernel: ZmqKernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from jrc.recorder import install
-
     run = RecordedRun(kernel)
     run.install()
     run.execute("print('old')")
     run.finish()
     count = run.numbers[-1]
-    newer = install.source().replace("RECORDER_VERSION = 1\n", "RECORDER_VERSION = 2\n")
+    newer = newer_source()
     newer = newer.replace("RECORDER_LAYOUT = 1\n", "RECORDER_LAYOUT = 2\n")
     monkeypatch.setattr(install, "source", lambda: newer)
-    monkeypatch.setattr(install, "RECORDER_VERSION", 2)
+    monkeypatch.setattr(install, "RECORDER_VERSION", NEWER)
     again = run.install()
     assert isinstance(again, Installed)
     assert again.count == count

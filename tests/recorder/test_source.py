@@ -14,7 +14,10 @@ MODULES = sorted(path for path in FOLDER.glob("*.py") if path.name != "__init__.
 class Shortened(ast.NodeTransformer):
     """What may be left out: docstrings, ``pass``, types of results, and where anything goes."""
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        return self.visit_FunctionDef(node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
         node.returns = None
         for each in (*node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg):
             if each is not None and is_any(each.annotation):
@@ -31,7 +34,7 @@ def essence(text: str) -> str:
     """The tree of a module, without what may be left out."""
     tree = Shortened().visit(ast.parse(text))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [each for each in node.body if not is_talk(each)]
     return ast.dump(tree)
 

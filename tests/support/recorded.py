@@ -10,6 +10,7 @@ from jrc.recorder.install import (
     NotPossible,
     install_content,
     parse_install_reply,
+    with_source,
 )
 from jrc.recorder.protocol import guarded_metadata, parse_answer, request_metadata
 from jrc.recorder.recording import News, Recording
@@ -64,7 +65,8 @@ class RecordedRun:
 
     def send_install(self, **options: Any) -> str:
         content = install_content(InstallOptions(self.run, **options))
-        return self.kernel.send(self.kernel.make("shell", "execute_request", content))
+        request = self.kernel.make("shell", "execute_request", content)
+        return self.kernel.send(with_source(request))
 
     def execute(
         self,

@@ -154,11 +154,13 @@ async def recorder(context: Context) -> Finding:
         NotPossible,
         install_content,
         parse_install_reply,
+        with_source,
     )
 
     talk = known(context.talk)
     options = InstallOptions(run=f"doctor-{secrets.token_hex(4)}")
-    heard = await talk.ask(talk.requests.of_content(install_content(options)), until_idle=False)
+    request = with_source(talk.requests.of_content(install_content(options)))
+    heard = await talk.ask(request, until_idle=False)
     found = parse_install_reply(heard.reply)
     if isinstance(found, NotPossible):
         return doubtful(

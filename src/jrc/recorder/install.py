@@ -1,10 +1,9 @@
 """Bring the recorder into a remote kernel: the request that installs it, and what came of it."""
 
-import base64
 import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -26,7 +25,7 @@ _TYPE = re.compile(r" -> [^\n]+(?=:$)|: Any(?=[,)]| = )", re.MULTILINE)
 _BLANK = re.compile(r"\n{2,}")
 _INDENT = re.compile(r"^(?:    )+", re.MULTILINE)
 
-_MODULES = ("records", "storage", "archive", "frames", "flushes", "recorder", "control")
+_MODULES = ("records", "storage", "archive", "frames", "flushes", "turns", "recorder", "control")
 
 
 # Not compiled again where it is already there: that is half of what the request costs a kernel. The
@@ -41,12 +40,12 @@ __import__("builtins").exec({finder!r}, {{"__name__": "jrc_recorder"}})
 _FINDER = """\
 try:
     kernel = __import__("IPython").get_ipython().kernel
-    asked = kernel.get_parent("shell")["content"]["{key}"]
+    request = kernel.get_parent("shell")
     install_here = getattr(getattr(kernel, "{attribute}", None), "install_here", None)
     if install_here is None or kernel.{attribute}.version < {version}:
-        text = __import__("zlib").decompress(__import__("base64").b85decode(asked["packed"]))
+        text = __import__("zlib").decompress(request["buffers"][0])
         exec(compile(text, "<jrc recorder {version}>", "exec"), globals())
-    install_here(asked["options"])
+    install_here(request["content"]["{key}"]["options"])
 except Exception:
     pass
 """
@@ -116,22 +115,30 @@ def source() -> str:
 def install_content(options: InstallOptions) -> dict[str, Any]:
     """The content of the ``execute_request`` that installs the recorder and opens a run.
 
+    The request goes out ``with_source``.
+
     It leaves no name behind and no trace in the history. The same request finds a recorder that
     is there already, and replaces an older one.
     """
     asked = {**options._asdict(), "about": dict(options.about)}
-    # Packed, it fits into the first segments of a connection: a round trip less.
-    packed = base64.b85encode(zlib.compress(source().encode())).decode()
     finder = _FINDER.format(key=METADATA_KEY, attribute=ATTRIBUTE, version=RECORDER_VERSION)
     return {
         "code": _CODE.format(version=RECORDER_VERSION, finder=finder),
-        METADATA_KEY: {"packed": packed, "options": asked},
+        METADATA_KEY: {"options": asked},
         "silent": True,
         "store_history": False,
         "user_expressions": {},
         "allow_stdin": False,
         "stop_on_error": False,
     }
+
+
+def with_source(request: Message) -> Message:
+    """The request that installs the recorder, with the recorder's text.
+
+    As a binary buffer it fits into the first segments of a connection: a round trip less.
+    """
+    return replace(request, buffers=(zlib.compress(source().encode()),))
 
 
 def parse_install_reply(reply: Message) -> Installed | NotPossible:

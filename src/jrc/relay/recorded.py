@@ -9,7 +9,13 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from jrc.recorder.install import InstallOptions, NotPossible, install_content, parse_install_reply
+from jrc.recorder.install import (
+    InstallOptions,
+    NotPossible,
+    install_content,
+    parse_install_reply,
+    with_source,
+)
 from jrc.recorder.protocol import STATE_REQUEST, States, parse_answer, request_metadata
 from jrc.recorder.recording import News as RecordingNews
 from jrc.recorder.recording import NoReply, NotExecuted, RecorderLost, Recording
@@ -136,7 +142,7 @@ class Recorded:
 
     def _install_request(self) -> Message:
         content = install_content(InstallOptions(self._run))
-        request = self._messages.shell_request("execute_request", content)
+        request = with_source(self._messages.shell_request("execute_request", content))
         self._install_id = request.msg_id
         return request
 

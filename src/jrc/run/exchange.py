@@ -14,6 +14,7 @@ from jrc.recorder.install import (
     NotPossible,
     install_content,
     parse_install_reply,
+    with_source,
 )
 from jrc.recorder.protocol import (
     CANCEL_REQUEST,
@@ -343,7 +344,7 @@ class Exchange:
         about = self._journal_about
         journal = JOURNAL_FOLDER if about is not None else None
         options = InstallOptions(self._run, journal=journal, about=about or {})
-        install = self._requests.of_content(install_content(options))
+        install = with_source(self._requests.of_content(install_content(options)))
         self._install_ids.add(install.msg_id)
         return [info, install]
 

@@ -170,6 +170,8 @@ def take_over(old: Any, kernel: Any) -> Recorder:
                 kept = new.archive.open_run(run_id, None)
                 kept.first = run.count + 1
                 kept.gone = run.count
+        if hasattr(old, "turns"):
+            new.turns.take_over(old.turns)
         old.unhook()
         old.successor = new
         new.hook(Control(new).handlers())

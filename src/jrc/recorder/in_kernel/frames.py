@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-RECORDER_VERSION = 1
+RECORDER_VERSION = 2
 RECORDER_PROTOCOL = 1
 METADATA_KEY = "jrc"
 MESSAGE_PREFIX = "jrc_"
 ATTRIBUTE = "_jrc_recorder"
 
-_DELIMITER = b"<IDS|MSG>"
+DELIMITER = b"<IDS|MSG>"
 
 
 class Hooks:
@@ -45,7 +45,7 @@ def fields_of(parent: Any) -> Any:
 def delimiter_index(frames: Any) -> int | None:
     """Where identities end and the message begins; None for frames that are no Jupyter message."""
     for at, frame in enumerate(frames[:-5]):
-        if frame == _DELIMITER:
+        if frame == DELIMITER:
             return int(at)
     return None
 

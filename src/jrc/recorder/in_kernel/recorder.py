@@ -31,6 +31,7 @@ from jrc.recorder.in_kernel.frames import (
     with_reason,
 )
 from jrc.recorder.in_kernel.records import IOPUB, SHELL, STDIN
+from jrc.recorder.in_kernel.turns import Turns
 
 RECORDER_LAYOUT = 1
 
@@ -56,6 +57,7 @@ class Recorder:
         reason: that exception.
         successor: the newer recorder that took over.
         flushes: what becomes of flushed text.
+        turns: the queue in front of the main shell.
         install_here: what the next client calls to open a run; it need not bring the text again.
     """
 
@@ -79,6 +81,7 @@ class Recorder:
         self._state_due: set[str] = set()
         self._hooks = Hooks()
         self.flushes = Flushes(self.thread, self._is_recorded, self.disable)
+        self.turns = Turns(kernel, self.disable)
 
     def hook(self, control: dict[str, Callable[[Any, Any, Any], None]]) -> None:
         """Start to record.
@@ -91,6 +94,7 @@ class Recorder:
         self._hook_requests()
         self._hook_input()
         self.flushes.hook(self._hooks, (sys.stdout, sys.stderr))
+        self.turns.hook(self._hooks)
         self.kernel.control_handlers.update(control)
 
     def unhook(self) -> None:
@@ -156,6 +160,8 @@ class Recorder:
                 except Exception as error:
                     self.disable(error)
             if verdict == "handle":
+                if not self.turns.settled:
+                    return self.turns.settle(lambda: should_handle(stream, msg, idents))
                 return should_handle(stream, msg, idents)
             if verdict == "abort":
                 self._answer_aborted(stream, msg, idents)
