@@ -48,6 +48,10 @@ class Outbox:
         """No other cell goes out."""
         self._waiting.clear()
 
+    def held(self) -> asyncio.Lock:
+        """No cell goes out as long as this is held."""
+        return self._in_order
+
     async def send(self, messages: Iterable[Message]) -> None:
         """Send messages; those that the exchange repeats by itself wait for no link."""
         for message in messages:

@@ -81,11 +81,14 @@ class Runner:
             self._cells,
             channels=channels,
             exchange=exchange,
-            pipelined=pipelined,
+            # An interrupt must hit the cell that is late, and not the next one.
+            pipelined=pipelined
+            and (cell_timeout is None or not any(cell.allows_error for cell in self._cells)),
             can_answer=listener.can_answer,
         )
         self._interrupted = False
-        self._timed_out = False
+        self._timed_out: set[int] = set()
+        self._stopped_late = False
         self._given_up = False
         self._aborted: CellRequest | None = None
         self._link_was_half_open = False
@@ -158,8 +161,10 @@ class Runner:
 
     @property
     def detachable(self) -> bool:
-        """The run can go on without this client."""
-        return self._exchange.recorded and not (self._interrupted or self._timed_out)
+        """The run can go on without this client, also one whose cell survived an interrupt."""
+        if not self._exchange.recorded or self._stopped_late:
+            return False
+        return not self._interrupted or len(self._exchange.sent) == len(self._cells)
 
     async def _follow(self) -> Result:
         await self._until_first_ends(self._consume(), self._keep_watch())
@@ -275,7 +280,7 @@ class Runner:
             # The reason is the cell before it, whose end may arrive later.
             self._outbox.drop()
             self._aborted = self._aborted or cell
-        elif status != "ok" and not (status == "error" and cell.allows_error):
+        elif status != "ok" and not (status in ("error", "timeout") and cell.allows_error):
             self._outbox.drop()
             self._account.stop(status, cell)
         elif self._interrupted:
@@ -284,7 +289,8 @@ class Runner:
             await self._outbox.send_cells()
 
     def _status_of(self, event: Finished) -> str:
-        if event.status == "error" and self._timed_out:
+        # Whatever the cell made of the interrupt: it may have caught it.
+        if event.key in self._timed_out:
             return "timeout"
         if event.status == "error" and self._interrupted:
             return "interrupted"
@@ -338,19 +344,31 @@ class Runner:
             case Act.POLL_KERNEL:
                 await self._poll_kernel()
             case Act.INTERRUPT:
-                self._timed_out = True
-                self._account.notice("timeout", "The cell's time is up: interrupting it.")
-                await self._stop_remote_code()
+                await self._interrupt_late(self._watch.overdue)
             case Act.GIVE_UP:
                 text = "The cell does not react to the interrupt: giving up."
                 self._account.notice("timeout", text)
                 self._account.stop("timeout", self._cells[self._exchange.pending[0]])
                 self._given_up = True
 
+    async def _interrupt_late(self, key: int) -> None:
+        self._timed_out.add(key)
+        self._account.notice("timeout", "The cell's time is up: interrupting it.")
+        if not self._cells[key].allows_error:
+            self._stopped_late = True
+            await self._stop_remote_code()
+            return
+        # The next cell goes out only when this interrupt can't hit it any more.
+        async with self._outbox.held():
+            await self._interrupt_kernel()
+
     async def _stop_remote_code(self) -> None:
         """Interrupt the cell that runs, and let no other begin."""
         self._outbox.drop()
         await self._outbox.send(self._exchange.cancel())
+        await self._interrupt_kernel()
+
+    async def _interrupt_kernel(self) -> None:
         try:
             await self._control.interrupt()
         except (UnreachableError, NotFoundError) as error:

@@ -47,9 +47,13 @@ class Watch:
 
     Args:
         cell_timeout: seconds for one cell, from the kernel's busy; None for no limit.
+
+    Attributes:
+        overdue: the cell whose time was up last.
     """
 
     def __init__(self, cell_timeout: float | None = None) -> None:
+        self.overdue = -1
         self._cell_timeout = cell_timeout
         self._started: dict[int, float] = {}
         self._interrupted_at: float | None = None
@@ -124,9 +128,11 @@ class Watch:
             return []
         if self._interrupted_at is not None:
             return [Act.GIVE_UP] if now - self._interrupted_at > INTERRUPT_GRACE else []
-        if any(now - since > self._cell_timeout for since in self._started.values()):
-            self._interrupted_at = now
-            return [Act.INTERRUPT]
+        for key, since in self._started.items():
+            if now - since > self._cell_timeout:
+                self.overdue = key
+                self._interrupted_at = now
+                return [Act.INTERRUPT]
         return []
 
     def _fence(self, now: float, idle_missing: bool) -> list[Act]:
