@@ -21,6 +21,6 @@ def javascript(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.timeout(400)
-def test_jupyterlab_services_and_zeromq(javascript: Path, kernel: Kernel) -> None:
-    env = {"CONNECTION_FILE": kernel.manager.connection_file}
+def test_jupyterlab_services_and_zeromq(javascript: Path, in_place: Kernel) -> None:
+    env = {"CONNECTION_FILE": in_place.manager.connection_file}
     node.run(javascript, "--test", "--test-timeout=120000", "relay.test.js", env=env)

@@ -77,7 +77,12 @@ def prepare(folder: Path) -> Path:
 def run(folder: Path, *words: str, env: dict[str, str] | None = None) -> None:
     """Run a program of Node there; fail with all that it printed unless it ends well."""
     done = subprocess.run(
-        [NODE, *words], cwd=folder, capture_output=True, text=True, env=environment(**(env or {}))
+        [NODE, *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=environment(**(env or {})),
+        timeout=300,
     )
     if done.returncode:
         printed = done.stdout + done.stderr
