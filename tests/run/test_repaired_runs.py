@@ -1,7 +1,9 @@
-"""Notebooks that are not as the format wants them run all the same."""
+"""Notebooks and file names that are not as they should be run all the same."""
 
 import copy
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from tests.support.command import run_jrc
 from tests.support.jupyter import JupyterServer
-from tests.support.running import profile_of
+from tests.support.running import profile_of, write_notebook
 
 SPEC = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
@@ -83,3 +85,28 @@ def test_a_notebook_of_a_newer_format_runs(folder: Path, jupyter: JupyterServer)
     assert result["cells"][0] == future["cells"][0]  # type: ignore[index]
     assert (result["future"], result["nbformat_minor"]) == (1, 99)
     assert result["cells"][1]["future"] == "yes"
+
+
+@pytest.mark.skipif(
+    sys.platform in ("win32", "darwin"), reason="file names are Unicode text on this system"
+)
+def test_a_file_name_may_be_any_bytes(folder: Path, jupyter: JupyterServer) -> None:
+    """Python holds the bytes that are no UTF-8 as lone surrogates."""
+    name = os.fsdecode(b"r\xe9")
+    write_notebook(folder / f"{name}.ipynb", ["print(1)"])
+    (folder / f"{name}.py").write_text("import sys\nprint(ascii(sys.argv[0]))", encoding="utf-8")
+    (folder / f"{name}2.py").write_text("# %%\nprint(ascii(__file__[-7:]))", encoding="utf-8")
+    env = profile_of(jupyter)
+    done = run_jrc("run", f"{name}.ipynb", env=env)
+    assert (done.code, done.stdout) == (0, "1\n"), done.stderr
+    assert (folder / f"{name}.out.ipynb").exists()
+    done = run_jrc("run", f"{name}.py", env=env)
+    assert (done.code, done.stdout) == (0, f"{name + '.py'!a}\n"), done.stderr
+    done = run_jrc("run", "--json", f"{name}2.py", env=env)
+    assert done.code == 0, done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    (output,) = (event["output"] for event in events if event["event"] == "cell-output")
+    assert output["text"] == "'/r\\udce92.py'\n"
+    begun = run_jrc("run", f"{name}.ipynb", "--detach", env=env)
+    assert begun.code == 0, begun.stderr
+    assert run_jrc("attach", begun.stdout.strip(), env=env).stdout == "1\n"

@@ -15,6 +15,8 @@ from jrc.profile.paths import Paths
 from jrc.run.document import Document, load
 from jrc.run.events import Notice
 from jrc.run.job import Job, Options
+from jrc.run.kernel import ask_language
+from jrc.run.language import certain_language
 from jrc.run.records import RunRecords
 from jrc.server.open import chosen_profile, open_profile
 
@@ -65,18 +67,48 @@ def execute(invocation: Invocation, terminal: Terminal) -> int:
 
 
 def load_document(invocation: Invocation) -> Document:
-    """The document with its parameters.
+    """The document; with its parameters, if the language of its kernel is certain.
 
     Raises:
         UsageError: the words contradict each other, or the file is not one to run.
         NotFoundError: there is no such file.
     """
     document = load(invocation.file, args=invocation.args)
+    language = certain_language(document, invocation.kernel, invocation.kernel_id)
+    if language is not None:
+        put_parameters(invocation, document, language)
+    return document
+
+
+def put_parameters(invocation: Invocation, document: Document, language: str) -> None:
+    """Put the parameters into the document.
+
+    Raises:
+        UsageError: they can't be read or written in this language.
+        NotFoundError: there is no such file of parameters.
+    """
     if invocation.parameters or invocation.parameter_file is not None:
         from jrc.run.parameters import parameterize, read_parameters
 
-        parameterize(document, read_parameters(invocation.parameters, invocation.parameter_file))
-    return document
+        values = read_parameters(invocation.parameters, invocation.parameter_file)
+        parameterize(document, values, language=language)
+
+
+async def kernel_language(
+    invocation: Invocation, document: Document, server: "ServerClient"
+) -> str:
+    """The language of the kernel to come. Where the server has to be asked, the parameters follow.
+
+    Raises:
+        NotFoundError: the server has no kernel that will do.
+        UsageError: the parameters can't be put in.
+    """
+    chosen = (invocation.kernel, invocation.kernel_id)
+    language = certain_language(document, *chosen)
+    if language is None:
+        language = await ask_language(document, server, *chosen)
+        put_parameters(invocation, document, language)
+    return language
 
 
 def output_path(invocation: Invocation, document: Document) -> Path | None:
@@ -146,7 +178,8 @@ async def _run(invocation: Invocation, document: Document, terminal: Terminal) -
     for kind, text in document.notices:
         listener.on_event(Notice(kind, text))
     async with _server(invocation, document, terminal, listener) as (server, profile):
-        options = _options(invocation, profile)
+        language = await kernel_language(invocation, document, server)
+        options = _options(invocation, profile)._replace(language=language)
         records = RunRecords(Paths.from_environment())
         if invocation.detach:
             return await _detach(document, server, options, listener, output, records, terminal)

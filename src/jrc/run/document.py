@@ -79,10 +79,14 @@ class Document:
     @property
     def language(self) -> str | None:
         """The language that the document names, for example ``python``."""
-        metadata = self.notebook["metadata"]
-        named = metadata.get("kernelspec", {}).get("language")
-        name = named or metadata.get("language_info", {}).get("name")
-        return name if isinstance(name, str) else None
+        name = self.notebook["metadata"].get("language_info", {}).get("name")
+        return self.kernel_language or (name if isinstance(name, str) else None)
+
+    @property
+    def kernel_language(self) -> str | None:
+        """The language of the kernelspec that the document asks for, where it says so."""
+        name = self.notebook["metadata"].get("kernelspec", {}).get("language")
+        return name if isinstance(name, str) and name else None
 
     @property
     def kernel_name(self) -> str | None:

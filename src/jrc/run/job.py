@@ -22,6 +22,7 @@ from jrc.run.events import Notice, RunDetached, RunFinished, RunStarted
 from jrc.run.filling import Filling
 from jrc.run.guarded import Guarded
 from jrc.run.kernel import RemoteKernel, kernel_for, new_run_id
+from jrc.run.language import is_python
 from jrc.run.records import RunRecord, RunRecords
 from jrc.run.requests import Requests, owner
 
@@ -44,6 +45,7 @@ class Options(NamedTuple):
     Attributes:
         kernel: kernelspec to start; None for what the document says, then the server's default.
         kernel_id: a running kernel to use instead.
+        language: of that kernel, as ``jrc.run.language`` has it; None for what the document says.
         keep_kernel: do not delete the kernel at the end.
         keep_kernel_on_error: do not delete it when a cell failed.
         first: how many of the cells are left out, because the kernel executed them already.
@@ -59,6 +61,7 @@ class Options(NamedTuple):
 
     kernel: str | None = None
     kernel_id: str | None = None
+    language: str | None = None
     keep_kernel: bool = False
     keep_kernel_on_error: bool = False
     first: int = 0
@@ -270,13 +273,19 @@ class Job:
     @property
     def _wants_recorder(self) -> bool:
         """Only an ipykernel can have one."""
-        return self._options.recorder and self._document.language in (None, "python")
+        return self._options.recorder and is_python(self._language)
+
+    @property
+    def _language(self) -> str | None:
+        if self._options.language is None:
+            return self._document.language
+        return self._options.language
 
     def _announce(self, kernel: RemoteKernel) -> None:
         if self._options.recorder and not self._wants_recorder:
             from jrc.run.account import unrecorded
 
-            text = unrecorded(f"it is for {self._document.language}")
+            text = unrecorded(f"it is for {self._language}")
             self._listener.on_event(Notice("unrecorded", text))
         self._listener.on_event(
             RunStarted(

@@ -6,6 +6,7 @@ import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
 from jrc.errors import JrcError, NotFoundError, UnreachableError
+from jrc.run.language import normal
 from jrc.run.requests import owner
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ class KernelChoice(NamedTuple):
     named: str | None = None
     language: str | None = None
 
+    @classmethod
+    def of(cls, document: "Document", asked: str | None) -> "KernelChoice":
+        """What a document says, and a person."""
+        return cls(asked, document.kernel_name, normal(document.language) or None)
+
     @property
     def first_try(self) -> str | None:
         """The kernelspec to ask for; None for the server's default."""
@@ -56,7 +62,7 @@ def choose_kernelspec(choice: KernelChoice, available: "KernelSpecs") -> str:
         default = available.specs.get(available.default)
         candidates = [*([default] if default else []), *available.specs.values()]
         for spec in candidates:
-            if choice.language is None or spec.language.lower() == choice.language:
+            if choice.language is None or normal(spec.language) == choice.language:
                 return spec.name
     raise NotFoundError(
         f"The server has no kernel '{wanted}'"
@@ -156,14 +162,48 @@ class RemoteKernel:
         return None
 
 
+async def ask_language(
+    document: "Document",
+    server: "ServerClient",
+    kernel: str | None = None,
+    kernel_id: str | None = None,
+) -> str:
+    """The language of the kernel, from the server's kernelspecs; empty where it does not say.
+
+    Raises:
+        NotFoundError: the server has no kernel that will do.
+    """
+    try:
+        specs = await server.kernelspecs()
+        running = None if kernel_id is None else await server.kernel(kernel_id)
+    except JrcError as error:
+        # What is wrong with the server shows again when it is asked for a kernel.
+        log.info("the language of the kernel is not known: %s", error)
+        return normal(document.language)
+    if kernel_id is not None:
+        name = "" if running is None else running.name
+        spec = specs.specs.get(name)
+        return normal(spec.language) if spec is not None else normal(document.language)
+    choice = KernelChoice.of(document, kernel)
+    name = choice.first_try or specs.default
+    if name not in specs.specs:
+        name = choose_kernelspec(choice, specs)
+    return normal(specs.specs[name].language)
+
+
 async def kernel_for(
     document: "Document", server: "ServerClient", options: "Options", run: str
 ) -> RemoteKernel:
     """The kernel that the options say, or a new one."""
     if options.kernel_id is not None:
         return RemoteKernel(server, options.kernel_id)
-    choice = KernelChoice(options.kernel, document.kernel_name, document.language)
-    return await start_kernel(server, choice, document=document.path.name, run=run)
+    choice = KernelChoice.of(document, options.kernel)
+    return await start_kernel(server, choice, document=_as_text(document.path.name), run=run)
+
+
+def _as_text(name: str) -> str:
+    """A file name without the lone surrogates that stand for bytes which are no UTF-8."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 async def start_kernel(
