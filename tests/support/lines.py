@@ -16,7 +16,8 @@ from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
 from jrc.profile.route import Route
 from jrc.server.client import ServerClient
-from jrc.tunnel.connect import in_use, keeper_status, spec_of, stop_keeper
+from jrc.tunnel.connect import keeper_status, spec_of, stop_keeper
+from jrc.tunnel.use import in_use
 from tests.support.jupyter import JupyterServer
 from tests.support.kube import Kube
 from tests.support.proxy import Proxy

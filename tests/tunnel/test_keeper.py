@@ -150,6 +150,25 @@ async def test_a_keeper_that_is_killed_while_the_api_server_starts_is_replaced(
     assert (await again).phase is Phase.READY
 
 
+async def test_a_command_does_not_wait_for_the_end_of_a_refusal(
+    spec: Spec, paths: Paths, kube: Kube
+) -> None:
+    """The keeper of a tunnel that worked is patient; who types a command hears it soon."""
+    await ensure_keeper(spec, paths)
+    kube.do(lambda stub: setattr(stub.faults, "tokens", {"another"}))
+    kube.do(lambda stub: stub.drop_sessions())
+
+    def is_refused() -> bool:
+        status = KeeperFiles.of(paths, "lab").read()
+        return bool(status and status.refused)
+
+    await until(is_refused)
+    with pytest.raises(AuthError, match="does not accept your credentials"):
+        await ensure_keeper(spec, paths, patience=1)
+    kube.do(lambda stub: setattr(stub.faults, "tokens", None))
+    assert (await ensure_keeper(spec, paths)).phase is Phase.READY
+
+
 async def test_ten_processes_at_once_get_one_keeper(spec: Spec, paths: Paths) -> None:
     orders = encode_orders(spec, KeeperFiles.of(paths, "lab")).encode() + b"\n"
     processes = [

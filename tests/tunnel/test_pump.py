@@ -81,11 +81,13 @@ async def test_an_upload_waits_as_a_whole(app: WebApp) -> None:
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_a_client_that_waited_in_vain_gets_a_whole_503(method: str) -> None:
     async with listening(hold=0.05) as (pump, _):
+        pump.why = "The API server can't be reached."
         reader, writer = await asyncio.open_connection("127.0.0.1", pump.port)
         body = b"y" * 2_000_000 if method == "POST" else b""
         writer.write(f"{method} /x HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
         answer = await reader.read()
-        assert answer == pump_module.UNAVAILABLE
+        assert answer == pump_module.unavailable("The API server can't be reached.")
+        assert b"The API server can't be reached." in answer
         assert b"Retry-After: 2\r\n" in answer
         writer.close()
         await until(lambda: not pump.clients)

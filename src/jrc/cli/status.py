@@ -98,7 +98,7 @@ def _show(rows: list[dict[str, Any]], terminal: Terminal, *, json: bool, again: 
     terminal.table(header, [_cells(row) for row in rows])
     for row in rows:
         if error := row.get("last_error"):
-            when = "" if row["state"] in ("failed", "waiting") else " (mended since)"
+            when = " (over since)" if row["state"] == "ready" else ""
             terminal.say(f"{row['profile']}: {error['message']}{when}")
 
 

@@ -108,7 +108,8 @@ async def pod(context: Context) -> Finding:
 
 async def tunnel(context: Context) -> Finding:
     """The tunnel comes up, or is up."""
-    from jrc.tunnel.connect import in_use, is_ready, spec_of
+    from jrc.tunnel.connect import is_ready, spec_of
+    from jrc.tunnel.use import in_use
 
     spec = spec_of(known(context.profile))
     was_up = is_ready(spec, context.paths)

@@ -75,7 +75,7 @@ async def _connect_and_relay(
 async def _channels(
     server: "ServerClient", kernel: RemoteKernel, session_id: str
 ) -> AsyncIterator[Channels]:
-    channels = Channels(server, kernel.id, session_id=session_id, patience=PATIENCE)
+    channels = Channels(server, kernel.id, session_id=session_id, patience=PATIENCE, stubborn=True)
     await _open(channels, kernel)
     try:
         yield channels

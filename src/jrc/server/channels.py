@@ -85,15 +85,24 @@ class Channels:
         kernel_id: of a running kernel.
         session_id: hex; the same as in the messages' headers.
         patience: seconds to try to bring a lost link back.
+        stubborn: try so long also when the way to the server is closed for now: a person may open
+            it again.
     """
 
     def __init__(
-        self, server: Server, kernel_id: str, *, session_id: str, patience: float = 60.0
+        self,
+        server: Server,
+        kernel_id: str,
+        *,
+        session_id: str,
+        patience: float = 60.0,
+        stubborn: bool = False,
     ) -> None:
         self._server = server
         self._kernel_id = kernel_id
         self._url = server.address.websocket(kernel_id, session_id)
         self._patience = patience
+        self._stubborn = stubborn
         self._link: Link | None = None
         self._outbox: deque[Message] = deque()
 
@@ -242,6 +251,7 @@ class Channels:
                         # so this is no proof against it.
                         last = error
                         log.info("reconnect failed: %s", error)
+                        self._check_way(error)
                         await asyncio.sleep(next(pauses))
         except TimeoutError as error:
             raise UnreachableError(
@@ -249,6 +259,12 @@ class Channels:
                 f"not come back within {patience:.0f} s. Last try: {last.message}",
                 hint="Is the server still running? See: jrc kernel list",
             ) from error
+
+    def _check_way(self, error: JrcError) -> None:
+        """End the tries where the tunnel has been ended, or has given up."""
+        final = None if self._stubborn else self._server.way.verdict()
+        if final is not None:
+            raise UnreachableError(final.message, hint=final.hint) from error
 
 
 def backoff(first: float = 0.1, factor: float = 2.0, last: float = 5.0) -> Iterator[float]:

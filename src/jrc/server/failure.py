@@ -19,6 +19,7 @@ from jrc.errors import (
 )
 from jrc.server.address import ServerAddress
 from jrc.server.models import Body
+from jrc.tunnel import TUNNEL_DOWN
 
 if TYPE_CHECKING:
     import httpx
@@ -98,6 +99,17 @@ class Answer:
         line = " ".join(words.split()) if isinstance(words, str) else ""
         return line if len(line) <= MESSAGE_LIMIT else line[: MESSAGE_LIMIT - 1] + "…"
 
+    @property
+    def is_of_tunnel(self) -> bool:
+        """The tunnel's own end on this machine answers: the request did not leave it."""
+        if self.status != 503:
+            return False
+        try:
+            value = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(value, dict) and value.get("reason") == TUNNEL_DOWN
+
     def json(self) -> Body:
         """The decoded body.
 
@@ -127,6 +139,8 @@ def from_answer(answer: Answer, address: ServerAddress) -> JrcError:
         return NotFoundError(f"{answer.request} does not exist ({said}).")
     if answer.location:
         return _redirected(answer, address)
+    if answer.is_of_tunnel:
+        return UnreachableError(message, hint="See how it is: jrc status")
     if answer.status in (502, 503, 504):
         return UnreachableError(
             f"A proxy answers for {address.host}, but the server behind it does not ({said}).",

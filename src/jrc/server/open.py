@@ -4,10 +4,11 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jrc.errors import AuthError, ConfigError, UnreachableError, UsageError
+from jrc.errors import AuthError, ConfigError, JrcError, UnreachableError, UsageError
 from jrc.profile.access import Access, header_key
 from jrc.profile.logins import login_stamp
 from jrc.profile.model import Profile
@@ -217,6 +218,8 @@ async def open_profile(
     async with _url(profile, paths, on_tunnel, bring_up) as url:
         address, pasted = ServerAddress.parse(url)
         way, auth = way_to(profile, paths), _chosen_auth(profile, address, pasted, paths)
+        if profile.kubernetes is not None:
+            way = replace(way, verdict=_tunnel_verdict(profile.name, paths))
         if profile.kind == "hub":
             address = await _running_server(profile, address, auth, way, talk)
         async with (
@@ -242,13 +245,20 @@ async def _url(
     if profile.kubernetes is None:
         yield profile.url
         return
-    from jrc.tunnel.connect import in_use, is_ready, spec_of
+    from jrc.tunnel.connect import is_ready, spec_of
+    from jrc.tunnel.use import in_use
 
     spec = spec_of(profile)
     if not bring_up and not is_ready(spec, paths):
         raise UnreachableError(f"The tunnel of '{profile.name}' is down.", hint="jrc connect")
     async with in_use(spec, paths, on_progress=on_tunnel) as status:
         yield status.url
+
+
+def _tunnel_verdict(profile: str, paths: Paths) -> Callable[[], JrcError | None]:
+    from jrc.tunnel.use import verdict
+
+    return lambda: verdict(profile, paths)
 
 
 async def _running_server(

@@ -1,7 +1,13 @@
 """The way to a server that a company's network asks for: certificates, and headers of its own."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+from jrc.errors import JrcError
+
+
+def _may_come_back() -> JrcError | None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -14,6 +20,8 @@ class Way:
         client_cert: PEM file that shows who we are; empty for none.
         client_key: PEM file of its key; empty when ``client_cert`` holds it too.
         headers: sent with every request; their values may be secret.
+        verdict: asked when the server can't be reached: why it never will be again, unless a person
+            does something about it; None where it may come back by itself.
     """
 
     verify_tls: bool = True
@@ -21,6 +29,9 @@ class Way:
     client_cert: str = ""
     client_key: str = ""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    verdict: Callable[[], JrcError | None] = field(
+        default=_may_come_back, repr=False, compare=False
+    )
 
 
 DIRECT = Way()

@@ -45,7 +45,6 @@ _POLL_SECONDS = 0.05
 _AGAIN_SECONDS = 1.0
 """How often a state is told again while it lasts: somebody may show a clock."""
 
-_WATCH_SECONDS = 1.0
 _DETACHED = 0
 if sys.platform == "win32":
     _DETACHED = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS
@@ -113,51 +112,19 @@ async def ensure_keeper(
     except CauseError as error:
         if ours:
             await asyncio.to_thread(_stop, files)
-        raise _failure(error.cause, spec) from error
+        raise failure_of(error.cause, spec) from error
     if hold:
         files.hold(True)
     return status
 
 
-@asynccontextmanager
-async def in_use(
-    spec: Spec, paths: Paths, *, on_progress: Progress | None = None
-) -> AsyncIterator[KeeperStatus]:
-    """Use a profile's tunnel: it is up at the start, and a keeper that dies meanwhile is replaced.
-
-    Args:
-        spec: the profile's tunnel.
-        paths: where keepers leave their files.
-        on_progress: called with each new state while it comes up.
+async def restart_keeper(spec: Spec, paths: Paths) -> None:
+    """Start another keeper in place of one that is gone, unless a person has ended it.
 
     Raises:
-        JrcError: as ``ensure_keeper``. Where the block fails because the server is out of reach and
-            the tunnel knows why, the reason is that of the tunnel.
+        JrcError: it does not start.
     """
-    status = await ensure_keeper(spec, paths, on_progress=on_progress)
-    replacing = asyncio.create_task(_replace_dead_keepers(spec, paths), name="keeper watch")
-    try:
-        yield status
-    except UnreachableError as error:
-        now = keeper_status(spec.profile, paths)
-        if now and now.phase is Phase.FAILED and now.cause:
-            raise _failure(now.cause, spec) from error
-        raise
-    finally:
-        replacing.cancel()
-        await asyncio.gather(replacing, return_exceptions=True)
-
-
-async def _replace_dead_keepers(spec: Spec, paths: Paths) -> None:
-    """Start another keeper when the one in use crashed. One that gave up had its reason."""
-    while True:
-        await asyncio.sleep(_WATCH_SECONDS)
-        status = KeeperFiles.of(paths, spec.profile).read()
-        if status is None or (not status.runs() and status.phase is Phase.FAILED):
-            return
-        if not status.runs():
-            with contextlib.suppress(JrcError):
-                await ensure_keeper(spec, paths)
+    await _start(spec, KeeperFiles.of(paths, spec.profile), time.time(), again=True)
 
 
 def keeper_status(profile: str, paths: Paths) -> KeeperStatus | None:
@@ -187,8 +154,16 @@ def stop_keeper(profile: str, paths: Paths) -> bool:
         UnreachableError: it does not end.
     """
     files = KeeperFiles.of(paths, profile)
+    # First: those who use the tunnel must not take its end for an accident.
+    files.mark_ended(True)
     files.hold(False)
-    return _stop(files)
+    if not files.folder.exists():
+        return False
+    from filelock import FileLock
+
+    # Nor must one that somebody starts just now be overlooked.
+    with FileLock(files.start_lock):
+        return _stop(files)
 
 
 def _stop(files: KeeperFiles) -> bool:
@@ -218,13 +193,14 @@ async def _until_ready(
 ) -> KeeperStatus:
     began = time.time()
     starts = 0
+    knocked = False
     told: KeeperStatus | None = None
     told_at = 0.0
     while True:
         status = files.read()
         if status and status.cause and _gave_up(status, began):
             # Also the verdict for those who wait for a keeper that somebody else started.
-            raise _failure(status.cause, spec)
+            raise failure_of(status.cause, spec)
         if not _serves(status, spec):
             if starts == _STARTS:
                 raise _died(files)
@@ -234,8 +210,11 @@ async def _until_ready(
             if on_progress and told:
                 on_progress(status)
             return status
-        cause = status.cause if status.phase is Phase.WAITING else None
-        if cause and cause.seldom_passes and time.time() - began >= patience:
+        if not knocked and status.phase is Phase.WAITING and status.since < began:
+            # What stood in the way then may be gone by now.
+            knocked = True
+            await _knock(status)
+        elif time.time() - began >= patience and (cause := _hopeless(status, began)):
             raise CauseError(cause)
         tells = told is None or _news(status) != _news(told)
         if on_progress and (tells or time.monotonic() - told_at >= _AGAIN_SECONDS):
@@ -244,13 +223,35 @@ async def _until_ready(
         await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _start(spec: Spec, files: KeeperFiles, began: float) -> bool:
+def _hopeless(status: KeeperStatus, began: float) -> Cause | None:
+    """What was seen since then that nobody waits for, though the keeper goes on trying."""
+    cause = status.cause if status.phase is Phase.WAITING and status.since >= began else None
+    return cause if cause and (cause.seldom_passes or cause.fatal) else None
+
+
+async def _knock(status: KeeperStatus) -> None:
+    """Make a keeper that waits try at once, as every client does."""
+    with contextlib.suppress(OSError):
+        _, writer = await asyncio.open_connection("127.0.0.1", status.port)
+        writer.close()
+
+
+async def _start(spec: Spec, files: KeeperFiles, began: float, *, again: bool = False) -> bool:
     """Start a keeper and wait for its first word.
+
+    Args:
+        spec: what to keep.
+        files: where it says how it goes.
+        began: since when somebody waits for it.
+        again: in place of one that is gone; not when a person has ended that one.
 
     Returns:
         False when somebody else did it, or tried it and failed since ``began``.
     """
     async with _alone(files):
+        if again and files.ended:
+            return False
+        files.mark_ended(False)
         status = files.read()
         if _serves(status, spec) or (status and status.spec == spec and _gave_up(status, began)):
             return False
@@ -333,7 +334,7 @@ def _news(status: KeeperStatus) -> KeeperStatus:
     return replace(status, traffic=Traffic())
 
 
-def _failure(cause: Cause, spec: Spec) -> JrcError:
+def failure_of(cause: Cause, spec: Spec) -> JrcError:
     """A cause as the error of a command, with a hint that can be typed as it is printed."""
     error = cause.error()
     error.hint = completed(cause.hint, spec.profile, spec.route) or None
@@ -343,7 +344,7 @@ def _failure(cause: Cause, spec: Spec) -> JrcError:
 def _overdue(status: KeeperStatus | None, spec: Spec, deadline: float) -> JrcError:
     cause = status.cause if status else None
     if cause and cause.unreachable:
-        return _failure(cause, spec)
+        return failure_of(cause, spec)
     why = f" {cause.message}" if cause else f" It was still {status.phase}." if status else ""
     return DeadlineError(
         f"The tunnel to {spec.route.target} was not ready within {deadline:g} s.{why}",

@@ -10,10 +10,13 @@ their connection is closed, as it would be without a tunnel.
 
 import asyncio
 import contextlib
+import json
 import socket
 import sys
 from collections.abc import Callable
 from typing import cast
+
+from jrc.tunnel import TUNNEL_DOWN
 
 HOLD_SECONDS = 8.0
 """How long a client waits for a tunnel that is down: shorter than the time-outs of clients."""
@@ -41,15 +44,21 @@ _GATHER_SECONDS = 0.001
 _SMALL = 4096
 """Smaller pieces may be followed by one that the client holds back until we acknowledge."""
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
-_BODY = (
-    b'{"message": "The tunnel to the Jupyter Server is down; jrc is bringing it back. '
-    b'See: jrc status", "reason": "tunnel down"}'
-)
-UNAVAILABLE = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
-    b"Content-Length: %d\r\nRetry-After: 2\r\nCache-Control: no-store\r\n"
-    b"Connection: close\r\n\r\n%s"
-) % (len(_BODY), _BODY)
+
+
+def unavailable(why: str) -> bytes:
+    """A whole 503. ``reason`` tells jrc's own commands that no proxy in the cluster says this.
+
+    Args:
+        why: the tunnel is down, in a sentence; empty where that is not known yet.
+    """
+    message = f"The tunnel to the Jupyter Server is down, and jrc is bringing it back. {why}"
+    body = json.dumps({"message": message.rstrip(), "reason": TUNNEL_DOWN}).encode()
+    return (
+        b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\nRetry-After: 2\r\nCache-Control: no-store\r\n"
+        b"Connection: close\r\n\r\n%s"
+    ) % (len(body), body)
 
 
 class Pump:
@@ -64,6 +73,7 @@ class Pump:
         port: where it listens, 0 before.
         bytes_up, bytes_down: what went to the server and came from it.
         connections: how many clients came.
+        why: the tunnel is down, for those that are sent away.
     """
 
     def __init__(
@@ -78,6 +88,7 @@ class Pump:
         self.on_knock = on_knock
         self.on_failure = on_failure
         self.hold = hold
+        self.why = ""
         self.upstream: int | None = None
         self.clients: set[Client] = set()
         self.waiting: set[Client] = set()
@@ -311,7 +322,7 @@ class Client(asyncio.Protocol):
             self._transport.close()
             return
         self._request = None
-        self._transport.write(UNAVAILABLE)
+        self._transport.write(unavailable(self._pump.why))
         if self._finished:
             self._transport.close()
             return

@@ -1,8 +1,8 @@
 """What a keeper says about itself: its state file, and the folder that it shares with its clients.
 
 The folder of a profile's tunnel holds ``keeper.json`` (the state, mode 0600), ``led-to.json`` (what
-the next keeper should know), two locks, and ``hold`` (there while somebody wants the tunnel to stay
-though nobody uses it).
+the next keeper should know), two locks, ``hold`` (there while somebody wants the tunnel to stay
+though nobody uses it), and ``ended`` (there when a person has ended it).
 """
 
 import json
@@ -146,6 +146,22 @@ class KeeperFiles:
     @property
     def _hold(self) -> Path:
         return self.folder / "hold"
+
+    @property
+    def ended(self) -> bool:
+        """A person has ended the tunnel: nobody brings it up again unasked."""
+        return self._ended.exists()
+
+    @property
+    def _ended(self) -> Path:
+        return self.folder / "ended"
+
+    def mark_ended(self, ended: bool) -> None:
+        """Note that a person has ended the tunnel, or wants it again."""
+        if ended and self.folder.exists():
+            self._ended.touch()
+        elif not ended:
+            self._ended.unlink(missing_ok=True)
 
     def prepare(self) -> None:
         """Create the folders; only their owner may look into them."""

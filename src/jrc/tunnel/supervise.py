@@ -128,6 +128,7 @@ class Supervisor:
             self.pump.open(self._upstream)
         else:
             self.pump.shut()
+        self.pump.why = state.cause.message if state.cause else ""
         self._publish(state)
 
     def _act(self, action: Action) -> None:

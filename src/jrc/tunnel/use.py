@@ -1,0 +1,132 @@
+"""Use a tunnel: it is up at the beginning, and what befalls it meanwhile is the user's to know.
+
+A keeper that dies is replaced. One that gave up, or that a person ended, is not: then ``verdict``
+says at once why nothing comes any more.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from jrc.errors import JrcError, KernelDiedError, UnreachableError
+from jrc.profile.paths import Paths
+from jrc.tunnel.cause import CauseError, Kind
+from jrc.tunnel.connect import (
+    Progress,
+    ensure_keeper,
+    failure_of,
+    keeper_status,
+    restart_keeper,
+)
+from jrc.tunnel.kubectl import Kubectl
+from jrc.tunnel.machine import Phase
+from jrc.tunnel.objects import read_pod
+from jrc.tunnel.status import KeeperFiles, KeeperStatus, Spec
+
+WATCH_SECONDS = 0.25
+"""How often to look whether the keeper lives."""
+
+ASK_SECONDS = 5.0
+"""How long the cluster may take to tell what became of a pod."""
+
+
+@asynccontextmanager
+async def in_use(
+    spec: Spec, paths: Paths, *, on_progress: Progress | None = None
+) -> AsyncIterator[KeeperStatus]:
+    """Use a profile's tunnel: it is up at the start, and a keeper that dies meanwhile is replaced.
+
+    Args:
+        spec: the profile's tunnel.
+        paths: where keepers leave their files.
+        on_progress: called with each new state while it comes up.
+
+    Raises:
+        JrcError: as ``ensure_keeper``. Where the block fails because the server is out of reach or
+            the kernel is gone, and the tunnel knows why, the reason is that of the tunnel.
+    """
+    first = await ensure_keeper(spec, paths, on_progress=on_progress)
+    replacing = asyncio.create_task(_replace_dead_keepers(spec, paths), name="keeper watch")
+    try:
+        yield first
+    except UnreachableError as error:
+        better = explained(error, keeper_status(spec.profile, paths), verdict(spec.profile, paths))
+        if better is error:
+            raise
+        raise better from error
+    except KernelDiedError as error:
+        if fate := await _fate_of_pod(first, keeper_status(spec.profile, paths)):
+            raise KernelDiedError(fate, hint=error.hint) from error
+        raise
+    finally:
+        replacing.cancel()
+        await asyncio.gather(replacing, return_exceptions=True)
+
+
+def verdict(profile: str, paths: Paths) -> JrcError | None:
+    """Why a profile's tunnel is down for good; None where it is up, or may come back by itself."""
+    files = KeeperFiles.of(paths, profile)
+    status = files.read()
+    if status is not None and status.phase is Phase.FAILED and status.cause:
+        return failure_of(status.cause, status.spec)
+    if files.ended and (status is None or not status.runs()):
+        return UnreachableError(
+            f"The tunnel of '{profile}' was ended: jrc disconnect.",
+            hint=f"To bring it up again, type: jrc connect {profile}",
+        )
+    return None
+
+
+def explained(
+    error: UnreachableError, now: KeeperStatus | None, final: JrcError | None
+) -> JrcError:
+    """A server that is out of reach, in the words of the tunnel where it knows better.
+
+    Args:
+        error: what the user of the tunnel found.
+        now: the keeper; None where there is none.
+        final: why the tunnel is down for good.
+    """
+    if final is not None:
+        # What the error says to do is about the run, and the command brings up the tunnel as well.
+        hints = [hint for hint in (final.hint, error.hint) if hint and hint != final.message]
+        final.hint = " ".join(dict.fromkeys(hints)) or None
+        return final
+    if now is not None and now.phase is not Phase.READY and now.cause:
+        if now.cause.message in error.message:
+            return error
+        message = f"{error.message} The tunnel is down: {now.cause.message}"
+        return UnreachableError(message, hint=error.hint or failure_of(now.cause, now.spec).hint)
+    return error
+
+
+async def _replace_dead_keepers(spec: Spec, paths: Paths) -> None:
+    """Start another keeper when the one in use is gone; not where that was meant, or is final."""
+    files = KeeperFiles.of(paths, spec.profile)
+    while True:
+        await asyncio.sleep(WATCH_SECONDS)
+        status = files.read()
+        if (status is None or not status.runs()) and verdict(spec.profile, paths) is None:
+            with contextlib.suppress(JrcError):
+                await restart_keeper(spec, paths)
+
+
+async def _fate_of_pod(first: KeeperStatus, now: KeeperStatus | None) -> str:
+    """What became of the pod that the tunnel led to; empty where it is as it was, or not known."""
+    if now is not None and now.uid and now.uid != first.uid and now.pod != first.pod:
+        return f"Pod {first.pod} was replaced by {now.pod}: all its kernels are gone."
+    kubectl = Kubectl(first.spec.route)
+    try:
+        async with asyncio.timeout(ASK_SECONDS):
+            pod = read_pod(await kubectl.get("pod", first.pod))
+    except TimeoutError:
+        return ""
+    except CauseError as error:
+        gone = error.cause.kind is Kind.NOT_FOUND
+        return f"Pod {first.pod} was deleted: all its kernels are gone." if gone else ""
+    if pod.terminating:
+        return f"Pod {first.pod} is being deleted: all its kernels are gone."
+    if first.uid and pod.uid != first.uid:
+        return f"Pod {first.pod} was deleted and made anew: all its kernels are gone."
+    return ""
