@@ -1,17 +1,26 @@
 """Outputs of cells, built from scripted messages; nbclient's own code is the oracle."""
 
 import asyncio
+import json
 import re
+from pathlib import Path
 from typing import Any
 
+import nbformat
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
-from jrc.run.outputs import Outputs
+from jrc.run.execution import OUTPUT_TYPES
+from jrc.run.notebook import read_notebook
+from jrc.run.notebook_bytes import notebook_bytes
+from jrc.run.notebook_shape import fits
+from jrc.run.outputs import Outputs, to_output
 from jrc.run.spool import apply_carriage_returns
 from jrc.wire.message import Message
+from tests.support.notebooks import neighbours_merged
 from tests.support.scripted import from_kernel, idle, reply, stream
 
 
@@ -37,16 +46,34 @@ def started() -> Outputs:
     return outputs
 
 
-def test_streams_of_one_name_become_one_output() -> None:
+def test_neighbouring_text_of_one_stream_becomes_one_output() -> None:
     outputs = started()
     for text in ("a\n", "b\n"):
         outputs.publish(0, stream("r", text))
     outputs.publish(0, stream("r", "warn", "stderr"))
     outputs.publish(0, stream("r", "c\n"))
     assert [(o["name"], o["text"]) for o in outputs.cell(0)] == [
-        ("stdout", "a\nb\nc\n"),
+        ("stdout", "a\nb\n"),
         ("stderr", "warn"),
+        ("stdout", "c\n"),
     ]
+
+
+def test_text_stays_on_its_side_of_a_display() -> None:
+    outputs = started()
+    for message in (stream("r", "before\n"), display("picture"), stream("r", "after\n")):
+        outputs.publish(0, message)
+    assert texts(outputs) == ["before\n", "picture", "after\n"]
+
+
+def test_an_update_leaves_the_count_of_a_result() -> None:
+    outputs = started()
+    result = {"data": {"text/plain": "old"}, "metadata": {}, "execution_count": 3}
+    result["transient"] = {"display_id": "d"}
+    outputs.publish(0, from_kernel("iopub", "execute_result", result, parent="r"))
+    outputs.publish(0, display("new", display_id="d", kind="update_display_data"))
+    (output,) = outputs.cell(0)
+    assert (output["data"], output["execution_count"]) == ({"text/plain": "new"}, 3)
 
 
 def test_clear_output_now_and_before_the_next() -> None:
@@ -111,32 +138,112 @@ events = st.one_of(
     st.tuples(
         st.just("stream"), st.sampled_from(["stdout", "stderr"]), st.text("ab\n", max_size=3)
     ),
-    st.tuples(st.just("display"), st.text("xy", max_size=2), st.none()),
+    st.tuples(st.just("display"), st.text("xy", max_size=2), st.sampled_from([None, "d", "e"])),
+    st.tuples(st.just("result"), st.text("xy", max_size=2), st.sampled_from([None, "d", "e"])),
+    st.tuples(st.just("update"), st.text("xy", max_size=2), st.sampled_from(["d", "e"])),
     st.tuples(st.just("clear"), st.booleans(), st.none()),
 )
 
 
 @given(st.lists(events, max_size=12))
 def test_any_sequence_gives_what_nbclient_writes(sequence: list[tuple[str, Any, Any]]) -> None:
+    messages = [as_message(*event) for event in sequence]
     outputs = started()
-    messages = []
-    for kind, first, second in sequence:
-        if kind == "stream":
-            messages.append(stream("r", second, first))
-        else:
-            messages.append(display(first) if kind == "display" else clear(wait=first))
     for message in messages:
         outputs.publish(0, message)
     assert outputs.cell(0) == by_nbclient(messages)
 
 
+def as_message(kind: str, first: Any, second: Any) -> Message:
+    if kind == "stream":
+        return stream("r", second, first)
+    if kind == "clear":
+        return clear(wait=first)
+    content = {"data": {"text/plain": first}, "metadata": {}, "transient": {"display_id": second}}
+    if kind == "result":
+        return from_kernel("iopub", "execute_result", {**content, "execution_count": 2}, parent="r")
+    msg_type = "update_display_data" if kind == "update" else "display_data"
+    return from_kernel("iopub", msg_type, content, parent="r")
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=4),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=4,
+)
+mimetypes = st.text(max_size=3) | st.sampled_from(
+    [
+        *["text/plain", "image/png", "application/json", "application/x+json", "a/b+json", "a"],
+        *["application/json\n", "application/x+json\n", "APPLICATION/JSON"],
+    ]
+)
+contents = st.fixed_dictionaries(
+    {},
+    optional={
+        **dict.fromkeys(["name", "text", "ename", "evalue", "traceback"], anything),
+        **dict.fromkeys(["wait", "metadata", "execution_count", "comm_id"], anything),
+        "data": anything
+        | st.dictionaries(mimetypes, anything)
+        | st.fixed_dictionaries({"state": anything, "buffer_paths": anything}),
+        "transient": anything | st.just({"display_id": "d"}),
+    },
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from(sorted(OUTPUT_TYPES)), contents), max_size=5))
+def test_nothing_that_a_kernel_publishes_makes_a_notebook_invalid(
+    published: list[tuple[str, dict[str, Any]]],
+) -> None:
+    """What is saved can be opened again, by jrc and by everybody else."""
+    outputs = started()
+    for msg_type, content in published:
+        outputs.publish(0, from_kernel("iopub", msg_type, content, parent="r", buffers=(b"x",)))
+        outputs.set_execution_count(0, content.get("execution_count"))
+    cell = {"cell_type": "code", "id": "a", "metadata": {}, "source": ""}
+    cell.update(outputs=outputs.cell(0), execution_count=outputs.execution_count(0))
+    content = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    assert fits(content)
+    saved = json.loads(b"".join(notebook_bytes(content)))
+    nbformat.validate(nbformat.from_dict(saved))
+
+
+@pytest.mark.parametrize("levels", [150, 250, 700])
+def test_data_is_not_nested_deeper_than_a_notebook_may_be(tmp_path: Path, levels: int) -> None:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    outputs = started()
+    content = {"data": {"application/json": value}, "metadata": {"a": value}}
+    outputs.publish(0, from_kernel("iopub", "display_data", content, parent="r"))
+    cell = {"cell_type": "code", "id": "a", "metadata": {}, "source": "", "execution_count": 1}
+    cell["outputs"] = outputs.cell(0)
+    made = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    (tmp_path / "a.ipynb").write_bytes(b"".join(notebook_bytes(made)))
+    assert read_notebook(tmp_path / "a.ipynb") == made
+
+
+def test_odd_data_is_kept_as_text() -> None:
+    outputs = started()
+    data = {"text/plain": 5, "text/html": ["a", "b"], "text/latex": None, "text/x": {"a": 1}}
+    outputs.publish(0, from_kernel("iopub", "display_data", {"data": data}, parent="r"))
+    (output,) = outputs.cell(0)
+    assert output["data"] == {"text/plain": "5", "text/html": "ab", "text/x": '{"a": 1}'}
+
+
+@pytest.mark.parametrize(
+    ("traceback", "lines"), [(None, []), ("one line", ["one line"]), ([1, None], ["1", ""])]
+)
+def test_an_odd_traceback_is_a_list_of_text(traceback: object, lines: list[str]) -> None:
+    assert to_output("error", {"traceback": traceback})["traceback"] == lines
+
+
 def by_nbclient(messages: list[Message]) -> list[dict[str, Any]]:
-    """What nbclient makes of the same messages from a kernel that a script plays."""
+    """What nbclient makes of the same messages, neighbouring pieces of a stream put together."""
     cell = new_code_cell("x")
-    client = NotebookClient(new_notebook(cells=[cell]), coalesce_streams=True)
+    client = NotebookClient(new_notebook(cells=[cell]))
     client.kc = ScriptedKernel([*messages, idle("r")])
     asyncio.run(client.async_execute_cell(cell, 0))
-    return [dict(output) for output in cell.outputs]
+    return [dict(output) for output in neighbours_merged(cell.outputs)]
 
 
 class ScriptedKernel:

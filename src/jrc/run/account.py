@@ -132,6 +132,8 @@ class Account:
     def started(self, event: Started) -> None:
         cell = self._shown_cell(event.key)
         self._outputs.mark(cell.index, "iopub.status.busy", event.message)
+        # What an earlier run left in the cell is no output of this one.
+        self._changed(cell.index, False)
         self._tell(CellStarted(cell.index, self._number(event.key), self._total, cell.source))
 
     def echoed(self, event: InputEchoed) -> None:
@@ -233,10 +235,14 @@ class Account:
         msg_type = message.msg_type
         if msg_type.startswith("comm"):
             return
-        if msg_type in ("clear_output", "update_display_data"):
-            self._tell(CellOutput(index, {"output_type": msg_type, **message.content_fields}))
+        content = message.content_fields
+        if msg_type == "clear_output":
+            self._tell(CellOutput(index, {"output_type": msg_type, **content}))
+        elif msg_type == "update_display_data":
+            display = to_output("display_data", content)
+            self._tell(CellOutput(index, {**content, **display, "output_type": msg_type}))
         else:
-            self._tell(CellOutput(index, to_output(msg_type, message.content_fields)))
+            self._tell(CellOutput(index, to_output(msg_type, content)))
 
     def _note_losses(self, event: Finished) -> None:
         if event.reply is None:

@@ -342,7 +342,7 @@ class Attachment:
         try:
             result = await runner.resume(about.requests)
             self._keep_language(filling, result.language_info)
-            filling.finished()
+            filling.finished(about.document.cells[about.first :])
         finally:
             filling.save()
         return result

@@ -15,6 +15,7 @@ from jrc.errors import (
 from jrc.run.account import Result
 from jrc.run.document import Document
 from jrc.run.failure import error_sentence, failing_line
+from jrc.run.repair import valid_traceback
 from jrc.run.script import exit_code_from_reply
 
 
@@ -90,7 +91,7 @@ class Ending(NamedTuple):
         cell = result.cell
         line = None
         if cell is not None and self.document.kind != "script":
-            line = failing_line((result.reply or {}).get("traceback", []))
+            line = failing_line(valid_traceback((result.reply or {}).get("traceback")))
         if line is None or cell is None:
             return f"{name} failed: {what}"
         start = next(c.line for c in self.document.cells if c.index == cell.index)

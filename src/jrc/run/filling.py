@@ -60,6 +60,7 @@ class Filling:
         self._document = document
         self._saver = None if path is None else Saver(path, self._notebook, saved=self._saved)
         self._executed: set[int] = set()
+        self._emptied: set[int] = set()
         self._run = ""
         self._progress: Progress | None = None
 
@@ -76,9 +77,17 @@ class Filling:
             self._run, self._progress = run, progress
             progress.saved(progress.handled)
 
-    def finished(self) -> None:
-        """The run is over: what is saved from now on is its result."""
+    def finished(self, cells: Sequence[Cell] = ()) -> None:
+        """The run is over: what is saved from now on is its result.
+
+        Args:
+            cells: those of the run. Where one of them began, the others are emptied: what an
+                earlier run left in them is no part of this result.
+        """
         self._progress = None
+        indexes = {cell.index for cell in cells}
+        if indexes & self._executed:
+            self._emptied = indexes - self._executed
 
     @property
     def problem(self) -> str:
@@ -142,6 +151,11 @@ class Filling:
                 cell["metadata"][INCOMPLETE] = losses
             else:
                 cell["metadata"].pop(INCOMPLETE, None)
+        for index in self._emptied - self._executed:
+            cell = notebook["cells"][index]
+            cell.update(outputs=[], execution_count=None)
+            for key in ("execution", INCOMPLETE):
+                cell["metadata"].pop(key, None)
         widgets = self.outputs.widget_state()
         if widgets is not None:
             notebook["metadata"]["widgets"] = widgets

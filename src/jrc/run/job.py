@@ -133,7 +133,8 @@ class Job:
         self._filling.save()
         try:
             result = await self._execute()
-        except (JrcError, asyncio.CancelledError) as error:
+        except BaseException as error:
+            # Whatever it is, a bug of ours included: what arrived is saved first.
             await self._close(error)
             raise
         failure = self._ending.failure(result)
@@ -210,9 +211,12 @@ class Job:
                 await runner.forget()
                 await self._forget_record()
                 return result
-            except UnreachableError:
-                if self.can_be_left:
+            except BaseException as error:
+                if isinstance(error, UnreachableError) and self.can_be_left:
                     self._leave(None)
+                if self._left is None:
+                    # Before the kernel is deleted.
+                    self._save_result()
                 raise
             finally:
                 await channels.close()
@@ -358,9 +362,12 @@ class Job:
     async def _close(self, error: BaseException) -> None:
         """End after an error: a run that was left goes on, any other is over."""
         if self._left is None:
+            self._save_result()
             await asyncio.shield(self._forget_record())
             cancelled = isinstance(error, asyncio.CancelledError | InterruptedByUserError)
-            code = error.exit_code if isinstance(error, JrcError) else ExitCode.INTERRUPTED
+            code: int = ExitCode.INTERRUPTED if cancelled else ExitCode.BUG
+            if isinstance(error, JrcError):
+                code = error.exit_code
             self._finish("interrupted" if cancelled else "failed", code, [])
             return
         if self._recording is not None:
@@ -375,7 +382,7 @@ class Job:
         """Save for the last time. Once: where that fails, it has said so."""
         if not self._result_saved:
             self._result_saved = True
-            self._filling.finished()
+            self._filling.finished(self._cells)
             self._filling.save()
 
     def _finish(self, status: str, code: int, lost: list[str]) -> None:

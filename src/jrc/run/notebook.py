@@ -24,7 +24,7 @@ from jrc.run.notebook_shape import (
     is_cell_id,
     is_json_mime,
 )
-from jrc.run.repair import Repaired, repair
+from jrc.run.repair import MOST_LEVELS, Repaired, repair
 
 TRANSIENT_METADATA = ("orig_nbformat", "orig_nbformat_minor", "signature")
 """Notebook metadata that belongs in no file."""
@@ -33,9 +33,6 @@ TRANSIENT_CELL_METADATA = ("trusted",)
 """Cell metadata that belongs in no file."""
 
 _REASON_LENGTH = 200
-
-MOST_LEVELS = 200
-"""How deep objects and lists may be nested. Python's stack ends at some hundreds."""
 
 
 def read_bytes(path: Path) -> bytes:

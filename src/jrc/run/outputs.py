@@ -1,8 +1,11 @@
 """Outputs of cells, built from the messages that a kernel publishes.
 
-The result is what nbclient writes with ``coalesce_streams`` on, with two differences: an update of
-a display finds its output also after streams were merged, and output that a thread publishes after
-its cell has finished still goes to that cell.
+The result is what nbclient writes, in the same order, with three differences. Neighbouring pieces
+of one stream are one output. In it a carriage return goes back to the start of its line, as in a
+terminal: a progress bar is one line, not thousands. And what a thread publishes after its cell has
+finished still goes to that cell.
+
+A kernel may publish anything. What comes out of here is valid in a notebook, whatever came in.
 
 Source: nbformat "The Notebook file format", section "Code cell outputs"; nbclient ``client.py``.
 """
@@ -10,21 +13,23 @@ Source: nbformat "The Notebook file format", section "Code cell outputs"; nbclie
 from datetime import UTC, datetime
 from typing import Any
 
+from jrc.run.repair import valid_count, valid_output
 from jrc.run.spool import Spool, TerminalText
 from jrc.run.widgets import CommMessage, Widgets
 from jrc.wire.message import Message
 
 Output = dict[str, Any]
 
+_DISPLAYS = ("execute_result", "display_data", "update_display_data")
+
 
 class _Cell:
-    """The outputs in order; the text of a stream is in ``streams``."""
+    """The outputs in order. Where the last one is a stream, its text still grows in ``growing``."""
 
     def __init__(self) -> None:
         self.outputs: list[Output] = []
-        self.streams: dict[str, TerminalText] = {}
+        self.growing: TerminalText | None = None
         self.clear_before_next = False
-        self.display_ids: set[str] = set()
         self.execution_count: int | None = None
         self.timing: dict[str, str] = {}
         self.losses: list[str] = []
@@ -55,6 +60,7 @@ class Outputs:
             if output["output_type"] == "stream":
                 self._add(index, "stream", output, None)
             else:
+                _end_stream(self._cells[index])
                 self._cells[index].outputs.append(self._spooled(dict(output)))
         self.set_execution_count(index, count)
         if isinstance(timing, dict):
@@ -72,8 +78,8 @@ class Outputs:
         """
         msg_type = message.msg_type
         content = message.content_fields
-        display_id = _display_id(content)
-        if display_id is not None and msg_type != "clear_output":
+        display_id = _display_id(content) if msg_type in _DISPLAYS else None
+        if display_id is not None:
             self._update_display(display_id, content)
         if msg_type == "update_display_data":
             return []
@@ -97,7 +103,8 @@ class Outputs:
         self._add(index, "error", reply, None)
 
     def set_execution_count(self, index: int, count: object) -> None:
-        if isinstance(count, int):
+        count = valid_count(count)
+        if count is not None:
             self._cells[index].execution_count = count
 
     def mark(self, index: int, what: str, message: Message) -> None:
@@ -111,16 +118,11 @@ class Outputs:
         self._cells[index].timing[what] = _timestamp(message.header_fields.get("date"))
 
     def cell(self, index: int) -> list[Output]:
-        """The outputs of a cell as a notebook holds them, streams merged by name."""
+        """The outputs of a cell as a notebook holds them."""
         cell = self._cells[index]
-        outputs = [
-            {**output, "text": cell.streams[output["name"]].text()}
-            if output["output_type"] == "stream"
-            else output
-            for output in cell.outputs
-        ]
-        _put_stdout_first(outputs)
-        return outputs
+        if cell.growing is None:
+            return list(cell.outputs)
+        return [*cell.outputs[:-1], {**cell.outputs[-1], "text": cell.growing.text()}]
 
     def execution_count(self, index: int) -> int | None:
         return self._cells[index].execution_count
@@ -147,24 +149,30 @@ class Outputs:
         cell = self._cells[index]
         if cell.clear_before_next:
             self._clear(index, wait=False)
+        output = to_output(msg_type, content)
         if msg_type == "stream":
-            name, text = str(content.get("name", "stdout")), str(content.get("text", ""))
-            if name not in cell.streams:
-                cell.streams[name] = TerminalText(self._spool)
-                cell.outputs.append({"output_type": "stream", "name": name})
-            cell.streams[name].append(text)
+            self._add_stream(cell, output)
             return
-        output = self._spooled(to_output(msg_type, content))
+        _end_stream(cell)
+        output = self._spooled(output)
         cell.outputs.append(output)
         if display_id is not None:
             self._displays.setdefault(display_id, {}).setdefault(index, []).append(output)
+
+    def _add_stream(self, cell: _Cell, output: Output) -> None:
+        """Text joins its neighbour of the same name."""
+        if cell.growing is None or cell.outputs[-1]["name"] != output["name"]:
+            _end_stream(cell)
+            cell.growing = TerminalText(self._spool)
+            cell.outputs.append({**output, "text": ""})
+        cell.growing.append(output["text"])
 
     def _clear(self, index: int, *, wait: bool) -> None:
         cell = self._cells[index]
         cell.clear_before_next = wait
         if not wait:
             cell.outputs.clear()
-            cell.streams.clear()
+            cell.growing = None
             self._forget_displays(index)
 
     def _forget_displays(self, index: int) -> None:
@@ -174,7 +182,8 @@ class Outputs:
     def _update_display(self, display_id: str, content: dict[str, Any]) -> None:
         for outputs in self._displays.get(display_id, {}).values():
             for output in outputs:
-                output.update(self._spooled(to_output(output["output_type"], content)))
+                new = self._spooled(to_output("display_data", content))
+                output.update(data=new["data"], metadata=new["metadata"])
 
     def _spooled(self, output: Output) -> Output:
         """The output with its large images and the like on the disk."""
@@ -190,35 +199,17 @@ class Outputs:
 
 
 def to_output(msg_type: str, content: dict[str, Any]) -> Output:
-    """The output that a notebook holds for the content of one message."""
-    if msg_type == "stream":
-        return {
-            "output_type": "stream",
-            "name": str(content.get("name", "stdout")),
-            "text": str(content.get("text", "")),
-        }
-    if msg_type == "error":
-        return {
-            "output_type": "error",
-            "ename": str(content.get("ename", "")),
-            "evalue": str(content.get("evalue", "")),
-            "traceback": [str(line) for line in content.get("traceback", [])],
-        }
-    output: Output = {
-        "output_type": msg_type,
-        "data": content.get("data", {}),
-        "metadata": content.get("metadata", {}),
-    }
-    if msg_type == "execute_result":
-        output["execution_count"] = content.get("execution_count")
+    """The valid output that a notebook holds for the content of one message."""
+    output = valid_output({**content, "output_type": msg_type})
+    assert output is not None, msg_type
     return output
 
 
-def _put_stdout_first(outputs: list[Output]) -> None:
-    """Two streams side by side arrive in no certain order: stdout goes first, always."""
-    for i in range(len(outputs) - 1):
-        if outputs[i].get("name") == "stderr" and outputs[i + 1].get("name") == "stdout":
-            outputs[i], outputs[i + 1] = outputs[i + 1], outputs[i]
+def _end_stream(cell: _Cell) -> None:
+    """The text of the stream at the end grows no more: something else follows."""
+    if cell.growing is not None:
+        cell.outputs[-1]["text"] = cell.growing.end()
+        cell.growing = None
 
 
 def _display_id(content: dict[str, Any]) -> str | None:
@@ -230,7 +221,7 @@ def _display_id(content: dict[str, Any]) -> str | None:
 def _timestamp(date: object) -> str:
     """A message's date in UTC, as nbclient writes it; now, when the message has none."""
     try:
-        when = datetime.fromisoformat(str(date))
-    except ValueError:
+        when = datetime.fromisoformat(str(date)).astimezone(UTC)
+    except (ValueError, OverflowError):
         when = datetime.now(UTC)
-    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

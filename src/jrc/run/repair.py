@@ -24,6 +24,12 @@ from jrc.run.notebook_shape import (
 SKIP_TAG = "skip-execution"
 
 _FIELDS = ("cells", "metadata", "nbformat", "nbformat_minor")
+MOST_LEVELS = 200
+"""How deep objects and lists may be nested. Python's stack ends at some hundreds."""
+
+OUTPUT_LEVELS = 8
+"""How deep an output's data lies in a notebook, at most."""
+
 _OF_CODE = ("outputs", "execution_count", "prompt_number", "input", "language")
 _OLD_KINDS = {"pyout": "execute_result", "pyerr": "error"}
 _OLD_MIMES = {
@@ -264,27 +270,28 @@ def _attachments(value: object, log: _Log) -> Json:
 
 def _repair_results(cell: Json, log: _Log, count_log: _Log) -> None:
     count = cell.get("execution_count")
-    cell["execution_count"] = _count(count)
+    cell["execution_count"] = valid_count(count)
     if cell["execution_count"] != count:
         count_log.add("execution count that is no natural number")
     outputs = cell.get("outputs")
     if not isinstance(outputs, list):
         log.add("outputs that are no list, taken out")
         outputs = []
-    repaired = [new for new in map(_output, outputs) if new is not None]
+    repaired = [new for new in map(valid_output, outputs) if new is not None]
     if repaired != outputs:
         log.add("outputs")
     cell["outputs"] = repaired
 
 
-def _count(value: object) -> int | None:
+def valid_count(value: object) -> int | None:
+    """A value as an execution count; None where it can't be one."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     # An infinite one has no int.
     return int(value) if value >= 0 and value == value // 1 else None
 
 
-def _output(output: object) -> Json | None:
+def valid_output(output: object) -> Json | None:
     """A valid output; None for one of a kind that no version of the format has."""
     if not isinstance(output, dict):
         return None
@@ -297,27 +304,44 @@ def _output(output: object) -> Json | None:
         name = output.get("name", output.get("stream"))
         new.update(name=name if isinstance(name, str) else "stdout", text=_text(output.get("text")))
     elif kind == "error":
-        traceback = output.get("traceback")
-        lines = (
-            traceback if isinstance(traceback, list) else [] if traceback is None else [traceback]
-        )
         new.update({key: _text(output.get(key)) for key in ("ename", "evalue")})
-        new["traceback"] = [_text(line) for line in lines]
+        new["traceback"] = valid_traceback(output.get("traceback"))
     else:
         metadata, data = output.get("metadata"), output.get("data")
         old = {mime: output[key] for key, mime in _OLD_MIMES.items() if key in output}
+        if isinstance(data, str) and data:
+            old.setdefault("text/plain", data)
         new["data"] = _bundle(data if isinstance(data, dict) else old)
-        new["metadata"] = metadata if isinstance(metadata, dict) else {}
+        new["metadata"] = metadata if isinstance(metadata, dict) and not _is_deep(metadata) else {}
         if kind == "execute_result":
             count = output.get("execution_count", output.get("prompt_number"))
-            new["execution_count"] = _count(count)
+            new["execution_count"] = valid_count(count)
     return new
 
 
+def valid_traceback(value: object) -> list[str]:
+    """A traceback as a list of text, whatever somebody's ``_render_traceback_`` made of it."""
+    lines = value if isinstance(value, list) else [] if value is None else [value]
+    return [_text(line) for line in lines]
+
+
 def _bundle(bundle: object) -> Json:
+    """Data by mimetype, without what says nothing."""
     if not isinstance(bundle, Mapping):
         return {}
-    return {m: value if is_json_mime(m) else _text(value) for m, value in bundle.items()}
+    return {
+        mime: value if is_json_mime(mime) and not _is_deep(value) else _text(value)
+        for mime, value in bundle.items()
+        if value is not None or is_json_mime(mime)
+    }
+
+
+def _is_deep(value: object, levels: int = MOST_LEVELS - OUTPUT_LEVELS) -> bool:
+    """Whether a file that holds the value in an output is nested too deep to be read again."""
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deep(item, levels - 1) for item in inner)
 
 
 def _text(value: object) -> str:
@@ -327,7 +351,10 @@ def _text(value: object) -> str:
         return ""
     if isinstance(value, list) and all(isinstance(line, str) for line in value):
         return "".join(value)
-    return json.dumps(value)
+    try:
+        return json.dumps(value)
+    except RecursionError:
+        return "[…]"
 
 
 def _shown(name: str) -> str:

@@ -12,6 +12,10 @@ from typing import IO, NamedTuple
 PIECE = 1 << 16
 """Characters from which on text goes to the disk, and about the size of a piece read back."""
 
+SETTLED_PIECE = 1 << 12
+"""Characters from which on the text of a stream goes to the disk when it has ended: a cell may have
+thousands of them."""
+
 _ESCAPED_IN_JSON = bytes(range(0x20)) + b'"\\'
 
 
@@ -128,6 +132,17 @@ class TerminalText:
         if not self._settled and not line:
             return shown
         return SpooledText(self._spool, [*self._settled, *line, shown])
+
+    def end(self) -> Text:
+        """All of it, now that nothing follows."""
+        text = self.text()
+        if isinstance(text, str):
+            small = len(text) <= min(PIECE, SETTLED_PIECE)
+            return text if small else SpooledText(self._spool, self._spool.write(text))
+        parts: list[_Span | str] = []
+        for part in text.parts:
+            parts += self._spool.write(part) if isinstance(part, str) else [part]
+        return SpooledText(self._spool, parts)
 
     def _spool_recent(self) -> None:
         recent = "".join(self._recent)

@@ -50,8 +50,8 @@ class Widgets:
             return
         known = self._states.setdefault(comm_id, {})
         known.update(state)
-        paths = data.get("buffer_paths") or []
-        for path, buffer in zip(paths, buffers, strict=False):
+        paths = data.get("buffer_paths")
+        for path, buffer in zip(paths if isinstance(paths, list) else [], buffers, strict=False):
             self._buffers.setdefault(comm_id, {})[str(path)] = _encode_buffer(path, buffer)
         if msg_type == "comm_open" and _is_output_widget(state):
             self._outputs[comm_id] = OutputWidget(comm_id, known)
@@ -100,7 +100,8 @@ class OutputWidget:
         self._comm_id = comm_id
         self._state = state
         self._clear_before_next = False
-        state.setdefault("outputs", [])
+        if not isinstance(state.get("outputs"), list):
+            state["outputs"] = []
 
     def add(self, parent_header: dict[str, Any], output: dict[str, Any]) -> list[CommMessage]:
         """Append one output, and say what the kernel must be told."""
@@ -108,11 +109,11 @@ class OutputWidget:
         self._clear_before_next = False
         last = outputs[-1] if outputs else None
         if (
-            last is not None
-            and last["output_type"] == output["output_type"] == "stream"
-            and last["name"] == output["name"]
+            isinstance(last, dict)
+            and last.get("output_type") == output["output_type"] == "stream"
+            and last.get("name") == output["name"]
         ):
-            outputs = [*outputs[:-1], {**last, "text": last["text"] + output["text"]}]
+            outputs = [*outputs[:-1], {**last, "text": f"{last.get('text')}{output['text']}"}]
         else:
             outputs = [*outputs, output]
         return self._set(outputs, parent_header)
@@ -126,7 +127,8 @@ class OutputWidget:
 
     @property
     def _outputs(self) -> list[dict[str, Any]]:
-        return list(self._state["outputs"])
+        outputs = self._state["outputs"]
+        return list(outputs) if isinstance(outputs, list) else []
 
     def _set(
         self, outputs: list[dict[str, Any]], parent_header: dict[str, Any]

@@ -167,8 +167,43 @@ class Recorder:
                 self._answer_aborted(stream, msg, idents)
             return False
 
+        do_execute = self.kernel.do_execute
+
+        async def jrc_do_execute(*args: Any, **kwargs: Any) -> Any:
+            last = getattr(sys, "last_value", None)
+            try:
+                reply = do_execute(*args, **kwargs)
+                return await reply if hasattr(reply, "__await__") else reply
+            except Exception as error:
+                return self._failed(error, last)
+
+        self._hooks.replace(self.kernel, "do_execute", jrc_do_execute)
         self._hooks.replace(self.kernel, "set_parent", jrc_set_parent)
         self._hooks.replace(self.kernel, "should_handle", jrc_should_handle)
+
+    def _failed(self, error: Exception, last: Any) -> Any:
+        """The reply for a cell whose error broke ipykernel itself, which would never answer.
+
+        A ``_render_traceback_`` that returns no text does that. Without a reply nobody knows that
+        the cell failed, and the next one would run.
+
+        Args:
+            error: what ipykernel raised.
+            last: the last error of the person's code before this cell.
+        """
+        if not self._is_recorded(self.kernel.get_parent("shell")["header"]):
+            raise error
+        own = getattr(sys, "last_value", None)
+        shown = error if own is None or own is last else own
+        return {
+            "status": "error",
+            "execution_count": self.kernel.execution_count,
+            "ename": type(shown).__name__,
+            "evalue": str(shown),
+            "traceback": [],
+            "user_expressions": {},
+            "payload": [],
+        }
 
     def _hook_input(self) -> None:
         ask = getattr(self.kernel, "_input_request", None)
