@@ -82,10 +82,14 @@ def test_parameters_from_file_and_command_line(folder: Path, env: dict[str, str]
     show = new_code_cell("print(alpha, name, l)")
     nbformat.write(new_notebook(cells=[new_markdown_cell("# T"), cell, show]), folder / "a.ipynb")
     (folder / "p.yaml").write_text("alpha: 2\nl: [1, two]\n")
-    done = run_jrc(
-        "run", "a.ipynb", "-f", "p.yaml", "-p", "alpha", "0.6", "-p", "name", "a=b", env=env
+    (folder / "q.json").write_text('{"l": false}')
+    words = ["-f", "p.yaml", "-f", "q.json", "-y", "l: [1, two]", "-p", "alpha=0.6"]
+    done = run_jrc("run", "a.ipynb", *words, "-r", "name", "007", "-p", "names", "1", env=env)
+    assert (done.code, done.stdout) == (0, "0.6 007 [1, 'two']\n")
+    unknown = (
+        "jrc: The cell tagged 'parameters' of a.ipynb does not set 'names'. It sets alpha, l, name."
     )
-    assert (done.code, done.stdout) == (0, "0.6 a=b [1, 'two']\n")
+    assert unknown in done.stderr.splitlines()
     injected = nbformat.read(folder / "a.out.ipynb", as_version=4).cells[2]
     assert injected.metadata.tags == ["injected-parameters"]
 
@@ -96,13 +100,18 @@ def test_parameters_from_file_and_command_line(folder: Path, env: dict[str, str]
         (["f", "-p", "a", "1", "-o", "x"], ["f", "-p", "a=1", "-o", "x"]),
         (["f", "--parameter", "a", "-p"], ["f", "-p", "a=-p"]),
         (["f", "--", "-p", "a"], ["f", "--", "-p", "a"]),
+        (["f", "-p", "a=1", "-p", "b", "x=y"], ["f", "-p", "a=1", "-p", "b=x=y"]),
+        (["f", "-r", "a", "007", "--raw", "b=1"], ["f", "-r", "a=007", "-r", "b=1"]),
+        (["--parameters", "a", "1", "--parameters_raw", "b", "2"], ["-p", "a=1", "-r", "b=2"]),
+        (["--parameters_file", "x", "-k", "y"], ["--parameter-file", "x", "--kernel", "y"]),
+        (["--execution-timeout=5", "-y", "a: 1"], ["--timeout=5", "-y", "a: 1"]),
     ],
 )
 def test_parameters_are_folded(words: list[str], folded: list[str]) -> None:
     assert fold_parameters(words) == folded
 
 
-@pytest.mark.parametrize("words", [["-p"], ["-p", "a"], ["-p", "a=1", "b"]])
+@pytest.mark.parametrize("words", [["-p"], ["-p", "a"], ["-p", "=1"], ["-r", "", "1"]])
 def test_half_a_parameter_is_an_error(words: list[str]) -> None:
     with pytest.raises(UsageError):
         fold_parameters(words)

@@ -15,14 +15,11 @@ from hypothesis import strategies as st
 
 from jrc.errors import NotFoundError, UsageError
 from jrc.run.document import Document, load
-from jrc.run.parameters import (
-    LANGUAGES,
-    Place,
-    assignments,
-    parameterize,
-    parse_value,
-    read_parameters,
-)
+from jrc.run.parameter_cell import names_of, parameters_of
+from jrc.run.parameter_code import LANGUAGES, assignments
+from jrc.run.parameter_values import WORDS as NO_TEXT
+from jrc.run.parameter_values import Given, parse_value, read_parameters
+from jrc.run.parameters import Place, parameterize
 
 # Its command line asks what stdin is, and its models use what pydantic deprecates.
 with warnings.catch_warnings():
@@ -30,7 +27,7 @@ with warnings.catch_warnings():
     from papermill.cli import _resolve_type
     from papermill.iorw import read_yaml_file
     from papermill.parameterize import parameterize_notebook
-    from papermill.translators import translate_parameters
+    from papermill.translators import PythonTranslator, translate_parameters
 
 
 def values_of(source: str) -> dict[str, Any]:
@@ -54,7 +51,21 @@ def same(one: Any, other: Any) -> bool:
 
 
 WORDS = [
-    *("None", "True", "False", "none", "true", "1", "-1", "+1", "1_000", " 7 ", "007", "0x10"),
+    *(
+        "None",
+        "True",
+        "False",
+        "none",
+        "TRUE",
+        "yes",
+        "1",
+        "-1",
+        "+1",
+        "1_000",
+        " 7 ",
+        "007",
+        "0x10",
+    ),
     *("1.5", "1e5", "-.5", "nan", "inf", "-inf", "Infinity", "1,5", "", " ", "1 2", "[1, 2]"),
     *("{'a': 1}", "text", "é", "٣", "1j", "None ", "2024-01-01", "1" * 400, "'quoted'"),
 ]
@@ -67,7 +78,14 @@ def test_words_mean_what_papermill_makes_of_them(word: str) -> None:
 
 @given(st.text(alphabet="0123456789+-._eEnaifNTrueFlso x", max_size=8))
 def test_any_word_means_what_papermill_makes_of_it(word: str) -> None:
-    assert same(parse_value(word), _resolve_type(word))
+    assert word in NO_TEXT or same(parse_value(word), _resolve_type(word))
+
+
+def test_words_that_papermill_leaves_as_text() -> None:
+    """``-p flag false`` would be a text that counts as true."""
+    words = {word: parse_value(word) for word in ("true", "false", "null")}
+    assert words == {"true": True, "false": False, "null": None}
+    assert {word for word in NO_TEXT if _resolve_type(word) == word} == set(words)
 
 
 json_values = st.recursive(
@@ -257,6 +275,35 @@ def test_julia() -> None:
     ]
 
 
+def test_bash() -> None:
+    plain = {key: value for key, value in NESTED.items() if key not in ("l", "d")}
+    assert assignments({**plain, "l": [1, "a b"], "e": []}, "bash").splitlines() == [
+        "# Parameters",
+        "n=",
+        "yes=true",
+        "no=false",
+        "i=-3",
+        "f=1.5",
+        "nan=nan",
+        "inf=inf",
+        "minf=-inf",
+        's=\'a "b" $c \\ ',
+        " é \x07'",
+        "l=(1 'a b')",
+        "e=()",
+    ]
+    for value in ({"k": 1}, [[1]]):
+        with pytest.raises(UsageError, match="has no such values"):
+            assignments({"a": value}, "bash")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20))
+def test_bash_is_that_of_papermill(text: str) -> None:
+    """Any text at all, and what goes around it."""
+    plain = {"a": 1, "b": True, "c": None, "d": text, "e": [1, text], "f": 2.5}
+    assert assignments(plain, "bash") == translate_parameters("bash", "bash", plain)
+
+
 @pytest.mark.parametrize(("language", "kernel"), [("R", "ir"), ("julia", "julia-1.10")])
 def test_other_languages_are_those_of_papermill(language: str, kernel: str) -> None:
     """Where papermill's code is right in these languages, ours is the same."""
@@ -276,7 +323,7 @@ def test_language_of_the_document_or_of_the_kernel(document_of: Any) -> None:
 def test_language_that_jrc_does_not_write(document_of: Any) -> None:
     with pytest.raises(UsageError, match="the language scala") as caught:
         parameterize(document_of(language="scala"), {"a": 1})
-    assert caught.value.hint == "It writes python, r, julia."
+    assert caught.value.hint == "It writes python, r, julia, bash."
 
 
 @pytest.mark.parametrize(
@@ -285,6 +332,7 @@ def test_language_that_jrc_does_not_write(document_of: Any) -> None:
         *(("python", name) for name in ("a b", "1a", "", "class", "a=1;b", "a.b", "x\ny")),
         *(("r", name) for name in ("a b", "1a", "_", "if", ".2x", "a-b", "TRUE")),
         *(("julia", name) for name in ("a b", "1a", "", "end", "a.b", "x;y")),
+        *(("bash", name) for name in ("a b", "1a", "", "é", "a.b", "x;y", "a\n")),
     ],
 )
 def test_names_that_are_no_names(language: str, name: str) -> None:
@@ -299,11 +347,85 @@ def test_values_that_are_no_values(language: str) -> None:
         assignments({"a": b"x"}, language)  # type: ignore[dict-item]
 
 
-@pytest.mark.parametrize("language", ["r", "julia"])
+@pytest.mark.parametrize("language", ["r", "julia", "bash"])
 @pytest.mark.parametrize("text", ["a\0b", "\ud800"])
 def test_text_that_a_language_does_not_have(language: str, text: str) -> None:
     with pytest.raises(UsageError, match="no such text"):
         assignments({"a": text}, language)
+
+
+INSPECTED = [
+    "a = 1",
+    "a = 1  # rounds",
+    "a: int = 1",
+    "a: List[int] = [1]  # some",
+    "a = None  # type: str  who it is",
+    "a = None  # type: str",
+    "# a comment\n\na = 'x'\nb = True",
+    "a: 'int' = 3",
+    "import os\n_x1 = os.sep",
+]
+
+
+@pytest.mark.parametrize("source", INSPECTED)
+def test_a_cell_of_parameters_is_read_as_papermill_reads_it(source: str) -> None:
+    theirs = [
+        (p.name, "" if p.inferred_type_name == "None" else p.inferred_type_name, p.default, p.help)
+        for p in PythonTranslator.inspect({"source": source})
+    ]
+    assert theirs
+    assert [tuple(parameter) for parameter in parameters_of(source, "python")] == theirs
+
+
+def test_what_a_cell_sets() -> None:
+    """Where papermill reads lines, the syntax tells more."""
+    source = "a = b = 1\nc, d = 1, 2\nif a:\n    e = 3\nf = [\n    1,  # one\n    2,\n]\na += 1\n"
+    assert names_of(source, "python") == set("abcdef")
+    assert parameters_of(source, "python")[-1].default == "[1, 2]"
+    assert names_of("%load_ext x\na = 1\nb: int = 2 # no\nif a == 1: pass\n", "python") == set("ab")
+    assert names_of("'\\d'\nx = '\\d'", "python") == {"x"}
+    assert names_of("(" * 5000, "python") == set()
+    assert names_of("a <- 1\nb.c = 2\n# d <- 3\n", "r") == {"a", "b.c"}
+    assert names_of("a=1\nexport b='x y'\n[ $a == 1 ]\n", "bash") == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("cells", "names", "said"),
+    [
+        ([("alpha = 1\nbeta = 2", ["parameters"])], ["alpha"], []),
+        (
+            [("alpha = 1\nbeta = 2", ["parameters"])],
+            ["alphas", "beta", "gamma"],
+            ["'parameters' of a.ipynb does not set 'alphas', 'gamma'. It sets alpha, beta."],
+        ),
+        ([("# none", ["parameters"])], ["a"], ["does not set 'a'. It sets nothing."]),
+        ([("alpha = 1", ["parameters"])], ["PAPERMILL_INPUT_PATH"], []),
+        ([("a", [])], ["a"], ["No cell of a.ipynb is tagged 'parameters'"]),
+        ([("a", ["injected-parameters"])], ["a"], []),
+    ],
+)
+def test_unknown_parameters_are_named(
+    document_of: Any, cells: list[tuple[str, list[str]]], names: list[str], said: list[str]
+) -> None:
+    """papermill warns of the same ones."""
+    document = document_of(*cells)
+    parameterize(document, dict.fromkeys(names, 1))
+    assert [kind for kind, _ in document.notices] == ["parameters"] * len(said)
+    for (_, text), words in zip(document.notices, said, strict=True):
+        assert words in text
+
+
+def test_the_cell_of_a_language_that_is_not_understood_is_not_judged(document_of: Any) -> None:
+    document = document_of(("SELECT 1", ["parameters"]), language="R")
+    parameterize(document, {"a": 1})
+    assert document.notices == []
+
+
+def test_the_notebook_may_hold_anything_where_parameters_are_kept(document_of: Any) -> None:
+    document = document_of()
+    document.notebook["metadata"]["jrc"] = "odd"
+    parameterize(document, {"a": 1})
+    assert document.notebook["metadata"]["jrc"] == {"parameters": {"a": 1}}
 
 
 YAML = """
@@ -322,9 +444,11 @@ def test_yaml_file_is_read_as_papermill_reads_it(tmp_path: Path) -> None:
     """Dates stay text; the command line wins over the file."""
     path = tmp_path / "p.yaml"
     path.write_text(YAML, encoding="utf-8")
-    assert read_parameters([], path) == read_yaml_file(str(path))
-    assert read_parameters([], path)["date"] == "2024-01-02"
-    merged = read_parameters([("epochs", "4"), ("new", "None"), ("epochs", "5")], path)
+    in_file = read_parameters(Given(files=[path]))
+    assert in_file == read_yaml_file(str(path))
+    assert in_file["date"] == "2024-01-02"
+    said = [("epochs", "4"), ("new", "None"), ("epochs", "5")]
+    merged = read_parameters(Given(values=said, files=[path]))
     assert (merged["epochs"], merged["new"], merged["rate"]) == (5, None, 0.001)
     assert list(merged)[:2] == ["epochs", "rate"]
 
@@ -332,11 +456,62 @@ def test_yaml_file_is_read_as_papermill_reads_it(tmp_path: Path) -> None:
 def test_json_and_empty_files(tmp_path: Path) -> None:
     path = tmp_path / "p.JSON"
     path.write_text('\ufeff{"a": [1, null], "b": "é"}', encoding="utf-8")
-    assert read_parameters([], path) == {"a": [1, None], "b": "é"}
+    assert read_parameters(Given(files=[path])) == {"a": [1, None], "b": "é"}
     empty = tmp_path / "empty.yml"
     empty.write_text("# nothing\n", encoding="utf-8")
-    assert read_parameters([("a", "1")], empty) == {"a": 1}
-    assert read_parameters([], None) == {}
+    assert read_parameters(Given(values=[("a", "1")], files=[empty])) == {"a": 1}
+    assert read_parameters(Given()) == {}
+
+
+def test_every_source_of_parameters_in_the_order_of_papermill(tmp_path: Path) -> None:
+    """The last file wins over the first, and each kind of option over the one before."""
+    first, second = tmp_path / "a.yaml", tmp_path / "b.json"
+    first.write_text("{a: 1, b: 1, c: 1, d: 1, e: 1, x: 1}", encoding="utf-8")
+    second.write_text('{"b": 2, "y": {"deep": [null]}}', encoding="utf-8")
+    given = Given(
+        base64=["e2E6IDAsIGI6IDAsIHo6\nIDB9"],
+        files=[first, second],
+        yaml=["c: 3", "{d: 3, e: 3}"],
+        values=[("d", "4"), ("e", "4")],
+        raw=[("e", "007"), ("n", "null")],
+    )
+    assert read_parameters(given) == {
+        **{"a": 1, "b": 2, "c": 3, "d": 4, "e": "007"},
+        **{"x": 1, "y": {"deep": [None]}, "z": 0, "n": "null"},
+    }
+    words = given.words()
+    assert words[:4] == ["-b", given.base64[0], "-f", str(first)]
+    assert words[-6:] == ["-r", "e", "007", "-r", "n", "null"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (Given(yaml=["a: [1"]), "The text of -y can't be read: while parsing"),
+        (Given(yaml=["[1]"]), "The text of -y holds no parameters"),
+        (Given(base64=["%"]), "The text of -b is no base64"),
+        (Given(base64=["//79"]), "The text of -b can't be read"),
+        (Given(yaml=["a: &x [*x]"]), "can't be read: a value in it contains itself"),
+        (Given(yaml=["a: &x {b: {c: *x}}"]), "can't be read: a value in it contains itself"),
+        (Given(yaml=["a: " + "[" * 101 + "]" * 101]), "nested more than 100 levels deep"),
+        (Given(yaml=["a: " + "[" * 5000 + "]" * 5000]), "is nested too deeply"),
+        (
+            Given(
+                yaml=[
+                    "l0: &l0 [1]\n"
+                    + "".join(
+                        f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]\n" for n in range(1, 9)
+                    )
+                ]
+            ),
+            "it holds more than 1,000,000 values",
+        ),
+    ],
+)
+def test_broken_texts(given: Given, words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_parameters(given)
+    assert words in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -356,7 +531,7 @@ def test_broken_files(tmp_path: Path, name: str, content: bytes, words: str) -> 
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(UsageError) as caught:
-        read_parameters([], path)
+        read_parameters(Given(files=[path]))
     assert words in caught.value.message
     assert str(path) in caught.value.message
     assert os.linesep not in caught.value.message
@@ -364,4 +539,4 @@ def test_broken_files(tmp_path: Path, name: str, content: bytes, words: str) -> 
 
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
-        read_parameters([], tmp_path / "none.yaml")
+        read_parameters(Given(files=[tmp_path / "none.yaml"]))

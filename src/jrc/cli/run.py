@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from jrc.cli import papermill_options as papermill
 from jrc.cli.complete import kernelspec_names
 from jrc.cli.lazy import plain_typer
 from jrc.cli.profile import complete_profile
@@ -47,9 +48,13 @@ def run(
         ),
     ] = None,
     parameter_file: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option("-f", "--parameter-file", metavar="PATH", help="Parameters as YAML or JSON."),
     ] = None,
+    raw: papermill.Raw = None,
+    yaml: papermill.Yaml = None,
+    base64: papermill.Base64 = None,
+    language: papermill.Language = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="PATH", help="Save here; else in NAME.out.ipynb."),
@@ -120,13 +125,20 @@ def run(
       jrc run -o result.ipynb train.py --epochs 20
     """
     from jrc.cli.run_command import Invocation, execute
+    from jrc.run.parameter_values import Given
 
     code = execute(
         Invocation(
             file=file,
             args=args or [],
-            parameters=[split_parameter(text) for text in parameter or []],
-            parameter_file=parameter_file,
+            parameters=Given(
+                values=list(map(split_parameter, parameter or [])),
+                raw=list(map(split_parameter, raw or [])),
+                files=parameter_file or [],
+                yaml=yaml or [],
+                base64=base64 or [],
+            ),
+            language=language,
             output=output,
             in_place=in_place,
             profile=profile,

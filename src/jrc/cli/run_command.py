@@ -17,6 +17,7 @@ from jrc.run.events import Notice
 from jrc.run.job import Job, Options
 from jrc.run.kernel import ask_language
 from jrc.run.language import certain_language
+from jrc.run.parameter_values import Given
 from jrc.run.records import RunRecords
 from jrc.server.open import chosen_profile, open_profile
 
@@ -32,8 +33,8 @@ class Invocation(NamedTuple):
 
     file: Path
     args: list[str]
-    parameters: list[tuple[str, str]]
-    parameter_file: Path | None
+    parameters: Given
+    language: str | None
     output: Path | None
     in_place: bool
     profile: str | None
@@ -83,15 +84,21 @@ def load_document(invocation: Invocation) -> Document:
 def put_parameters(invocation: Invocation, document: Document, language: str) -> None:
     """Put the parameters into the document.
 
+    Args:
+        invocation: what was said.
+        document: where to.
+        language: of the kernel; the person may have named another one.
+
     Raises:
         UsageError: they can't be read or written in this language.
         NotFoundError: there is no such file of parameters.
     """
-    if invocation.parameters or invocation.parameter_file is not None:
-        from jrc.run.parameters import parameterize, read_parameters
+    if any(invocation.parameters):
+        from jrc.run.parameter_values import read_parameters
+        from jrc.run.parameters import parameterize
 
-        values = read_parameters(invocation.parameters, invocation.parameter_file)
-        parameterize(document, values, language=language)
+        values = read_parameters(invocation.parameters)
+        parameterize(document, values, language=invocation.language or language)
 
 
 async def kernel_language(
@@ -109,6 +116,13 @@ async def kernel_language(
         language = await ask_language(document, server, *chosen)
         put_parameters(invocation, document, language)
     return language
+
+
+def say_notices(document: Document, listener: "Listener") -> None:
+    """Say what the person should know of the document, once."""
+    for kind, text in document.notices:
+        listener.on_event(Notice(kind, text))
+    document.notices.clear()
 
 
 def output_path(invocation: Invocation, document: Document) -> Path | None:
@@ -175,10 +189,10 @@ async def _run(invocation: Invocation, document: Document, terminal: Terminal) -
         if invocation.json
         else TerminalListener(terminal, saved_in=None if output is None else str(output))
     )
-    for kind, text in document.notices:
-        listener.on_event(Notice(kind, text))
+    say_notices(document, listener)
     async with _server(invocation, document, terminal, listener) as (server, profile):
         language = await kernel_language(invocation, document, server)
+        say_notices(document, listener)
         options = _options(invocation, profile)._replace(language=language)
         records = RunRecords(Paths.from_environment())
         if invocation.detach:
@@ -243,11 +257,9 @@ def _options(invocation: Invocation, profile: str) -> Options:
 
 def _document_words(invocation: Invocation) -> tuple[str, ...]:
     """The words that choose the same document, parameters, server and file again."""
-    words = [str(invocation.file)]
-    for name, value in invocation.parameters:
-        words += ["-p", name, value]
+    words = [str(invocation.file), *invocation.parameters.words()]
     named = {
-        "-f": invocation.parameter_file,
+        "-l": invocation.language,
         "-o": invocation.output,
         "-P": invocation.profile,
     }

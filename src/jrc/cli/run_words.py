@@ -7,7 +7,24 @@ from pathlib import Path
 
 from jrc.errors import UsageError
 
-_PARAMETER = ("-p", "--parameter")
+_PARAMETERS = {
+    "-p": "-p",
+    "--parameter": "-p",
+    "--parameters": "-p",
+    "-r": "-r",
+    "--raw": "-r",
+    "--parameters_raw": "-r",
+}
+"""Options with a name and a value, by all their names."""
+
+_PAPERMILL = {
+    "--parameters_file": "--parameter-file",
+    "--parameters_yaml": "--yaml",
+    "--parameters_base64": "--base64",
+    "-k": "--kernel",
+    "--execution-timeout": "--timeout",
+}
+"""Options of papermill that have another name here."""
 
 
 def arrange(
@@ -31,9 +48,9 @@ def arrange(
     """
     before: list[str] = []
     rest = iter(words)
-    for word in rest:
-        if word in _PARAMETER:
-            before += ["-p", _parameter(word, rest)]
+    for word in map(_renamed, rest):
+        if word in _PARAMETERS:
+            before += [_PARAMETERS[word], _parameter(word, rest)]
         elif word == "--":
             return [*before, word, *rest]
         elif word == "-" or not word.startswith("-"):
@@ -60,14 +77,27 @@ def fold_parameters(words: list[str]) -> list[str]:
     folded: list[str] = []
     rest = iter(words)
     for word in rest:
+        word = _renamed(word)
         if word == "--":
             return [*folded, word, *rest]
-        folded += ["-p", _parameter(word, rest)] if word in _PARAMETER else [word]
+        if word in _PARAMETERS:
+            folded += [_PARAMETERS[word], _parameter(word, rest)]
+        else:
+            folded.append(word)
     return folded
 
 
+def _renamed(word: str) -> str:
+    option, equals, value = word.partition("=")
+    return f"{_PAPERMILL.get(option, option)}{equals}{value}"
+
+
 def _parameter(option: str, rest: Iterator[str]) -> str:
-    name, value = next(rest, None), next(rest, None)
-    if name is None or value is None or "=" in name:
-        raise UsageError(f"{option} takes a name and a value.", hint="-p alpha 0.6")
+    name = next(rest, None)
+    if name is not None and "=" in name and not name.startswith("="):
+        # No name has an equals sign in it: both are in one word.
+        return name
+    value = next(rest, None)
+    if not name or value is None or name.startswith("="):
+        raise UsageError(f"{option} takes a name and a value.", hint=f"{option} alpha 0.6")
     return f"{name}={value}"

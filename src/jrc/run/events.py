@@ -80,7 +80,8 @@ class Notice(NamedTuple):
 
     Attributes:
         kind: ``link-lost``, ``link-restored``, ``output-lost``, ``unrecorded``,
-            ``interrupted``, ``timeout``, ``kernel``, ``saved``, ``repaired``.
+            ``interrupted``, ``timeout``, ``kernel``, ``saved``, ``repaired``,
+            ``parameters``.
         text: one sentence.
     """
 
