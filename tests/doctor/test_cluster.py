@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -9,6 +10,7 @@ from jrc.doctor.cluster import rights_for, version_in
 from jrc.tunnel.target import Target
 from tests.doctor.conftest import save_lab
 from tests.support.command import run_jrc
+from tests.support.jupyter import JupyterServer
 from tests.support.kube import Kube
 
 CLUSTER = ["kubectl", "context", "permissions", "pod", "tunnel"]
@@ -31,6 +33,7 @@ def test_a_healthy_tunnel(kube: Kube) -> None:
     assert checks["context"]["details"]["server_version"] == "1.33.1"
     assert checks["permissions"]["details"]["rights"] == [
         "get services",
+        "get pods",
         "list pods",
         "create pods/portforward",
     ]
@@ -68,6 +71,38 @@ def test_a_right_that_is_missing(kube: Kube) -> None:
     assert checks["tunnel"]["because"] == ["permissions"]
 
 
+@pytest.mark.parametrize("right", ["get pods", "list pods"])
+def test_every_right_is_looked_at(kube: Kube, right: str) -> None:
+    kube.do(lambda stub: stub.faults.deny.add(right))
+    code, checks = examine()
+    assert (code, failed(checks)) == (4, ["permissions"])
+    assert f"may not: {right}." in checks["permissions"]["message"]
+
+
+def test_a_right_for_websockets_that_is_missing(kube: Kube) -> None:
+    """The tunnel works without it, in kubectl's old way."""
+    kube.do(lambda stub: stub.faults.deny.add("get pods/portforward"))
+    code, checks = examine()
+    assert code == 0, failed(checks)
+    assert checks["permissions"]["verdict"] == "warning"
+    assert "get pods/portforward" in checks["permissions"]["message"]
+
+
+def test_several_pods(kube: Kube, jupyter: JupyterServer) -> None:
+    """Kernels live in one of them. What the remedy says to type is a login to one."""
+    parts = urlsplit(jupyter.url)
+    assert parts.hostname
+    assert parts.port
+    kube.jupyter((parts.hostname, parts.port), name="jupyter-1")
+    code, checks = examine()
+    assert code == 0, failed(checks)
+    pod = checks["pod"]
+    assert pod["verdict"] == "warning"
+    assert "2 pods are behind svc/jupyter (jupyter-0, jupyter-1)" in pod["message"]
+    assert "jrc login --profile lab " in pod["remedy"]
+    assert f"--target pod/{pod['details']['pod']} --port 8888" in pod["remedy"]
+
+
 def test_a_target_that_does_not_exist(kube: Kube) -> None:
     save_lab(kube, target="svc/other")
     code, checks = examine()
@@ -77,10 +112,10 @@ def test_a_target_that_does_not_exist(kube: Kube) -> None:
 @pytest.mark.parametrize(
     ("target", "rights"),
     [
-        ("svc/a", ["get services", "list pods", "create pods/portforward"]),
-        ("sts/a", ["get statefulsets.apps", "list pods", "create pods/portforward"]),
+        ("svc/a", ["get services", "get pods", "list pods", "create pods/portforward"]),
+        ("sts/a", ["get statefulsets.apps", "get pods", "list pods", "create pods/portforward"]),
         ("pod/a", ["get pods", "create pods/portforward"]),
-        ("app=a", ["list pods", "create pods/portforward"]),
+        ("app=a", ["get pods", "list pods", "create pods/portforward"]),
     ],
 )
 def test_rights(target: str, rights: list[str]) -> None:

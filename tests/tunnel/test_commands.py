@@ -2,9 +2,11 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -116,8 +118,8 @@ def test_login_lists_what_there_is_where_nobody_can_choose(
     )
     done = run_jrc("login", "--context", "stub")
     assert done.code == ExitCode.CONFIG
-    assert "1  pod/notebook-7, port 8888" in done.stderr
-    assert "2  svc/jupyter, port 80" in done.stderr
+    assert "1  svc/jupyter, port 80" in done.stderr
+    assert "2  pod/notebook-7, port 8888" in done.stderr
     assert "--target" in done.stderr
     assert not ProfileStore(paths).all()
 
@@ -128,7 +130,11 @@ def test_login_lists_what_there_is_where_nobody_can_choose(
         (["--context", "nope"], ExitCode.NOT_FOUND, "kubectl has no context 'nope'; it has stub."),
         (["--target", "jupyter"], ExitCode.USAGE, "'jupyter' is not a target."),
         (["--target", "svc/nope"], ExitCode.NOT_FOUND, 'services "nope" not found'),
-        (["--target", "svc/jupyter"], ExitCode.CONFIG, "has no port 8888; it has 80."),
+        (
+            ["--target", "svc/jupyter", "--port", "81"],
+            ExitCode.CONFIG,
+            "has no port 81; it has 80.",
+        ),
         (["--token-from", "x"], ExitCode.USAGE, "not a place to take a token from"),
         (["http://x/", "--target", "svc/jupyter"], ExitCode.USAGE, "exclude each other"),
         (["-n", "empty"], ExitCode.NOT_FOUND, "Nothing in namespace 'empty'"),
@@ -141,6 +147,74 @@ def test_login_says_what_is_wrong(
     assert (done.code, done.stdout) == (code, ""), done.stderr
     assert text in done.stderr
     assert not ProfileStore(paths).all()
+
+
+@pytest.mark.parametrize("inside", ["p8888", 8888])
+def test_the_only_port_of_a_service_need_not_be_named(
+    inside: str | int, cluster: Kube, paths: Paths
+) -> None:
+    cluster.do(lambda stub: stub.cluster.service("jupyter", {"app": "jupyter"}, {80: inside}))
+    words = ("--target", "svc/jupyter", "--token-from", "secret/jupyter:token", "-P", "lab")
+    done = run_jrc("login", *words)
+    assert done.code == 0, done.stderr
+    route = ProfileStore(paths).get("lab").kubernetes
+    assert route
+    assert route.port == 80
+
+
+def test_a_service_with_several_ports_says_them(cluster: Kube, paths: Paths) -> None:
+    cluster.do(lambda stub: stub.cluster.service("web", {"app": "jupyter"}, {80: 8080, 443: 8443}))
+    done = run_jrc("login", "--target", "svc/web")
+    assert done.code == ExitCode.CONFIG
+    assert "svc/web has the ports 80, 443" in done.stderr
+    assert "--port, one of: 80, 443" in done.stderr
+
+
+def hint_of(done: Result) -> list[str]:
+    """The words of the command in a hint."""
+    hint = next(line for line in done.stderr.splitlines() if line.startswith("hint: "))
+    return shlex.split(hint[hint.index("jrc ") :])[1:]
+
+
+def test_a_base_url_is_named_as_an_option_and_no_tunnel_stays(
+    kube: Kube,
+    start_jupyter: StartJupyter,
+    paths: Paths,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The hint of a login that failed is typed as it is printed, and works."""
+    monkeypatch.setenv("KUBECONFIG", str(kube.kubeconfig))
+    put_jupyter(kube, start_jupyter(base_url="/a/team/"))
+    done = log_in()
+    assert done.code == ExitCode.UNREACHABLE
+    assert "The Jupyter Server behind svc/jupyter is not at / but at /a/team/." in done.stderr
+    assert keeper_status("lab", paths) is None
+    again = run_jrc(*hint_of(done))
+    assert again.code == 0, again.stderr
+    assert ProfileStore(paths).get("lab").url.endswith("/a/team/")
+
+
+def test_several_pods_are_named(cluster: Kube, jupyter: JupyterServer, paths: Paths) -> None:
+    put_jupyter(cluster, jupyter, "jupyter-1")
+    done = log_in()
+    assert done.code == 0, done.stderr
+    assert "2 pods are behind svc/jupyter (jupyter-0, jupyter-1)" in done.stderr
+
+
+def test_a_port_where_nothing_listens_is_put_right_by_its_hint(cluster: Kube, paths: Paths) -> None:
+    """The profile is saved; the hint changes it and makes no second one."""
+    assert log_in().code == 0
+    profile = ProfileStore(paths).get("lab")
+    assert profile.kubernetes
+    wrong = replace(profile, kubernetes=replace(profile.kubernetes, port=81))
+    ProfileStore(paths).save(wrong, make_default=True)
+    done = run_jrc("connect", "lab")
+    assert done.code == ExitCode.CONFIG
+    words = [word.replace("PORT", "80") for word in hint_of(done)]
+    again = run_jrc(*words, "--token-from", "secret/jupyter:token")
+    assert again.code == 0, again.stderr
+    assert run_jrc("connect", "lab").code == 0
+    assert len(ProfileStore(paths).all()) == 1
 
 
 def test_a_run_brings_up_the_tunnel_and_leaves_it_to_its_idle_end(

@@ -23,8 +23,14 @@ def test_the_likeliest_come_first() -> None:
         Service("lab", "app=lab", (ServicePort(80, 8888),)),
         Service("team-jupyter", "app=j", (ServicePort(8888, 8888),)),
         Service("outside-jupyter", "", (ServicePort(8888, 8888),)),
+        Service("named", "app=n", (ServicePort(80, "http"),)),
+        Service("empty-jupyter", "app=e", (ServicePort(8888, 8888),)),
+        Service("headless-jupyter", "app=h", ()),
     ]
     pods = [
+        Pod("lab-1", labels=(("app", "lab"),)),
+        Pod("n-1", labels=(("app", "n"),), ports=(PodPort(8888, "http"),)),
+        Pod("e-1", labels=(("app", "e"),), ready=False),
         Pod("j-1", labels=(("app", "j"),), ports=(PodPort(8888),)),
         Pod("notebook-0", ports=(PodPort(8888),)),
         Pod("leaving-jupyter", terminating=True, ports=(PodPort(8888),)),
@@ -34,6 +40,8 @@ def test_the_likeliest_come_first() -> None:
         Candidate("svc/team-jupyter", 8888, "port 8888 and name or labels"),
         Candidate("pod/notebook-0", 8888, "port 8888 and name or labels"),
         Candidate("svc/lab", 80, "port 8888"),
+        Candidate("svc/named", 80, "port 8888"),
+        Candidate("svc/empty-jupyter", 8888, "port 8888 and name or labels; no pod of it is ready"),
     ]
 
 
@@ -68,7 +76,7 @@ async def test_the_real_kubectl_lists_them(kube: Kube, app: WebApp) -> None:
     kube.jupyter(app.address)
     kubeconfig = str(kube.kubeconfig)
     route = Route("stub", "default", "", 0, kubeconfig)
-    found = [Candidate("svc/jupyter", 80, "name or labels")]
+    found = [Candidate("svc/jupyter", 80, "port 8888 and name or labels")]
     assert await find_candidates(route) == found
     assert await find_contexts(kubeconfig) == ([Context("stub", "default")], "stub")
     kube.kubeconfig.write_text("{:")

@@ -161,6 +161,7 @@ def test_pods_are_read_from_json() -> None:
         labels=(("app", "j"),),
         trouble=Trouble("container side runs and does not pass its readiness check"),
         started="2026-11-22T10:00:07Z",
+        containers=("side", "main"),
     )
 
 

@@ -8,6 +8,7 @@ from jrc.errors import AuthError, NotFoundError, UsageError
 from jrc.profile.route import Route
 from jrc.tunnel.token import FromPod, FromSecret, fetch_token, parse_source, running_servers
 from tests.support.kube import Kube
+from tests.support.kube.api import KubeStub
 from tests.support.webapp import WebApp
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("kubectl")]
@@ -32,22 +33,22 @@ def test_what_is_no_source_says_the_forms(text: str) -> None:
 
 async def test_token_of_a_secret(route: Route, kube: Kube) -> None:
     kube.do(lambda stub: stub.cluster.secret("jupyter", {"token": "s3cret\n"}))
-    fetched = await fetch_token(route, FromSecret("jupyter", "token"))
+    fetched = await fetch_token(route, FromSecret("jupyter", "token"), "lab")
     assert fetched.token.reveal() == "s3cret"
     assert "s3cret" not in repr(fetched)
 
 
 async def test_what_is_missing_is_named(route: Route, kube: Kube) -> None:
     kube.do(lambda stub: stub.cluster.secret("jupyter", {"a": "x", "empty": ""}))
-    with pytest.raises(NotFoundError, match='secrets "nope" not found'):
-        await fetch_token(route, FromSecret("nope", "token"))
+    with pytest.raises(NotFoundError, match="There is no Secret 'nope'"):
+        await fetch_token(route, FromSecret("nope", "token"), "lab")
     with pytest.raises(NotFoundError, match=r"has no key 'token'; it has a, empty\."):
-        await fetch_token(route, FromSecret("jupyter", "token"))
+        await fetch_token(route, FromSecret("jupyter", "token"), "lab")
     with pytest.raises(NotFoundError, match="does not hold a token"):
-        await fetch_token(route, FromSecret("jupyter", "empty"))
+        await fetch_token(route, FromSecret("jupyter", "empty"), "lab")
     kube.do(lambda stub: stub.faults.deny.add("get secrets"))
     with pytest.raises(AuthError, match='cannot get resource "secrets"'):
-        await fetch_token(route, FromSecret("jupyter", "a"))
+        await fetch_token(route, FromSecret("jupyter", "a"), "lab")
 
 
 async def test_token_of_the_server_in_the_pod(route: Route, kube: Kube, app: WebApp) -> None:
@@ -63,7 +64,7 @@ async def test_token_of_the_server_in_the_pod(route: Route, kube: Kube, app: Web
         return "\n".join(map(json.dumps, servers)) + "\n", "[a warning]\n", 0
 
     kube.jupyter(app.address, program=program)
-    fetched = await fetch_token(route, FromPod())
+    fetched = await fetch_token(route, FromPod(), "lab")
     assert fetched.token.reveal() == "s3cret"
     assert fetched.base_url == "/team/"
     assert asked == [["jupyter", "server", "list", "--json"]]
@@ -85,8 +86,26 @@ async def test_a_pod_that_does_not_tell(
 ) -> None:
     kube.jupyter(app.address, program=lambda argv: answer)
     with pytest.raises(NotFoundError, match=message):
-        await fetch_token(route, FromPod())
+        await fetch_token(route, FromPod(), "lab")
 
 
 def test_other_lines_than_json_are_skipped() -> None:
     assert running_servers('Currently running:\n{"port": 1}\n[]\n') == [{"port": 1}]
+
+
+async def test_the_container_that_has_the_server_is_asked(
+    route: Route, kube: Kube, app: WebApp
+) -> None:
+    """A proxy stands beside it, first in the list; nobody declares the port."""
+    servers = '{"port": 8888, "token": "s3cret", "base_url": "/"}\n'
+    missing = ("", "sh: jupyter: not found\n", 127)
+    kube.jupyter(app.address, program=lambda argv: missing)
+    kube.do(lambda stub: stub.cluster.service("jupyter", {"app": "jupyter"}, {80: 8888}))
+
+    def add_proxy(stub: KubeStub) -> None:
+        pod = stub.cluster.objects["pods", "default", "jupyter-0"]
+        pod["spec"]["containers"] = [{"name": "proxy"}, {"name": "main"}]
+        stub.cluster.programs[f"{pod['metadata']['uid']}/main"] = lambda argv: (servers, "", 0)
+
+    kube.do(add_proxy)
+    assert (await fetch_token(route, FromPod(), "lab")).token.reveal() == "s3cret"

@@ -1,5 +1,6 @@
 """``jrc connect``: bring up a profile's tunnel and keep it; put its kernels into the editors."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -138,10 +139,11 @@ async def _watch(profile: str, paths: Paths, terminal: Terminal) -> None:
             await asyncio.sleep(LOOK_SECONDS)
     finally:
         line.hide()
-    raise _ended(status)
+    raise _ended(status, profile)
 
 
-def _ended(status: "KeeperStatus | None") -> Exception:
+def _ended(status: "KeeperStatus | None", profile: str) -> Exception:
     if status and status.cause:
-        return status.cause.error()
-    return UnreachableError("The tunnel was ended by somebody else.", hint="Type: jrc connect")
+        return status.cause.error(profile, status.spec.route)
+    again = shlex.join(["jrc", "connect", profile])
+    return UnreachableError("The tunnel was ended by somebody else.", hint=f"Type: {again}")

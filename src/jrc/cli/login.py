@@ -124,7 +124,17 @@ def login(
         credential_command=credential_command,
     )
     there = Place(user=user, server=server, options=pairs(option or [], "--option"))
-    _log_in(chosen, given or chosen.pasted, access, there, terminal, paths)
+    try:
+        _log_in(chosen, given or chosen.pasted, access, there, terminal, paths)
+    except BaseException as error:
+        if chosen.way is not None:
+            _leave_cluster(chosen, paths)
+            from jrc.cli.login_kubernetes import at_base_url
+            from jrc.server.detect import BaseUrlError
+
+            if isinstance(error, BaseUrlError):
+                raise at_base_url(error, chosen.way, wanted) from error
+        raise
 
 
 @dataclass(frozen=True)
@@ -138,6 +148,7 @@ class Target:
         first: no profile is saved yet.
         pasted: the token that the URL carried, or that the cluster gave.
         way: the profile's way through Kubernetes with its saved URL; None for a direct one.
+        brought_up: this login brought its tunnel up.
     """
 
     address: ServerAddress
@@ -146,6 +157,15 @@ class Target:
     first: bool
     pasted: Credential | None
     way: Profile | None = None
+    brought_up: bool = False
+
+
+def _leave_cluster(target: Target, paths: Paths) -> None:
+    """End the tunnel of a login that failed: nothing is saved that would show it."""
+    from jrc.tunnel.connect import stop_keeper
+
+    if target.brought_up:
+        stop_keeper(target.name, paths)
 
 
 def _stdin_secret(token: bool, password: bool) -> Credential | None:
@@ -211,6 +231,7 @@ def _target_in_cluster(
         first=not saved,
         pasted=Credential(reached.token, "token") if reached.token else None,
         way=reached.profile,
+        brought_up=reached.brought_up,
     )
 
 

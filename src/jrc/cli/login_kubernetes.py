@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import shlex
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,15 +12,19 @@ from pathlib import Path
 from jrc.cli.login_options import Wanted
 from jrc.cli.terminal import Terminal
 from jrc.cli.tunnel_talk import TunnelTalk
-from jrc.errors import ConfigError, NotFoundError, UsageError
+from jrc.errors import ConfigError, JrcError, NotFoundError, UnreachableError, UsageError
 from jrc.profile.model import Profile, check_name
 from jrc.profile.paths import Paths
 from jrc.profile.route import Route
 from jrc.profile.secret import Secret
 from jrc.profile.store import ProfileStore
-from jrc.tunnel.connect import ensure_keeper, spec_of
-from jrc.tunnel.discover import JUPYTER_PORT, Candidate, Context, find_candidates, find_contexts
+from jrc.server.detect import BaseUrlError
+from jrc.tunnel.cause import CauseError, completed
+from jrc.tunnel.connect import ensure_keeper, keeper_status, spec_of, stop_keeper
+from jrc.tunnel.discover import Candidate, Context, find_candidates, find_contexts, find_port
 from jrc.tunnel.keeper import preferred_ports
+from jrc.tunnel.kubectl import Kubectl
+from jrc.tunnel.resolve import Resolver
 from jrc.tunnel.target import Target, TargetKind
 from jrc.tunnel.token import Fetched, fetch_token, parse_source
 
@@ -32,11 +37,13 @@ class Reached:
         profile: as it is to be saved, but for what the server itself says.
         url: where the server answers on this machine now.
         token: fetched from the cluster; None when it was not asked for there.
+        brought_up: the tunnel was not up before.
     """
 
     profile: Profile
     url: str
     token: Secret | None
+    brought_up: bool
 
 
 def reach(wanted: Wanted, name: str | None, terminal: Terminal, paths: Paths) -> Reached:
@@ -61,13 +68,54 @@ async def _reach(
     source = parse_source(wanted.token_from) if wanted.token_from else None
     route = await _route(wanted, before.kubernetes if before else None, terminal)
     name = name or _free_name(route, saved)
-    fetched = await fetch_token(route, source) if source else None
+    fetched = await fetch_token(route, source, name) if source else None
     path = _path(wanted, fetched, before)
     profile = Profile(name, f"http://127.0.0.1:{_port(name, saved)}{path}", kubernetes=route)
-    with TunnelTalk(terminal) as talk:
-        status = await ensure_keeper(spec_of(profile), paths, on_progress=talk)
+    spec = spec_of(profile)
+    there = keeper_status(name, paths)
+    was_up = there is not None and there.spec == spec and there.runs()
+    try:
+        with TunnelTalk(terminal) as talk:
+            status = await ensure_keeper(spec, paths, on_progress=talk)
+    except JrcError:
+        if before is None:
+            # Of a profile that does not exist nobody asks how its tunnel is.
+            stop_keeper(name, paths)
+        raise
     terminal.say(f"The tunnel to {route.target} (pod {status.pod}) is up.")
-    return Reached(profile, status.url, fetched.token if fetched else None)
+    await _tell_of_other_pods(route, terminal)
+    return Reached(profile, status.url, fetched.token if fetched else None, not was_up)
+
+
+async def _tell_of_other_pods(route: Route, terminal: Terminal) -> None:
+    """A person who has several pods behind a Service should know it before kernels are missing."""
+    try:
+        found = await Resolver(route, Kubectl(route)).find()
+    except CauseError:
+        return
+    if several := found.several(route.target):
+        terminal.warn(
+            f"{several} jrc stays with one while it is ready. To choose it yourself: "
+            f"--target pod/NAME --port {found.port}"
+        )
+
+
+def at_base_url(error: BaseUrlError, reached: Profile, wanted: Wanted) -> UnreachableError:
+    """A server behind a tunnel that is not where it was looked for: what to type is not its URL."""
+    route = reached.kubernetes
+    assert route
+    path = spec_of(reached).path
+    words = ["--base-url", error.path or "/PREFIX/"]
+    if wanted.token_from:
+        words += ["--token-from", wanted.token_from]
+    again = completed(f"jrc login {shlex.join(words)}", reached.name, route)
+    if error.path:
+        message = f"The Jupyter Server behind {route.target} is not at {path} but at {error.path}."
+        return UnreachableError(message, hint=again)
+    return UnreachableError(
+        f"There is no Jupyter Server at {path} behind {route.target} (HTTP 404).",
+        hint=f"If it has a base URL, add it: {again}",
+    )
 
 
 async def _route(wanted: Wanted, before: Route | None, terminal: Terminal) -> Route:
@@ -82,11 +130,14 @@ async def _route(wanted: Wanted, before: Route | None, terminal: Terminal) -> Ro
         place = Route(context.name, namespace, "", 0, kubeconfig)
         chosen = _choose(await find_candidates(place), place, terminal)
         target, port = chosen.target, port or chosen.port
+    target = str(Target.parse(target))
+    if port is None:
+        port = await find_port(Route(context.name, namespace, target, 0, kubeconfig))
     return Route(
         context=context.name,
         namespace=namespace,
-        target=str(Target.parse(target)),
-        port=port or JUPYTER_PORT,
+        target=target,
+        port=port,
         kubeconfig=kubeconfig,
         **({"idle_minutes": same.idle_minutes} if same else {}),
     )

@@ -1,6 +1,7 @@
 """Checks of the way through Kubernetes: kubectl, context, rights, pod, tunnel."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 
 from jrc.doctor.context import Context, known
@@ -8,7 +9,7 @@ from jrc.doctor.finding import Finding, doubtful, failure, fine
 from jrc.errors import AuthError, ConfigError, JrcError
 from jrc.profile.route import Route
 from jrc.server.address import ServerAddress
-from jrc.tunnel.cause import CauseError
+from jrc.tunnel.cause import CauseError, completed
 from jrc.tunnel.kubectl import Kubectl
 from jrc.tunnel.target import Target, TargetKind
 
@@ -21,11 +22,17 @@ _OWNERS = {
 }
 
 
+WEBSOCKET = (1, 31)
+"""From this version on kubectl forwards through a websocket, which is a GET."""
+
+
 def rights_for(target: Target) -> Iterator[tuple[str, str]]:
     """The verbs and resources that a tunnel to a target needs."""
     if owner := _OWNERS.get(target.kind):
         yield "get", owner
-    yield ("get" if target.kind is TargetKind.POD else "list"), "pods"
+    yield "get", "pods"
+    if target.kind is not TargetKind.POD:
+        yield "list", "pods"
     yield "create", "pods/portforward"
 
 
@@ -35,7 +42,7 @@ async def kubectl(context: Context) -> Finding:
     try:
         said = await program.run("version", "--client", "-o", "json", bare=True)
     except CauseError as error:
-        raise error.cause.error() from error
+        raise _error(error, context) from error
     found = version_in(said, "clientVersion")
     return fine(f"kubectl {found} ({program.program}).", version=found)
 
@@ -57,7 +64,7 @@ async def cluster(context: Context) -> Finding:
     try:
         said = await Kubectl(route).run("version", "-o", "json", "--request-timeout=10s")
     except CauseError as error:
-        raise error.cause.error() from error
+        raise _error(error, context) from error
     version = version_in(said, "serverVersion")
     return fine(
         f"The API server of {route.context!r} answers (Kubernetes {version}).",
@@ -72,11 +79,9 @@ async def permissions(context: Context) -> Finding:
     route = _route(context)
     rights = list(rights_for(Target.parse(route.target)))
     program = Kubectl(route)
-    denied = []
     try:
-        for verb, resource in rights:
-            if not await program.can_i(verb, resource):
-                denied.append(f"{verb} {resource}")
+        denied = [f"{verb} {kind}" for verb, kind in rights if not await program.can_i(verb, kind)]
+        falls_back = not denied and await _falls_back(program)
     except CauseError as error:
         return doubtful(
             f"The cluster does not tell what you may do: {error.cause.message}",
@@ -87,7 +92,23 @@ async def permissions(context: Context) -> Finding:
             f"In namespace {route.namespace!r} you may not: {', '.join(denied)}.", hint=ROLE_HINT
         )
     allowed = [f"{verb} {resource}" for verb, resource in rights]
+    if falls_back:
+        return doubtful(
+            f"In namespace {route.namespace!r} you may not get pods/portforward: kubectl gets no "
+            "websocket and forwards in its old way (SPDY).",
+            ROLE_HINT,
+            rights=allowed,
+        )
     return fine(f"You may {', '.join(allowed)} in namespace {route.namespace!r}.", rights=allowed)
+
+
+async def _falls_back(program: Kubectl) -> bool:
+    """Whether kubectl would use a websocket, and may not."""
+    version = version_in(
+        await program.run("version", "--client", "-o", "json", bare=True), "clientVersion"
+    )
+    numbers = [int(part) for part in re.findall(r"\d+", version)[:2]]
+    return tuple(numbers) >= WEBSOCKET and not await program.can_i("get", "pods/portforward")
 
 
 async def pod(context: Context) -> Finding:
@@ -98,12 +119,18 @@ async def pod(context: Context) -> Finding:
     try:
         found = await Resolver(route, Kubectl(route)).find()
     except CauseError as error:
-        raise error.cause.error() from error
-    return fine(
-        f"{route.target} leads to pod {found.pod}, port {found.port}.",
-        pod=found.pod,
-        port=found.port,
-    )
+        raise _error(error, context) from error
+    details = {"pod": found.pod, "port": found.port, "others": list(found.others)}
+    message = f"{route.target} leads to pod {found.pod}, port {found.port}."
+    if found.others:
+        again = f"jrc login --target pod/{found.pod} --port {found.port}"
+        name = known(context.profile).name
+        return doubtful(
+            f"{message} {found.several(route.target)}",
+            f"Run one replica, or stay with one pod: {completed(again, name, route)}",
+            **details,
+        )
+    return fine(message, **details)
 
 
 async def tunnel(context: Context) -> Finding:
@@ -135,6 +162,10 @@ def version_in(text: str, key: str) -> str:
     found = answer.get(key) if isinstance(answer, Mapping) else None
     version = found.get("gitVersion") if isinstance(found, Mapping) else None
     return version.removeprefix("v") if isinstance(version, str) else "unknown"
+
+
+def _error(error: CauseError, context: Context) -> JrcError:
+    return error.cause.error(known(context.profile).name, _route(context))
 
 
 def _route(context: Context) -> Route:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shlex
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
@@ -223,6 +224,18 @@ def _mentions_token(page: str) -> bool:
     return "Token authentication is enabled" in page
 
 
+class BaseUrlError(UnreachableError):
+    """The server is not at this base URL.
+
+    Attributes:
+        path: where it is instead; empty when nobody says it.
+    """
+
+    def __init__(self, message: str, *, hint: str, path: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.path = path
+
+
 def _fault(api: Answer, address: ServerAddress) -> JrcError | None:
     """Why this answer of ``GET /api`` can't be a Jupyter Server's."""
     if api.status == 200:
@@ -253,16 +266,17 @@ def _not_there(api: Answer, address: ServerAddress) -> JrcError:
     found = _STATIC_LINK.search(_text(api)) if api.is_html else None
     if found and found["base"] != _path(address):
         return _elsewhere(address, urljoin(address.base_url, found["base"]))
-    return UnreachableError(
+    return BaseUrlError(
         f"There is no Jupyter Server at {address.base_url} (HTTP 404).",
         hint=f"If it has a base URL, add it: jrc login {urljoin(address.base_url, '/')}PREFIX/",
     )
 
 
-def _elsewhere(address: ServerAddress, base_url: str) -> UnreachableError:
-    return UnreachableError(
+def _elsewhere(address: ServerAddress, base_url: str) -> BaseUrlError:
+    return BaseUrlError(
         f"The Jupyter Server of {address.host} is not at {address.base_url} but at {base_url}",
-        hint=f"jrc login {base_url}",
+        hint=f"jrc login {shlex.quote(base_url)}",
+        path=urlsplit(base_url).path,
     )
 
 

@@ -76,10 +76,16 @@ class Cause:
         """The cluster itself can't be reached."""
         return self.kind in _NO_CLUSTER
 
-    def error(self) -> JrcError:
-        """The cause as the error that a command ends with."""
+    def error(self, profile: str = "", route: Route | None = None) -> JrcError:
+        """The cause as the error that a command ends with; its hint works as it is printed.
+
+        Args:
+            profile: the name of the tunnel's profile, which need not be saved yet.
+            route: the tunnel's way; None where there is none yet.
+        """
         told = _TOLD[self.kind]
-        return (told.error or told.given_up)(self.message, hint=self.hint or None)
+        hint = completed(self.hint, profile, route) if route else self.hint
+        return (told.error or told.given_up)(self.message, hint=hint or None)
 
 
 _NO_CLUSTER = frozenset({Kind.API_UNREACHABLE, Kind.DNS, Kind.TIMEOUT, Kind.KUBELET})
@@ -238,14 +244,17 @@ def explain(
 
 
 def completed(hint: str, profile: str, route: Route) -> str:
-    """A cause's hint with a login that works as it is printed, whether the profile is saved or not.
+    """A hint with a login that works as it is printed, whether the profile is saved or not.
 
     Args:
-        hint: it may hold ``jrc login --port …`` or ``jrc login --target …``.
+        hint: it may hold ``jrc login --port …`` and the like, without what does not change.
         profile: the name of the tunnel's profile.
         route: its way.
     """
-    words = ["--profile", profile, "--context", route.context, "--namespace", route.namespace]
+    words = ["--profile", profile] if profile else []
+    words += ["--context", route.context, "--namespace", route.namespace]
     if "--target" not in hint:
         words += ["--target", route.target]
+        # Another target has other ports.
+        words += [] if "--port" in hint else ["--port", str(route.port)]
     return hint.replace("jrc login", f"jrc login {shlex.join(words)}")

@@ -111,7 +111,7 @@ async def ensure_keeper(
         raise failure from error
     except CauseError as error:
         if ours:
-            await asyncio.to_thread(_stop, files)
+            await asyncio.to_thread(_give_up, files, error.cause)
         raise failure_of(error.cause, spec) from error
     if hold:
         files.hold(True)
@@ -164,6 +164,14 @@ def stop_keeper(profile: str, paths: Paths) -> bool:
     # Nor must one that somebody starts just now be overlooked.
     with FileLock(files.start_lock):
         return _stop(files)
+
+
+def _give_up(files: KeeperFiles, cause: Cause) -> None:
+    """End a keeper that nobody waits for, and leave the reason to be seen."""
+    status = files.read()
+    if _stop(files) and status:
+        now = time.time()
+        files.write(replace(status, phase=Phase.FAILED, since=now, cause=cause, note=""))
 
 
 def _stop(files: KeeperFiles) -> bool:
@@ -336,9 +344,7 @@ def _news(status: KeeperStatus) -> KeeperStatus:
 
 def failure_of(cause: Cause, spec: Spec) -> JrcError:
     """A cause as the error of a command, with a hint that can be typed as it is printed."""
-    error = cause.error()
-    error.hint = completed(cause.hint, spec.profile, spec.route) or None
-    return error
+    return cause.error(spec.profile, spec.route)
 
 
 def _overdue(status: KeeperStatus | None, spec: Spec, deadline: float) -> JrcError:

@@ -41,6 +41,7 @@ class Pod:
     labels: tuple[tuple[str, str], ...] = ()
     trouble: Trouble = Trouble()  # noqa: RUF009  it is frozen
     started: str = ""
+    containers: tuple[str, ...] = ()
     uid: str = ""
 
 
@@ -79,14 +80,11 @@ def read_pod(obj: object) -> Pod:
         ),
         terminating=bool(text_at(obj, "metadata", "deletionTimestamp")),
         created=text_at(obj, "metadata", "creationTimestamp"),
-        ports=tuple(
-            PodPort(
-                number_at(port, "containerPort"), text_at(port, "name"), text_at(container, "name")
-            )
-            for container in list_at(obj, "spec", "containers")
-            for port in list_at(container, "ports")
-        ),
+        ports=tuple(pod_ports(obj)),
         labels=_labels(obj),
+        containers=tuple(
+            name for each in list_at(obj, "spec", "containers") if (name := text_at(each, "name"))
+        ),
         trouble=read_trouble(obj),
         started=max(
             (
@@ -97,6 +95,16 @@ def read_pod(obj: object) -> Pod:
         ),
         uid=text_at(obj, "metadata", "uid"),
     )
+
+
+def pod_ports(obj: object) -> list[PodPort]:
+    """The ports that the containers of a pod declare, or those of a workload's pods."""
+    path = ("spec", "template", "spec") if map_at(obj, "spec", "template") else ("spec",)
+    return [
+        PodPort(number_at(port, "containerPort"), text_at(port, "name"), text_at(each, "name"))
+        for each in list_at(obj, *path, "containers")
+        for port in list_at(each, "ports")
+    ]
 
 
 def read_service(obj: object) -> Service:

@@ -38,16 +38,26 @@ class Found:
     """Where to forward to.
 
     Attributes:
-        container: that declares the port; empty when none does.
+        containers: of the pod, the one that declares the port first.
         uid: of the pod.
         others: pods that would do as well.
     """
 
     pod: str
     port: int
-    container: str = ""
+    containers: tuple[str, ...] = ()
     uid: str = ""
     others: tuple[str, ...] = ()
+
+    def several(self, target: str) -> str:
+        """What is to be said where a target has several pods; empty where it has one."""
+        if not self.others:
+            return ""
+        names = ", ".join(sorted((self.pod, *self.others)))
+        return (
+            f"{len(self.others) + 1} pods are behind {target} ({names}), and a kernel lives in one "
+            "of them."
+        )
 
 
 EVENTS_SECONDS = 5.0
@@ -176,9 +186,10 @@ class Resolver:
         if isinstance(port, BadPort):
             raise CauseError(self._kubectl.explain(Kind.BAD_PORT, subject=port.reason))
         self._pod, self._port = pod, port
-        container = next((each.container for each in pod.ports if each.number == port), "")
+        declares = {each.container for each in pod.ports if each.number == port}
+        containers = tuple(sorted(pod.containers, key=lambda name: name not in declares))
         others = tuple(each.name for each in pods if is_usable(each) and each.name != pod.name)
-        return Found(pod.name, port, container, pod.uid, others)
+        return Found(pod.name, port, containers, pod.uid, others)
 
     async def _unready(self, found: NoPod) -> Cause:
         """Why there is no pod to forward to, with what its events add."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from jrc.errors import NotFoundError, UsageError
 from jrc.profile.route import Route
 from jrc.profile.secret import Secret
-from jrc.tunnel.cause import CauseError
+from jrc.tunnel.cause import CauseError, Kind
 from jrc.tunnel.kubectl import Kubectl
 from jrc.tunnel.objects import read_secret_value, secret_keys
-from jrc.tunnel.resolve import Resolver
+from jrc.tunnel.resolve import Found, Resolver
 
 LIST_SERVERS = ("jupyter", "server", "list", "--json")
 
@@ -58,8 +58,13 @@ def parse_source(text: str) -> TokenSource:
     )
 
 
-async def fetch_token(route: Route, source: TokenSource) -> Fetched:
+async def fetch_token(route: Route, source: TokenSource, profile: str) -> Fetched:
     """Fetch the token. It stays in memory: no file, no argument, no log sees it.
+
+    Args:
+        route: where the server is.
+        source: where its token is.
+        profile: what the person calls it, for hints.
 
     Raises:
         NotFoundError: there is no such Secret, key or server.
@@ -71,11 +76,19 @@ async def fetch_token(route: Route, source: TokenSource) -> Fetched:
             return await _from_secret(kubectl, source)
         return await _from_pod(kubectl, route)
     except CauseError as error:
-        raise error.cause.error() from error
+        raise error.cause.error(profile, route) from error
 
 
 async def _from_secret(kubectl: Kubectl, source: FromSecret) -> Fetched:
-    secret = await kubectl.get("secret", source.name)
+    try:
+        secret = await kubectl.get("secret", source.name)
+    except CauseError as error:
+        if error.cause.kind is not Kind.NOT_FOUND:
+            raise
+        raise NotFoundError(
+            f"There is no Secret {source.name!r} in {kubectl.where}.",
+            hint=f"See which there are: {kubectl.typed} get secrets",
+        ) from error
     encoded = read_secret_value(secret, source.key)
     if encoded is None:
         keys = ", ".join(secret_keys(secret)) or "none"
@@ -91,13 +104,14 @@ async def _from_secret(kubectl: Kubectl, source: FromSecret) -> Fetched:
 
 async def _from_pod(kubectl: Kubectl, route: Route) -> Fetched:
     found = await Resolver(route, kubectl).find()
-    where = ["--container", found.container] if found.container else []
-    output = await kubectl.run("exec", found.pod, *where, "--", *LIST_SERVERS)
-    servers = running_servers(output)
+    servers = await _servers_of(kubectl, found)
     here = next((server for server in servers if server.get("port") == found.port), None)
     server = here or (servers[0] if servers else None)
     if server is None:
-        raise NotFoundError(f"No Jupyter Server says that it runs in pod {found.pod}.")
+        raise NotFoundError(
+            f"No Jupyter Server says that it runs in pod {found.pod}.",
+            hint="Take the token from a Secret with --token-from secret/NAME:KEY, or type it in.",
+        )
     token = server.get("token")
     if not isinstance(token, str) or not token:
         raise NotFoundError(
@@ -106,6 +120,34 @@ async def _from_pod(kubectl: Kubectl, route: Route) -> Fetched:
         )
     base_url = server.get("base_url")
     return Fetched(Secret(token), base_url if isinstance(base_url, str) else "/")
+
+
+async def _servers_of(kubectl: Kubectl, found: Found) -> list[Mapping[str, object]]:
+    """The servers of the pod: of the first container that has any.
+
+    The one that declares the port comes first. It need not be the right one: the server may stand
+    behind a proxy, and often nobody declares the port.
+
+    Raises:
+        CauseError: no container has a server, and the last one could not be asked.
+    """
+    failure: CauseError | None = None
+    for container in found.containers or ("",):
+        where = ["--container", container] if container else []
+        try:
+            servers = running_servers(
+                await kubectl.run("exec", found.pod, *where, "--", *LIST_SERVERS)
+            )
+        except CauseError as error:
+            if error.cause.kind is not Kind.EXEC_FAILED:
+                raise
+            failure = failure or error
+            continue
+        if servers:
+            return servers
+    if failure:
+        raise failure
+    return []
 
 
 def running_servers(output: str) -> list[Mapping[str, object]]:

@@ -240,7 +240,9 @@ class KubeStub:
 
     async def _exec(self, request: Request, pod: Object) -> bool:
         argv = [value for key, value in request.query if key == "command"]
-        program = self.cluster.programs[pod["metadata"]["uid"]]
+        uid, container = pod["metadata"]["uid"], request.value("container")
+        programs = self.cluster.programs
+        program = programs.get(f"{uid}/{container}") or programs[uid]
         offered = request.headers.get("sec-websocket-protocol", "")
         protocol = "v5.channel.k8s.io" if "v5.channel.k8s.io" in offered else ""
         send = await self._upgrade(request, protocol, "v4.channel")

@@ -67,6 +67,7 @@ class Cluster:
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str, str], Object] = {}
         self.backends: dict[str, dict[int, Address]] = {}
+        # By the pod's uid, or by uid/container.
         self.programs: dict[str, Exec] = {}
         self.put("namespaces", "", {"metadata": {"name": "default"}})
 
