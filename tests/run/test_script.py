@@ -52,7 +52,7 @@ class Kernel:
 
     def script(self, source: str, *args: str, **options: Any) -> Ended:
         """Run a script, as jrc does."""
-        code = script_code(source, FILE, ["train.py", *args])
+        code = script_code(source, FILE, ["train.py", *args], "terminal")
         return self.execute(code, user_expressions=dict(EXIT_EXPRESSIONS), **options)
 
     def execute(
@@ -415,7 +415,7 @@ def test_shadowed_builtins(kernel: Kernel) -> None:
 def test_huge_script(kernel: Kernel) -> None:
     """A script of many megabytes is sent as a message that a server accepts."""
     source = "\n".join(f"value_{n} = 'some text, number {n}'" for n in range(250_000))
-    code = script_code(source, FILE, ["train.py"])
+    code = script_code(source, FILE, ["train.py"], "none")
     assert len(source) > 10_000_000 > 5 * len(code)
     assert kernel.script(source[:1_000_000].rpartition("\n")[0] + "\nprint(value_7)").exit_code == 0
 

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 from jrc.cli.interrupts import run_interruptibly
+from jrc.cli.local_stdin import LocalStdin
 from jrc.cli.run_command import live
 from jrc.cli.run_listener import JsonListener, TerminalListener
 from jrc.cli.terminal import Terminal
@@ -38,7 +39,13 @@ async def _follow(
     paths = Paths.from_environment()
     records = RunRecords(paths)
     found = await find_run(prefix, records, profiles_to_ask(paths))
-    listener = JsonListener(terminal) if json else TerminalListener(terminal, saved_in=None)
+    # Whoever only looks on answers no question: the end of a pipe would be an answer, too.
+    stdin = LocalStdin() if terminal.interactive else None
+    listener = (
+        JsonListener(terminal, stdin)
+        if json
+        else TerminalListener(terminal, saved_in=None, stdin=stdin)
+    )
     with TunnelTalk(terminal) as talk:
         async with open_profile(found.profile, on_tunnel=talk) as server, live(listener):
             attachment = Attachment(

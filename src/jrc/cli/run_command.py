@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from jrc.cli.interrupts import run_interruptibly
+from jrc.cli.local_stdin import LocalStdin
 from jrc.cli.run_listener import JsonListener, TerminalListener
 from jrc.cli.terminal import Terminal
 from jrc.cli.tunnel_talk import TunnelTalk
@@ -184,10 +185,16 @@ def check_choices(invocation: Invocation, document: Document) -> None:
 async def _run(invocation: Invocation, document: Document, terminal: Terminal) -> int:
     check_choices(invocation, document)
     output = output_path(invocation, document)
+    local = LocalStdin()
+    document.stdin = local.kind
+    # At a terminal somebody can attach and answer later; a pipe ends with us.
+    stdin = local if local.kind == "terminal" or not invocation.detach else None
     listener = (
-        JsonListener(terminal)
+        JsonListener(terminal, stdin)
         if invocation.json
-        else TerminalListener(terminal, saved_in=None if output is None else str(output))
+        else TerminalListener(
+            terminal, saved_in=None if output is None else str(output), stdin=stdin
+        )
     )
     say_notices(document, listener)
     async with _server(invocation, document, terminal, listener) as (server, profile):

@@ -1,7 +1,6 @@
 """What a run shows: to a person at a terminal, or to a program that reads JSON lines."""
 
 import asyncio
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from jrc.cli.live import LiveLine
+from jrc.cli.local_stdin import LocalStdin
 from jrc.cli.rendering import as_text, image_type, strip_ansi
 from jrc.cli.terminal import Terminal
 from jrc.run.events import (
@@ -30,13 +30,17 @@ class TerminalListener:
     Args:
         terminal: where to.
         saved_in: the file that will hold the outputs; None when they are not saved.
+        stdin: what the remote code reads; None where it can ask nobody.
     """
 
-    def __init__(self, terminal: Terminal, *, saved_in: str | None) -> None:
+    def __init__(
+        self, terminal: Terminal, *, saved_in: str | None, stdin: LocalStdin | None = None
+    ) -> None:
         self._terminal = terminal
         self._saved_in = saved_in
         self.live = LiveLine(terminal)
-        self.can_answer = terminal.interactive
+        self.can_answer = stdin is not None
+        self._stdin = stdin
         self._started_at = time.monotonic()
         self._images = 0
 
@@ -69,8 +73,11 @@ class TerminalListener:
                 self._terminal.say(f"jrc: done in {seconds:.1f} s{place}")
 
     async def ask(self, prompt: str, *, hidden: bool) -> str | None:
-        self.live.before_output()
-        return await in_daemon_thread(_read_line, prompt, hidden)
+        if self._stdin is None:
+            return None
+        if self._stdin.kind == "terminal":
+            self.live.before_output()
+        return await in_daemon_thread(self._stdin.answer, prompt, hidden)
 
     def _output(self, output: dict[str, Any]) -> None:
         kind = output["output_type"]
@@ -110,16 +117,18 @@ class TerminalListener:
 class JsonListener:
     """One JSON object a line on stdout; ``event`` names its kind, the other keys its fields."""
 
-    can_answer = False
-
-    def __init__(self, terminal: Terminal) -> None:
+    def __init__(self, terminal: Terminal, stdin: LocalStdin | None = None) -> None:
         self._terminal = terminal
+        self._stdin = stdin
+        self.can_answer = stdin is not None
 
     def on_event(self, event: RunEvent) -> None:
         self._terminal.json({"event": _event_name(event), **event._asdict()})
 
-    async def ask(self, _prompt: str, *, hidden: bool) -> str | None:  # noqa: ARG002
-        return None
+    async def ask(self, prompt: str, *, hidden: bool) -> str | None:
+        if self._stdin is None:
+            return None
+        return await in_daemon_thread(self._stdin.answer, prompt, hidden)
 
 
 def _event_name(event: RunEvent) -> str:
@@ -132,19 +141,6 @@ def _first_line(source: str) -> str:
     """The first line of code that says something."""
     lines = [line.strip() for line in source.splitlines()]
     return next((line for line in lines if line and not line.startswith("#")), "")
-
-
-def _read_line(prompt: str, hidden: bool) -> str | None:
-    try:
-        if hidden:
-            from getpass import getpass
-
-            return getpass(prompt, stream=sys.stderr)
-        Terminal().write(prompt, error=True)
-        line = sys.stdin.readline()
-    except EOFError:
-        return None
-    return line.rstrip("\r\n") if line else None
 
 
 _T = TypeVar("_T")

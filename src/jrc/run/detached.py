@@ -64,6 +64,8 @@ async def begin_detached(
     """
     listener = Guarded(listener)
     run = new_run_id()
+    if document.stdin == "pipe":
+        document.stdin = "detached"
     kernel = await kernel_for(document, server, options, run)
     if kernel.notice:
         listener.on_event(Notice("kernel", kernel.notice))

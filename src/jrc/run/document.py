@@ -13,6 +13,7 @@ from jrc.run.repair import SKIP_TAG, summary
 from jrc.run.script import (
     STDIN,
     STDIN_NAME,
+    Stdin,
     decode_script,
     is_script,
     prologue_code,
@@ -50,6 +51,7 @@ class Document:
         args: the words behind the file on the command line.
         lines: first line of a cell in the script's file, by cell id.
         notices: what the person should know before it runs: a kind and a sentence.
+        stdin: what a script reads from.
         cells: the cells to execute: all code but blank cells and those tagged ``skip-execution``.
     """
 
@@ -59,6 +61,7 @@ class Document:
     args: list[str] = field(default_factory=list)
     lines: dict[str, int] = field(default_factory=dict)
     notices: list[tuple[str, str]] = field(default_factory=list)
+    stdin: Stdin = "none"
     cells: list[Cell] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -105,7 +108,7 @@ class Document:
         """What to send to the kernel for a cell."""
         if self.kind != "script":
             return cell.source
-        return script_code(cell.source, self._file, self._argv)
+        return script_code(cell.source, self._file, self._argv, self.stdin)
 
     @property
     def _argv(self) -> list[str]:

@@ -48,7 +48,11 @@ class Ending(NamedTuple):
         name = self._name(result)
         match result.status:
             case "error":
-                return RemoteError(self._error_sentence(result), hint=self._how_to_go_on(result))
+                return RemoteError(
+                    self._error_sentence(result),
+                    hint=self._how_to_go_on(result),
+                    exit_code=self._code_of_error(result),
+                )
             case "timeout":
                 limit = f"{self.cell_timeout:g} s"
                 return DeadlineError(f"{name} ran longer than {limit}.", hint=hint)
@@ -69,6 +73,12 @@ class Ending(NamedTuple):
                 hint=hint,
             )
         return None
+
+    def _code_of_error(self, result: Result) -> int:
+        """130 for a script that raises KeyboardInterrupt, as a shell tells of python; else 1."""
+        script = self.document.kind != "notebook"
+        code = exit_code_from_reply(result.reply or {}) if script else None
+        return code or ExitCode.REMOTE_FAILED
 
     def _how_to_go_on(self, result: Result) -> str | None:
         saved = None if self.output is None else f"What arrived is saved in {self.output}."

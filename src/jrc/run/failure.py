@@ -39,6 +39,8 @@ def failing_line(traceback: list[str]) -> FailingLine | None:
 
 def error_sentence(reply: dict[str, Any]) -> str:
     """``ename: evalue`` of an ``execute_reply``, shortened to what fits a line."""
+    if reply.get("ename") == "EOFError" and not reply.get("evalue"):
+        return "EOFError: the code asked for input, and there is none on stdin"
     text = f"{reply.get('ename', 'Error')}: {reply.get('evalue', '')}".strip().rstrip(":")
     first = _ANSI.sub("", text).partition("\n")[0]
     return first if len(first) <= 200 else first[:199] + "…"

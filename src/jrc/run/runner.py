@@ -316,7 +316,11 @@ class Runner:
         value = await self._listener.ask(
             str(content.get("prompt", "")), hidden=bool(content.get("password"))
         )
-        if value is None:
+        if value is None and self._resumed:
+            self._account.notice(
+                "question", "The code asks a question: attach to the run in a terminal."
+            )
+        elif value is None:
             await self.interrupt()
         else:
             await self._channels.send(self._requests.input_reply(value, request))

@@ -5,7 +5,7 @@ import re
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jrc.errors import ExitCode, UsageError
 
@@ -13,6 +13,13 @@ from jrc.errors import ExitCode, UsageError
 _COOKIE = re.compile(rb"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 _BLANK = re.compile(rb"[ \t\f]*(?:#.*)?\r?\n?$")
 _BOM = b"\xef\xbb\xbf"
+
+# As in streams_in_kernel, which is for the kernel and not imported here.
+STDIN_PROMPT = "\x00jrc:stdin "
+"""Begins the question of a script that wants a piece of stdin; how much of it stands behind."""
+
+STDIN_ERROR = "!"
+"""Begins the answer that there can be none; another answer is base64, empty at the end."""
 
 _EXIT_KEY = "jrc_exit_code"
 
@@ -28,6 +35,10 @@ STDIN = Path("-")
 
 STDIN_NAME = "<stdin>"
 """What names it in messages and tracebacks."""
+
+Stdin = Literal["terminal", "pipe", "none", "detached"]
+"""What a script reads from: the person at a terminal; a pipe or a file; nothing, because stdin is
+closed; nothing, because whoever began the run has left, and the pipe with him."""
 
 _PYTHON = re.compile(rb"#!.*\b(?:python|pypy|jrc|uv)")
 
@@ -85,7 +96,7 @@ def _cookie(data: bytes) -> str:
     return "utf-8"
 
 
-def script_code(source: str, path: str, argv: Sequence[str]) -> str:
+def script_code(source: str, path: str, argv: Sequence[str], stdin: Stdin) -> str:
     """The code that runs a whole script in a kernel as ``python FILE ARGS`` would.
 
     It is one expression without a value. Its parts are compressed: a kernel echoes the code to all
@@ -95,15 +106,24 @@ def script_code(source: str, path: str, argv: Sequence[str]) -> str:
         source: the script's text, its lines ended by ``\\n``.
         path: absolute path of the script on this machine: its ``__file__``.
         argv: ``sys.argv`` for it.
+        stdin: what it reads from.
     """
-    runner = Path(__file__).with_name("script_in_kernel.py").read_text(encoding="utf-8")
-    text = f"{runner}\nrun({source!r}, {path!r}, {list(argv)!r})\n"
+    text = f"{_runner()}\nrun({source!r}, {path!r}, {list(argv)!r}, {stdin!r})\n"
     packed = base64.b64encode(zlib.compress(text.encode())).decode()
     # Through __import__: a running kernel's namespace may have its own idea of `exec`.
     return (
         "__import__('builtins').exec(__import__('zlib').decompress("
         f"__import__('base64').b64decode('{packed}')).decode(), {{'__name__': 'jrc_script'}})"
     )
+
+
+def _runner() -> str:
+    """What runs a script: the text of two modules, of which the second uses the first."""
+    folder = Path(__file__).parent
+    modules = ("streams_in_kernel.py", "script_in_kernel.py")
+    texts = [(folder / name).read_text(encoding="utf-8") for name in modules]
+    future = "from __future__ import annotations\n"
+    return future + "".join(text.replace(future, "") for text in texts)
 
 
 def prologue_code(path: str, argv: Sequence[str]) -> str:

@@ -1,21 +1,26 @@
 """Runs a script inside a remote kernel as ``python FILE ARGS`` would run it there.
 
-The text of this file is sent to the kernel with a call of ``run`` behind it. So it needs nothing
-but the standard library, works from Python 3.8 on, and leaves nothing behind in the user's
-namespace: it is executed in a namespace of its own.
+The text of this file is sent to the kernel behind ``streams_in_kernel``, with a call of ``run``
+behind it. So it needs nothing but the standard library, works from Python 3.8 on, and leaves
+nothing behind in the user's namespace: it is executed in a namespace of its own.
 
-As with ``python FILE``: a ``__main__`` of its own, ``sys.argv``, ``sys.path[0]``, ``exit``, no
-event loop that already runs, ``sys.excepthook``, and an end that waits for the threads and
-processes that still work. Two things differ: ``atexit`` functions run when the kernel ends, and an
-uncaught exception is reported at once, without waiting for threads.
+As with ``python FILE``: a ``__main__`` of its own, ``sys.argv``, ``sys.path[0]``, ``exit``, the
+standard streams, no event loop that already runs, ``sys.excepthook``, ``breakpoint``, and an end
+that waits for the threads and processes that still work, calls what was registered with ``atexit``
+and lets go of the script's objects. A forked process ends where the script ends. Two things differ:
+what a module of the standard library registered with ``atexit`` runs when the kernel ends, and an
+uncaught exception is reported without waiting for threads.
 """
 
 from __future__ import annotations
 
+import atexit
 import builtins
 import contextlib
+import gc
 import io
 import linecache
+import os
 import re
 import shutil
 import sys
@@ -28,83 +33,169 @@ from pathlib import Path
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from jrc.run.streams_in_kernel import script_streams
+
+_LIBRARY = ("asyncio", "concurrent", "logging", "multiprocessing", "threading", "weakref")
+"""Modules that a kernel needs after the script: what they register waits for its end."""
 
 EXIT_ATTRIBUTE = "_jrc_exit_code"
 """Where in ``sys`` the exit code waits for the expression that the client sends along."""
 
 
-def run(source: str, path: str, argv: list[str]) -> None:
+def run(source: str, path: str, argv: list[str], stdin: str) -> None:
     """Run a script to its end.
 
     Args:
         source: its text.
         path: the name of its file on the client's machine; there need not be one here.
         argv: ``sys.argv`` for it.
+        stdin: what its ``sys.stdin`` is: see ``streams_in_kernel``.
 
     Raises:
         Exception: a stand-in for what the script raised. The kernel reports its name, its text
             and the traceback that ``python`` would have printed.
     """
     code, failure = 0, None
+    process = os.getpid()
     before = set(threading.enumerate())
     with contextlib.ExitStack() as stack:
-        main = stack.enter_context(_main_module(source, path))
+        stack.enter_context(script_streams(stdin))
+        main = stack.enter_context(_MainModule(source, path))
         stack.enter_context(_interpreter_state(argv))
         stack.enter_context(_source_lines(source, path))
         stack.enter_context(_outside_of_the_event_loop())
+        at_exit = stack.enter_context(_AtExit())
         hook = sys.excepthook
         try:
             try:
-                exec(compile(source, path, "exec", dont_inherit=True), main.__dict__)  # noqa: S102
+                exec(compile(source, path, "exec", dont_inherit=True), main.names)  # noqa: S102
             except SystemExit as error:
                 code = _exit_code(error)
-            _wait_for_work(before)
-            _flush_files(main)
+            if os.getpid() == process:
+                _wait_for_work(before)
+            at_exit.call()
+            _flush_files(main.names)
         except BaseException as error:  # noqa: BLE001 - whatever a script may raise
-            error.__traceback__ = _without_our_frames(error.__traceback__)
+            _hide_our_frames(error)
             if sys.excepthook is not hook and _reported_by_hook(error):
                 code = 1
             else:
                 failure = _stand_in(error, source)
             with contextlib.suppress(OSError):
-                _flush_files(main)
+                at_exit.call()
+                _flush_files(main.names)
+        main.let_go()
+        if os.getpid() != process:
+            _end_process(code, failure)
     if failure is not None:
         raise failure
     setattr(sys, EXIT_ATTRIBUTE, code)
 
 
-@contextlib.contextmanager
-def _main_module(source: str, path: str) -> Iterator[types.ModuleType]:
-    """A fresh module that is ``__main__`` meanwhile, for pickle, dataclasses and imports of it."""
-    copies: list[str] = []
+def _end_process(code: int, failure: _StandIn | None) -> None:
+    """End a forked process, which must not go on in the kernel's loop."""
+    with contextlib.suppress(Exception):
+        if failure is not None:
+            print("\n".join(failure.lines), file=sys.stderr)
+            code = 1
+        sys.stdout.flush()
+    os._exit(code & 0xFF)
 
-    class Main(types.ModuleType):
-        @property
-        def __file__(self) -> str:
-            # A process that multiprocessing spawns runs the file again: it must find one.
-            if sys._getframe(1).f_globals.get("__name__", "").endswith(".spawn"):
-                copies[:] = copies or [_copy_of(source, path)]
-                return copies[0]
-            if "__file__" not in self.__dict__:
-                raise AttributeError("__file__")
-            return str(self.__dict__["__file__"])
 
-        @__file__.setter
-        def __file__(self, value: str) -> None:
-            self.__dict__["__file__"] = value
+class _MainModule:
+    """A fresh module that is ``__main__`` meanwhile, for pickle, dataclasses and imports of it.
 
-    main = Main("__main__")
-    if path != "<stdin>":
-        main.__file__ = path
-    main.__dict__["__builtins__"] = builtins
-    kernels_own = sys.modules["__main__"]
-    sys.modules["__main__"] = main
-    try:
-        yield main
-    finally:
-        sys.modules["__main__"] = kernels_own
-        for copy in copies:
+    Attributes:
+        names: the module's namespace.
+    """
+
+    def __init__(self, source: str, path: str) -> None:
+        copies: list[str] = []
+        # Before the module is made: the search for garbage at its end passes over what was there.
+        gc.freeze()
+
+        class Main(types.ModuleType):
+            @property
+            def __file__(self) -> str:
+                # A process that multiprocessing spawns runs the file again: it must find one.
+                if sys._getframe(1).f_globals.get("__name__", "").endswith(".spawn"):
+                    copies[:] = copies or [_copy_of(source, path)]
+                    return copies[0]
+                if "__file__" not in self.__dict__:
+                    raise AttributeError("__file__")
+                return str(self.__dict__["__file__"])
+
+            @__file__.setter
+            def __file__(self, value: str) -> None:
+                self.__dict__["__file__"] = value
+
+        self._copies = copies
+        self._module: types.ModuleType | None = Main("__main__")
+        self._kernels_own = sys.modules["__main__"]
+        self.names: dict[str, Any] = self._module.__dict__
+        self.names["__builtins__"] = builtins
+        if path != "<stdin>":
+            self.names["__file__"] = path
+
+    def __enter__(self) -> _MainModule:
+        assert self._module is not None
+        sys.modules["__main__"] = self._module
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.modules["__main__"] = self._kernels_own
+        gc.unfreeze()
+        for copy in self._copies:
             shutil.rmtree(Path(copy).parent, ignore_errors=True)
+
+    def let_go(self) -> None:
+        """End the life of the script's objects while they can still print, in ``__del__``."""
+        sys.modules["__main__"] = self._kernels_own
+        self._module = None
+        self.names = {}
+        gc.collect()
+
+
+class _AtExit:
+    """What the script registers with ``atexit`` is called at its end, not at the kernel's."""
+
+    def __init__(self) -> None:
+        self._callbacks: list[tuple[Callable[..., object], Any, Any]] = []
+        self._really = atexit.register, atexit.unregister
+
+    def __enter__(self) -> _AtExit:
+        register: Any = self._register
+        atexit.register, atexit.unregister = register, self._unregister
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        atexit.register, atexit.unregister = self._really
+
+    def call(self) -> None:
+        """Call what was registered, the last first. An error is printed, and ends nothing."""
+        while self._callbacks:
+            function, args, options = self._callbacks.pop()
+            try:
+                function(*args, **options)
+            except BaseException as error:  # noqa: BLE001 - whatever a script may raise
+                if isinstance(error, SystemExit):
+                    continue
+                print(f"Exception ignored in atexit callback: {function!r}", file=sys.stderr)
+                _hide_our_frames(error)
+                traceback.print_exception(type(error), error, error.__traceback__)
+
+    def _register(self, function: Callable[..., object], *args: Any, **options: Any) -> Any:
+        module = str(sys._getframe(1).f_globals.get("__name__", ""))
+        if module.partition(".")[0] in _LIBRARY:
+            return self._really[0](function, *args, **options)
+        self._callbacks.append((function, args, options))
+        return function
+
+    def _unregister(self, function: Callable[..., object]) -> None:
+        self._callbacks = [each for each in self._callbacks if each[0] != function]
+        self._really[1](function)
 
 
 def _copy_of(source: str, path: str) -> str:
@@ -119,8 +210,8 @@ def _copy_of(source: str, path: str) -> str:
 @contextlib.contextmanager
 def _interpreter_state(argv: list[str]) -> Iterator[None]:
     """What a script finds in ``sys`` and ``builtins`` and may change; put back afterwards."""
-    kept = {name: getattr(sys, name) for name in ("argv", "path", "stdin", "stdout", "stderr")}
-    search_path = list(sys.path)
+    kept = {name: getattr(sys, name) for name in ("argv", "path", "breakpointhook")}
+    search_path, tracing = list(sys.path), sys.gettrace()
     own_exits = {name: vars(builtins).get(name) for name in ("exit", "quit")}
     folder = str(Path.cwd())
     if sys.path and sys.path[0] in ("", folder):
@@ -129,12 +220,12 @@ def _interpreter_state(argv: list[str]) -> Iterator[None]:
     sys.argv = list(argv)
     # IPython hides the ones of `site`; its own end the kernel.
     builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]
+    sys.breakpointhook = _breakpoint
     try:
         yield
     finally:
-        for name in ("stdout", "stderr"):
-            with contextlib.suppress(Exception):
-                getattr(sys, name).flush()
+        if sys.gettrace() is not tracing:
+            sys.settrace(tracing)
         for name, value in kept.items():
             setattr(sys, name, value)
         sys.path[:] = search_path
@@ -142,6 +233,19 @@ def _interpreter_state(argv: list[str]) -> Iterator[None]:
             setattr(builtins, name, value)
             if value is None:
                 delattr(builtins, name)
+
+
+def _breakpoint(*args: Any, **options: Any) -> Any:
+    """``breakpoint()`` as in python. A kernel's own waits for a debugger that is not there."""
+    if os.environ.get("PYTHONBREAKPOINT"):
+        return sys.__breakpointhook__(*args, **options)
+    import pdb
+
+    # The kernel puts a debugger of IPython's in the place of this one.
+    plain = getattr(pdb.Pdb, "__mro__", ())
+    debugger = next(each for each in plain if each.__module__ == "pdb")
+    debugger(skip=[__name__], nosigint=True).set_trace(sys._getframe(1))
+    return None
 
 
 @contextlib.contextmanager
@@ -232,9 +336,9 @@ def _end_pools(module: str, flag: str, registry: str, before: set[threading.Thre
         setattr(pools, flag, False)
 
 
-def _flush_files(main: types.ModuleType) -> None:
+def _flush_files(names: dict[str, Any]) -> None:
     """Write out the files that the script left open, as an interpreter does at its end."""
-    for value in list(vars(main).values()):
+    for value in list(names.values()):
         if isinstance(value, io.IOBase) and not value.closed and value.writable():
             value.flush()
 
@@ -249,10 +353,28 @@ def _exit_code(error: SystemExit) -> int:
     return 1
 
 
-def _without_our_frames(tb: types.TracebackType | None) -> types.TracebackType | None:
-    while tb is not None and tb.tb_frame.f_globals is globals():
+def _hide_our_frames(error: BaseException | None) -> None:
+    """Take what runs in this file out of the traceback of an error, and of those behind it."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        error = waiting.pop()
+        if error is None or id(error) in seen:
+            continue
+        seen.add(id(error))
+        waiting += [error.__cause__, error.__context__]
+        frames = [
+            tb for tb in _chain(error.__traceback__) if tb.tb_frame.f_globals is not globals()
+        ]
+        for tb, behind in zip(frames, [*frames[1:], None]):
+            tb.tb_next = behind
+        error.__traceback__ = frames[0] if frames else None
+
+
+def _chain(tb: types.TracebackType | None) -> Iterator[types.TracebackType]:
+    while tb is not None:
+        yield tb
         tb = tb.tb_next
-    return tb
 
 
 def _reported_by_hook(error: BaseException) -> bool:
@@ -264,22 +386,30 @@ def _reported_by_hook(error: BaseException) -> bool:
     return True
 
 
-def _stand_in(error: BaseException, source: str) -> Exception:
-    """An exception that looks to the kernel like ``error`` and renders as ``python`` prints it.
+class _StandIn(Exception):  # noqa: N818 - it takes the name of what it stands for
+    """An exception that looks to the kernel like another, and renders as ``python`` prints it.
 
     Raising the error itself would show the frames of the kernel, and a ``SyntaxError`` or an
     exception group would be rendered in ways of IPython's own.
     """
-    lines = _rendered(error, source)
+
+    lines: list[str]
+    text: str
+
+    def _render_traceback_(self) -> list[str]:
+        return self.lines
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _stand_in(error: BaseException, source: str) -> _StandIn:
+    stand_in: _StandIn = type(type(error).__name__, (_StandIn,), {})()
+    stand_in.lines = _rendered(error, source)
     try:
-        text = str(error)
+        stand_in.text = str(error)
     except Exception:  # noqa: BLE001 - whatever a script's __str__ may raise
-        text = ""
-    body: dict[str, Callable[[object], object]] = {
-        "_render_traceback_": lambda _: lines,
-        "__str__": lambda _: text,
-    }
-    stand_in: Exception = type(type(error).__name__, (Exception,), body)()
+        stand_in.text = ""
     return stand_in
 
 

@@ -1,0 +1,125 @@
+"""What remote code reads is the stdin of ``jrc run``."""
+
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from tests.support.command import jrc_command, jrc_environment, run_jrc
+from tests.support.dialog import Dialog
+from tests.support.jupyter import JupyterServer
+from tests.support.running import profile_of
+
+
+@pytest.fixture
+def env(jupyter: JupyterServer) -> dict[str, str]:
+    return profile_of(jupyter)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write_notebook(path: Path, *sources: str) -> None:
+    nbformat.write(new_notebook(cells=[new_code_cell(source) for source in sources]), path)
+
+
+def test_a_long_pipe_arrives_byte_for_byte(folder: Path, env: dict[str, str]) -> None:
+    (folder / "s.py").write_text(
+        "import sys, hashlib\nprint(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())\n"
+    )
+    data = os.urandom(5 << 20)
+    done = subprocess.run(
+        jrc_command("run", "s.py"), input=data, capture_output=True, env=jrc_environment(env)
+    )
+    assert (done.returncode, done.stdout.decode()) == (0, hashlib.sha256(data).hexdigest() + "\n")
+
+
+def test_what_a_script_does_not_read_stays_in_the_pipe(folder: Path, env: dict[str, str]) -> None:
+    (folder / "s.py").write_text("print(1)\n")
+    read, write = os.pipe()
+    os.write(write, b"left")
+    os.close(write)
+    done = subprocess.run(
+        jrc_command("run", "s.py"), stdin=read, capture_output=True, env=jrc_environment(env)
+    )
+    assert done.returncode == 0
+    assert os.read(read, 10) == b"left"
+    os.close(read)
+
+
+def test_an_endless_pipe_is_read_as_far_as_it_is_wanted(folder: Path, env: dict[str, str]) -> None:
+    (folder / "s.py").write_text("print(input(), input())\n")
+    with subprocess.Popen(["yes", "on and on"], stdout=subprocess.PIPE) as endless:
+        done = subprocess.run(
+            jrc_command("run", "s.py"),
+            stdin=endless.stdout,
+            capture_output=True,
+            env=jrc_environment(env),
+        )
+        endless.kill()
+    assert (done.returncode, done.stdout) == (0, b"on and on on and on\n")
+
+
+def test_a_pipe_answers_the_questions_of_a_notebook(folder: Path, env: dict[str, str]) -> None:
+    write_notebook(folder / "a.ipynb", "a = input('a? ')", "print(a, input(), input('last? '))")
+    done = run_jrc("run", "a.ipynb", env=env, input="one\r\n\nzwei ☃")
+    assert (done.code, done.stdout) == (0, "one  zwei ☃\n")
+    assert "a? \n" in done.stderr
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_a_notebook_that_asks_nobody_says_so(
+    folder: Path, env: dict[str, str], words: list[str]
+) -> None:
+    write_notebook(folder / "a.ipynb", "name = input('name? ')")
+    done = run_jrc("run", "a.ipynb", *words, env=env)
+    assert done.code == 1
+    assert "EOFError: the code asked for input, and there is none on stdin" in done.stderr
+
+
+def test_a_program_that_reads_events_can_feed_a_script(folder: Path, env: dict[str, str]) -> None:
+    (folder / "s.py").write_text("import sys\nprint(len(sys.stdin.read()))\n")
+    done = run_jrc("run", "--json", "s.py", env=env, input="abc")
+    assert done.code == 0
+    assert '"3\\n"' in done.stdout
+
+
+def test_a_script_reads_lines_at_a_terminal(folder: Path, env: dict[str, str]) -> None:
+    (folder / "s.py").write_text(
+        "import sys\nprint('first', sys.stdin.readline())\n"
+        "name = input('name? ')\nprint('all', [name, *sys.stdin])\n"
+        "try:\n    input('more? ')\nexcept EOFError as error:\n    print(error)\n"
+    )
+    with Dialog("run", "s.py", env=env) as dialog:
+        dialog.press("one\n")
+        dialog.expect("first one")
+        dialog.answer("name? ", "ada")
+        dialog.press("two\n")
+        dialog.press("three\n")
+        dialog.press("\x04")
+        dialog.expect("all ['ada', 'two\\n', 'three\\n']")
+        dialog.expect("more? ")
+        dialog.press("\x04")
+        dialog.expect("EOF when reading a line")
+        assert dialog.end() == 0
+
+
+@pytest.mark.parametrize(
+    ("stdin", "code", "shown"), [("abc", 1, "a detached run has no stdin"), (None, 0, "read ''")]
+)
+def test_a_detached_script_finds_no_stdin_that_was_there(
+    folder: Path, env: dict[str, str], stdin: str | None, code: int, shown: str
+) -> None:
+    (folder / "s.py").write_text("import sys\nprint('read', repr(sys.stdin.read()))\n")
+    begun = run_jrc("run", "--detach", "s.py", env=env, input=stdin)
+    assert begun.code == 0
+    done = run_jrc("attach", begun.stdout.strip(), env=env)
+    assert done.code == code
+    assert shown in done.stdout + done.stderr

@@ -1,0 +1,4 @@
+import atexit, tempfile, os
+
+atexit.register(print, "bye from atexit")
+print("main")

@@ -1,0 +1,5 @@
+import sys
+
+print("one")
+sys.stdout.close()
+print("two")

@@ -1,0 +1,7 @@
+class R:
+    def __del__(self):
+        print("released")
+
+
+r = R()
+print("end")

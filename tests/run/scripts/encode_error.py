@@ -1,0 +1,5 @@
+import sys
+
+print("\udce9", file=sys.stderr)
+print("before")
+print("\udce9")

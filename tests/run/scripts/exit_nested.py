@@ -1,0 +1,6 @@
+import sys
+
+try:
+    sys.exit(2)
+finally:
+    print("finally")

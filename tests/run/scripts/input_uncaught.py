@@ -1,0 +1,3 @@
+# stdin: ''
+print("ask")
+input("? ")

@@ -1,0 +1,4 @@
+# stdin: '\xe9\n'
+from pathlib import Path
+
+print(Path("/dev/stdin").read_bytes())

@@ -1,0 +1,4 @@
+# stdin: ''
+import sys
+
+print(sys.stdin.read() == "", sys.stdin.isatty())
