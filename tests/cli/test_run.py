@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -20,9 +21,14 @@ from tests.support.jupyter import JupyterServer
 from tests.support.running import profile_of
 
 EVENTS = {
-    "run-started": {"run", "document", "server", "kernel_id", "session", "cells"},
-    "cell-started": {"cell", "number", "total", "source"},
-    "cell-output": {"cell", "output"},
+    "run-started": {
+        *("run", "document", "server", "kernel_id", "session", "cells"),
+        *("kind", "profile", "kernel_name", "output"),
+    },
+    "kernel-ready": {"language", "language_version"},
+    "cell-started": {"cell", "number", "total", "source", "title"},
+    "cell-output": {"cell", "output", "display_id", "widget"},
+    "widget-changed": {"cell", "model_id", "text"},
     "cell-finished": {"cell", "number", "total", "status", "seconds", "execution_count"},
     "notice": {"kind", "text"},
     "run-finished": {"run", "status", "exit_code", "output", "lost"},
@@ -56,7 +62,14 @@ def test_a_notebook_runs_and_is_saved_beside_itself(folder: Path, env: dict[str,
     before = notebook.read_bytes()
     done = run_jrc("run", "a.ipynb", env=env)
     assert (done.code, done.stdout) == (0, "21\n40\n")
-    assert re.fullmatch(r"jrc: done in [\d.]+ s, saved in a\.out\.ipynb\n", done.stderr)
+    lines = done.stderr.splitlines()
+    assert lines[0] == (
+        f"jrc: a.ipynb on environment ({env['JRC_URL']}), kernel python3, "
+        f"Python {platform.python_version()}"
+    )
+    assert re.fullmatch(r"\[1/2\] x = 20  \d+\.\d s", lines[1])
+    assert lines[2] == "[2/2] print(x + 1)"
+    assert re.fullmatch(r"jrc: done in [\d.]+ s, saved in a\.out\.ipynb", lines[-1])
     assert texts(folder / "a.out.ipynb") == ["", "21\n"]
     assert notebook.read_bytes() == before
 
@@ -385,5 +398,5 @@ def test_questions_are_answered_at_the_terminal(folder: Path, env: dict[str, str
 def test_the_live_line_shows_what_runs(folder: Path, env: dict[str, str]) -> None:
     write(folder / "a.ipynb", "x = 1", "# first\nimport time; time.sleep(1)")
     with Dialog("run", "a.ipynb", env=env) as dialog:
-        dialog.expect("cell 2/2  import time; time.sleep(1)")
+        dialog.expect("[2/2] import time; time.sleep(1)")
         assert dialog.end() == 0

@@ -76,6 +76,7 @@ def test_as_json(folder: Path, env: dict[str, str]) -> None:
     events = [json.loads(line) for line in attached.stdout.splitlines()]
     assert [event["event"] for event in events] == [
         "run-started",
+        "kernel-ready",
         "cell-started",
         "cell-output",
         "cell-finished",

@@ -230,6 +230,11 @@ def test_a_closed_stream_and_none(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (terminal.live, terminal.color_out) == (False, False)
 
 
+def test_a_stream_of_text_takes_no_bytes() -> None:
+    with pytest.raises(TypeError):
+        SafeStream(io.StringIO(), "stdout", None).write(b"")  # type: ignore[arg-type]
+
+
 @posix
 def test_a_pipe_that_does_not_block_gets_everything() -> None:
     """Node.js and others leave a shared pipe so."""

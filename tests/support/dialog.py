@@ -5,6 +5,7 @@ import pty
 import select
 import subprocess
 import sys
+import termios
 import time
 from types import TracebackType
 from typing import Self
@@ -56,6 +57,11 @@ class Dialog:
     def press(self, keys: str) -> None:
         """Type keys; ``\\x03`` is Ctrl-C, ``\\x04`` Ctrl-D."""
         os.write(self._person, keys.encode())
+
+    @property
+    def echoes(self) -> bool:
+        """The terminal shows what is typed."""
+        return bool(termios.tcgetattr(self._person)[3] & termios.ECHO)
 
     def end(self) -> int:
         """Wait until the command ends. Returns its exit code."""

@@ -34,6 +34,9 @@ def attach(
         float, typer.Option(metavar="S", help="Seconds to try to reach a lost server again.", min=0)
     ] = 60,
     json: Annotated[bool, typer.Option("--json", help="One event a line, as JSON.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Only the output, and what goes wrong.")
+    ] = False,
 ) -> None:
     """Come back to a run: see what happened since, and follow it to its end.
 
@@ -48,4 +51,4 @@ def attach(
     from jrc.run.attach import AttachOptions
 
     options = AttachOptions(latest=latest, keep_kernel=keep_kernel, patience=reconnect)
-    raise typer.Exit(follow(run, options, output, Terminal(), json=json))
+    raise typer.Exit(follow(run, options, output, Terminal(), json=json, quiet=quiet))

@@ -18,7 +18,13 @@ from jrc.server.open import open_profile, profiles_to_ask
 
 
 def follow(
-    prefix: str, options: AttachOptions, output: Path | None, terminal: Terminal, *, json: bool
+    prefix: str,
+    options: AttachOptions,
+    output: Path | None,
+    terminal: Terminal,
+    *,
+    json: bool,
+    quiet: bool,
 ) -> int:
     """Follow the run whose id begins with ``prefix``.
 
@@ -30,11 +36,17 @@ def follow(
     """
     if output is not None and output.suffix != ".ipynb":
         raise UsageError(f"A result is saved as a notebook; {output} does not end in .ipynb.")
-    return asyncio.run(_follow(prefix, options, output, terminal, json=json))
+    return asyncio.run(_follow(prefix, options, output, terminal, json=json, quiet=quiet))
 
 
 async def _follow(
-    prefix: str, options: AttachOptions, output: Path | None, terminal: Terminal, *, json: bool
+    prefix: str,
+    options: AttachOptions,
+    output: Path | None,
+    terminal: Terminal,
+    *,
+    json: bool,
+    quiet: bool,
 ) -> int:
     paths = Paths.from_environment()
     records = RunRecords(paths)
@@ -44,7 +56,7 @@ async def _follow(
     listener = (
         JsonListener(terminal, stdin)
         if json
-        else TerminalListener(terminal, saved_in=None, stdin=stdin)
+        else TerminalListener(terminal, quiet=quiet, stdin=stdin)
     )
     with TunnelTalk(terminal) as talk:
         async with open_profile(found.profile, on_tunnel=talk) as server, live(listener):

@@ -113,6 +113,9 @@ def run(
         bool, typer.Option("--pipeline/--no-pipeline", help="Send all cells at once.")
     ] = True,
     json: Annotated[bool, typer.Option("--json", help="One event a line, as JSON.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Only the output, and what goes wrong.")
+    ] = False,
 ) -> None:
     """Run a notebook or a script on a Jupyter Server.
 
@@ -156,6 +159,7 @@ def run(
             recorder=recorder,
             pipeline=pipeline,
             json=json,
+            quiet=quiet,
         ),
         Terminal(),
     )

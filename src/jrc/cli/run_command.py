@@ -53,6 +53,7 @@ class Invocation(NamedTuple):
     recorder: bool
     pipeline: bool
     json: bool
+    quiet: bool
 
 
 def execute(invocation: Invocation, terminal: Terminal) -> int:
@@ -192,9 +193,7 @@ async def _run(invocation: Invocation, document: Document, terminal: Terminal) -
     listener = (
         JsonListener(terminal, stdin)
         if invocation.json
-        else TerminalListener(
-            terminal, saved_in=None if output is None else str(output), stdin=stdin
-        )
+        else TerminalListener(terminal, quiet=invocation.quiet, stdin=stdin)
     )
     say_notices(document, listener)
     async with _server(invocation, document, terminal, listener) as (server, profile):
@@ -305,10 +304,11 @@ async def _server(
     from jrc.server.client import ServerClient
     from jrc.server.embedded import EmbeddedServer
 
-    async with EmbeddedServer(root=document.path.parent) as embedded:
-        terminal.say("jrc: no profile: using an embedded server on this machine (jrc login URL)")
-        async with ServerClient(embedded.address, TokenAuth(embedded.secret)) as server:
-            yield server, ""
+    async with (
+        EmbeddedServer(root=document.path.parent) as embedded,
+        ServerClient(embedded.address, TokenAuth(embedded.secret)) as server,
+    ):
+        yield server, ""
 
 
 @asynccontextmanager
@@ -320,10 +320,12 @@ async def live(listener: JsonListener | TerminalListener) -> AsyncIterator[None]
             await asyncio.sleep(1)
             listener.live.draw()
 
+    if isinstance(listener, TerminalListener):
+        listener.start()
     ticking = asyncio.create_task(tick(), name="live-line")
     try:
         yield
     finally:
         ticking.cancel()
         if isinstance(listener, TerminalListener):
-            listener.live.hide()
+            listener.close()

@@ -1,27 +1,32 @@
 """What a run shows: to a person at a terminal, or to a program that reads JSON lines."""
 
 import asyncio
+import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
-from jrc.cli.live import LiveLine
-from jrc.cli.local_stdin import LocalStdin
-from jrc.cli.rendering import as_text, image_type, strip_ansi
-from jrc.cli.terminal import Terminal
+from jrc.cli.local_stdin import END_OF_FILE, LocalStdin
+from jrc.cli.shown import Shown
+from jrc.cli.terminal import STARTED, Terminal
 from jrc.run.events import (
     CellFinished,
     CellOutput,
     CellStarted,
+    KernelReady,
     Notice,
     RunDetached,
     RunEvent,
     RunFinished,
     RunStarted,
+    WidgetChanged,
 )
+
+_LONG = 1.0
+"""Seconds of a cell that are worth a line behind its output."""
 
 
 class TerminalListener:
@@ -29,89 +34,119 @@ class TerminalListener:
 
     Args:
         terminal: where to.
-        saved_in: the file that will hold the outputs; None when they are not saved.
+        quiet: show what the cells show and what goes wrong, and nothing else.
         stdin: what the remote code reads; None where it can ask nobody.
     """
 
     def __init__(
-        self, terminal: Terminal, *, saved_in: str | None, stdin: LocalStdin | None = None
+        self, terminal: Terminal, *, quiet: bool = False, stdin: LocalStdin | None = None
     ) -> None:
         self._terminal = terminal
-        self._saved_in = saved_in
-        self.live = LiveLine(terminal)
+        self._quiet = quiet
+        self._shown = Shown(terminal, apart=True, saved_in=None, total=STARTED)
+        self.live = self._shown.live
         self.can_answer = stdin is not None
         self._stdin = stdin
-        self._started_at = time.monotonic()
-        self._images = 0
+        self._where: RunStarted | None = None
+        self._script = False
 
     def on_event(self, event: RunEvent) -> None:
         match event:
             case RunStarted():
-                self._started_at = time.monotonic()
-                self.live.show("starting")
+                self._begin(event)
+            case KernelReady():
+                self._say_where(event)
             case CellStarted():
-                self.live.show(f"cell {event.number}/{event.total}  {_first_line(event.source)}")
+                self._begin_cell(event)
             case CellOutput():
-                self._output(event.output)
+                self._shown.output(event)
+            case WidgetChanged():
+                self._shown.widget(event.model_id, event.text)
             case CellFinished():
-                self._finish_images()
-                self.live.draw()
+                self._finish_cell(event)
             case Notice():
-                self.live.start_line()
                 self._terminal.say(f"jrc: {event.text}")
                 self.live.draw()
             case RunDetached():
-                self.live.start_line()
-                self.live.hide()
+                self.close()
                 self._terminal.say(
                     f"jrc: the run {event.run} goes on without you. Come back: {event.attach}"
                 )
-            case RunFinished(status="ok"):
-                self.live.hide()
-                seconds = time.monotonic() - self._started_at
-                place = f", saved in {event.output}" if event.output else ""
-                self._terminal.say(f"jrc: done in {seconds:.1f} s{place}")
+            case RunFinished():
+                self._finish(event)
+
+    def start(self) -> None:
+        """The server is being asked for a kernel."""
+        self._show_live("starting")
+
+    def close(self) -> None:
+        """Nothing is shown any more but what is final."""
+        self._shown.finish()
+        self.live.hide()
 
     async def ask(self, prompt: str, *, hidden: bool) -> str | None:
         if self._stdin is None:
             return None
-        if self._stdin.kind == "terminal":
-            self.live.before_output()
-        return await in_daemon_thread(self._stdin.answer, prompt, hidden)
+        if self._stdin.kind != "terminal":
+            return await in_daemon_thread(self._stdin.answer, prompt, hidden)
+        self._shown.head()
+        with self.live.away(), _same_terminal_after():
+            answer = await in_daemon_thread(self._stdin.answer, prompt, hidden)
+            if answer != END_OF_FILE:
+                self._terminal.err.place.answered()
+        return answer
 
-    def _output(self, output: dict[str, Any]) -> None:
-        kind = output["output_type"]
-        if kind == "stream":
-            self._write(str(output["text"]), error=output["name"] == "stderr")
-        elif kind == "error":
-            self._write("\n".join(output["traceback"]) + "\n", error=True)
-        elif kind in ("display_data", "execute_result", "update_display_data"):
-            self._display(output.get("data", {}))
+    def _begin(self, event: RunStarted) -> None:
+        self._where = event
+        self._script = event.kind == "script"
+        self._shown.apart = not self._script
+        self._shown.saved_in = event.output
 
-    def _display(self, data: dict[str, Any]) -> None:
-        text = as_text(data)
-        if text:
-            self._write(text + "\n", error=False)
-        image = image_type(data)
-        if image is None:
+    def _say_where(self, kernel: KernelReady | None) -> None:
+        """Once, when it is known: before the first output."""
+        where, self._where = self._where, None
+        if where is None or self._quiet:
             return
-        self._images += 1
-        if self._images == 1:
-            place = f"saved in {self._saved_in}" if self._saved_in else "-o FILE saves it"
-            self._write(f"[{image}: {place}]\n", error=True)
+        place = "an embedded server on this machine (no profile: jrc login URL)"
+        if where.profile:
+            place = f"{where.profile} ({where.server})"
+        words = [f"{where.document} on {place}"]
+        if where.kernel_name:
+            words.append(f"kernel {where.kernel_name}")
+        if kernel is not None and kernel.language_version:
+            words.append(f"{kernel.language.capitalize()} {kernel.language_version}")
+        self._terminal.say(f"jrc: {', '.join(words)}")
 
-    def _finish_images(self) -> None:
-        """A cell may show hundreds: one line for the first, one for the rest."""
-        if self._images > 1:
-            self._write(f"[and {self._images - 1} more]\n", error=True)
-        self._images = 0
+    def _begin_cell(self, event: CellStarted) -> None:
+        self._say_where(None)
+        heading = f"[{event.number}/{event.total}] {event.title}".rstrip()
+        self._shown.begin(event.cell)
+        if not (self._script or self._quiet):
+            self._shown.heading = heading
+        self._show_live(event.title if self._script else heading)
 
-    def _write(self, text: str, *, error: bool) -> None:
-        self.live.before_output()
-        colored = self._terminal.color_err if error else self._terminal.color_out
-        self._terminal.write(text if colored else strip_ansi(text), error=error)
-        self.live.after_output(text)
+    def _finish_cell(self, event: CellFinished) -> None:
+        self._shown.finish()
+        heading, self._shown.heading = self._shown.heading, ""
+        seconds = f"{event.seconds:.1f} s"
+        if heading:
+            self._terminal.mark(f"{heading}  {seconds}")
+        elif event.seconds >= _LONG and not (self._script or self._quiet):
+            self._terminal.mark(f"[{event.number}/{event.total}] {seconds}")
         self.live.draw()
+
+    def _finish(self, event: RunFinished) -> None:
+        self.close()
+        if event.status != "ok" or self._quiet:
+            return
+        took = f"{time.monotonic() - STARTED:.1f} s"
+        done = f"exit code {event.exit_code} after" if event.exit_code else "done in"
+        place = f", saved in {event.output}" if event.output else ""
+        self._terminal.say(f"jrc: {done} {took}{place}")
+
+    def _show_live(self, text: str) -> None:
+        if not self._quiet:
+            self.live.show(text)
 
 
 class JsonListener:
@@ -137,10 +172,25 @@ def _event_name(event: RunEvent) -> str:
     return "".join(f"-{c.lower()}" if c.isupper() else c for c in name).lstrip("-")
 
 
-def _first_line(source: str) -> str:
-    """The first line of code that says something."""
-    lines = [line.strip() for line in source.splitlines()]
-    return next((line for line in lines if line and not line.startswith("#")), "")
+@contextmanager
+def _same_terminal_after() -> Iterator[None]:
+    """The terminal shows what is typed again, also where a hidden question was left."""
+    try:
+        import termios
+
+        number = sys.stdin.fileno()
+        before = termios.tcgetattr(number)
+    except (ImportError, OSError, ValueError, AttributeError):
+        yield
+        return
+    except termios.error:
+        yield
+        return
+    try:
+        yield
+    finally:
+        with suppress(termios.error):
+            termios.tcsetattr(number, termios.TCSADRAIN, before)
 
 
 _T = TypeVar("_T")

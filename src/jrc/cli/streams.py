@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
+from jrc.cli.place import Place
+
 _READER_GONE = (errno.EPIPE, errno.EINVAL, errno.ESHUTDOWN)
 """How systems say that nobody reads a pipe any more; Windows says EINVAL."""
 
@@ -27,6 +29,7 @@ class SafeStream(io.TextIOBase):
 
     Attributes:
         broken: nothing is written any more.
+        place: what it leads to; the same object where two streams lead to the same.
     """
 
     def __init__(self, stream: TextIO | None, name: str, complain: "SafeStream | None") -> None:
@@ -34,12 +37,34 @@ class SafeStream(io.TextIOBase):
         self._name = name
         self._complain = complain
         self.broken = stream is None
+        self.place = Place()
+        if complain is not None and self._leads_to_the_same_as(complain):
+            self.place = complain.place
 
     def write(self, text: str) -> int:
-        if not self.broken:
+        # Bytes are an error also where there are none: click tells the kinds of streams so.
+        text = "" + text
+        if text and not self.broken:
+            erase = self._erasing()
             with self._guarded():
-                self._write(text)
+                self._write(f"{erase}{text}" if erase else text)
+            self.place.wrote(text)
         return len(text)
+
+    def paint(self, rows: list[str]) -> None:
+        """Show rows at the cursor that are no output: the next write takes them away again.
+
+        Only on a terminal, at the start of a line; each row must fit into one of the terminal's.
+        """
+        if not self.broken and (rows or self.place.painted):
+            with self._guarded():
+                self._write(self._erasing() + "\n".join(rows))
+            self.place.painted = len(rows)
+            self.flush()
+
+    def _erasing(self) -> str:
+        rows, self.place.painted = self.place.painted, 0
+        return "\r\x1b[2K" + "\x1b[1A\x1b[2K" * (rows - 1) if rows else ""
 
     def writelines(self, lines: Iterable[str]) -> None:  # type: ignore[override]
         for line in lines:
@@ -74,14 +99,16 @@ class SafeStream(io.TextIOBase):
     def errors(self) -> str | None:  # type: ignore[override]
         return getattr(self._stream, "errors", None)
 
-    @property
-    def place(self) -> tuple[int, int] | None:
-        """What it leads to: equal for streams that share a terminal, a pipe or a file."""
+    def _leads_to_the_same_as(self, other: "SafeStream") -> bool:
+        """Both lead to one terminal, pipe or file."""
         try:
-            status = os.fstat(self.fileno())
+            mine, others = os.fstat(self.fileno()), os.fstat(other.fileno())
         except (OSError, ValueError):
-            return None
-        return status.st_dev, status.st_ino
+            return False
+        if not (mine.st_ino or others.st_ino):
+            # Windows numbers neither consoles nor pipes.
+            return self.isatty() and other.isatty()
+        return os.path.samestat(mine, others)
 
     def _write(self, text: str) -> None:
         assert self._stream is not None
@@ -158,6 +185,8 @@ def safe_streams() -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
-def safe(stream: TextIO | SafeStream | None, name: str) -> SafeStream:
-    """The stream as one that is safe; itself where it is already."""
-    return stream if isinstance(stream, SafeStream) else SafeStream(stream, name, None)
+def safe(
+    stream: TextIO | SafeStream | None, name: str, beside: SafeStream | None = None
+) -> SafeStream:
+    """The stream as one that is safe, beside another one; itself where it is already."""
+    return stream if isinstance(stream, SafeStream) else SafeStream(stream, name, beside)

@@ -4,10 +4,14 @@ import json
 import os
 import re
 import sys
+import time
 from typing import Any
 
 from jrc.cli.streams import SafeStream, safe
 from jrc.errors import ConfigError, JrcError
+
+STARTED = time.monotonic()
+"""When the command began: this module is among the first that it loads."""
 
 _AT_ONCE = 1 << 20
 """Characters that a stream gets at a time: it would encode a copy of them all."""
@@ -26,6 +30,8 @@ class Terminal:
     """
 
     def __init__(self) -> None:
+        self.err = safe(sys.stderr, "stderr")
+        self.out = safe(sys.stdout, "stdout", self.err)
         on_out, on_err = self.out.isatty(), self.err.isatty()
         self.interactive = sys.stdin is not None and sys.stdin.isatty() and on_err
         dumb = os.environ.get("TERM") == "dumb"
@@ -33,14 +39,6 @@ class Terminal:
         plain = dumb or "NO_COLOR" in os.environ or "CI" in os.environ
         self.color_out = on_out and not plain
         self.color_err = on_err and not plain
-
-    @property
-    def out(self) -> SafeStream:
-        return safe(sys.stdout, "stdout")
-
-    @property
-    def err(self) -> SafeStream:
-        return safe(sys.stderr, "stderr")
 
     def write(self, text: str, *, error: bool = False) -> None:
         """Text as it is, on stdout or stderr: what remote code printed."""
@@ -67,6 +65,16 @@ class Terminal:
     def say(self, text: str) -> None:
         """One line of talk."""
         self._talk("", text)
+
+    def mark(self, text: str) -> None:
+        """One quiet line of talk, which structures what is between such lines."""
+        text = visible(text)
+        if columns := columns_of(self.err):
+            from jrc.cli.columns import cut
+
+            text = cut(text, columns)
+        shown = f"\x1b[2m{text}\x1b[0m" if self.color_err else text
+        self.write(f"{self._new_line()}{shown}\n", error=True)
 
     def warn(self, text: str) -> None:
         """One line that should not be overlooked, though the command goes on."""
@@ -103,7 +111,7 @@ class Terminal:
         from jrc.cli.columns import table_lines
 
         shown = [[visible(cell) for cell in row] for row in [header, *rows]]
-        for line in table_lines(shown, _columns(self.out)):
+        for line in table_lines(shown, columns_of(self.out)):
             self.data(line)
 
     def clear(self) -> None:
@@ -113,19 +121,26 @@ class Terminal:
 
     def _talk(self, before: str, text: str) -> None:
         text = visible(text)
-        if columns := _columns(self.err):
+        if columns := columns_of(self.err):
             from jrc.cli.columns import wrap_sentence
 
             lead = re.sub(r"\x1b\[[0-9;]*m", "", before)
             lines = [wrap_sentence(line, columns) for line in f"{lead}{text}".split("\n")]
             text = "\n".join(lines).removeprefix(lead)
-        self.write(f"{before}{text}\n", error=True)
+        self.write(f"{self._new_line()}{before}{text}\n", error=True)
+
+    def _new_line(self) -> str:
+        """What brings talk to a line of its own."""
+        if self.err.place.open:
+            return "\n"
+        # Who presses Ctrl-C sees it as text.
+        return "\r\x1b[K" if self.live and not self.err.place.painted else ""
 
     def _styled(self, text: str, code: str) -> str:
         return f"\x1b[{code}m{text.rstrip()}\x1b[0m " if self.color_err else text
 
 
-def _columns(stream: SafeStream) -> int | None:
+def columns_of(stream: SafeStream) -> int | None:
     """How wide the terminal behind a stream is; None where it is none, or does not say so."""
     if not stream.isatty():
         return None

@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from jrc.run.events import CellFinished, CellOutput, CellStarted, Notice, RunEvent
+from jrc.run.events import (
+    CellFinished,
+    CellOutput,
+    CellStarted,
+    Notice,
+    RunEvent,
+    WidgetChanged,
+)
 from jrc.run.execution import (
     Finished,
     InputEchoed,
@@ -17,7 +24,8 @@ from jrc.run.execution import (
     Replied,
     Started,
 )
-from jrc.run.outputs import Outputs, to_output
+from jrc.run.outputs import Outputs, display_id_of, to_output
+from jrc.run.widget_text import WidgetTexts
 from jrc.run.widgets import CommMessage
 from jrc.wire.message import Message
 
@@ -51,6 +59,7 @@ class CellRequest:
         allows_error: an error is expected, and the next cell runs.
         user_expressions: expressions that the kernel evaluates after the code.
         store_history: keep the code in the kernel's history, and count it as ``In[n]``.
+        title: what the cell is called.
     """
 
     index: int
@@ -59,6 +68,7 @@ class CellRequest:
     allows_error: bool = False
     user_expressions: dict[str, str] = field(default_factory=dict)
     store_history: bool = True
+    title: str = ""
 
 
 @dataclass
@@ -128,13 +138,15 @@ class Account:
         self._total = first + len(cells)
         self._shown = set(shown)
         self._limited: set[int] = set()
+        self._widget_texts = WidgetTexts()
 
     def started(self, event: Started) -> None:
         cell = self._shown_cell(event.key)
         self._outputs.mark(cell.index, "iopub.status.busy", event.message)
         # What an earlier run left in the cell is no output of this one.
         self._changed(cell.index, False)
-        self._tell(CellStarted(cell.index, self._number(event.key), self._total, cell.source))
+        number = self._number(event.key)
+        self._tell(CellStarted(cell.index, number, self._total, cell.source, cell.title))
 
     def echoed(self, event: InputEchoed) -> None:
         cell = self._shown_cell(event.key)
@@ -144,8 +156,11 @@ class Account:
     def published(self, event: Published) -> list[CommMessage]:
         """An output; returns what the kernel must be told of it."""
         cell = self._shown_cell(event.key)
+        widget = self._outputs.captured_by(event.message)
         told = self._outputs.publish(cell.index, event.message)
-        self._tell_output(cell.index, event.message)
+        self._tell_output(cell.index, event.message, widget)
+        for view in self._widget_texts.heard(cell.index, event.message):
+            self._tell(WidgetChanged(*view))
         self._changed(cell.index, False)
         return told
 
@@ -178,6 +193,7 @@ class Account:
                 execution_count=self._outputs.execution_count(cell.index),
             )
         )
+        self._widget_texts.finished(cell.index)
         self._changed(cell.index, True)
 
     def limit_reached(self, event: LimitReached) -> None:
@@ -231,18 +247,19 @@ class Account:
             self._outputs.start(cell.index)
         return cell
 
-    def _tell_output(self, index: int, message: Message) -> None:
+    def _tell_output(self, index: int, message: Message, widget: str | None) -> None:
         msg_type = message.msg_type
         if msg_type.startswith("comm"):
             return
         content = message.content_fields
         if msg_type == "clear_output":
-            self._tell(CellOutput(index, {"output_type": msg_type, **content}))
+            output = {"output_type": msg_type, **content}
         elif msg_type == "update_display_data":
             display = to_output("display_data", content)
-            self._tell(CellOutput(index, {**content, **display, "output_type": msg_type}))
+            output = {**content, **display, "output_type": msg_type}
         else:
-            self._tell(CellOutput(index, to_output(msg_type, content)))
+            output = to_output(msg_type, content)
+        self._tell(CellOutput(index, output, display_id_of(content), widget))
 
     def _note_losses(self, event: Finished) -> None:
         if event.reply is None:

@@ -191,9 +191,11 @@ class Attachment:
                 kernel_id=self._found.kernel_id,
                 session=self._found.session_path,
                 cells=len(about.requests),
+                kind=about.document.kind,
+                profile=self._found.profile.name,
+                output=None if output is None else str(output),
             )
         )
-        log.info("the result goes to %s", output)
 
     async def _follow_live(self, about: About, filling: Filling) -> Result:
         requests = Requests()

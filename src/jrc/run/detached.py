@@ -74,7 +74,18 @@ async def begin_detached(
         place = server.address.base_url
         cells = len(document.cells)
         listener.on_event(
-            RunStarted(run, str(document.path), place, kernel.id, kernel.session_path, cells)
+            RunStarted(
+                run=run,
+                document=str(document.path),
+                server=place,
+                kernel_id=kernel.id,
+                session=kernel.session_path,
+                cells=cells,
+                kind=document.kind,
+                profile=options.profile,
+                kernel_name=kernel.name,
+                output=None if output is None else str(output),
+            )
         )
         installed = await begin.send_all()
         records.save(

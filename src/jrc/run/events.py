@@ -17,6 +17,10 @@ class RunStarted(NamedTuple):
         kernel_id: of the remote kernel.
         session: its session path on the server; empty for a kernel that was already running.
         cells: how many will be executed.
+        kind: ``notebook``, ``percent`` for a script with cells, or ``script``.
+        profile: name of the server's profile; empty for the embedded server.
+        kernel_name: the kernelspec; empty where a running kernel is used.
+        output: the file that the result is saved in; None when it is not saved.
     """
 
     run: str
@@ -25,6 +29,22 @@ class RunStarted(NamedTuple):
     kernel_id: str
     session: str
     cells: int
+    kind: str = "notebook"
+    profile: str = ""
+    kernel_name: str = ""
+    output: str | None = None
+
+
+class KernelReady(NamedTuple):
+    """The kernel answered for the first time.
+
+    Attributes:
+        language: as the kernel names it: ``python``, ``R`` …
+        language_version: of the language.
+    """
+
+    language: str
+    language_version: str
 
 
 class CellStarted(NamedTuple):
@@ -35,12 +55,14 @@ class CellStarted(NamedTuple):
         number: which of the executed cells, from 1.
         total: how many will be executed.
         source: the code.
+        title: what the cell is called: the first heading above it, else its first line of code.
     """
 
     cell: int
     number: int
     total: int
     source: str
+    title: str = ""
 
 
 class CellOutput(NamedTuple):
@@ -50,10 +72,29 @@ class CellOutput(NamedTuple):
         cell: index in the notebook, from 0.
         output: as a notebook holds it (``output_type`` …); for ``update_display_data`` and
             ``clear_output`` the message's own fields.
+        display_id: a later ``update_display_data`` with the same one replaces the output; null
+            when there is none.
+        widget: id of the Output widget that shows it; null where the cell does.
     """
 
     cell: int
     output: dict[str, Any]
+    display_id: str | None = None
+    widget: str | None = None
+
+
+class WidgetChanged(NamedTuple):
+    """A widget that a cell displays looks different: a progress bar went on.
+
+    Attributes:
+        cell: index in the notebook, from 0.
+        model_id: of the widget.
+        text: the widget as a line of text; empty for one that has none.
+    """
+
+    cell: int
+    model_id: str
+    text: str
 
 
 class CellFinished(NamedTuple):
@@ -127,4 +168,14 @@ class RunDetached(NamedTuple):
     attach: str
 
 
-RunEvent = RunStarted | CellStarted | CellOutput | CellFinished | Notice | RunFinished | RunDetached
+RunEvent = (
+    RunStarted
+    | KernelReady
+    | CellStarted
+    | CellOutput
+    | WidgetChanged
+    | CellFinished
+    | Notice
+    | RunFinished
+    | RunDetached
+)

@@ -3,7 +3,16 @@
 from collections.abc import Callable
 
 from jrc.run.account import Listener
-from jrc.run.events import CellFinished, CellOutput, CellStarted, Notice, RunEvent
+from jrc.run.events import (
+    CellFinished,
+    CellOutput,
+    CellStarted,
+    Notice,
+    RunEvent,
+    WidgetChanged,
+)
+
+_OF_A_CELL = CellStarted | CellOutput | WidgetChanged | CellFinished
 
 
 class Gate:
@@ -32,7 +41,7 @@ class Gate:
             if event not in self._told:
                 self._told.add(event)
                 self._listener.on_event(event)
-        elif not isinstance(event, CellStarted | CellOutput | CellFinished):
+        elif not isinstance(event, _OF_A_CELL):
             self._listener.on_event(event)
         elif self._is_open():
             if self._running is not None and not isinstance(event, CellStarted):

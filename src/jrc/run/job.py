@@ -299,6 +299,10 @@ class Job:
                 kernel_id=kernel.id,
                 session=kernel.session_path,
                 cells=len(self._cells),
+                kind=self._document.kind,
+                profile=self._options.profile,
+                kernel_name=kernel.name,
+                output=None if self._filling.path is None else str(self._filling.path),
             )
         )
 

@@ -80,6 +80,7 @@ class RemoteKernel:
         session_id: of the session that owns it; None for a kernel that was already running.
         session_path: of the session that owns it; empty for a kernel that was already running.
         notice: what the person should know about the choice of the kernel; empty for nothing.
+        name: of its kernelspec; empty for a kernel that was already running.
     """
 
     def __init__(
@@ -90,8 +91,10 @@ class RemoteKernel:
         session_id: str | None = None,
         session_path: str = "",
         notice: str = "",
+        name: str = "",
     ) -> None:
         self._server = server
+        self.name = name
         self.session_id = session_id
         self.id = kernel_id
         self.session_path = session_path
@@ -233,7 +236,12 @@ async def start_kernel(
         notice = f"The server has no kernel '{name}': using '{chosen}'."
         session = await server.create_session(path, document, "notebook", chosen)
     return RemoteKernel(
-        server, session.kernel.id, session_id=session.id, session_path=path, notice=notice
+        server,
+        session.kernel.id,
+        session_id=session.id,
+        session_path=path,
+        notice=notice,
+        name=session.kernel.name,
     )
 
 

@@ -78,7 +78,7 @@ class Outputs:
         """
         msg_type = message.msg_type
         content = message.content_fields
-        display_id = _display_id(content) if msg_type in _DISPLAYS else None
+        display_id = display_id_of(content) if msg_type in _DISPLAYS else None
         if display_id is not None:
             self._update_display(display_id, content)
         if msg_type == "update_display_data":
@@ -97,6 +97,11 @@ class Outputs:
             return widget.add(message.parent_fields, to_output(msg_type, content))
         self._add(index, msg_type, content, display_id)
         return []
+
+    def captured_by(self, message: Message) -> str | None:
+        """Id of the Output widget that shows what this message publishes; None for the cell."""
+        widget = self._widgets.capturing(message.parent_id)
+        return None if widget is None else widget.comm_id
 
     def error(self, index: int, reply: dict[str, Any]) -> None:
         """Add the error of an ``execute_reply`` whose ``error`` message was lost on the way."""
@@ -212,7 +217,8 @@ def _end_stream(cell: _Cell) -> None:
         cell.growing = None
 
 
-def _display_id(content: dict[str, Any]) -> str | None:
+def display_id_of(content: dict[str, Any]) -> str | None:
+    """What names an output that may be replaced later; None when nothing does."""
     transient = content.get("transient")
     display_id = transient.get("display_id") if isinstance(transient, dict) else None
     return display_id if isinstance(display_id, str) and display_id else None

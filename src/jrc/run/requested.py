@@ -1,11 +1,14 @@
 """A document's cells as requests, and what is told of them."""
 
+import re
 from typing import Any
 
 from jrc.run.account import CellRequest
 from jrc.run.document import Cell, Document
 from jrc.run.requests import owner
 from jrc.run.script import EXIT_EXPRESSIONS
+
+_HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
 
 
 def cell_request(document: Document, cell: Cell, *, allow_errors: bool) -> CellRequest:
@@ -19,7 +22,31 @@ def cell_request(document: Document, cell: Cell, *, allow_errors: bool) -> CellR
         user_expressions=dict(EXIT_EXPRESSIONS) if script else {},
         # What runs a script is jrc's own code: the person's history is not the place for it.
         store_history=not script,
+        title=document.path.name if script else title_of(document, cell),
     )
+
+
+def title_of(document: Document, cell: Cell) -> str:
+    """What a cell is called: the first heading of the text above it, else its first code line."""
+    for node in _text_above(document, cell):
+        found = _HEADING.search(_joined(node.get("source")))
+        if found:
+            return found[1].strip()
+    lines = [line.strip() for line in cell.source.splitlines()]
+    return next((line for line in lines if line and not line.startswith("#")), "")
+
+
+def _text_above(document: Document, cell: Cell) -> list[dict[str, Any]]:
+    """The Markdown cells between the code cell before and this one."""
+    cells = document.notebook["cells"]
+    first = cell.index
+    while first and cells[first - 1].get("cell_type") == "markdown":
+        first -= 1
+    return list(cells[first : cell.index])
+
+
+def _joined(source: object) -> str:
+    return "".join(map(str, source)) if isinstance(source, list) else str(source or "")
 
 
 def request_fields(document: Document, cells: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from jrc.errors import NotFoundError, UnreachableError
 from jrc.run.account import Account, CellRequest, Listener, Result, unrecorded
+from jrc.run.events import KernelReady
 from jrc.run.exchange import Exchange
 from jrc.run.exchange_events import Event, JournalKept, NotRun, OutputGone, Unrecorded
 from jrc.run.execution import (
@@ -86,6 +87,7 @@ class Runner:
             and (cell_timeout is None or not any(cell.allows_error for cell in self._cells)),
             can_answer=listener.can_answer,
         )
+        self._introduced = False
         self._interrupted = False
         self._timed_out: set[int] = set()
         self._stopped_late = False
@@ -204,6 +206,7 @@ class Runner:
             async for event in self._channels.events():
                 self._watch.heard(self._now())
                 await self._handle(self._meaning(event))
+                self._introduce_kernel()
                 await self._outbox.send(self._exchange.due(self._now()))
                 if isinstance(event, LinkRestored):
                     await self._outbox.send_again(lambda: self._exchange.link_restored(self._now()))
@@ -211,6 +214,13 @@ class Runner:
                     return
         except NotFoundError:
             self._on_kernel_ended(KernelEnded("deleted"))
+
+    def _introduce_kernel(self) -> None:
+        info = self._exchange.language_info
+        if not self._introduced and isinstance(info, dict):
+            self._introduced = True
+            words = (str(info.get(key) or "") for key in ("name", "version"))
+            self._listener.on_event(KernelReady(*words))
 
     @property
     def _over(self) -> bool:

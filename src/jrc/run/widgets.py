@@ -94,10 +94,14 @@ class Widgets:
 
 
 class OutputWidget:
-    """An ``OutputModel``: its ``outputs`` state is a list of notebook outputs."""
+    """An ``OutputModel``: its ``outputs`` state is a list of notebook outputs.
+
+    Attributes:
+        comm_id: of the widget.
+    """
 
     def __init__(self, comm_id: str, state: dict[str, Any]) -> None:
-        self._comm_id = comm_id
+        self.comm_id = comm_id
         self._state = state
         self._clear_before_next = False
         if not isinstance(state.get("outputs"), list):
@@ -135,7 +139,7 @@ class OutputWidget:
     ) -> list[CommMessage]:
         self._state["outputs"] = outputs
         data = {"method": "update", "state": {"outputs": outputs}, "buffer_paths": []}
-        return [CommMessage(self._comm_id, data, parent_header)]
+        return [CommMessage(self.comm_id, data, parent_header)]
 
 
 def _is_output_widget(state: dict[str, Any]) -> bool:
