@@ -15,6 +15,7 @@ from jrc.recorder.recording import (
     ACKNOWLEDGE_AFTER,
     ACKNOWLEDGE_QUIET,
     ANSWER_TIMEOUT,
+    FRUITLESS_AT_MOST,
     GAP_GRACE,
     IDLE_GRACE,
     QUIET,
@@ -495,3 +496,37 @@ def test_the_answer_that_gives_up_still_counts(client: Client) -> None:
     assert news == RecorderLost("ValueError: x")
     assert client.recording.state is not None
     assert json.dumps(client.recording.state.count) == "0"
+
+
+def test_what_is_counted_and_never_comes_is_asked_for_less_and_less_often_and_then_lost(
+    client: Client,
+) -> None:
+    """A recorder that counts what it can't give must not be asked without end."""
+    request = client.execute("one")
+    client.recording.receive(stamp(busy(request.msg_id), 1), 0.0)
+    later_one = stamp(stream(request.msg_id, "x"), 3)
+    assert client.recording.receive(later_one, 0.0) == []
+    times: list[float] = []
+    news: list[object] = []
+    now = 0.0
+    while not news and now < 600:
+        now += 0.01
+        for question in client.recording.due(now):
+            times.append(now)
+            news.extend(client.recording.receive(answer(question, count=3), now))
+    assert news == [Lost(2, 3), later_one]
+    assert len(times) == FRUITLESS_AT_MOST
+    pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert all(later >= earlier - 0.02 for earlier, later in itertools.pairwise(pauses[1:]))
+    assert now < 60
+
+
+def test_what_is_only_acknowledged_is_no_sign_of_loss(client: Client) -> None:
+    """Messages that the recorder counted may be on their way."""
+    client.execute("one")
+    text = "x" * (ACKNOWLEDGE_AFTER + 1)
+    for number in range(1, 3 * FRUITLESS_AT_MOST):
+        message = stamp(stream("client_1", text), number)
+        client.recording.receive(message, number)
+        for question in client.recording.due(number):
+            assert client.recording.receive(answer(question, number + 1), number) == []

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
 from jrc.errors import AuthError, NotFoundError, UnreachableError
 from jrc.profile.secret import Secret
@@ -265,3 +266,30 @@ def test_pauses_grow_and_stay_bounded() -> None:
     assert pauses[0] <= 0.1
     assert max(pauses) <= 5.0
     assert min(pauses[10:]) >= 2.5
+
+
+class NoServer:
+    """A proxy that takes every websocket, and closes it at once."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    async def take(self, connection: ServerConnection) -> None:
+        self.taken += 1
+        await connection.close()
+
+
+async def test_a_proxy_that_closes_each_websocket_at_once_is_given_up() -> None:
+    """Pauses grow, and the patience ends, though every connection can be opened."""
+    proxy = NoServer()
+    async with serve(proxy.take, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        address, _ = ServerAddress.parse(f"http://127.0.0.1:{port}/")
+        async with ServerClient(address, TokenAuth(Secret("x"))) as client:
+            channels = Channels(client, NO_KERNEL, session_id="ab", patience=2.0)
+            await channels.open()
+            async with asyncio.timeout(DEADLINE):
+                with pytest.raises(UnreachableError, match="did not come back within 2 s"):
+                    _ = [event async for event in channels.events()]
+            await channels.close()
+    assert proxy.taken < 30

@@ -37,6 +37,11 @@ ANSWER_TIMEOUT = 10.0
 ANSWER_TIMEOUT_AT_MOST = 120.0
 """Seconds for an answer. A kernel that is inside one long call of C code gives none meanwhile."""
 
+FRUITLESS_AT_MOST = 10
+"""So many answers in a row that bring nothing of what the recorder counted: it can't give it."""
+
+FRUITLESS_PAUSE_AT_MOST = 5.0
+
 ACKNOWLEDGE_AFTER = 4 << 20
 """Bytes that were given out before the kernel is told to free them."""
 
@@ -97,6 +102,11 @@ class _Pending:
         self.idle = False
 
 
+class _Question(NamedTuple):
+    at: float
+    wants_messages: bool
+
+
 class Recording:
     """One run, as one client sees it.
 
@@ -133,13 +143,15 @@ class Recording:
         self._parents: dict[str, None] = {}
         self._not_executed: set[str] = set()
         self._question: str | None = None
-        self._asked: dict[str, float] = {}
+        self._asked: dict[str, _Question] = {}
         self._answer_timeout = ANSWER_TIMEOUT
         self._batch = FIRST_BATCH
         self._heard = 0.0
         self._quiet = QUIET
         self._lacking_since: float | None = None
         self._hurry = False
+        self._fruitless = 0
+        self._not_before = 0.0
         self._lost_recorder = False
 
     @property
@@ -254,7 +266,7 @@ class Recording:
             self._unacknowledged_bytes = 0
         question = self._make(REPLAY_REQUEST, content)
         self._question = question.msg_id
-        self._asked[question.msg_id] = now
+        self._asked[question.msg_id] = _Question(now, wants_messages=bool(ranges))
         if len(self._asked) > _MOST_QUESTIONS:
             del self._asked[next(iter(self._asked))]
         return [question]
@@ -262,7 +274,7 @@ class Recording:
     def _may_ask(self, now: float) -> bool:
         if self._question is None:
             return True
-        if now - self._asked[self._question] < self._answer_timeout:
+        if now - self._asked[self._question].at < self._answer_timeout:
             return False
         self._answer_timeout = min(2 * self._answer_timeout, ANSWER_TIMEOUT_AT_MOST)
         self._hurry = True
@@ -274,7 +286,7 @@ class Recording:
         if self._tracker.lacking:
             if self._lacking_since is None:
                 self._lacking_since = now
-            return now - self._lacking_since >= GAP_GRACE
+            return now >= max(self._lacking_since + GAP_GRACE, self._not_before)
         quiet = now - self._heard
         if not self._pending or quiet < min(IDLE_GRACE, self._quiet):
             return False
@@ -305,6 +317,7 @@ class Recording:
         """Note what is given out."""
         if items or not self._tracker.lacking:
             self._lacking_since = None
+            self._fruitless = 0
         news: list[News] = []
         for item in items:
             news.append(item)
@@ -365,15 +378,27 @@ class Recording:
         if not isinstance(answer, Replay):
             return []
         self.state = answer.state
-        self._adapt(now - asked, len(answer.data))
-        before = self._tracker.next
+        self._adapt(now - asked.at, len(answer.data))
+        before = self._tracker.position
         items = self._tracker.replayed(answer) if answer.brings_something else []
         news = self._out(items)
-        if self._tracker.lacking and (self._tracker.next > before or answer.next is not None):
+        if self._tracker.lacking and self._tracker.position > before:
             self._hurry = True
+        elif self._tracker.lacking and asked.wants_messages:
+            news.extend(self._brought_nothing(now))
         if answer.disabled:
             news.extend(self._lose(answer.disabled))
         return news
+
+    def _brought_nothing(self, now: float) -> list[News]:
+        """Ask less and less often for what does not come, and no longer at the end."""
+        self._fruitless += 1
+        if self._fruitless >= FRUITLESS_AT_MOST:
+            self._fruitless = 0
+            return self._out(self._tracker.given_up())
+        pause = GAP_GRACE * 2**self._fruitless
+        self._not_before = now + min(pause, FRUITLESS_PAUSE_AT_MOST)
+        return []
 
     def _adapt(self, seconds: float, size: int) -> None:
         """Choose the size of the next batch by how long this one took."""

@@ -69,6 +69,11 @@ class Tracker:
         """A message that is known to exist did not arrive yet."""
         return self.next <= self.known
 
+    @property
+    def position(self) -> tuple[int, int]:
+        """Number of the message to give out next, and how many bytes of a slice are here."""
+        return self.next, len(self._slice)
+
     def counted(self, count: int) -> None:
         """The kernel said how many messages there are."""
         self.known = max(self.known, count)
@@ -120,6 +125,10 @@ class Tracker:
 
     def ended(self) -> list[Item]:
         """The kernel is gone: what did not arrive is lost."""
+        return self.given_up()
+
+    def given_up(self) -> list[Item]:
+        """What is known to exist and did not arrive is lost."""
         self._void.append((self.next, self.known + 1))
         return self._give()
 

@@ -22,6 +22,10 @@ from jrc.server.tls import tls_context
 from jrc.server.way import Way
 from jrc.wire.message import Message
 
+STABLE_SECONDS = 10.0
+"""After a link that did not live so long, the next one is not opened at once. One that brought no
+message either counts as none."""
+
 OPEN_PATIENCE = 45.0
 """Seconds to try to connect for the first time: two tries into a dead line fit in."""
 
@@ -174,19 +178,36 @@ class Channels:
             AuthError: the server no longer accepts the credentials.
             WireError: the server sent something that can't be decoded.
         """
+        clock = asyncio.get_running_loop().time
+        began = bad_since = clock()
+        pauses = backoff()
+        restored = False
         while True:
             link = self._link
             if link is None:
                 raise UnreachableError("The channels of the kernel are closed.")
+            good = False
             try:
                 while True:
                     yield await link.receive()
+                    good = True
             except LinkClosedError as lost:
                 yield LinkLost(lost.message, lost.half_open, lost.code)
-                started = asyncio.get_running_loop().time()
-                self._link = await self._reconnect(lost, self._patience)
+                started = clock()
+                lived = started - began
+                if good or lived > STABLE_SECONDS:
+                    bad_since = started
+                if lived > STABLE_SECONDS:
+                    pauses = backoff()
+                elif restored:
+                    # A proxy may take connections whose server is away, and close them at once.
+                    await asyncio.sleep(next(pauses))
+                restored = True
+                left = self._patience - (clock() - bad_since)
+                self._link = await self._reconnect(lost, self._patience, left=left)
+                began = clock()
                 await self._flush()
-                yield LinkRestored(asyncio.get_running_loop().time() - started)
+                yield LinkRestored(clock() - started)
 
     def start_over(self) -> None:
         """Drop the link and come back as another session: for a kernel that should answer.
@@ -225,12 +246,15 @@ class Channels:
             timeout=timeout,
         )
 
-    async def _reconnect(self, lost: JrcError, patience: float) -> Link:
+    async def _reconnect(
+        self, lost: JrcError, patience: float, *, left: float | None = None
+    ) -> Link:
+        """Connect again within ``patience`` seconds, or what is ``left`` of them."""
         pauses = backoff()
         renewed = False
         last: JrcError = lost
         try:
-            async with asyncio.timeout(patience) as limit:
+            async with asyncio.timeout(patience if left is None else max(left, 0.0)) as limit:
                 while True:
                     logins = self._server.logins
                     try:
