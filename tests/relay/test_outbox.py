@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from jrc.relay.outbox import TOO_LARGE, LargeMessages, Outbox, Oversized
+from jrc.relay.outbox import Outbox
+from jrc.server.large_messages import TOO_LARGE, LargeMessages, Oversized
 from jrc.wire.message import Message
 from tests.support.scripted import from_kernel
 
@@ -67,7 +68,7 @@ def test_the_message_for_which_the_link_was_closed(
     assert (oversized is not None) is found
     assert large.link_lost(TOO_LARGE, 100 + after) is None
     if found:
-        assert oversized == Oversized(sent.msg_id, size + 2)
+        assert oversized == Oversized(sent.msg_id, size + 4)
 
 
 def test_a_message_that_is_still_being_sent_may_be_too_large() -> None:

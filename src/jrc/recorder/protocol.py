@@ -9,9 +9,12 @@
     jrc_remove_request     the kernel is as it was before the installation
 
 And in metadata: of a request ``{"jrc": {"run": id, ...}}``, with ``"code"`` in it when only the
-recorder may execute it; of every message of a run ``{"jrc": {"run": id, "n": number}}``.
+recorder may execute it (``"packed"`` where the code is long, and in a buffer); of every message
+of a run ``{"jrc": {"run": id, "n": number}}``.
 """
 
+import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -26,6 +29,9 @@ JOURNAL_REQUEST = "jrc_journal_request"
 CANCEL_REQUEST = "jrc_cancel_request"
 FORGET_REQUEST = "jrc_forget_request"
 REMOVE_REQUEST = "jrc_remove_request"
+
+_PACK_FROM = 1 << 18
+"""Characters of code from which on it is compressed: servers refuse messages over 10 MiB."""
 
 Range = tuple[int, int | None]
 """Numbers from the first up to, but without, the second; None for all that there are."""
@@ -52,6 +58,17 @@ def guarded_metadata(
     installation without waiting for it.
     """
     return {METADATA_KEY: {**(fields or {}), "run": run, "code": code}}
+
+
+def guarded_parts(
+    run: str, code: str, fields: Mapping[str, Any] | None = None
+) -> tuple[dict[str, Any], tuple[bytes, ...]]:
+    """The metadata of such a request, and its buffers: long code goes there, compressed."""
+    if len(code) < _PACK_FROM:
+        return guarded_metadata(run, code, fields), ()
+    # UTF-8 has no way to say a lone surrogate, and JSON has one.
+    packed = zlib.compress(json.dumps(code).encode())
+    return {METADATA_KEY: {**(fields or {}), "run": run, "packed": True}}, (packed,)
 
 
 class Stamp(NamedTuple):

@@ -18,13 +18,14 @@ from jrc.relay.actions import (
     Shutdown,
 )
 from jrc.relay.messages import Messages
-from jrc.relay.outbox import USUAL_LIMIT, LargeMessages, Outbox, Oversized
+from jrc.relay.outbox import Outbox
 from jrc.relay.recorded import NeverArrived, Recorded
 from jrc.relay.recorded import News as RecordedNews
 from jrc.relay.router import Loss, Router
 from jrc.relay.sockets import Dropped, Received, Sockets, Subscribed
 from jrc.relay.watch import Act, Watch
 from jrc.server.channels import ChannelEvent, LinkLost, LinkRestored
+from jrc.server.large_messages import LargeMessages, Oversized
 from jrc.wire.message import Message
 from jrc.wire.zmq import Addressed
 
@@ -255,10 +256,7 @@ class Relay:
 
     def _refuse(self, message: Oversized) -> None:
         """A server ends the link where a message is too large for it; so would a second try."""
-        text = (
-            f"The server does not take messages of {message.size / 2**20:.0f} MiB; "
-            f"usually its limit is {USUAL_LIMIT // 2**20} MiB. Upload large data as a file."
-        )
+        text = message.sentence
         log.warning("%s", text)
         refusal = self._router.refuse(message.msg_id, Loss("MessageTooLarge", text))
         self._do(refusal or self._router.notice(text))

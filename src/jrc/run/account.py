@@ -145,7 +145,7 @@ class Account:
         self._outputs.mark(cell.index, "iopub.status.busy", event.message)
         # What an earlier run left in the cell is no output of this one.
         self._changed(cell.index, False)
-        number = self._number(event.key)
+        number = self.number(event.key)
         self._tell(CellStarted(cell.index, number, self._total, cell.source, cell.title))
 
     def echoed(self, event: InputEchoed) -> None:
@@ -186,7 +186,7 @@ class Account:
         self._tell(
             CellFinished(
                 cell=cell.index,
-                number=self._number(event.key),
+                number=self.number(event.key),
                 total=self._total,
                 status=status,
                 seconds=seconds,
@@ -235,7 +235,7 @@ class Account:
     def notice(self, kind: str, text: str) -> None:
         self._tell(Notice(kind, text))
 
-    def _number(self, key: int) -> int:
+    def number(self, key: int) -> int:
         """Of a cell among the document's, from 1."""
         return self._first + key + 1
 
@@ -277,7 +277,7 @@ class Account:
 
     def _lose_of(self, key: int, what: str) -> None:
         """Output of one cell is lost: told, and noted in the cell."""
-        sentence = f"Cell {self._number(key)}: {what}"
+        sentence = f"Cell {self.number(key)}: {what}"
         self._outputs.note_loss(self._cells[key].index, sentence)
         self.lose(sentence)
 

@@ -23,6 +23,7 @@ from jrc.run.records import RunRecord, RunRecords
 from jrc.run.requested import cell_request, request_fields
 from jrc.run.requests import Requests, owner
 from jrc.server.channels import Channels, LinkLost, LinkRestored
+from jrc.server.large_messages import TOO_LARGE, USUAL_LIMIT
 from jrc.wire.message import Message
 
 if TYPE_CHECKING:
@@ -212,6 +213,12 @@ class _Begin:
         async for event in self._channels.events():
             match event:
                 case LinkLost():
+                    if event.code == TOO_LARGE:
+                        raise ConfigError(
+                            f"{self._document.path.name} has a cell that is too large for the "
+                            f"server; usually its limit is {USUAL_LIMIT >> 20} MiB.",
+                            hint="Upload large data as a file.",
+                        )
                     self._exchange.link_lost()
                 case LinkRestored():
                     await self._send(self._exchange.link_restored(self._now()))

@@ -21,7 +21,7 @@ from jrc.recorder.protocol import (
     FORGET_REQUEST,
     JOURNAL_REQUEST,
     RunState,
-    guarded_metadata,
+    guarded_parts,
     read_stamp,
 )
 from jrc.recorder.recording import NoReply, NotExecuted, RecorderLost, Recording
@@ -30,6 +30,9 @@ from jrc.run.exchange_events import Event, NotRun, OutputGone, Unrecorded, journ
 from jrc.run.execution import Execution, InputRequested
 from jrc.run.requests import Requests
 from jrc.wire.message import Message
+
+REFUSALS_AT_MOST = 5
+"""So often a kernel may abort the installation of its recorder, or not execute a cell."""
 
 JOURNAL_FOLDER = "jrc-runs"
 """Beside what the kernel was started in: the server serves it, so whoever attaches can read it."""
@@ -82,7 +85,9 @@ class Exchange:
         self._in_place = False
         self._in_the_middle = after > 0
         self._current: Message | None = None
-        self._install_again = False
+        self._install_again_at: float | None = None
+        self._installs_aborted = 0
+        self._refused: dict[int, int] = {}
         self._info_ids: set[str] = set()
         self._install_ids: set[str] = set()
         self._journal_about: dict[str, Any] | None = None
@@ -162,15 +167,19 @@ class Exchange:
             now: the clock.
         """
         guarded = self.recorded
+        metadata, buffers = (
+            guarded_parts(self._run, code, {**self._fields, "cell": key + 1})
+            if guarded
+            else ({}, ())
+        )
         request = self._requests.execute(
             "" if guarded else code,
             stop_on_error=stop_on_error,
             allow_stdin=allow_stdin,
             user_expressions=user_expressions,
             store_history=store_history,
-            metadata=guarded_metadata(self._run, code, {**self._fields, "cell": key + 1})
-            if guarded
-            else {},
+            metadata=metadata,
+            buffers=buffers,
         )
         self._note_sent(request.msg_id, key, guarded=guarded, now=now)
         if guarded:
@@ -243,8 +252,8 @@ class Exchange:
 
     def due(self, now: float) -> list[Message]:
         """What to ask the recorder now. Call it after each message, and a few times a second."""
-        if self._install_again:
-            self._install_again = False
+        if self._install_again_at is not None and now >= self._install_again_at:
+            self._install_again_at = None
             return self._opening()
         # A kernel that did not install the recorder yet would answer that there is none.
         if self._recording is None or not self.recorded or not self._in_place:
@@ -277,7 +286,7 @@ class Exchange:
         if self._recording is None:
             yield from self._execution.receive(message)
         elif message.channel == "shell" and message.parent_id in self._install_ids:
-            yield from self._on_installed(message)
+            yield from self._on_installed(message, now)
         else:
             yield from self._on_recorded(self._recording, message, now)
 
@@ -296,8 +305,7 @@ class Exchange:
                     self.handled = max(self.handled, news.stop - 1)
                     yield OutputGone(news.stop - news.start)
                 case NotExecuted():
-                    self._execution.forget(news.msg_id)
-                    yield NotRun(self._keys[news.msg_id])
+                    yield from self._not_run(news.msg_id)
                 case NoReply():
                     yield from self._execution.no_reply(news.msg_id)
                 case RecorderLost():
@@ -312,6 +320,14 @@ class Exchange:
         # In order and without a hole; a message without a number comes alone.
         self.handled = min(self.handled + 1, recording.next - 1)
         yield from events[-1:]
+
+    def _not_run(self, msg_id: str) -> list[Event]:
+        """A request that is sent again, a few times: a recorder that it needs must be there."""
+        key = self._keys[msg_id]
+        self._execution.forget(msg_id)
+        self._refused[key] = self._refused.get(key, 0) + 1
+        gone = self._refused[key] > REFUSALS_AT_MOST
+        return [*(self._unrecorded("it is not there any more") if gone else []), NotRun(key)]
 
     def _forget_before(self, message: Message) -> None:
         """Drop what ended before the first message of a run that is taken up in its middle.
@@ -356,10 +372,13 @@ class Exchange:
         self._info_ids.add(info.msg_id)
         return [info]
 
-    def _on_installed(self, reply: Message) -> list[Event]:
+    def _on_installed(self, reply: Message, now: float) -> list[Event]:
         if reply.content_fields.get("status") == "aborted":
             # An error of somebody's code made the kernel drop what was queued behind it.
-            self._install_again = True
+            self._installs_aborted += 1
+            if self._installs_aborted > REFUSALS_AT_MOST:
+                return self._unrecorded("it aborts whatever is sent to it")
+            self._install_again_at = now + 0.05 * 2 ** (self._installs_aborted - 1)
             return []
         self.installed = parse_install_reply(reply)
         if isinstance(self.installed, NotPossible):

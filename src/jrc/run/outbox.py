@@ -4,9 +4,12 @@ import asyncio
 import bisect
 from collections.abc import Callable, Iterable, Sequence
 
+from jrc.errors import ConfigError
 from jrc.run.account import CellRequest
 from jrc.run.exchange import Exchange
 from jrc.run.remote import KernelChannels
+from jrc.server.channels import LinkLost
+from jrc.server.large_messages import LargeMessages
 from jrc.wire.message import Message
 
 
@@ -19,6 +22,7 @@ class Outbox:
         exchange: makes the requests.
         pipelined: send all cells at once, if there is a recorder to guard them.
         can_answer: a person is there whom code may ask.
+        number: what a person calls a cell.
     """
 
     def __init__(
@@ -29,13 +33,16 @@ class Outbox:
         exchange: Exchange,
         pipelined: bool,
         can_answer: bool,
+        number: Callable[[int], int],
     ) -> None:
         self._cells = cells
+        self._number = number
         self._channels = channels
         self._exchange = exchange
         self._pipelined = pipelined
         self._can_answer = can_answer
         self._waiting = list(range(len(cells)))
+        self._large = LargeMessages()
         # Cells go out in their order, also where a link comes back while they do.
         self._in_order = asyncio.Lock()
 
@@ -55,7 +62,22 @@ class Outbox:
     async def send(self, messages: Iterable[Message]) -> None:
         """Send messages; those that the exchange repeats by itself wait for no link."""
         for message in messages:
+            self._large.sending(message)
             await self._channels.send(message, later=not self._exchange.comes_again(message))
+            self._large.sent(asyncio.get_running_loop().time())
+
+    def check_size(self, lost: LinkLost) -> None:
+        """Find out whether the link was lost because of what was sent.
+
+        Raises:
+            ConfigError: a message was too large for the server, and would be each time.
+        """
+        oversized = self._large.link_lost(lost.code, asyncio.get_running_loop().time())
+        if oversized is None:
+            return
+        keys = [key for key, msg_id in self._exchange.sent.items() if msg_id == oversized.msg_id]
+        what = f"The code of cell {self._number(keys[0])} is too large. " if keys else ""
+        raise ConfigError(what + oversized.sentence)
 
     async def send_again(self, messages: Callable[[], Iterable[Message]]) -> None:
         """Repeat what the kernel may have missed, before any cell that was not sent yet.

@@ -3,6 +3,8 @@
 import getpass
 import secrets
 import socket
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,6 +32,7 @@ class Requests:
         user_expressions: dict[str, str],
         store_history: bool,
         metadata: dict[str, Any],
+        buffers: Sequence[bytes] = (),
     ) -> Message:
         """An ``execute_request`` whose output is shown."""
         content = {
@@ -40,7 +43,8 @@ class Requests:
             "allow_stdin": allow_stdin,
             "stop_on_error": stop_on_error,
         }
-        return self._message("shell", "execute_request", content, metadata=metadata)
+        request = self._message("shell", "execute_request", content, metadata=metadata)
+        return replace(request, buffers=tuple(buffers)) if buffers else request
 
     def execute_silently(self, code: str) -> Message:
         """An ``execute_request`` that shows nothing and leaves no trace in the history."""

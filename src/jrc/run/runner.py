@@ -86,6 +86,7 @@ class Runner:
             pipelined=pipelined
             and (cell_timeout is None or not any(cell.allows_error for cell in self._cells)),
             can_answer=listener.can_answer,
+            number=account.number,
         )
         self._introduced = False
         self._interrupted = False
@@ -231,6 +232,7 @@ class Runner:
             case KernelEnded():
                 return [event]
             case LinkLost():
+                self._outbox.check_size(event)
                 self._link_was_half_open = event.half_open
                 self._exchange.link_lost()
                 text = f"Link to the server lost: {event.reason}. Reconnecting…"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from typing import Any
 
 RECORDER_VERSION = 2
@@ -40,6 +42,13 @@ def fields_of(parent: Any) -> Any:
     """What a request's metadata says to us; None when it says nothing."""
     fields = (parent.get("metadata") or {}).get(METADATA_KEY)
     return fields if isinstance(fields, dict) and isinstance(fields.get("run"), str) else None
+
+
+def code_of(msg: Any, fields: Any) -> str:
+    """The code that a request carries for us, taken out of it."""
+    if fields.pop("packed", False):
+        return str(json.loads(zlib.decompress(msg["buffers"].pop(0))))
+    return str(fields.pop("code"))
 
 
 def delimiter_index(frames: Any) -> int | None:

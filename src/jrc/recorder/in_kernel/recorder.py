@@ -24,6 +24,7 @@ from jrc.recorder.in_kernel.frames import (
     RECORDER_PROTOCOL,
     RECORDER_VERSION,
     Hooks,
+    code_of,
     delimiter_index,
     fields_of,
     reason_of,
@@ -290,7 +291,7 @@ class Recorder:
             run = self.archive.runs.get(fields["run"])
             if run is None or msg_id in self.requests:
                 return
-            told = {key: fields[key] for key in fields if key not in ("run", "code")}
+            told = {key: fields[key] for key in fields if key not in ("run", "code", "packed")}
             request = run.requests[msg_id] = Request(told)
             self.requests[msg_id] = (run, request)
             while len(self.requests) > MOST_REQUESTS:
@@ -307,7 +308,8 @@ class Recorder:
         fields = fields_of(msg)
         if fields is None:
             return "handle"
-        guarded = msg["header"]["msg_type"] == "execute_request" and "code" in fields
+        has_code = "code" in fields or "packed" in fields
+        guarded = has_code and msg["header"]["msg_type"] == "execute_request"
         run = self.archive.runs.get(fields["run"])
         if run is None:
             return "abort" if guarded else "handle"
@@ -321,7 +323,7 @@ class Recorder:
         request.state = "running"
         if guarded:
             request.guarded = True
-            msg["content"]["code"] = fields.pop("code")
+            msg["content"]["code"] = code_of(msg, fields)
         return "handle"
 
     def _answer_aborted(self, stream: Any, msg: Any, idents: Any) -> None:
