@@ -55,6 +55,14 @@ def run(
     yaml: papermill.Yaml = None,
     base64: papermill.Base64 = None,
     language: papermill.Language = None,
+    inject_input: papermill.InjectInput = False,
+    inject_output: papermill.InjectOutput = False,
+    inject_paths: papermill.InjectPaths = False,
+    prepare_only: papermill.PrepareOnly = False,
+    report_mode: papermill.ReportMode = False,
+    help_notebook: papermill.HelpNotebook = False,
+    stdout_file: papermill.StdoutFile = None,
+    stderr_file: papermill.StderrFile = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="PATH", help="Save here; else in NAME.out.ipynb."),
@@ -116,6 +124,7 @@ def run(
     quiet: Annotated[
         bool, typer.Option("-q", "--quiet", help="Only the output, and what goes wrong.")
     ] = False,
+    _help_papermill: papermill.HelpPapermill = False,
 ) -> None:
     """Run a notebook or a script on a Jupyter Server.
 
@@ -128,6 +137,7 @@ def run(
       jrc run -o result.ipynb train.py --epochs 20
     """
     from jrc.cli.run_command import Invocation, execute
+    from jrc.cli.run_papermill import PapermillOptions
     from jrc.run.parameter_values import Given
 
     code = execute(
@@ -142,6 +152,15 @@ def run(
                 base64=base64 or [],
             ),
             language=language,
+            papermill=PapermillOptions(
+                inject_input_path=inject_input or inject_paths,
+                inject_output_path=inject_output or inject_paths,
+                prepare_only=prepare_only,
+                report_mode=report_mode,
+                help_notebook=help_notebook,
+                stdout_file=stdout_file,
+                stderr_file=stderr_file,
+            ),
             output=output,
             in_place=in_place,
             profile=profile,

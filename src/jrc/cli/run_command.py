@@ -1,14 +1,26 @@
 """What ``jrc run`` does with its words: the document, the server, the job, Ctrl-C."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from jrc.cli.interrupts import run_interruptibly
 from jrc.cli.local_stdin import LocalStdin
 from jrc.cli.run_listener import JsonListener, TerminalListener
+from jrc.cli.run_papermill import (
+    STDOUT,
+    PapermillOptions,
+    filled,
+    filled_input,
+    hide_code,
+    result_to_stdout,
+    save_prepared,
+    show_parameters,
+    with_stream_files,
+)
 from jrc.cli.terminal import Terminal
 from jrc.cli.tunnel_talk import TunnelTalk
 from jrc.errors import ExitCode, UsageError
@@ -18,8 +30,10 @@ from jrc.run.events import Notice
 from jrc.run.job import Job, Options
 from jrc.run.kernel import ask_language
 from jrc.run.language import certain_language
-from jrc.run.parameter_values import Given
+from jrc.run.notebook_shape import Json
+from jrc.run.parameter_values import Given, Value
 from jrc.run.records import RunRecords
+from jrc.run.script import STDIN
 from jrc.server.open import chosen_profile, open_profile
 
 if TYPE_CHECKING:
@@ -54,6 +68,8 @@ class Invocation(NamedTuple):
     pipeline: bool
     json: bool
     quiet: bool
+    papermill: PapermillOptions = PapermillOptions()
+    values: Mapping[str, Value] = MappingProxyType({})
 
 
 def execute(invocation: Invocation, terminal: Terminal) -> int:
@@ -65,8 +81,56 @@ def execute(invocation: Invocation, terminal: Terminal) -> int:
     Raises:
         JrcError: it did not end well.
     """
+    invocation = with_values(invocation)
+    if invocation.papermill.help_notebook:
+        document = load(invocation.file, args=invocation.args)
+        show_parameters(document, invocation.language, terminal)
+        return ExitCode.OK
     document = load_document(invocation)
+    if invocation.papermill.prepare_only:
+        return prepare(invocation, document, terminal)
     return asyncio.run(_run(invocation, document, terminal))
+
+
+def with_values(invocation: Invocation) -> Invocation:
+    """The same with the parameters' values, and paths that are made of them.
+
+    Raises:
+        UsageError: the parameters can't be read, or a path names another one.
+        NotFoundError: there is no such file of parameters.
+    """
+    values: dict[str, Value] = {}
+    if any(invocation.parameters):
+        from jrc.run.parameter_values import read_parameters
+
+        values = read_parameters(invocation.parameters)
+    file = filled_input(invocation.file, values)
+    output = None if invocation.output is None else filled(invocation.output, values)
+    invocation = invocation._replace(file=file, output=output)
+    injected: dict[str, Value] = {}
+    if invocation.papermill.inject_input_path:
+        injected["PAPERMILL_INPUT_PATH"] = str(file)
+    if invocation.papermill.inject_output_path:
+        result = file if invocation.in_place else output or _beside(file)
+        injected["PAPERMILL_OUTPUT_PATH"] = str(result)
+    return invocation._replace(values={**injected, **values})
+
+
+def prepare(invocation: Invocation, document: Document, terminal: Terminal) -> int:
+    """Save the notebook with its parameters, and execute nothing.
+
+    Raises:
+        UsageError: it can't be saved.
+    """
+    chosen = (invocation.kernel, invocation.kernel_id)
+    if certain_language(document, *chosen) is None:
+        put_parameters(invocation, document, document.language or "")
+    if invocation.papermill.report_mode:
+        hide_code(document)
+    for _, text in document.notices:
+        terminal.say(f"jrc: {text}")
+    save_prepared(document, output_path(invocation, document), terminal)
+    return ExitCode.OK
 
 
 def load_document(invocation: Invocation) -> Document:
@@ -95,12 +159,10 @@ def put_parameters(invocation: Invocation, document: Document, language: str) ->
         UsageError: they can't be read or written in this language.
         NotFoundError: there is no such file of parameters.
     """
-    if any(invocation.parameters):
-        from jrc.run.parameter_values import read_parameters
+    if invocation.values:
         from jrc.run.parameters import parameterize
 
-        values = read_parameters(invocation.parameters)
-        parameterize(document, values, language=invocation.language or language)
+        parameterize(document, invocation.values, language=invocation.language or language)
 
 
 async def kernel_language(
@@ -136,12 +198,16 @@ def output_path(invocation: Invocation, document: Document) -> Path | None:
     if invocation.in_place:
         if invocation.output is not None:
             raise UsageError("-o and --in-place exclude each other.")
-        if document.kind != "notebook":
+        if document.kind != "notebook" or invocation.file == STDIN:
             raise UsageError(
-                f"--in-place is for notebooks; {document.path.name} is a script.",
-                hint="jrc run -o RESULT.ipynb FILE.py",
+                f"--in-place is for notebook files; {document.path.name} is none.",
+                hint=f"jrc run -o RESULT.ipynb {invocation.file}",
             )
         return document.path
+    if invocation.output == STDOUT or (
+        invocation.output is None and document.kind == "notebook" and invocation.file == STDIN
+    ):
+        return STDOUT
     if invocation.output is not None:
         if invocation.output.suffix != ".ipynb":
             raise UsageError(
@@ -150,7 +216,11 @@ def output_path(invocation: Invocation, document: Document) -> Path | None:
         return invocation.output
     if document.kind != "notebook":
         return None
-    return document.path.with_name(f"{document.path.stem}.out.ipynb")
+    return _beside(document.path)
+
+
+def _beside(path: Path) -> Path:
+    return STDOUT if path == STDIN else path.with_name(f"{path.stem}.out.ipynb")
 
 
 def check_choices(invocation: Invocation, document: Document) -> None:
@@ -169,9 +239,18 @@ def check_choices(invocation: Invocation, document: Document) -> None:
             f"--from {invocation.first} needs the kernel that executed the cells before.",
             hint="--kernel-id ID, of a run with --keep-kernel-on-error. See: jrc kernel list",
         )
+    if output_path(invocation, document) == STDOUT:
+        for option, given in {"--json": invocation.json, "--detach": invocation.detach}.items():
+            if given:
+                raise UsageError(
+                    f"{option} can't be had with a result on stdout.", hint="-o RESULT.ipynb"
+                )
     if not invocation.detach:
         return
+    papermill = invocation.papermill
     alone = {
+        "--stdout-file": papermill.stdout_file is not None,
+        "--stderr-file": papermill.stderr_file is not None,
         "--no-recorder": not invocation.recorder,
         "--no-pipeline": not invocation.pipeline,
         "--timeout": invocation.timeout is not None,
@@ -190,6 +269,9 @@ async def _run(invocation: Invocation, document: Document, terminal: Terminal) -
     document.stdin = local.kind
     # At a terminal somebody can attach and answer later; a pipe ends with us.
     stdin = local if local.kind == "terminal" or not invocation.detach else None
+    deliver: Callable[[Json], None] = _nowhere
+    if output == STDOUT:
+        deliver, output = result_to_stdout(terminal), None
     listener = (
         JsonListener(terminal, stdin)
         if invocation.json
@@ -199,15 +281,29 @@ async def _run(invocation: Invocation, document: Document, terminal: Terminal) -
     async with _server(invocation, document, terminal, listener) as (server, profile):
         language = await kernel_language(invocation, document, server)
         say_notices(document, listener)
+        if invocation.papermill.report_mode:
+            hide_code(document)
         options = _options(invocation, profile)._replace(language=language)
         records = RunRecords(Paths.from_environment())
         if invocation.detach:
             return await _detach(document, server, options, listener, output, records, terminal)
-        job = Job(
-            document, server, options=options, listener=listener, output=output, records=records
-        )
-        async with live(listener):
-            return await run_interruptibly(job, say=terminal.say if terminal.interactive else None)
+        with with_stream_files(listener, invocation.papermill, terminal) as heard:
+            job = Job(
+                document,
+                server,
+                options=options,
+                listener=heard,
+                output=output,
+                records=records,
+                deliver=deliver,
+            )
+            say = terminal.say if terminal.interactive else None
+            async with live(listener):
+                return await run_interruptibly(job, say=say)
+
+
+def _nowhere(_: Json) -> None:
+    """The result is in its file."""
 
 
 async def _detach(
@@ -263,7 +359,7 @@ def _options(invocation: Invocation, profile: str) -> Options:
 
 def _document_words(invocation: Invocation) -> tuple[str, ...]:
     """The words that choose the same document, parameters, server and file again."""
-    words = [str(invocation.file), *invocation.parameters.words()]
+    words = [str(invocation.file), *invocation.parameters.words(), *invocation.papermill.words()]
     named = {
         "-l": invocation.language,
         "-o": invocation.output,

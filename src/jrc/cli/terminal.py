@@ -27,6 +27,9 @@ class Terminal:
     stdout carries data and nothing else, so that it can be piped; stderr carries talk. Colour only
     on a terminal, and not where ``NO_COLOR`` or ``CI`` is set or the terminal is a dumb one.
     Nothing that goes wrong with a write ends a command: see ``jrc.cli.streams``.
+
+    Attributes:
+        talk_only: stdout is kept free for something else; what would go there goes to stderr.
     """
 
     def __init__(self) -> None:
@@ -39,10 +42,11 @@ class Terminal:
         plain = dumb or "NO_COLOR" in os.environ or "CI" in os.environ
         self.color_out = on_out and not plain
         self.color_err = on_err and not plain
+        self.talk_only = False
 
     def write(self, text: str, *, error: bool = False) -> None:
         """Text as it is, on stdout or stderr: what remote code printed."""
-        stream = self.err if error else self.out
+        stream = self.err if error or self.talk_only else self.out
         for start in range(0, len(text), _AT_ONCE):
             stream.write(text[start : start + _AT_ONCE])
         stream.flush()
@@ -61,6 +65,12 @@ class Terminal:
     def json(self, value: Any) -> None:
         """One JSON value on one line: the stable contract of ``--json``."""
         self.write(f"{json_line(value, ascii_only=not _is_unicode(self.out.encoding))}\n")
+
+    def as_json_text(self, text: str) -> str:
+        """JSON text in characters that stdout has."""
+        if _is_unicode(self.out.encoding):
+            return text
+        return json.dumps(json.loads(text), indent=1) + "\n"
 
     def say(self, text: str) -> None:
         """One line of talk."""

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 from jrc.errors import UsageError
-from jrc.run.notebook import complete, load_notebook, read_bytes
+from jrc.run.notebook import complete, load_notebook, parse_notebook, read_bytes
 from jrc.run.notebook_shape import NBFORMAT, NBFORMAT_MINOR, Json
 from jrc.run.percent import is_percent_script, read_percent_script
-from jrc.run.repair import SKIP_TAG, summary
+from jrc.run.repair import SKIP_TAG, Repaired, summary
 from jrc.run.script import (
     STDIN,
     STDIN_NAME,
@@ -150,40 +150,36 @@ def load(path: Path, *, args: list[str]) -> Document:
             f"{path} is neither a notebook nor a Python script.",
             hint="jrc runs notebooks (.ipynb) and Python scripts (.py, or a #! line of Python).",
         )
+    return _notebook_of(path, load_notebook(path), args)
+
+
+def _notebook_of(path: Path, repaired: Repaired, args: list[str]) -> Document:
     if args:
+        hint = "Give a notebook values with -p NAME VALUE."
+        if args[0].endswith(".ipynb"):
+            hint = f"Save the result there with -o {args[0]}. Values are given with -p NAME VALUE."
+        if path.name == STDIN_NAME:
+            hint = "Options stand before '-'."
         raise UsageError(
-            f"{path} is a notebook and takes no arguments, but got {args[0]!r}.",
-            hint="Give a notebook values with -p NAME VALUE.",
+            f"{path} is a notebook and takes no arguments, but got {args[0]!r}.", hint=hint
         )
-    notebook, repairs = load_notebook(path)
-    document = Document("notebook", path, notebook)
-    _note_repairs(document, repairs)
+    document = Document("notebook", path, repaired.notebook)
+    if repaired.repairs:
+        text = (
+            f"{path.name} does not follow the notebook format. Repaired in the result: "
+            f"{summary(repaired.repairs)}."
+        )
+        document.notices.append(("repaired", text))
     return document
 
 
-def _note_repairs(document: Document, repairs: list[str]) -> None:
-    if repairs:
-        document.notices.append(
-            (
-                "repaired",
-                f"{document.path.name} does not follow the notebook format. Repaired in the "
-                f"result: {summary(repairs)}.",
-            )
-        )
-
-
 def _load_stdin(args: list[str]) -> Document:
-    """What comes on stdin: a script, as for ``python -``.
-
-    Raises:
-        UsageError: it is a notebook.
-    """
+    """What comes on stdin: a notebook, or a script as for ``python -``."""
     data = b"" if sys.stdin is None else sys.stdin.buffer.read()
+    path = Path(STDIN_NAME)
     if is_notebook(data):
-        raise UsageError(
-            "A notebook on stdin can't be run yet.", hint="Save it in a file: jrc run FILE.ipynb"
-        )
-    return _load_script(Path(STDIN_NAME), data, args)
+        return _notebook_of(path, parse_notebook(STDIN_NAME, data), args)
+    return _load_script(path, data, args)
 
 
 def is_notebook(data: bytes) -> bool:

@@ -58,7 +58,7 @@ class Filling:
         self.path = path
         self.language_info: dict[str, Any] | None = None
         self._document = document
-        self._saver = None if path is None else Saver(path, self._notebook, saved=self._saved)
+        self._saver = None if path is None else Saver(path, self.notebook, saved=self._saved)
         self._executed: set[int] = set()
         self._emptied: set[int] = set()
         self._run = ""
@@ -138,7 +138,7 @@ class Filling:
         """Let large outputs go: nothing can be saved any more."""
         self.outputs.close()
 
-    def _notebook(self) -> Json:
+    def notebook(self) -> Json:
         """The document's notebook with everything that has arrived until now."""
         notebook = self._document.notebook
         for index in self._executed:

@@ -6,7 +6,7 @@ import logging
 import os
 import shlex
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,6 +23,7 @@ from jrc.run.filling import Filling
 from jrc.run.guarded import Guarded
 from jrc.run.kernel import RemoteKernel, kernel_for, new_run_id
 from jrc.run.language import is_python
+from jrc.run.notebook_shape import Json
 from jrc.run.records import RunRecord, RunRecords
 from jrc.run.requests import Requests, owner
 
@@ -85,6 +86,7 @@ class Job:
         listener: who is told.
         output: the file to save to; None to save nothing.
         records: what this computer remembers of its runs; None to remember nothing.
+        deliver: called once with the result; large outputs in it can be read until it returns.
 
     Attributes:
         run_id: id of the run.
@@ -99,8 +101,10 @@ class Job:
         listener: "Listener",
         output: Path | None,
         records: RunRecords | None = None,
+        deliver: Callable[[Json], None] = lambda _: None,
     ) -> None:
         self.run_id = new_run_id()
+        self._deliver = deliver
         self._document = document
         self._cells = document.cells[options.first :]
         self._server = server
@@ -387,6 +391,7 @@ class Job:
         if not self._result_saved:
             self._result_saved = True
             self._filling.finished(self._cells)
+            self._deliver(self._filling.notebook())
             self._filling.save()
 
     def _finish(self, status: str, code: int, lost: list[str]) -> None:
