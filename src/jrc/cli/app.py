@@ -1,14 +1,14 @@
 """The ``jrc`` command: its table of commands, and the boundary where every error ends."""
 
 import sys
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import typer
 
-from jrc.cli.lazy import LazyCommand, LazyGroup, plain_typer
+from jrc.cli.lazy import LazyCommand, LazyGroup, be_verbose, plain_typer
 from jrc.cli.streams import open_missing_streams, safe_streams
 from jrc.cli.terminal import Terminal
-from jrc.errors import ExitCode, JrcError
+from jrc.errors import ExitCode, JrcError, UsageError
 
 
 class RootGroup(LazyGroup):
@@ -31,6 +31,7 @@ class RootGroup(LazyGroup):
             "jrc.cli.companion", "What jrc's extension in VS Code asks.", hidden=True
         ),
         "kernel": LazyCommand("jrc.cli.kernel", "List, start, stop, interrupt, restart kernels."),
+        "help": LazyCommand("jrc.cli.help", "Show the help of a command."),
     }
 
 
@@ -43,17 +44,6 @@ def _show_version(wanted: bool) -> None:
 
         Terminal().data(f"jrc {version('jrc-cli')}")
         raise typer.Exit
-
-
-def _verbose(level: int) -> None:
-    if level:
-        import logging
-
-        logging.basicConfig(
-            level=logging.DEBUG if level > 1 else logging.INFO,
-            format="%(asctime)s %(name)s %(levelname)s %(message)s",
-            stream=sys.stderr,
-        )
 
 
 @app.callback()
@@ -72,7 +62,7 @@ def jrc(
     Example:
       jrc run examples/quickstart.ipynb
     """
-    _verbose(verbose)
+    be_verbose(verbose)
 
 
 def main() -> None:
@@ -93,17 +83,41 @@ def run_cli(args: list[str]) -> int:
         the exit code of the process.
     """
     try:
-        app(args=args, prog_name="jrc")
+        code = app(args=args, prog_name="jrc", standalone_mode=False)
+        return code if isinstance(code, int) else ExitCode.OK
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except JrcError as error:
-        Terminal().error(error)
-        return error.exit_code
-    except KeyboardInterrupt:
+        return _report(error)
+    except (KeyboardInterrupt, typer.Abort):
         return ExitCode.INTERRUPTED
-    except Exception as bug:  # noqa: BLE001  a traceback reaches the log, not the person
-        return _report_bug(bug)
-    return ExitCode.OK
+    except Exception as error:  # noqa: BLE001  a traceback reaches the log, not the person
+        if isinstance(error, _LIBRARYS_USAGE_ERROR):
+            return _report_usage(error)
+        return _report_bug(error)
+
+
+def _report(error: JrcError) -> int:
+    Terminal().error(error)
+    return error.exit_code
+
+
+def _report_usage(error: Any) -> int:
+    """What the library says of the words, as jrc says it."""
+    context = error.ctx
+    if context is not None and error.message == context.get_help():
+        # Nothing but the name of a group was typed.
+        Terminal().write(f"{error.message}\n", error=True)
+        return ExitCode.USAGE
+    hint = None if context is None else f"See how it is used: {context.command_path} --help"
+    message = error.format_message()
+    if near := getattr(error, "possibilities", None):
+        message, hint = error.message, f"Did you mean {' or '.join(near)}? {hint}"
+    return _report(UsageError(f"{message.rstrip('.')}.", hint=hint))
+
+
+_LIBRARYS_USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
+"""The base of what typer raises for words that it does not understand; it has no public name."""
 
 
 def _report_bug(bug: Exception) -> int:

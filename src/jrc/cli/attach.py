@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from jrc.cli.durations import seconds
 from jrc.cli.lazy import plain_typer
 from jrc.cli.runs import complete_run
 from jrc.cli.terminal import Terminal
@@ -31,7 +32,10 @@ def attach(
         bool, typer.Option("--keep-kernel", help="Leave kernel and journal on the server.")
     ] = False,
     reconnect: Annotated[
-        float, typer.Option(metavar="S", help="Seconds to try to reach a lost server again.", min=0)
+        float,
+        typer.Option(
+            metavar="TIME", help="How long to try to reach a lost server again.", parser=seconds
+        ),
     ] = 60,
     json: Annotated[bool, typer.Option("--json", help="One event a line, as JSON.")] = False,
     quiet: Annotated[

@@ -1,8 +1,16 @@
 """Words that the shell completes. Silent and quick: a completion never complains."""
 
+import re
+
+from jrc.cli.terminal import visible
 from jrc.errors import JrcError
 
 _DEADLINE = 2.0
+
+
+def beside(text: str) -> str:
+    """What a shell shows beside a word that it completes: typer reads it as rich's markup."""
+    return re.sub(r"(\\*)\[", r"\1\1\\[", visible(text).replace("\n", " "))
 
 
 def kernelspec_names(incomplete: str) -> list[str]:

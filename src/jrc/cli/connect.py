@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jrc.cli.durations import seconds
 from jrc.cli.lazy import plain_typer
 from jrc.cli.live import LiveLine
 from jrc.cli.profile import NameOrDefault
@@ -49,7 +50,10 @@ def connect(
         bool, typer.Option("--foreground", help="Stay, show the state, end it with Ctrl-C.")
     ] = False,
     timeout: Annotated[
-        float, typer.Option("--timeout", metavar="SECONDS", help="How long to wait for it.")
+        float,
+        typer.Option(
+            "--timeout", metavar="TIME", help="How long to wait, as 90s or 10m.", parser=seconds
+        ),
     ] = 120.0,
 ) -> None:
     """Bring up the tunnel to a server and keep it until jrc disconnect.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from jrc.cli.complete import kernelspec_names
+from jrc.cli.complete import beside, kernelspec_names
 from jrc.cli.lazy import plain_typer
 from jrc.cli.profile import complete_profile
 from jrc.cli.terminal import Terminal
@@ -39,7 +39,7 @@ def complete_kernel(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]
         return []
     short = short_ids([row.kernel for row in rows])
     return [
-        (short[row.kernel.id], f"{row.kernel.name} {row.kernel.state} {row.path}".strip())
+        (short[row.kernel.id], beside(f"{row.kernel.name} {row.kernel.state} {row.path}".strip()))
         for row in rows
         if row.kernel.id.startswith(incomplete)
     ]

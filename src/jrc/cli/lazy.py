@@ -8,8 +8,10 @@ from importlib import import_module
 from typing import Any, ClassVar, NamedTuple
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperGroup, TyperOption
 from typer.main import get_command
+
+from jrc.errors import UsageError
 
 
 class LazyCommand(NamedTuple):
@@ -35,6 +37,7 @@ class _Commands(MutableMapping[str, Any]):
             command = get_command(import_module(self._table[name].module).app)
             command.name = name
             command.hidden = self._table[name].hidden
+            let_be_verbose(command)
             self._built[name] = command
         return self._built[name]
 
@@ -51,7 +54,24 @@ class _Commands(MutableMapping[str, Any]):
         return len(self._table)
 
 
-class LazyGroup(TyperGroup):
+class PlainGroup(TyperGroup):
+    """A group that says what else there is, where there is no such command."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name = args[0]
+        if name not in self.commands and not name.startswith("-"):
+            raise self._unknown(ctx.command_path, name)
+        return super().resolve_command(ctx, args)
+
+    def _unknown(self, path: str, name: str) -> UsageError:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, list(self.commands), n=1)
+        hint = f"Did you mean: {path} {near[0]}" if near else f"See what there is: {path} --help"
+        return UsageError(f"{path} has no command '{name}'.", hint=hint)
+
+
+class LazyGroup(PlainGroup):
     """A group whose commands are named in ``table``."""
 
     table: ClassVar[dict[str, LazyCommand]]
@@ -67,8 +87,37 @@ class LazyGroup(TyperGroup):
             )
 
 
+def be_verbose(level: int) -> None:
+    """Log to stderr; with a level above 1 everything."""
+    if level:
+        import logging
+        import sys
+
+        logging.basicConfig(
+            level=logging.DEBUG if level > 1 else logging.INFO,
+            format="%(asctime)s %(name)s %(levelname)s %(message)s",
+            stream=sys.stderr,
+        )
+
+
+def let_be_verbose(command: Any) -> None:
+    """Take ``-v`` behind a command, and behind those below it, as before it."""
+    command.params.append(
+        TyperOption(
+            param_decls=["-v", "--verbose"],
+            count=True,
+            hidden=True,
+            expose_value=False,
+            callback=lambda _ctx, _option, level: be_verbose(level),
+        )
+    )
+    for below in getattr(command, "commands", {}).values():
+        let_be_verbose(below)
+
+
 def plain_typer(**options: Any) -> typer.Typer:
     """A typer application with plain help: importing rich for it would double the start-up time."""
+    options.setdefault("cls", PlainGroup)
     return typer.Typer(
         rich_markup_mode=None,
         pretty_exceptions_enable=False,

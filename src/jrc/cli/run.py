@@ -8,6 +8,7 @@ from typer.core import TyperCommand
 
 from jrc.cli import papermill_options as papermill
 from jrc.cli.complete import kernelspec_names
+from jrc.cli.durations import seconds
 from jrc.cli.lazy import plain_typer
 from jrc.cli.profile import complete_profile
 from jrc.cli.run_words import arrange
@@ -26,7 +27,9 @@ class RunCommand(TyperCommand):
         values = {
             name: parameter.nargs
             for parameter in self.params
-            if parameter.param_type_name == "option" and not getattr(parameter, "is_flag", False)
+            if parameter.param_type_name == "option"
+            and not getattr(parameter, "is_flag", False)
+            and not getattr(parameter, "count", False)
             for name in parameter.opts
         }
         return super().parse_args(ctx, arrange(args, values, is_script=is_script))
@@ -103,10 +106,15 @@ def run(
     ] = False,
     timeout: Annotated[
         float | None,
-        typer.Option(metavar="S", help="Seconds for one cell; then it is interrupted.", min=0),
+        typer.Option(
+            metavar="TIME", help="For one cell, as 90s or 2h; then interrupt it.", parser=seconds
+        ),
     ] = None,
     reconnect: Annotated[
-        float, typer.Option(metavar="S", help="Seconds to try to reach a lost server again.", min=0)
+        float,
+        typer.Option(
+            metavar="TIME", help="How long to try to reach a lost server again.", parser=seconds
+        ),
     ] = 60,
     allow_errors: Annotated[
         bool, typer.Option("--allow-errors", help="Go on after a cell that failed.")

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from jrc.cli.complete import beside
 from jrc.cli.kernel import duration
 from jrc.cli.lazy import plain_typer
 from jrc.cli.terminal import Terminal
@@ -19,7 +20,7 @@ def complete_run(incomplete: str) -> list[tuple[str, str]]:
     from jrc.run.records import RunRecords
 
     return [
-        (record.run, PurePath(str(record.about.get("document", ""))).name)
+        (record.run, beside(PurePath(str(record.about.get("document", ""))).name))
         for record in RunRecords(Paths.from_environment()).all()
         if record.run.startswith(incomplete)
     ]

@@ -1,0 +1,126 @@
+"""Words: help, usage errors, durations, completions."""
+
+from contextlib import suppress
+
+import pytest
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jrc.cli.app import RootGroup, run_cli
+from jrc.cli.complete import beside
+from jrc.cli.durations import seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *(("90", 90), ("90s", 90), ("10m", 600), ("2h", 7200), ("1h30m", 5400), ("1.5h", 5400)),
+        *(("1d", 86400), (" 5S ", 5), ("0", 0), (60, 60), (120.0, 120)),
+    ],
+)
+def test_durations(text: str | float, expected: float) -> None:
+    assert seconds(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["nan", "inf", "-inf", "-3", "", "s", "1x", "1e400", "10 m", "1h 5", "5m3", "9" * 400, "٣"],
+)
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="no duration"):
+        seconds(text)
+
+
+@given(st.text())
+def test_any_text_is_a_duration_or_is_refused(text: str) -> None:
+    with suppress(typer.BadParameter):
+        assert 0 <= seconds(text) < float("inf")
+
+
+@pytest.mark.parametrize("command", ["run", "attach", "connect"])
+def test_every_option_in_seconds_takes_durations(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for option in {"run": ["--timeout", "--reconnect"], "attach": ["--reconnect"]}.get(
+        command, ["--timeout"]
+    ):
+        assert run_cli([command, option, "nan", "x"]) == 2
+        error, hint = capsys.readouterr().err.splitlines()
+        assert error == (
+            f"error: Invalid value for '{option}': 'nan' is no duration. "
+            "Type it as 90, 90s, 10m or 2h."
+        )
+        assert hint == f"hint: See how it is used: jrc {command} --help"
+
+
+@pytest.mark.parametrize(
+    ("words", "lines"),
+    [
+        (["rnu"], ["jrc has no command 'rnu'.", "Did you mean: jrc run"]),
+        (["kernel", "lst"], ["jrc kernel has no command 'lst'.", "Did you mean: jrc kernel list"]),
+        (
+            ["kernel", "x"],
+            ["jrc kernel has no command 'x'.", "See what there is: jrc kernel --help"],
+        ),
+        (["help", "rnu"], ["jrc has no command 'rnu'.", "Did you mean: jrc run"]),
+        (["run"], ["Missing argument 'FILE'.", "See how it is used: jrc run --help"]),
+        (
+            ["runs", "--al"],
+            [
+                "No such option: --al.",
+                "Did you mean --all or --help? See how it is used: jrc runs --help",
+            ],
+        ),
+        (
+            ["logout", "a", "b"],
+            ["Got unexpected extra argument(s) (b).", "See how it is used: jrc logout --help"],
+        ),
+    ],
+    ids=" ".join,
+)
+def test_words_that_are_not_understood(
+    words: list[str], lines: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One style for all errors, and a hint that works when it is typed."""
+    assert run_cli(words) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.splitlines() == [f"error: {lines[0]}", f"hint: {lines[1]}"]
+    if "--help" in lines[1]:
+        typed = lines[1].partition("jrc ")[2]
+        assert run_cli(typed.split()) == 0
+
+
+def test_only_the_name_of_a_group_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ([], ["kernel"], ["profile"]):
+        assert run_cli(words) == 2
+        assert capsys.readouterr().err.startswith(" ".join(["Usage: jrc", *words]))
+
+
+@pytest.mark.parametrize("words", [[], ["run"], ["kernel", "list"]], ids=" ".join)
+def test_help_as_a_command(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli(["help", *words]) == 0
+    as_command = capsys.readouterr().out
+    assert run_cli([*words, "--help"]) == 0
+    assert as_command == capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["-v", "status"], ["status", "-v"], ["kernel", "list", "-vv"]])
+def test_verbose_stands_before_or_behind(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    levels: list[int] = []
+    monkeypatch.setattr("logging.basicConfig", lambda **options: levels.append(options["level"]))
+    run_cli(words)
+    assert levels == [10 if "-vv" in words else 20]
+
+
+def test_help_is_in_the_table() -> None:
+    assert "help" in RootGroup.table
+
+
+def test_completions_are_no_markup() -> None:
+    from typer.rich_utils import rich_render_text
+
+    for text in ("a [/x] b", "[bold]", "a\\[/x]", "\\\\[red]x"):
+        assert rich_render_text(beside(text)) == text
+    assert beside("a\x1b[2Jb\nc") == "a\\x1b\\[2Jb c"
