@@ -5,6 +5,7 @@ import copy
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,10 @@ from jrc.run.notebook import complete
 from jrc.run.notebook_shape import fits
 from jrc.run.repair import repair
 from tests.run.corpus import make
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from papermill.execute import remove_error_markers
 
 CORPUS = sorted(Path(make.__file__).parent.glob("*.ipynb"))
 """The notebooks that jrc and nbclient execute."""
@@ -381,6 +386,16 @@ def test_what_a_repair_keeps(load_text: Any) -> None:
             "execution_count": 3,
         }
     ]
+
+
+def test_the_error_cells_of_an_earlier_run_are_taken_out(load_text: Any) -> None:
+    """As papermill does: they are no part of the notebook."""
+    marker = {**MARKDOWN, "metadata": {"tags": ["papermill-error-cell-tag"]}}
+    document = load_text("a.ipynb", notebook(marker, {**marker, "id": "n"}, code()))
+    assert [cell["id"] for cell in document.notebook["cells"]] == ["a"]
+    assert (document.cells[0].index, document.notices) == (0, [])
+    theirs = remove_error_markers(nbformat.from_dict(notebook(marker, code())))
+    assert [cell.id for cell in theirs.cells] == ["a"]
 
 
 def test_many_repairs_are_one_short_notice(load_text: Any) -> None:

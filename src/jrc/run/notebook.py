@@ -32,6 +32,9 @@ TRANSIENT_METADATA = ("orig_nbformat", "orig_nbformat_minor", "signature")
 TRANSIENT_CELL_METADATA = ("trusted",)
 """Cell metadata that belongs in no file."""
 
+ERROR_MARKER_TAG = "papermill-error-cell-tag"
+"""Tag of a cell that points to the error of a run."""
+
 _REASON_LENGTH = 200
 
 
@@ -62,7 +65,8 @@ def read_notebook(path: Path) -> Json:
 def load_notebook(path: Path) -> Repaired:
     """A notebook file as nbformat 4.5 JSON: text joined, ids and empty fields filled in.
 
-    What breaks the format harmlessly is repaired.
+    What breaks the format harmlessly is repaired. The cells in which papermill and jrc point to the
+    error of an earlier run are taken out.
 
     Raises:
         NotFoundError: there is no such file.
@@ -81,6 +85,19 @@ def parse_notebook(name: str, data: bytes) -> Repaired:
     Raises:
         UsageError: it is not a notebook that can be run.
     """
+    read = _read(name, data)
+    cells = read.notebook["cells"]
+    read.notebook["cells"] = [cell for cell in cells if not is_error_marker(cell)]
+    return read
+
+
+def is_error_marker(cell: Json) -> bool:
+    """Whether a cell of a notebook only points to the error of an earlier run."""
+    tags = cell["metadata"].get("tags")
+    return isinstance(tags, list) and ERROR_MARKER_TAG in tags
+
+
+def _read(name: str, data: bytes) -> Repaired:
     notebook = _parse(name, data)
     major = notebook.get("nbformat")
     if isinstance(major, bool) or not isinstance(major, int | float) or major < 1:
