@@ -110,6 +110,9 @@ def run(
             metavar="TIME", help="For one cell, as 90s or 2h; then interrupt it.", parser=seconds
         ),
     ] = None,
+    start_timeout: Annotated[
+        float, typer.Option(metavar="S", help="Seconds for a new kernel's first answer.", min=1)
+    ] = 120,
     reconnect: Annotated[
         float,
         typer.Option(
@@ -180,6 +183,7 @@ def run(
             first=first,
             detach=detach,
             timeout=timeout or None,
+            start_timeout=start_timeout,
             reconnect=reconnect,
             allow_errors=allow_errors,
             allow_loss=allow_loss,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from math import isnan
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -61,6 +62,7 @@ class Invocation(NamedTuple):
     first: int
     detach: bool
     timeout: float | None
+    start_timeout: float
     reconnect: float
     allow_errors: bool
     allow_loss: bool
@@ -229,6 +231,14 @@ def check_choices(invocation: Invocation, document: Document) -> None:
     Raises:
         UsageError: it can't.
     """
+    durations = {
+        "--timeout": invocation.timeout,
+        "--start-timeout": invocation.start_timeout,
+        "--reconnect": invocation.reconnect,
+    }
+    for option, seconds in durations.items():
+        if seconds is not None and isnan(seconds):
+            raise UsageError(f"{option} takes a number of seconds.", hint=f"{option} 600")
     cells = len(document.cells)
     if invocation.first > max(cells, 1):
         raise UsageError(
@@ -351,6 +361,7 @@ def _options(invocation: Invocation, profile: str) -> Options:
         allow_loss=invocation.allow_loss,
         recorder=invocation.recorder,
         pipeline=invocation.pipeline,
+        start_timeout=invocation.start_timeout,
         patience=invocation.reconnect if profile else _EMBEDDED_PATIENCE,
         profile=profile,
         command=_document_words(invocation),

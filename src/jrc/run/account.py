@@ -36,6 +36,7 @@ _HOW_KERNELS_END = {
     "shutdown": "Somebody shut the kernel down.",
     "gone": "The kernel is gone: it died, somebody ended it, or the server culled it.",
     "deleted": "The kernel was deleted on the server: by somebody, or culled as idle.",
+    "unanswered": "The kernel never answered after its start; the server's log may say why.",
     "unreached": "The kernel is idle and never got it: whoever began the run ended too soon.",
 }
 

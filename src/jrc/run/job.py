@@ -21,7 +21,7 @@ from jrc.run.document import Document
 from jrc.run.events import Notice, RunDetached, RunFinished, RunStarted
 from jrc.run.filling import Filling
 from jrc.run.guarded import Guarded
-from jrc.run.kernel import RemoteKernel, kernel_for, new_run_id
+from jrc.run.kernel import START_SECONDS, RemoteKernel, kernel_for, new_run_id
 from jrc.run.language import is_python
 from jrc.run.notebook_shape import Json
 from jrc.run.records import RunRecord, RunRecords
@@ -54,6 +54,7 @@ class Options(NamedTuple):
         allow_errors: go on after a cell that failed.
         allow_loss: lost output does not make the exit code non-zero.
         patience: seconds to try to bring a lost link back.
+        start_timeout: seconds for a new kernel's first answer.
         recorder: let a recorder in the kernel keep what is published until it arrived.
         pipeline: send all cells at once.
         profile: name of the server's profile; empty for a server that ends with us.
@@ -70,6 +71,7 @@ class Options(NamedTuple):
     allow_errors: bool = False
     allow_loss: bool = False
     patience: float = 60.0
+    start_timeout: float = START_SECONDS
     recorder: bool = True
     pipeline: bool = True
     profile: str = ""
@@ -120,6 +122,7 @@ class Job:
         self._keep = options.keep_kernel
         self._left: RunDetached | None = None
         self._started = time.time()
+        self._start_left = options.start_timeout
         self._result_saved = False
         self._recording: asyncio.Task[None] | None = None
 
@@ -201,8 +204,11 @@ class Job:
                 patience=self._options.patience,
             )
             try:
-                await kernel.open(channels)
+                began = time.monotonic()
+                await kernel.open(channels, start_timeout=self._options.start_timeout)
                 await loading
+                # A server lets clients in after a minute, also where the kernel says nothing.
+                self._start_left = self._options.start_timeout - (time.monotonic() - began)
                 self._runner = runner = self._make_runner(channels, kernel, requests)
                 self._announce(kernel)
                 result = await runner.run(self._remember)
@@ -260,6 +266,7 @@ class Job:
                 first=self._options.first,
             ),
             cell_timeout=self._options.cell_timeout,
+            start_timeout=None if kernel.session_id is None else max(self._start_left, 1.0),
             prologue=self._document.prologue,
             pipelined=self._options.pipeline,
         )

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import secrets
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from jrc.errors import JrcError, NotFoundError, UnreachableError
+from jrc.errors import JrcError, KernelDiedError, NotFoundError, UnreachableError
 from jrc.run.language import normal
 from jrc.run.requests import owner
 
@@ -14,13 +15,22 @@ if TYPE_CHECKING:
     from jrc.run.job import Options
     from jrc.server.channels import Channels
     from jrc.server.client import ServerClient
-    from jrc.server.models import KernelSpecs
+    from jrc.server.models import KernelSpecs, SessionModel
 
 log = logging.getLogger("jrc.run.kernel")
+
+_T = TypeVar("_T")
 
 DELETE_PAUSES = (1.0, 3.0)
 """Seconds before a kernel is deleted once more: the line may break in just that moment, and a
 kernel that stays may hold a GPU."""
+
+
+START_SECONDS = 120.0
+"""For a new kernel's first answer. A server waits 60 s for one, and lets clients in without it."""
+
+_WATCH_AFTER = 3.0
+_WATCH_PAUSE = 1.0
 
 
 class KernelChoice(NamedTuple):
@@ -108,25 +118,76 @@ class RemoteKernel:
         kernel = await self._server.kernel(self.id)
         return None if kernel is None else kernel.state
 
-    async def open(self, channels: "Channels") -> None:
+    async def open(
+        self, channels: "Channels", *, start_timeout: float | None = START_SECONDS
+    ) -> None:
         """Open its channels.
 
+        Args:
+            channels: of this kernel.
+            start_timeout: seconds for a new kernel's first answer; None for no limit.
+
         Raises:
+            KernelDiedError: the new kernel ended, or does not answer.
             NotFoundError: the server has no such kernel.
             JrcError: the server can't be reached, or does not let us in.
         """
-        started_by_us = self.session_id is not None
+        if self.session_id is not None:
+            await self._open_new(channels, start_timeout)
+            return
         try:
-            await channels.open(known=started_by_us)
+            await channels.open(known=False)
         except NotFoundError as error:
             raise self._unknown() from error
         except UnreachableError as error:
-            if started_by_us:
-                raise
             # Nothing was asked of the server before; REST tells best what is wrong with it.
             if await self.state() is None:
                 raise self._unknown() from error
             await channels.open()
+
+    async def _open_new(self, channels: "Channels", start_timeout: float | None) -> None:
+        """Open the channels of a kernel that begins to live, or find out that it does not."""
+        opening = asyncio.create_task(channels.open(), name="open-channels")
+        ending = asyncio.create_task(self._until_gone(), name="watch-start")
+        try:
+            async with asyncio.timeout(start_timeout):
+                await asyncio.wait([opening, ending], return_when=asyncio.FIRST_COMPLETED)
+            if not opening.done():
+                raise self.died_at_start()
+            await opening
+        except NotFoundError as error:
+            raise self.died_at_start() from error
+        except TimeoutError as error:
+            raise KernelDiedError(
+                f"{self._what} did not answer within {start_timeout:g} s of its start.",
+                hint="The server's log may say why. --start-timeout waits longer.",
+            ) from error
+        finally:
+            opening.cancel()
+            ending.cancel()
+            await asyncio.gather(opening, ending, return_exceptions=True)
+
+    async def _until_gone(self) -> None:
+        """Return when the server has this kernel no longer: it gives up one that never lives."""
+        await asyncio.sleep(_WATCH_AFTER)
+        while True:
+            try:
+                if await self.state() in (None, "dead"):
+                    return
+            except JrcError as error:
+                log.info("could not ask for the new kernel: %s", error)
+            await asyncio.sleep(_WATCH_PAUSE)
+
+    def died_at_start(self) -> KernelDiedError:
+        """The error for a kernel that ended before it answered."""
+        return KernelDiedError(
+            f"{self._what} died at its start; the server's log says why.",
+            hint="Does the server have what its kernelspec starts? See: jrc doctor",
+        )
+
+    @property
+    def _what(self) -> str:
+        return f"The kernel '{self.name}'" if self.name else f"The kernel {self.id}"
 
     def _unknown(self) -> NotFoundError:
         return NotFoundError(
@@ -201,7 +262,8 @@ async def kernel_for(
     if options.kernel_id is not None:
         return RemoteKernel(server, options.kernel_id)
     choice = KernelChoice.of(document, options.kernel)
-    return await start_kernel(server, choice, document=_as_text(document.path.name), run=run)
+    name = _as_text(document.path.name)
+    return await start_kernel(server, choice, document=name, run=run, patience=options.patience)
 
 
 def _as_text(name: str) -> str:
@@ -210,7 +272,12 @@ def _as_text(name: str) -> str:
 
 
 async def start_kernel(
-    server: "ServerClient", choice: KernelChoice, *, document: str, run: str
+    server: "ServerClient",
+    choice: KernelChoice,
+    *,
+    document: str,
+    run: str,
+    patience: float = 0.0,
 ) -> RemoteKernel:
     """Start a kernel in a session of its own.
 
@@ -222,19 +289,24 @@ async def start_kernel(
         choice: which kernel.
         document: file name of the document.
         run: id of the run.
+        patience: seconds to try again where the line breaks meanwhile.
 
     Raises:
         NotFoundError: no kernel of the server will do.
     """
     path = f"jrc/{owner()}/{document}-{run}"
+
+    async def create(kernel: str | None) -> "SessionModel":
+        return await server.create_session(path, document, "notebook", kernel)
+
     name = choice.first_try
     notice = ""
     try:
-        session = await server.create_session(path, document, "notebook", name)
+        session = await _patiently(lambda: create(name), patience)
     except NotFoundError:
         chosen = choose_kernelspec(choice, await server.kernelspecs())
         notice = f"The server has no kernel '{name}': using '{chosen}'."
-        session = await server.create_session(path, document, "notebook", chosen)
+        session = await _patiently(lambda: create(chosen), patience)
     return RemoteKernel(
         server,
         session.kernel.id,
@@ -243,6 +315,36 @@ async def start_kernel(
         notice=notice,
         name=session.kernel.name,
     )
+
+
+async def _patiently(create: Callable[[], Awaitable[_T]], patience: float) -> _T:
+    """Ask again where the line breaks as the server is asked: it gives each path one kernel."""
+    try:
+        return await create()
+    except UnreachableError as error:
+        from jrc.server.failure import closed_early
+
+        # A server that refuses connections from the beginning is not waited for.
+        if not closed_early(error):
+            raise
+        last = error
+    from jrc.server.channels import backoff
+    from jrc.server.failure import may_pass
+
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + patience
+    for pause in backoff():
+        if clock() + pause > deadline:
+            break
+        log.info("asking for the kernel again: %s", last)
+        await asyncio.sleep(pause)
+        try:
+            return await create()
+        except UnreachableError as error:
+            if not may_pass(error):
+                raise
+            last = error
+    raise last
 
 
 def new_run_id() -> str:

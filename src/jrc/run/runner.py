@@ -50,6 +50,7 @@ class Runner:
         listener: who is asked.
         account: what became of the cells.
         cell_timeout: seconds for one cell; None for no limit.
+        start_timeout: seconds for the kernel's first answer; None for no limit.
         prologue: code to execute silently before the first cell.
         exchange: makes the requests and understands the answers.
         pipelined: send all cells at once, if there is a recorder to guard them.
@@ -66,6 +67,7 @@ class Runner:
         listener: Listener,
         account: Account,
         cell_timeout: float | None = None,
+        start_timeout: float | None = None,
         prologue: str = "",
         pipelined: bool = True,
     ) -> None:
@@ -76,7 +78,7 @@ class Runner:
         self._listener = listener
         self._exchange = exchange
         self._account = account
-        self._watch = Watch(cell_timeout)
+        self._watch = Watch(cell_timeout, start_timeout)
         self._prologue = prologue
         self._outbox = Outbox(
             self._cells,
@@ -206,6 +208,8 @@ class Runner:
         try:
             async for event in self._channels.events():
                 self._watch.heard(self._now())
+                if isinstance(event, Message):
+                    self._watch.answered()
                 await self._handle(self._meaning(event))
                 self._introduce_kernel()
                 await self._outbox.send(self._exchange.due(self._now()))
@@ -361,6 +365,8 @@ class Runner:
                 await self._poll_kernel()
             case Act.INTERRUPT:
                 await self._interrupt_late(self._watch.overdue)
+            case Act.GIVE_UP_START:
+                self._on_kernel_ended(KernelEnded("unanswered"))
             case Act.GIVE_UP:
                 text = "The cell does not react to the interrupt: giving up."
                 self._account.notice("timeout", text)

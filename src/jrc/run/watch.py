@@ -31,6 +31,7 @@ class Act(Enum):
     STOP_WAITING_FOR_IDLE = "no fence helps: take the idle for lost"
     POLL_KERNEL = "ask the server whether the kernel is still there"
     INTERRUPT = "the cell's time is up"
+    GIVE_UP_START = "the new kernel does not answer"
     GIVE_UP = "the cell does not stop"
 
 
@@ -47,14 +48,19 @@ class Watch:
 
     Args:
         cell_timeout: seconds for one cell, from the kernel's busy; None for no limit.
+        start_timeout: seconds for the kernel's first answer; None for no limit.
 
     Attributes:
         overdue: the cell whose time was up last.
     """
 
-    def __init__(self, cell_timeout: float | None = None) -> None:
+    def __init__(
+        self, cell_timeout: float | None = None, start_timeout: float | None = None
+    ) -> None:
         self.overdue = -1
         self._cell_timeout = cell_timeout
+        self._start_timeout = start_timeout
+        self._began: float | None = None
         self._started: dict[int, float] = {}
         self._interrupted_at: float | None = None
         self._heard_at = 0.0
@@ -67,6 +73,10 @@ class Watch:
     def heard(self, now: float) -> None:
         """Something arrived from the kernel."""
         self._heard_at = now
+
+    def answered(self) -> None:
+        """The kernel lives."""
+        self._start_timeout = None
 
     def started(self, key: int, now: float) -> None:
         self._started[key] = now
@@ -92,7 +102,12 @@ class Watch:
         if not pending:
             self._heard_at = now
             return []
-        return [*self._timeout(now), *self._fence(now, idle_missing), *self._poll(now)]
+        return [
+            *self._start(now),
+            *self._timeout(now),
+            *self._fence(now, idle_missing),
+            *self._poll(now),
+        ]
 
     def polled(self, *, idle: bool, word: object, received: int, nothing_runs: bool) -> Found:
         """What ``POLL_KERNEL`` found.
@@ -122,6 +137,13 @@ class Watch:
             self._mute_polls = 0
             return Found.MUTE
         return Found.NOTHING
+
+    def _start(self, now: float) -> list[Act]:
+        if self._start_timeout is None:
+            return []
+        if self._began is None:
+            self._began = now
+        return [Act.GIVE_UP_START] if now - self._began > self._start_timeout else []
 
     def _timeout(self, now: float) -> list[Act]:
         if self._cell_timeout is None:
