@@ -197,3 +197,15 @@ def test_secrets_of_a_kubeconfig() -> None:
         {"name": "b", "user": {"exec": {"env": [{"name": "AWS_SECRET", "value": "two-value"}]}}},
     ]
     assert secrets_below(users) == ["one-token", "key-data", "two-value"]
+
+
+@pytest.mark.parametrize("kind", ["token", "none", "password"])
+def test_a_word_that_names_a_kind_of_secret_is_none(kind: str) -> None:
+    """``auth = "token"`` in config.toml must not take every "token" out of a report."""
+    profile = {"profiles": {"team": {"auth": kind, "token": "s3cret-s3cret"}}}
+    known = secrets_below(profile)
+    assert known == ["s3cret-s3cret"]
+    redactor = Redactor(known)
+    assert redactor.text(f"The server accepts the {kind}.") == f"The server accepts the {kind}."
+    assert redactor.value({"auth": kind}) == {"auth": kind}
+    assert redactor.value({"auth": "s3cret"}) == {"auth": MASK}

@@ -307,7 +307,11 @@ def test_a_direct_profile_needs_no_tunnel(jupyter: JupyterServer, paths: Paths) 
     done = run_jrc("connect", "near")
     assert (done.code, done.stdout) == (0, f"{jupyter.url}\n")
     assert "needs no tunnel" in done.stderr
-    assert row("near") == {"profile": "near", "url": jupyter.url, "state": "direct"}
+    found = row("near")
+    assert (found["url"], found["state"], found["reachable"]) == (jupyter.url, "direct", True)
+    assert run_jrc("disconnect", "near").stderr == (
+        "'near' has no tunnel: its server is reached directly.\n"
+    )
 
 
 def test_removing_and_renaming_a_profile_ends_its_tunnel(cluster: Kube, paths: Paths) -> None:

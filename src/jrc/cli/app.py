@@ -24,7 +24,7 @@ class RootGroup(LazyGroup):
         "disconnect": LazyCommand(
             "jrc.cli.disconnect", "Undo connect: end tunnels, restore the editors."
         ),
-        "status": LazyCommand("jrc.cli.status", "Show the profiles' tunnels."),
+        "status": LazyCommand("jrc.cli.status", "Show how every server is reached."),
         "open": LazyCommand("jrc.cli.open", "Open the server's page in the browser."),
         "doctor": LazyCommand("jrc.cli.doctor", "Check everything between here and a kernel."),
         "companion": LazyCommand(

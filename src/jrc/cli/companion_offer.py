@@ -26,6 +26,13 @@ def offer_companion(
         yes: do not ask.
         dry_run: say what would be done.
     """
+    if not found:
+        terminal.warn(
+            "The companion extension is not installed: no command of an editor (code, codium, "
+            "cursor …) is on the PATH. In VS Code, run 'Shell Command: Install 'code' command in "
+            "PATH' from the command palette, then this command again; or add --no-extension."
+        )
+        return
     wanted = marketplace_version(version("jrc-cli"))
     missing = [
         Installed(editor.name, editor.command, profile, wanted)

@@ -63,4 +63,12 @@ def disconnect(
     for name in ended:
         terminal.say(f"The tunnel of '{name}' is ended.")
     if not ended:
-        terminal.say("No tunnel was up.")
+        terminal.say(_nothing_ended(names, paths, every=every))
+
+
+def _nothing_ended(names: list[str], paths: Paths, *, every: bool) -> str:
+    saved = ProfileStore(paths).all()
+    direct = [name for name in names if name in saved and saved[name].kubernetes is None]
+    if direct and not every:
+        return f"'{direct[0]}' has no tunnel: its server is reached directly."
+    return "No tunnel was up."

@@ -1,6 +1,7 @@
 """``jrc login``: save a server and its credentials as a profile."""
 
 import os
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from jrc.cli.login_server import Login, Place, log_in_at_hub, log_in_at_server
 from jrc.cli.profile import complete_profile
 from jrc.cli.terminal import Terminal
 from jrc.cli.words import pairs
-from jrc.errors import UsageError
+from jrc.errors import JrcError, UsageError
 from jrc.profile.logins import note_login
 from jrc.profile.model import Profile, check_name, free_name, name_from_url
 from jrc.profile.paths import Paths
@@ -127,14 +128,29 @@ def login(
     try:
         _log_in(chosen, given or chosen.pasted, access, there, terminal, paths)
     except BaseException as error:
-        if chosen.way is not None:
-            _leave_cluster(chosen, paths)
-            from jrc.cli.login_kubernetes import at_base_url
-            from jrc.server.detect import BaseUrlError
+        if isinstance(error, JrcError):
+            error = _with_what_to_type(error, chosen, wanted, named=profile is not None)
+        _leave_cluster(chosen, paths)
+        raise error
 
-            if isinstance(error, BaseUrlError):
-                raise at_base_url(error, chosen.way, wanted) from error
-        raise
+
+def _with_what_to_type(
+    error: JrcError, target: "Target", wanted: Wanted, *, named: bool
+) -> JrcError:
+    """The error of a login whose hint repeats what the person typed, and may have to change."""
+    from jrc.server.hints import name_login, name_profile
+
+    urls = [target.address.base_url, *([target.before.url] if target.before else [])]
+    if target.way is not None:
+        from jrc.cli.login_kubernetes import in_cluster
+
+        return in_cluster(error, target.way, urls, wanted)
+    if target.before:
+        name_profile(error, target.name, urls)
+    else:
+        elsewhere = f" --profile {shlex.quote(target.name)}" if named else ""
+        name_login(error, f"jrc login {shlex.quote(urls[0])}{elsewhere}", urls, elsewhere)
+    return error
 
 
 @dataclass(frozen=True)
@@ -162,9 +178,9 @@ class Target:
 
 def _leave_cluster(target: Target, paths: Paths) -> None:
     """End the tunnel of a login that failed: nothing is saved that would show it."""
-    from jrc.tunnel.connect import stop_keeper
-
     if target.brought_up:
+        from jrc.tunnel.connect import stop_keeper
+
         stop_keeper(target.name, paths)
 
 

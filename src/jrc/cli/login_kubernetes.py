@@ -19,6 +19,7 @@ from jrc.profile.route import Route
 from jrc.profile.secret import Secret
 from jrc.profile.store import ProfileStore
 from jrc.server.detect import BaseUrlError
+from jrc.server.hints import name_login
 from jrc.tunnel.cause import CauseError, completed
 from jrc.tunnel.connect import ensure_keeper, keeper_status, spec_of, stop_keeper
 from jrc.tunnel.discover import Candidate, Context, find_candidates, find_contexts, find_port
@@ -100,15 +101,23 @@ async def _tell_of_other_pods(route: Route, terminal: Terminal) -> None:
         )
 
 
-def at_base_url(error: BaseUrlError, reached: Profile, wanted: Wanted) -> UnreachableError:
-    """A server behind a tunnel that is not where it was looked for: what to type is not its URL."""
-    route = reached.kubernetes
+def in_cluster(error: JrcError, reached: Profile, urls: list[str], wanted: Wanted) -> JrcError:
+    """The error of a login behind a tunnel, whose local address is nothing to type.
+
+    Args:
+        error: of the login.
+        reached: the profile that was to be saved.
+        urls: the server's addresses on this machine.
+        wanted: what the person typed.
+    """
+    route, path = reached.kubernetes, spec_of(reached).path
     assert route
-    path = spec_of(reached).path
-    words = ["--base-url", error.path or "/PREFIX/"]
-    if wanted.token_from:
-        words += ["--token-from", wanted.token_from]
-    again = completed(f"jrc login {shlex.join(words)}", reached.name, route)
+    token = f" --token-from {shlex.quote(wanted.token_from)}" if wanted.token_from else ""
+    if not isinstance(error, BaseUrlError):
+        name_login(error, completed("jrc login", reached.name, route), urls)
+        return error
+    base_url = shlex.quote(error.path) if error.path else "/PREFIX/"
+    again = completed(f"jrc login --base-url {base_url}{token}", reached.name, route)
     if error.path:
         message = f"The Jupyter Server behind {route.target} is not at {path} but at {error.path}."
         return UnreachableError(message, hint=again)

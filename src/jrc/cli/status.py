@@ -1,5 +1,6 @@
-"""``jrc status``: how every profile's tunnel is."""
+"""``jrc status``: how every profile's server is reached."""
 
+import shlex
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 app = plain_typer(add_completion=False)
 
 LOOK_SECONDS = 1.0
+ASK_SECONDS = 15.0
+"""How often a server without a tunnel is asked with ``--watch``."""
 
 
 @app.command()
@@ -29,7 +32,7 @@ def status(
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """Show the tunnel of every profile: state, pod, address here, restarts, last error.
+    """Show how every server is reached: its tunnel with its pod, or whether it answers.
 
     \b
     Example:
@@ -37,18 +40,49 @@ def status(
     """
     terminal, paths = Terminal(), Paths.from_environment()
     shown: list[dict[str, Any]] | None = None
+    direct = _Direct(paths)
     try:
         while True:
-            rows = [as_json(profile, paths) for profile in ProfileStore(paths).all().values()]
+            saved = list(ProfileStore(paths).all().values())
+            answers = direct.look(saved)
+            rows = [as_json(each, paths) | answers.get(each.name, {}) for each in saved]
             if rows != shown:
                 _show(rows, terminal, json=json, again=watch)
                 shown = rows
+                if not json:
+                    _tell_of_strays({profile.name for profile in saved}, terminal, paths)
             if not watch:
                 return
             time.sleep(LOOK_SECONDS)
     except KeyboardInterrupt:
         if not watch:
             raise
+
+
+class _Direct:
+    """What the servers without a tunnel answer; asked again now and then.
+
+    Args:
+        paths: jrc's folders.
+    """
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._found: dict[str, dict[str, Any]] = {}
+        self._asked = -ASK_SECONDS
+
+    def look(self, profiles: list[Profile]) -> dict[str, dict[str, Any]]:
+        """The answers by the names of the profiles."""
+        asked = [profile for profile in profiles if profile.kubernetes is None]
+        old = time.monotonic() - self._asked >= ASK_SECONDS
+        if asked and (old or {profile.name for profile in asked} != self._found.keys()):
+            import asyncio
+
+            from jrc.cli.status_direct import look_at
+
+            self._found = asyncio.run(look_at(asked, self._paths))
+            self._asked = time.monotonic()
+        return self._found
 
 
 def as_json(profile: Profile, paths: Paths) -> dict[str, Any]:
@@ -97,14 +131,32 @@ def _show(rows: list[dict[str, Any]], terminal: Terminal, *, json: bool, again: 
     header = ["PROFILE", "STATE", "URL", "POD", "SINCE", "RESTARTS", "UP", "DOWN"]
     terminal.table(header, [_cells(row) for row in rows])
     for row in rows:
+        if row.get("server"):
+            who = f", as {row['user']}" if row["user"] else ""
+            terminal.say(f"{row['profile']}: {row['server']}{who}")
         if error := row.get("last_error"):
             when = " (over since)" if row["state"] == "ready" else ""
             terminal.say(f"{row['profile']}: {error['message']}{when}")
+            if error["hint"] and not when:
+                terminal.say(f"  {error['hint']}")
+
+
+def _tell_of_strays(saved: set[str], terminal: Terminal, paths: Paths) -> None:
+    """Tunnels whose profile is gone, from config.toml by hand for example."""
+    from jrc.tunnel.connect import keeper_status, keepers
+
+    for name in keepers(paths):
+        found = keeper_status(name, paths) if name not in saved else None
+        if found and found.runs():
+            again = shlex.join(["jrc", "disconnect", name])
+            terminal.warn(f"A tunnel of '{name}' is up, which is no profile. End it: {again}")
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
     if row["state"] == "direct":
-        return [row["profile"], "direct", row["url"], *["-"] * 5]
+        refused = row["last_error"] and row["last_error"]["kind"] == "refused"
+        answers = "refused" if refused else "reachable" if row["reachable"] else "unreachable"
+        return [row["profile"], answers, row["url"], *["-"] * 5]
     since = row["since"]
     age = (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds() if since else None
     return [
@@ -120,12 +172,14 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 
 def _error(found: "KeeperStatus | None") -> dict[str, str] | None:
+    from jrc.tunnel.cause import completed
+
     if found is None or found.cause is None:
         return None
     return {
         "kind": found.cause.kind.value,
         "message": found.cause.message,
-        "hint": found.cause.hint,
+        "hint": completed(found.cause.hint, found.spec.profile, found.spec.route),
     }
 
 

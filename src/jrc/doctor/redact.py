@@ -20,7 +20,10 @@ _WORDS = {
     *("nobody", "none", "password", "plain", "secret", "secrets", "server", "system"),
     *("token", "true", "user"),
 }
-"""Values of variables such as AUTH_TYPE; to replace them everywhere would spoil the text."""
+"""Values of variables such as AUTH_TYPE and of ``auth`` in a profile: they name a kind of secret.
+To replace them everywhere would spoil the text."""
+
+_NAMES_A_KIND = re.compile(r"(?:^|[_-])(?:auth|type|method|kind)$", re.IGNORECASE)
 
 _SECRET_NAME = re.compile(
     r"token|passw|passphrase|secret|credential|api[_-]?key|access[_-]?key|private[_-]?key"
@@ -136,7 +139,8 @@ class Redactor:
         return value
 
     def _below(self, key: str, value: object) -> object:
-        return _masked(value) if is_secret_name(key) else self.value(value)
+        secret = is_secret_name(key) and not _is_kind(key, value)
+        return _masked(value) if secret else self.value(value)
 
 
 def is_secret_name(name: str) -> bool:
@@ -180,10 +184,17 @@ def secrets_below(value: object, *, secret: bool = False) -> list[str]:
             for text in secrets_below(
                 part, secret=secret or is_secret_name(str(key)) or (named and key == "value")
             )
+            if not _is_kind(str(key), part)
         ]
     if isinstance(value, list | tuple):
         return [text for part in value for text in secrets_below(part, secret=secret)]
     return [value] if secret and isinstance(value, str) and len(value) >= SHORTEST else []
+
+
+def _is_kind(key: str, value: object) -> bool:
+    """Whether a field says which kind of secret there is, as ``auth = "token"`` does."""
+    known = isinstance(value, str) and value.lower() in _WORDS
+    return known and _NAMES_A_KIND.search(key) is not None
 
 
 def _masked(value: object) -> object:

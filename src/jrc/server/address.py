@@ -57,7 +57,7 @@ class ServerAddress(NamedTuple):
         if parts.username is not None or parts.password is not None:
             raise UsageError(
                 f"The URL of {host} carries a user name or a password.",
-                hint="Leave it out; jrc login asks for the token or password.",
+                hint="Leave it out: you are asked for the token or password.",
             )
         netloc = f"[{host}]" if ":" in host else host
         if port is not None and port != _DEFAULT_PORTS[scheme]:

@@ -127,7 +127,7 @@ class PasswordAuth:
 
     async def _log_in(self, http: "HttpClient") -> dict[str, str]:
         from jrc.server.exchange import exchange
-        from jrc.server.failure import from_answer
+        from jrc.server.failure import from_answer, login_at
 
         url = self._address.rest("login")
         page = await exchange(http, self._address, "GET", url)
@@ -135,7 +135,7 @@ class PasswordAuth:
         if page.status == 404 or (page.status == 200 and XSRF_COOKIE not in cookies):
             raise AuthError(
                 f"{self._address.base_url} has no password login.",
-                hint=f"It may want a token: jrc login {self._address.base_url}",
+                hint=f"It may want a token: {login_at(self._address.base_url)}",
             )
         if page.status != 200:
             raise from_answer(page, self._address)
@@ -150,7 +150,7 @@ class PasswordAuth:
         if answer.status == 401:
             raise AuthError(
                 f"{self._address.base_url} refused the password.",
-                hint=f"Try again: jrc login {self._address.base_url}",
+                hint=f"Try again: {login_at(self._address.base_url)}",
             )
         given = cookies_of(answer)
         if answer.status not in (200, 302):

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import shlex
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from jrc.server.failure import (
     closed_early,
     found_no_connection_in_time,
     from_answer,
+    login_at,
     not_tls,
 )
 from jrc.server.way import DIRECT, Way
@@ -266,16 +266,17 @@ def _not_there(api: Answer, address: ServerAddress) -> JrcError:
     found = _STATIC_LINK.search(_text(api)) if api.is_html else None
     if found and found["base"] != _path(address):
         return _elsewhere(address, urljoin(address.base_url, found["base"]))
+    again = login_at(f"{urljoin(address.base_url, '/')}PREFIX/")
     return BaseUrlError(
         f"There is no Jupyter Server at {address.base_url} (HTTP 404).",
-        hint=f"If it has a base URL, add it: jrc login {urljoin(address.base_url, '/')}PREFIX/",
+        hint=f"If it has a base URL, add it: {again}",
     )
 
 
 def _elsewhere(address: ServerAddress, base_url: str) -> BaseUrlError:
     return BaseUrlError(
         f"The Jupyter Server of {address.host} is not at {address.base_url} but at {base_url}",
-        hint=f"jrc login {shlex.quote(base_url)}",
+        hint=login_at(base_url),
         path=urlsplit(base_url).path,
     )
 
@@ -308,7 +309,7 @@ def _forbidden(api: Answer, address: ServerAddress) -> JrcError:
 def _wants_https(address: ServerAddress) -> UnreachableError:
     return UnreachableError(
         f"{address.host} speaks TLS, and was asked in plain HTTP.",
-        hint=f"jrc login https{address.base_url.removeprefix('http')}",
+        hint=login_at(f"https{address.base_url.removeprefix('http')}"),
     )
 
 

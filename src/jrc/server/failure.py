@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import socket
 import ssl
 from collections.abc import Iterator
@@ -129,11 +130,14 @@ class Answer:
 def from_answer(answer: Answer, address: ServerAddress) -> JrcError:
     """The error that a status of 300 and more means."""
     message = answer.message()
+    if answer.refused and "_xsrf" in message:
+        # Whoever is not known is first asked for what only browsers have.
+        message = ""
     said = f"HTTP {answer.status}: {message}" if message else f"HTTP {answer.status}"
     if answer.refused:
         return AuthError(
             f"{address.base_url} refused the credentials ({said}).",
-            hint=f"Log in again: jrc login {address.base_url}",
+            hint=f"Log in again: {login_at(address.base_url)}",
         )
     if answer.status == 404:
         return NotFoundError(f"{answer.request} does not exist ({said}).")
@@ -163,7 +167,7 @@ def _redirected(answer: Answer, address: ServerAddress) -> JrcError:
     if there.netloc == address.host and there.scheme == "https" and not address.is_tls:
         return UnreachableError(
             f"{address.base_url} wants to be asked over https.",
-            hint=f"jrc login https{address.base_url.removeprefix('http')}",
+            hint=login_at(f"https{address.base_url.removeprefix('http')}"),
         )
     if there.netloc != address.host:
         return UnreachableError(
@@ -269,7 +273,7 @@ def _other(error: Exception, request: str, address: ServerAddress) -> Unreachabl
     if isinstance(error, httpx.ProxyError):
         return UnreachableError(
             f"The proxy in the environment did not let us through to {address.host}: {error}.",
-            hint=f"To go around it: NO_PROXY={urlsplit(address.base_url).hostname}",
+            hint=f"To go around it: export NO_PROXY={_host(address)}",
         )
     for cause in _causes(error):
         if isinstance(cause, ConnectionError | httpx.RemoteProtocolError | httpx.ReadError):
@@ -316,10 +320,10 @@ def _tls(error: ssl.SSLError, address: ServerAddress) -> UnreachableError:
 
 def no_socks(address: ServerAddress) -> ConfigError:
     """The error for a SOCKS proxy in the environment, for which the libraries want help."""
-    host = urlsplit(address.base_url).hostname
     return ConfigError(
         "The environment names a SOCKS proxy, for which a package is missing.",
-        hint=f"pip install 'httpx[socks]' python-socks, or go around it: NO_PROXY={host}",
+        hint="pip install 'httpx[socks]' python-socks, or go around it: "
+        f"export NO_PROXY={_host(address)}",
     )
 
 
@@ -335,8 +339,17 @@ def not_tls(address: ServerAddress) -> UnreachableError:
     """The error for https where plain http is spoken."""
     return UnreachableError(
         f"{address.host} does not speak TLS.",
-        hint=f"jrc login http{address.base_url.removeprefix('https')}",
+        hint=login_at(f"http{address.base_url.removeprefix('https')}"),
     )
+
+
+def _host(address: ServerAddress) -> str:
+    return shlex.quote(urlsplit(address.base_url).hostname or "")
+
+
+def login_at(url: str) -> str:
+    """The command that logs in at a URL."""
+    return shlex.join(["jrc", "login", url])
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -11,7 +11,7 @@ from jrc.profile.secret import Secret
 from jrc.server.address import ServerAddress
 from jrc.server.auth import XSRF_COOKIE, Auth, cookie_headers, cookies_of
 from jrc.server.exchange import ANSWER_SECONDS, HttpClient, exchange, lines
-from jrc.server.failure import Answer, from_answer
+from jrc.server.failure import Answer, from_answer, login_at
 from jrc.server.hub import (
     HubUser,
     SpawnEvent,
@@ -80,7 +80,7 @@ class HubClient:
         if answer.refused:
             raise AuthError(
                 f"The hub at {self.address.base_url} refused the token.",
-                hint=f"Make one at {self.token_page} and log in: jrc login {self.address.base_url}",
+                hint=f"Make one at {self.token_page} and log in: {login_at(self.address.base_url)}",
             )
         return read_user(self._checked(answer).json())
 
@@ -260,7 +260,7 @@ class HubClient:
             f"The token may not {action} the server {_name(user, server)}: it lacks the scope "
             f"{scope}.",
             hint=f"Make a token without narrowed scopes at {self.token_page}, then: "
-            f"jrc login {self.address.base_url}",
+            f"{login_at(self.address.base_url)}",
         )
 
     def _checked(self, answer: Answer) -> Answer:

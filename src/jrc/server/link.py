@@ -299,7 +299,7 @@ def _refused(status: int, url: str) -> JrcError:
     if status in (401, 403):
         return AuthError(
             f"The server refused the credentials for {place} (HTTP {status}).",
-            hint="Log in again: jrc login",
+            hint="Log in again: jrc login URL",
         )
     if status == 404:
         return NotFoundError(f"There is no kernel behind {place}.", hint="jrc kernel list")

@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+import shlex
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from jrc.profile.secrets import SecretStore
 from jrc.profile.store import ProfileStore
 from jrc.server.address import ServerAddress
 from jrc.server.auth import Auth, NoAuth, PasswordAuth, TokenAuth
+from jrc.server.hints import login, name_environment, name_profile
 from jrc.server.orphans import Orphans, orphans_removed
 from jrc.server.relogin import Relogin, SavedAuth
 from jrc.server.way import Way
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from jrc.tunnel.connect import Progress
 
 log = logging.getLogger("jrc.server.open")
+
+ENVIRONMENT = "environment"
+"""The name of the profile that ``JRC_URL`` stands for."""
 
 Talk = Callable[[str], None]
 """Called with a line for the person while something takes its time."""
@@ -43,7 +48,7 @@ def chosen_profile(name: str | None, *, paths: Paths | None = None) -> Profile |
     """
     url = os.environ.get("JRC_URL")
     if name is None and url:
-        return Profile(name="environment", url=url)
+        return Profile(name=ENVIRONMENT, url=url)
     store = ProfileStore(paths or Paths.from_environment())
     return store.get(name) if name is not None else store.find(None)
 
@@ -79,7 +84,7 @@ def _own_authentication(profile: Profile, address: ServerAddress, paths: Paths) 
     if found is None:
         raise AuthError(
             f"There is no {profile.auth} for the profile '{profile.name}'.",
-            hint=f"jrc login {profile.url} --profile {profile.name}",
+            hint=login(profile.name),
         )
     secret, _ = found
     return PasswordAuth(secret, address) if profile.auth == "password" else TokenAuth(secret)
@@ -111,7 +116,7 @@ def header_values(profile: str, access: Access, secrets: SecretStore) -> dict[st
     for name, source in access.headers.items():
         value, place = _header_value(profile, name, source, secrets)
         if value is None:
-            again = f"jrc login --profile {profile} --header {name}=keyring"
+            again = f"{login(profile)} --header {shlex.quote(f'{name}=keyring')}"
             raise ConfigError(
                 f"The header {name} of the profile '{profile}' has no value: {place}.",
                 hint=f"Give it again: {again}"
@@ -217,16 +222,38 @@ async def open_profile(
     tell, talk = talk or log.info, talk or _log
     async with _url(profile, paths, on_tunnel, bring_up) as url:
         address, pasted = ServerAddress.parse(url)
-        way, auth = way_to(profile, paths), _chosen_auth(profile, address, pasted, paths)
-        if profile.kubernetes is not None:
-            way = replace(way, verdict=_tunnel_verdict(profile.name, paths))
-        if profile.kind == "hub":
-            address = await _running_server(profile, address, auth, way, talk)
-        async with (
-            _client(profile, address, auth, way, talk, kernel_env) as server,
-            orphans_removed(server, paths, orphans, tell),
-        ):
-            yield server
+        urls = [profile.url, address.base_url]
+        try:
+            way, auth = way_to(profile, paths), _chosen_auth(profile, address, pasted, paths)
+            if profile.kubernetes is not None:
+                way = replace(way, verdict=_tunnel_verdict(profile.name, paths))
+            if profile.kind == "hub":
+                address = await _running_server(profile, address, auth, way, talk)
+                urls.append(address.base_url)
+            async with (
+                _client(profile, address, auth, way, talk, kernel_env) as server,
+                orphans_removed(server, paths, orphans, tell),
+            ):
+                yield server
+        except JrcError as error:
+            name_what_to_change(error, profile, urls)
+            raise
+
+
+def name_what_to_change(error: JrcError, profile: Profile, urls: Collection[str]) -> None:
+    """Let an error's hint name what the profile's URL and secret really come from.
+
+    Args:
+        error: its hint is replaced where it is about a login.
+        profile: the one that the command works with.
+        urls: the addresses of its server.
+    """
+    token = bool(os.environ.get("JRC_TOKEN", "").strip())
+    from_environment = profile.name == ENVIRONMENT and bool(os.environ.get("JRC_URL"))
+    if from_environment or (token and isinstance(error, AuthError)):
+        name_environment(error, profile.url, token=token, saved=not from_environment)
+    else:
+        name_profile(error, profile.name, urls)
 
 
 def _chosen_auth(
@@ -250,7 +277,10 @@ async def _url(
 
     spec = spec_of(profile)
     if not bring_up and not is_ready(spec, paths):
-        raise UnreachableError(f"The tunnel of '{profile.name}' is down.", hint="jrc connect")
+        raise UnreachableError(
+            f"The tunnel of '{profile.name}' is down.",
+            hint=shlex.join(["jrc", "connect", profile.name]),
+        )
     async with in_use(spec, paths, on_progress=on_tunnel) as status:
         yield status.url
 

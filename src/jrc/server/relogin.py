@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from jrc.errors import JrcError
 from jrc.server.auth import Auth
+from jrc.server.hints import login
 
 if TYPE_CHECKING:
     from jrc.server.exchange import HttpClient
@@ -99,7 +100,7 @@ class Relogin:
                 return True
             self._talk(
                 "The server refuses the credentials; they may have expired. Nothing is lost. "
-                f"In another terminal: jrc login --profile {self._profile}"
+                f"In another terminal: {login(self._profile)}"
             )
             try:
                 async with asyncio.timeout(WAIT_SECONDS):
