@@ -218,6 +218,38 @@ def test_a_write_that_fails(tmp_path: Path, error: OSError, complaint: str) -> N
     assert complaint in said.getvalue()
 
 
+class Screen(io.StringIO):
+    """A stream that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("variables", "live", "color"),
+    [
+        ({"TERM": "xterm"}, True, True),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, True, False),
+        ({"TERM": "xterm", "CI": "true"}, False, False),
+        ({"TERM": "dumb"}, False, False),
+    ],
+)
+def test_the_environment_says_how_it_may_look(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], live: bool, color: bool
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    shown = Screen()
+    monkeypatch.setattr(sys, "stdout", Screen())
+    monkeypatch.setattr(sys, "stderr", shown)
+    terminal = Terminal()
+    assert (terminal.live, terminal.color_out, terminal.color_err) == (live, color, color)
+    terminal.say("jrc: x")
+    terminal.mark("y")
+    assert ("\x1b[1mjrc:\x1b[0m x\n" in shown.getvalue()) == color
+    assert ("\x1b[2my\x1b[0m\n" in shown.getvalue()) == color
+
+
 def test_a_closed_stream_and_none(monkeypatch: pytest.MonkeyPatch) -> None:
     closed = io.StringIO()
     closed.close()

@@ -13,6 +13,9 @@ from jrc.errors import ConfigError, JrcError
 STARTED = time.monotonic()
 """When the command began: this module is among the first that it loads."""
 
+_OURS = "jrc: "
+"""What begins a line of jrc's among those of the remote code."""
+
 _AT_ONCE = 1 << 20
 """Characters that a stream gets at a time: it would encode a copy of them all."""
 
@@ -74,7 +77,8 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """One line of talk."""
-        self._talk("", text)
+        ours = text.startswith(_OURS)
+        self._talk(self._styled(_OURS, "1") if ours else "", text.removeprefix(_OURS))
 
     def mark(self, text: str) -> None:
         """One quiet line of talk, which structures what is between such lines."""

@@ -27,12 +27,17 @@ class Guarded:
     def on_event(self, event: "RunEvent") -> None:
         try:
             self._listener.on_event(event)
-        except Exception:
-            log.exception("a listener failed at %s", type(event).__name__)
+        except Exception as error:  # noqa: BLE001  whatever it is, the run is worth more
+            _note(f"a listener failed at {type(event).__name__}", error)
 
     async def ask(self, prompt: str, *, hidden: bool) -> str | None:
         try:
             return await self._listener.ask(prompt, hidden=hidden)
-        except Exception:
-            log.exception("a listener failed to ask")
+        except Exception as error:  # noqa: BLE001
+            _note("a listener failed to ask", error)
             return None
+
+
+def _note(what: str, error: Exception) -> None:
+    log.warning("%s: %r", what, error)
+    log.debug("where it failed", exc_info=error)
