@@ -230,7 +230,7 @@ def _text_of(data: dict[str, Any]) -> str:
     """The text of an output; what goes wrong there goes into the log."""
     try:
         return as_text(data)
-    except Exception as error:  # noqa: BLE001  whatever it is, the run goes on
+    except Exception as error:
         log.warning("an output can't be shown: %r", error)
         log.debug("where it failed", exc_info=error)
         return f"[{', '.join(map(str, data))}: can't be shown here]"
