@@ -21,6 +21,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import papermill
     import papermill.cli
+    import papermill.exceptions
     from papermill.parameterize import add_builtin_parameters, parameterize_path
 
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
@@ -206,12 +207,36 @@ def test_a_failed_notebook_goes_to_stdout_too(folder: Path, env: dict[str, str])
     assert outputs[0]["text"] == ["é\n"]
 
 
+def test_a_failed_result_points_to_its_error(folder: Path, env: dict[str, str]) -> None:
+    """Where papermill does; the next run of the result takes the two cells out again."""
+    sources = ["x = 1", "print(x)\n1 / 0", "print('never')"]
+    cells = [new_code_cell(source) for source in sources]
+    nbformat.write(new_notebook(cells=cells, metadata=KERNEL), folder / "bad.ipynb")
+    done = run_jrc("run", "bad.ipynb", "--mark-error", env=env)
+    assert done.code == 1
+    with pytest.raises(papermill.exceptions.PapermillExecutionError):
+        papermill.execute_notebook("bad.ipynb", "theirs.ipynb", progress_bar=False)
+
+    def content(name: str) -> list[Any]:
+        notebook = nbformat.read(folder / name, as_version=4)
+        nbformat.validate(notebook)
+        return [
+            (cell.cell_type, cell.source.replace("jrc", "papermill"), cell.metadata.get("tags", []))
+            for cell in notebook.cells
+        ]
+
+    assert content("bad.out.ipynb") == content("theirs.ipynb")
+    assert run_jrc("run", "bad.out.ipynb", "--in-place", env=env).code == 1
+    assert [source for _, source, _ in content("bad.out.ipynb")] == sources
+
+
 @pytest.mark.parametrize(
     "words",
     [
         ["-o", "-", "--json", "a.ipynb"],
         ["-o", "-", "--detach", "a.ipynb"],
         ["--stdout-file", "x", "--detach", "a.ipynb"],
+        ["--mark-error", "--detach", "a.ipynb"],
         ["--stdout-file", "none/x", "a.ipynb"],
         ["--in-place", "-"],
     ],

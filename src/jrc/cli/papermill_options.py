@@ -35,6 +35,9 @@ PrepareOnly = Annotated[
 ReportMode = Annotated[
     bool, typer.Option("--report-mode/--no-report-mode", help="Hide the code.", hidden=True)
 ]
+MarkError = Annotated[
+    bool, typer.Option("--mark-error", help="Link to the error in the result.", hidden=True)
+]
 HelpNotebook = Annotated[
     bool, typer.Option("--help-notebook", help="Show its parameters.", hidden=True)
 ]

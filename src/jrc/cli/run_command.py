@@ -261,6 +261,7 @@ def check_choices(invocation: Invocation, document: Document) -> None:
     alone = {
         "--stdout-file": papermill.stdout_file is not None,
         "--stderr-file": papermill.stderr_file is not None,
+        "--mark-error": papermill.mark_error,
         "--no-recorder": not invocation.recorder,
         "--no-pipeline": not invocation.pipeline,
         "--timeout": invocation.timeout is not None,
@@ -358,6 +359,7 @@ def _options(invocation: Invocation, profile: str) -> Options:
         first=invocation.first - 1,
         cell_timeout=invocation.timeout,
         allow_errors=invocation.allow_errors,
+        mark_error=invocation.papermill.mark_error,
         allow_loss=invocation.allow_loss,
         recorder=invocation.recorder,
         pipeline=invocation.pipeline,

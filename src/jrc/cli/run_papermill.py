@@ -27,6 +27,7 @@ class PapermillOptions(NamedTuple):
     inject_output_path: bool = False
     prepare_only: bool = False
     report_mode: bool = False
+    mark_error: bool = False
     help_notebook: bool = False
     stdout_file: Path | None = None
     stderr_file: Path | None = None
@@ -37,6 +38,7 @@ class PapermillOptions(NamedTuple):
             "--inject-input-path": self.inject_input_path,
             "--inject-output-path": self.inject_output_path,
             "--report-mode": self.report_mode,
+            "--mark-error": self.mark_error,
         }
         return [option for option, given in options.items() if given]
 
@@ -245,6 +247,7 @@ papermill's options in jrc run:
   --prepare-only                put the parameters in, execute nothing
   --help-notebook               show the parameters of the notebook
   --report-mode                 hide the code in the result
+  --mark-error                  begin a failed result with a link to the error
   -k, --kernel NAME             the kernelspec
   -l, --language NAME           of the cell with the parameters
   --execution-timeout S         --timeout

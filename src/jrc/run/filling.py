@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 from jrc.errors import JrcError
 from jrc.run.document import Cell, Document
+from jrc.run.error_cells import with_error_cells
 from jrc.run.notebook import read_notebook
 from jrc.run.notebook_shape import Json
 from jrc.run.outputs import Outputs
@@ -63,6 +64,11 @@ class Filling:
         self._emptied: set[int] = set()
         self._run = ""
         self._progress: Progress | None = None
+        self._failed: int | None = None
+
+    def mark_error(self, index: int) -> None:
+        """Let the result point to this cell, as papermill's does."""
+        self._failed = index
 
     def keep_step(self, run: str, progress: Progress) -> None:
         """Until ``finished``: a saved file says how much of the run it holds.
@@ -165,7 +171,7 @@ class Filling:
         if self._progress is not None:
             mark = {"run": self._run, "messages": self._progress.handled}
             notebook["metadata"][UNFINISHED] = mark
-        return notebook
+        return notebook if self._failed is None else with_error_cells(notebook, self._failed)
 
     def _saved(self) -> None:
         if self._progress is not None:

@@ -52,6 +52,7 @@ class Options(NamedTuple):
         first: how many of the cells are left out, because the kernel executed them already.
         cell_timeout: seconds for one cell.
         allow_errors: go on after a cell that failed.
+        mark_error: let a failed result begin with a link to the cell that failed.
         allow_loss: lost output does not make the exit code non-zero.
         patience: seconds to try to bring a lost link back.
         start_timeout: seconds for a new kernel's first answer.
@@ -69,6 +70,7 @@ class Options(NamedTuple):
     first: int = 0
     cell_timeout: float | None = None
     allow_errors: bool = False
+    mark_error: bool = False
     allow_loss: bool = False
     patience: float = 60.0
     start_timeout: float = START_SECONDS
@@ -216,6 +218,8 @@ class Job:
                 self._keep = self._keep or (
                     self._options.keep_kernel_on_error and result.status in _FAILED
                 )
+                if self._options.mark_error and result.status == "error" and result.cell:
+                    self._filling.mark_error(result.cell.index)
                 # Before the kernel lets go of what it recorded, and before it is deleted.
                 self._save_result()
                 await runner.forget()
