@@ -238,6 +238,19 @@ async def test_a_script_and_its_exit_code(desk: Desk, tmp_path: Path) -> None:
     assert printed(listener) == "['--lr', '1']\n"
 
 
+async def test_scripts_with_cells_and_notebooks_that_exit(desk: Desk, tmp_path: Path) -> None:
+    script = tmp_path / "s.py"
+    script.write_text("# %%\nprint('a')\n# %%\nimport sys\nsys.exit(4)\n# %%\nprint('never')\n")
+    listener = Recorder()
+    assert await desk.attach(await desk.begin(script), listener) == 4
+    assert printed(listener) == "a\n"
+    run = await desk.begin(notebook(tmp_path, "print('b')", "exit(0)", "print('never')"))
+    await desk.until(run, "finished")
+    assert await desk.attach(run) == 0
+    with pytest.raises(RemoteError, match="SystemExit: 3"):
+        await desk.attach(await desk.begin(notebook(tmp_path, "exit(3)", "print('never')")))
+
+
 async def test_results_survive_their_kernel(desk: Desk, other_desk: Desk, tmp_path: Path) -> None:
     """A server that culls idle kernels takes the finished one away."""
     run = await desk.begin(notebook(tmp_path, "print('one')", "print('two')"))

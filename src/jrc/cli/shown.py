@@ -14,6 +14,7 @@ from jrc.cli.live import LiveLine
 from jrc.cli.rendering import as_text, image_type, strip_ansi
 from jrc.cli.terminal import Terminal, columns_of
 from jrc.run.events import CellOutput
+from jrc.run.script import is_plain_exit
 
 log = logging.getLogger("jrc.cli")
 
@@ -109,7 +110,7 @@ class Shown:
         if kind == "stream":
             error = output["name"] == "stderr"
             self._write_or_keep(str(output["text"]), error=error, kind=output["name"])
-        elif kind == "error":
+        elif kind == "error" and not is_plain_exit(output):
             self._write_or_keep("\n".join(output["traceback"]) + "\n", error=True, kind="error")
         elif kind in ("display_data", "execute_result", "update_display_data"):
             data = output.get("data", {})

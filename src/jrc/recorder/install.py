@@ -25,7 +25,17 @@ _TYPE = re.compile(r" -> [^\n]+(?=:$)|: Any(?=[,)]| = )", re.MULTILINE)
 _BLANK = re.compile(r"\n{2,}")
 _INDENT = re.compile(r"^(?:    )+", re.MULTILINE)
 
-_MODULES = ("records", "storage", "archive", "frames", "flushes", "turns", "recorder", "control")
+_MODULES = (
+    "records",
+    "storage",
+    "archive",
+    "frames",
+    "flushes",
+    "turns",
+    "manners",
+    "recorder",
+    "control",
+)
 
 
 # Not compiled again where it is already there: that is half of what the request costs a kernel. The
@@ -62,6 +72,7 @@ class InstallOptions(NamedTuple):
             a run that needs none, because its client stays. No part of it may start with a dot:
             servers do not serve hidden files.
         about: goes into the journal's first note; whoever attaches later reads it.
+        own: the run started the kernel for itself, and nobody else's habits count in it.
     """
 
     run: str
@@ -69,6 +80,7 @@ class InstallOptions(NamedTuple):
     spool: int | None = None
     journal: str | None = None
     about: Mapping[str, Any] = MappingProxyType({})
+    own: bool = False
 
 
 @dataclass(frozen=True)

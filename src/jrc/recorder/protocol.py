@@ -136,7 +136,7 @@ class RunState:
         gone: messages up to this number are no longer kept.
         running, done: how many requests are executed now, and were.
         last: the fields of the request that arrived last; None without one.
-        stopped: ``failed``, ``aborted`` or ``cancelled`` when later requests are not executed.
+        stopped: ``failed``, ``exited``, ``aborted`` or ``cancelled``: no later request is executed.
         asking: number of the ``input_request`` that waits for its answer; 0 for none.
         journal: absolute path of the journal; None without one.
         journal_error: why the journal is not complete; empty otherwise.

@@ -3,7 +3,7 @@
 Pure but for the listener that it tells; the clock is an argument.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ from jrc.run.execution import (
     Started,
 )
 from jrc.run.outputs import Outputs, display_id_of, to_output
+from jrc.run.script import exit_code_of_cell
 from jrc.run.widget_text import WidgetTexts
 from jrc.run.widgets import CommMessage
 from jrc.wire.message import Message
@@ -61,6 +62,7 @@ class CellRequest:
         user_expressions: expressions that the kernel evaluates after the code.
         store_history: keep the code in the kernel's history, and count it as ``In[n]``.
         title: what the cell is called.
+        has_exit_code: ``sys.exit(n)`` in it is the end of the run, whatever n is; else only for 0.
     """
 
     index: int
@@ -70,6 +72,12 @@ class CellRequest:
     user_expressions: dict[str, str] = field(default_factory=dict)
     store_history: bool = True
     title: str = ""
+    has_exit_code: bool = False
+
+    def exits(self, reply: Mapping[str, Any] | None) -> bool:
+        """Whether its reply says that it ended the run, and did not fail."""
+        code = None if reply is None or self.allows_error else exit_code_of_cell(reply)
+        return code is not None and (code == 0 or self.has_exit_code)
 
 
 @dataclass
@@ -140,6 +148,7 @@ class Account:
         self._shown = set(shown)
         self._limited: set[int] = set()
         self._widget_texts = WidgetTexts()
+        self._exited = False
 
     def started(self, event: Started) -> None:
         cell = self._shown_cell(event.key)
@@ -223,9 +232,13 @@ class Account:
         self.notice("kernel", self.result.reason)
         self.stop("kernel-died", self._cells[pending[0]] if pending else None)
 
+    def exited(self) -> None:
+        """A cell ended the run, as it wanted. What becomes of those behind it is no failure."""
+        self._exited = True
+
     def stop(self, status: str, cell: CellRequest | None) -> None:
         """The run ends before its last cell. The first reason counts."""
-        if self.result.status == "ok":
+        if self.result.status == "ok" and not self._exited:
             self.result.status = "output-lost" if status == "lost" else status
             self.result.cell = cell
 

@@ -148,6 +148,7 @@ class _Begin:
             recorded_as=run,
             acknowledge=False,
             fields=request_fields(document, len(cells)),
+            own_kernel=options.kernel_id is None,
         )
         self._channels = Channels(
             server, kernel.id, session_id=self._requests.session, patience=options.patience

@@ -38,7 +38,7 @@ class Ending(NamedTuple):
 
     def exit_code(self, result: Result) -> int:
         """Of a run without a failure: a script's own, else 0."""
-        if self.document.kind != "script" or result.reply is None:
+        if self.document.kind == "notebook" or result.reply is None:
             return ExitCode.OK
         return exit_code_from_reply(result.reply) or ExitCode.OK
 

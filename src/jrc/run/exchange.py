@@ -47,6 +47,7 @@ class Exchange:
         after: the run's messages up to this number are not wanted.
         acknowledge: what was given out may be freed in the kernel.
         fields: what the recorder shall say of each request, beside its ``cell``.
+        own_kernel: the kernel was started for this run.
 
     Attributes:
         recorded: the recorder keeps what is published, as far as is known.
@@ -65,6 +66,7 @@ class Exchange:
         after: int = 0,
         acknowledge: bool = True,
         fields: Mapping[str, Any] | None = None,
+        own_kernel: bool = False,
     ) -> None:
         self.recorded = recorded_as is not None
         self.questions = True
@@ -73,6 +75,7 @@ class Exchange:
         self._requests = requests
         self._run = recorded_as or ""
         self._fields = dict(fields or {})
+        self._own_kernel = own_kernel
         self._recording = (
             Recording(self._run, requests.control, after=after, acknowledge=acknowledge)
             if self.recorded
@@ -359,7 +362,9 @@ class Exchange:
             return [info]
         about = self._journal_about
         journal = JOURNAL_FOLDER if about is not None else None
-        options = InstallOptions(self._run, journal=journal, about=about or {})
+        options = InstallOptions(
+            self._run, journal=journal, about=about or {}, own=self._own_kernel
+        )
         install = with_source(self._requests.of_content(install_content(options)))
         self._install_ids.add(install.msg_id)
         return [info, install]

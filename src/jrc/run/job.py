@@ -251,6 +251,7 @@ class Job:
             requests,
             recorded_as=self.run_id if self._wants_recorder else None,
             fields=request_fields(self._document, len(self._cells)),
+            own_kernel=self._options.kernel_id is None,
         )
         if self._wants_recorder and self._records is not None:
             # Somebody may attach after us: what is not in the file stays in the kernel.

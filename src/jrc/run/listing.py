@@ -18,6 +18,7 @@ from jrc.server.open import profiles_to_ask
 GONE_SECONDS = 86400.0
 """So long a run is shown of which nothing is left: somebody attached to it elsewhere."""
 
+_STOPPED = {"cancelled": "cancelled", "exited": "finished"}
 _NOT_ALIVE = ("dead", "restarting", "starting")
 
 
@@ -171,7 +172,7 @@ def state_name(run: RemoteRun) -> str:
     cells, done = _count(_last(state).get("cells")), _count(state.get("done")) or 0
     if not state.get("running"):
         if state.get("stopped"):
-            return "cancelled" if state["stopped"] == "cancelled" else "failed"
+            return _STOPPED.get(state["stopped"], "failed")
         if cells is not None and done >= cells:
             return "finished"
     if not alive:

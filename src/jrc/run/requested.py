@@ -23,6 +23,7 @@ def cell_request(document: Document, cell: Cell, *, allow_errors: bool) -> CellR
         # What runs a script is jrc's own code: the person's history is not the place for it.
         store_history=not script,
         title=document.path.name if script else title_of(document, cell),
+        has_exit_code=document.kind == "percent",
     )
 
 

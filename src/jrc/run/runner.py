@@ -296,6 +296,9 @@ class Runner:
             # The reason is the cell before it, whose end may arrive later.
             self._outbox.drop()
             self._aborted = self._aborted or cell
+        elif status == "ok" and cell.exits(event.reply):
+            self._outbox.drop()
+            self._account.exited()
         elif status != "ok" and not (status in ("error", "timeout") and cell.allows_error):
             self._outbox.drop()
             self._account.stop(status, cell)
@@ -310,7 +313,7 @@ class Runner:
             return "timeout"
         if event.status == "error" and self._interrupted:
             return "interrupted"
-        return event.status
+        return "ok" if self._cells[event.key].exits(event.reply) else event.status
 
     def _on_unrecorded(self, event: Unrecorded) -> None:
         if self._resumed:

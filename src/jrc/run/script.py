@@ -147,6 +147,9 @@ def exit_code_from_reply(content: Mapping[str, Any]) -> int | None:
         Ctrl-C ended it; None when the reply does not tell (``aborted``).
     """
     if content.get("status") == "error":
+        exited = exit_code_of_cell(content)
+        if exited is not None:
+            return exited
         interrupted = content.get("ename") == "KeyboardInterrupt"
         return ExitCode.INTERRUPTED if interrupted else ExitCode.REMOTE_FAILED
     try:
@@ -154,3 +157,23 @@ def exit_code_from_reply(content: Mapping[str, Any]) -> int | None:
         return int(text) if re.fullmatch(r"-?\d+", text) else None
     except (KeyError, TypeError):
         return None
+
+
+def exit_code_of_cell(content: Mapping[str, Any]) -> int | None:
+    """The exit code that a cell asked for, from its reply or its ``error`` output.
+
+    Returns:
+        None for a cell that failed in another way, and for one that did not fail.
+    """
+    if content.get("ename") != "SystemExit":
+        return None
+    text = str(content.get("evalue", "")).strip()
+    if text in ("", "None", "False"):
+        return 0
+    return int(text) if re.fullmatch(r"-?\d{1,20}", text) else 1
+
+
+def is_plain_exit(output: Mapping[str, Any]) -> bool:
+    """Whether an ``error`` output comes from an exit without words: nothing to be shown."""
+    text = str(output.get("evalue", "")).strip()
+    return exit_code_of_cell(output) is not None and not text.strip("-0123456789")

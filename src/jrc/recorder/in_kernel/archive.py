@@ -55,8 +55,8 @@ class Run:
     """The sequence of one run.
 
     Attributes:
-        stopped: why its later requests are answered ``aborted``: ``failed``, ``aborted`` (somebody
-            else's error), ``cancelled``; empty while they are executed.
+        stopped: why its later requests are answered ``aborted``: ``failed``, ``exited`` (as it
+            wanted), ``aborted`` (somebody else's error), ``cancelled``; empty while they run.
         asking: number of the ``input_request`` that waits for its answer; 0 for none.
         journaled: the messages up to this number are in the journal.
     """

@@ -14,6 +14,7 @@ from jrc.recorder.in_kernel.frames import (
     RECORDER_VERSION,
     reason_of,
 )
+from jrc.recorder.in_kernel.manners import become_a_runs_own
 from jrc.recorder.in_kernel.recorder import RECORDER_LAYOUT, Recorder
 from jrc.recorder.in_kernel.storage import JournalFile
 
@@ -255,6 +256,14 @@ def answer_in_metadata(kernel: Any, answer: dict[str, Any]) -> None:
     kernel.finish_metadata = jrc_finish_metadata
 
 
+def own(kernel: Any) -> None:
+    """What a run can do without must not cost it the recorder."""
+    try:
+        become_a_runs_own(kernel)
+    except Exception:
+        return
+
+
 def install_here(options: dict[str, Any]) -> None:
     """Install the recorder in the kernel that executes this, and open a run.
 
@@ -267,6 +276,8 @@ def install_here(options: dict[str, Any]) -> None:
 
         kernel = get_ipython().kernel
         recorder = find_or_make(kernel, options)
+        if options.get("own"):
+            own(kernel)
         run = open_run(recorder, options)
         answer = dict(recorder.state_of(run), installed=True, folder=starting_folder())
         answer.update(identity(recorder))

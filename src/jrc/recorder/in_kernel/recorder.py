@@ -31,6 +31,7 @@ from jrc.recorder.in_kernel.frames import (
     stamped,
     with_reason,
 )
+from jrc.recorder.in_kernel.manners import Streams
 from jrc.recorder.in_kernel.records import IOPUB, SHELL, STDIN
 from jrc.recorder.in_kernel.turns import Turns
 
@@ -82,6 +83,7 @@ class Recorder:
         self._state_due: set[str] = set()
         self._hooks = Hooks()
         self.flushes = Flushes(self.thread, self._is_recorded, self.disable)
+        self.streams = Streams(kernel)
         self.turns = Turns(kernel, self.disable)
 
     def hook(self, control: dict[str, Callable[[Any, Any, Any], None]]) -> None:
@@ -95,6 +97,7 @@ class Recorder:
         self._hook_requests()
         self._hook_input()
         self.flushes.hook(self._hooks, (sys.stdout, sys.stderr))
+        self.streams.hook(self._hooks)
         self.turns.hook(self._hooks)
         self.kernel.control_handlers.update(control)
 
@@ -102,6 +105,7 @@ class Recorder:
         """Stop to record. The control handlers are left to the caller."""
         self.active = False
         self._hooks.restore()
+        self.streams.unhook()
 
     def disable(self, error: Exception) -> None:
         """From now on the kernel behaves as if there were no recorder, except that it says why."""
@@ -400,7 +404,8 @@ class Recorder:
         if run.stopped or not request.guarded:
             return
         if status == "error" and parent["content"].get("stop_on_error", True):
-            run.stopped = "failed"
+            well = content.get("ename") == "SystemExit" and content.get("evalue") in ("", "0")
+            run.stopped = "exited" if well else "failed"
         elif status == "aborted":
             run.stopped = "aborted"
 
