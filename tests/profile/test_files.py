@@ -6,13 +6,15 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from jrc.errors import ConfigError
 from jrc.profile import files
-from jrc.profile.files import locked, write_atomically
+from jrc.profile.files import locked, replace_content, seen, write_atomically
 
 
 def mode(path: Path) -> int:
@@ -42,7 +44,68 @@ def test_a_name_as_long_as_the_system_allows(tmp_path: Path) -> None:
     assert path.read_text() == "x"
 
 
+def test_all_names_of_a_file_get_its_content(tmp_path: Path) -> None:
+    """Hard links: a file that is replaced would be new under one name only."""
+    path, other = tmp_path / "a", tmp_path / "b"
+    path.write_bytes(b"a longer text")
+    os.link(path, other)
+    write_atomically(path, b"new")
+    assert (path.read_bytes(), other.read_bytes()) == (b"new", b"new")
+    assert path.stat().st_nlink == 2
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_a_file_with_several_names_that_is_written_in_part_has_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.ipynb"
+    path.write_bytes(b"old")
+    os.link(path, tmp_path / "b")
+
+    def fail(_source: object, file: IO[bytes], _size: int) -> None:
+        file.write(b"n")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfileobj", fail)
+    with pytest.raises(ConfigError, match="its whole content is in") as caught:
+        write_atomically(path, b"new")
+    (copy,) = {*tmp_path.iterdir()} - {path, tmp_path / "b"}
+    assert copy.read_bytes() == b"new"
+    assert str(copy) in caught.value.message
+    assert copy.suffix == ".ipynb"
+
+
+def test_a_file_that_is_not_as_expected_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    first = replace_content(path, [b"1"], expected=(None,))
+    assert first == seen(path)
+    assert replace_content(path, [b"2"], expected=(None,)) is None
+    path.write_bytes(b"of somebody else")
+    assert replace_content(path, [b"2"], expected=(first,)) is None
+    assert path.read_bytes() == b"of somebody else"
+    assert replace_content(path, [b"3"], expected=(seen(path),)) == seen(path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
+
+
 if os.name == "posix":
+
+    @pytest.mark.parametrize("bits", [0o600, 0o640])
+    def test_the_new_content_is_never_open_to_more_than_the_old_one(
+        tmp_path: Path, bits: int
+    ) -> None:
+        """Not from the first byte on, while it still has another name."""
+        path = tmp_path / "a"
+        path.touch()
+        path.chmod(bits)
+        seen_modes = []
+
+        def chunks() -> Iterator[bytes]:
+            (temporary,) = {*tmp_path.iterdir()} - {path}
+            seen_modes.append(mode(temporary))
+            yield b"x"
+
+        replace_content(path, chunks())
+        assert (seen_modes, mode(path)) == ([bits], bits)
 
     def test_a_new_file_has_the_mode_of_the_umask(tmp_path: Path) -> None:
         before = os.umask(0o027)
@@ -233,7 +296,7 @@ def test_a_lock_in_a_folder_that_can_not_be_is_named(tmp_path: Path) -> None:
 COUNT_UP = """
 import sys
 from pathlib import Path
-from jrc.profile.files import locked, write_atomically
+from jrc.profile.files import locked, replace_content, seen, write_atomically
 
 path = Path(sys.argv[1])
 for _ in range(25):

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from jrc.errors import DeadlineError, JrcError, KernelDiedError, RemoteError
-from jrc.run.events import CellStarted, RunFinished
+from jrc.run.events import CellStarted, Notice, RunFinished
 from tests.support.jupyter import JupyterServer
 from tests.support.running import Recorder, run_document, write_notebook
 
@@ -174,3 +174,31 @@ async def test_what_arrived_is_saved_whatever_fails(
     assert [text_of(cell) for cell in cells_of(tmp_path / "out.ipynb")] == ["one\n", "two\n", ""]
     (end,) = listener.of(RunFinished)
     assert (end.status, end.exit_code) == ("failed", 70)
+
+
+# --- edits during a run
+
+
+async def test_in_place_keeps_what_is_edited_during_the_run(
+    jupyter: JupyterServer, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    sources = ["print('one')", f"{wait_for(gate)}\nprint('two')", "print('three')"]
+    path = write_notebook(tmp_path / "a.ipynb", sources)
+
+    def edit(event: CellStarted) -> None:
+        if event.number == 2:
+            notebook = nbformat.read(path, as_version=4)
+            notebook.cells[2].source = "print('changed')"
+            notebook.cells.append(nbformat.v4.new_markdown_cell("added", id="added"))
+            path.write_text(nbformat.writes(notebook))
+            gate.touch()
+
+    listener = Watching(CellStarted, edit)
+    assert await run_document(jupyter, path, path, listener=listener) == 0
+    assert [cell.source for cell in cells_of(path)][2:] == ["print('changed')", "added"]
+    assert [text_of(cell) for cell in cells_of(path)[:3]] == ["one\n", "two\n", ""]
+    beside = tmp_path / "a.as-run.ipynb"
+    assert [text_of(cell) for cell in cells_of(beside)] == ["one\n", "two\n", "three\n"]
+    notices = [notice.text for notice in listener.of(Notice) if notice.kind == "saved"]
+    assert [str(beside) in text for text in notices] == [True]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from jrc.errors import ConfigError
 
@@ -18,6 +19,30 @@ REPLACE_DEADLINE = 2.0
 
 # Windows refuses to replace a file while a reader, often a virus scanner, has it open.
 _READERS_BLOCK_REPLACE = os.name == "nt"
+
+
+class Seen(NamedTuple):
+    """What tells one content of a file from the next, without reading it."""
+
+    inode: int
+    size: int
+    changed: int
+
+
+def seen(path: Path) -> Seen | None:
+    """How a file looks now; None when there is none.
+
+    Raises:
+        OSError: its folder can't be read.
+    """
+    try:
+        return _seen(path.stat())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _seen(found: os.stat_result) -> Seen:
+    return Seen(found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def write_atomically(path: Path, data: bytes | str, *, private: bool = False) -> None:
@@ -38,7 +63,8 @@ def write_atomically(path: Path, data: bytes | str, *, private: bool = False) ->
     content = data.encode() if isinstance(data, str) else data
     try:
         # realpath names what is there even for /dev/stdout, so the kind is asked before it.
-        kind = _mode_of(path)
+        found = _stat(path)
+        kind = None if found is None else found.st_mode
         if kind is not None and not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
             path.write_bytes(content)
             return
@@ -49,43 +75,101 @@ def write_atomically(path: Path, data: bytes | str, *, private: bool = False) ->
 
 
 def replace_content(
-    path: Path, chunks: Iterable[bytes], *, private: bool = False, sync: bool = True
-) -> None:
+    path: Path,
+    chunks: Iterable[bytes],
+    *,
+    private: bool = False,
+    sync: bool = True,
+    expected: tuple[Seen | None] | None = None,
+) -> Seen | None:
     """Replace a regular file's content in one step; ``write_atomically`` says what that means.
+
+    A file with several names (hard links) can't be replaced under all of them. Its content is
+    written over, from a complete copy beside it, which stays where that fails.
 
     Args:
         path: the file; its folder exists.
         chunks: its whole new content, taken one after the other.
         private: mode 0600.
         sync: wait until it is on the disk, so that it survives a power cut.
+        expected: how the file must look for it, tested at the last moment; None for no matter.
+
+    Returns:
+        how the file looks now; None when it was not as expected, and is as it was.
 
     Raises:
-        OSError: the file can't be written. It is as it was.
+        OSError: the file can't be written. It is as it was, or the message names the copy.
     """
     target = Path(os.path.realpath(path))
-    mode = _mode_of(target)
-    if mode is not None and not stat.S_ISREG(mode):
+    found = _stat(target)
+    if found is not None and not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "it is not a file")
     # A rename needs no right on the file that it replaces; a read-only file means "hands off".
-    if mode is not None and not os.access(target, os.W_OK):
+    if found is not None and not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, "the file is read-only")
+    mode = 0o600 if private else 0o666 if found is None else stat.S_IMODE(found.st_mode)
     # A name of its own, not the target's with a suffix: that could be too long for the system.
     temporary = target.parent / f".jrc-{os.urandom(8).hex()}.tmp"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    handle = os.open(temporary, flags, 0o600 if private else 0o666)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    handle = os.open(temporary, flags, mode | stat.S_IWUSR)
     try:
         with os.fdopen(handle, "wb") as file:
+            if found is not None:
+                _own_as(temporary, found, mode)
             file.writelines(chunks)
             file.flush()
             if sync:
                 os.fsync(file.fileno())
-        if mode is not None:
-            temporary.chmod(0o600 if private else stat.S_IMODE(mode))
+        now = _stat(target)
+        if expected is not None and (None if now is None else _seen(now)) != expected[0]:
+            temporary.unlink()
+            return None
+        if now is not None and now.st_nlink > 1:
+            return _write_over(temporary, target, sync=sync)
         _replace(temporary, target)
+    except _CopyKept:
+        raise
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
         raise
+    return _seen(target.stat())
+
+
+class _CopyKept(OSError):  # noqa: N818  it is an OSError to everybody else
+    """A file could be written in part only; the message names its complete copy."""
+
+
+def _own_as(temporary: Path, found: os.stat_result, mode: int) -> None:
+    """Give a new file the mode and, where that is allowed, the owner of the old one."""
+    if hasattr(os, "chown"):
+        mine = temporary.stat()
+        if (mine.st_uid, mine.st_gid) != (found.st_uid, found.st_gid):
+            with suppress(OSError):
+                os.chown(temporary, found.st_uid, found.st_gid)
+    temporary.chmod(mode)
+
+
+def _write_over(copy: Path, target: Path, *, sync: bool) -> Seen:
+    """Write a file's new content over the old one, under all of its names."""
+    import shutil
+
+    try:
+        with copy.open("rb") as source, target.open("r+b") as file:
+            shutil.copyfileobj(source, file, 1 << 20)
+            file.truncate()
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+    except BaseException as error:
+        kept = target.with_name(f"{target.stem[:200]}.{copy.stem[5:13]}{target.suffix}")
+        copy.replace(kept)
+        if isinstance(error, OSError):
+            reason = error.strerror or type(error).__name__
+            raise _CopyKept(error.errno, f"{reason}; its whole content is in {kept}") from error
+        raise
+    copy.unlink()
+    return _seen(target.stat())
 
 
 def create_folder(folder: Path, *, private: bool = False) -> None:
@@ -134,9 +218,9 @@ def locked(path: Path, *, deadline: float = LOCK_DEADLINE) -> Iterator[None]:
         lock.release()
 
 
-def _mode_of(path: Path) -> int | None:
+def _stat(path: Path) -> os.stat_result | None:
     try:
-        return path.stat().st_mode
+        return path.stat()
     except FileNotFoundError:
         return None
 

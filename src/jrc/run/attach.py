@@ -13,6 +13,7 @@ from jrc.errors import (
     NotFoundError,
     UsageError,
 )
+from jrc.profile.paths import Paths
 from jrc.recorder.journal import Journal
 from jrc.run.about import About, about_from_json
 from jrc.run.account import Account, Listener, Result
@@ -32,6 +33,7 @@ from jrc.run.remote import KernelChannels, KernelControl
 from jrc.run.requested import cell_request
 from jrc.run.requests import Requests
 from jrc.run.runner import Runner
+from jrc.run.writers import Writers
 from jrc.server.channels import Channels
 
 if TYPE_CHECKING:
@@ -109,7 +111,7 @@ class Attachment:
         about = await self._about()
         output = self._output or self._usual_output(about)
         self._announce(about, output)
-        filling = Filling(about.document, output)
+        filling = self._open(about, output)
         try:
             result = await (
                 self._follow_live(about, filling) if live else self._read_past(about, filling)
@@ -117,13 +119,13 @@ class Attachment:
             if live is not None and result.status == "kernel-died" and await self._has_journal():
                 # What the kernel published last may be in its journal only.
                 filling.close()
-                filling = Filling(about.document, output)
+                filling = self._open(about, output)
                 result = await self._read_past(about, filling, result.ended)
         except BaseException:
             filling.close()
             raise
         filling.close()
-        return await self._end(about, output, result)
+        return await self._end(about, filling.result, result)
 
     async def interrupt(self) -> None:
         """Stop to follow; the run goes on."""
@@ -181,6 +183,20 @@ class Attachment:
         if about.document.kind != "notebook":
             return None
         return Path(f"{about.document.path.stem}.out.ipynb")
+
+    def _open(self, about: About, output: Path | None) -> Filling:
+        filling = Filling(about.document, output)
+        since = None
+        if self._output is None:
+            since = 0.0 if self._found.record is None else self._found.record.started
+        filling.open(
+            self._found.run,
+            Writers(Paths.from_environment().state / "writers"),
+            say=lambda text: self._listener.on_event(Notice("saved", text)),
+            goes_on=lambda run: self._records.find(run) is not None,
+            since=since,
+        )
+        return filling
 
     def _announce(self, about: About, output: Path | None) -> None:
         self._listener.on_event(

@@ -1,11 +1,13 @@
 """Documents: notebooks and scripts, read as cells to execute and a notebook to fill."""
 
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from jrc.errors import UsageError
+from jrc.profile.files import Seen, seen
 from jrc.run.notebook import complete, load_notebook, parse_notebook, read_bytes
 from jrc.run.notebook_shape import NBFORMAT, NBFORMAT_MINOR, Json
 from jrc.run.percent import is_percent_script, read_percent_script
@@ -52,6 +54,7 @@ class Document:
         lines: first line of a cell in the script's file, by cell id.
         notices: what the person should know before it runs: a kind and a sentence.
         stdin: what a script reads from.
+        seen: how the file looked when it was read; None when that is not known.
         cells: the cells to execute: all code but blank cells and those tagged ``skip-execution``.
     """
 
@@ -62,6 +65,7 @@ class Document:
     lines: dict[str, int] = field(default_factory=dict)
     notices: list[tuple[str, str]] = field(default_factory=list)
     stdin: Stdin = "none"
+    seen: Seen | None = None
     cells: list[Cell] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -150,7 +154,12 @@ def load(path: Path, *, args: list[str]) -> Document:
             f"{path} is neither a notebook nor a Python script.",
             hint="jrc runs notebooks (.ipynb) and Python scripts (.py, or a #! line of Python).",
         )
-    return _notebook_of(path, load_notebook(path), args)
+    known = None
+    with suppress(OSError):  # reading says why
+        known = seen(path)
+    document = _notebook_of(path, load_notebook(path), args)
+    document.seen = known
+    return document
 
 
 def _notebook_of(path: Path, repaired: Repaired, args: list[str]) -> Document:

@@ -1,22 +1,24 @@
 """A document's notebook that fills with outputs, and the file that it is saved to."""
 
-from collections.abc import Sequence
+import logging
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from jrc.errors import JrcError
+from jrc.errors import JrcError, UsageError
+from jrc.profile.files import Seen, seen
 from jrc.run.document import Cell, Document
 from jrc.run.error_cells import with_error_cells
+from jrc.run.merging import INCOMPLETE, UNFINISHED, Merged, merge, places
 from jrc.run.notebook import read_notebook
 from jrc.run.notebook_shape import Json
 from jrc.run.outputs import Outputs
+from jrc.run.result_file import ResultFile, free_name
 from jrc.run.saving import Saver
+from jrc.run.writers import Claim, Writers
 
-INCOMPLETE = "jrc_incomplete"
-"""Metadata of a cell: one sentence for each loss of its output."""
-
-UNFINISHED = "jrc_unfinished"
-"""Metadata of a notebook whose run goes on: the run's id, and how many of its messages are in."""
+log = logging.getLogger("jrc.run.filling")
 
 
 class Progress(Protocol):
@@ -50,7 +52,7 @@ class Filling:
 
     Attributes:
         outputs: what the cells published.
-        path: as given.
+        path: the file to save to; another one than was given, where ``open`` says so.
         language_info: what the kernel says of its language; None before it said so.
     """
 
@@ -65,10 +67,78 @@ class Filling:
         self._run = ""
         self._progress: Progress | None = None
         self._failed: int | None = None
+        self._file: ResultFile | None = None
+        self._claim: Claim | None = None
+        self._is_finished = False
 
     def mark_error(self, index: int) -> None:
         """Let the result point to this cell, as papermill's does."""
         self._failed = index
+
+    def open(
+        self,
+        run: str,
+        writers: Writers,
+        *,
+        say: Callable[[str], None],
+        goes_on: Callable[[str], bool],
+        since: float | None = None,
+    ) -> None:
+        """Make this run the only one that writes the file, before the first save.
+
+        From now on nothing that somebody else writes there is overwritten.
+
+        Args:
+            run: its id.
+            writers: who writes what.
+            say: is told what a person should know of the file, in a sentence.
+            goes_on: tells whether another run can still be attached to.
+            since: when the run began, where that was not now: what somebody wrote since stays, and
+                the result gets another name. None to replace the file.
+
+        Raises:
+            UsageError: another run writes the file, or has left a part of its result there.
+        """
+        if self.path is None:
+            return
+        claim = self._claimed(self.path, run, writers)
+        known = seen(self.path)
+        last = None if claim is None else claim.last
+        if last is not None and last.run != run and not last.finished and known is not None:
+            self._refuse_unfetched(claim, last.run, goes_on)
+        if os.path.realpath(self.path) == os.path.realpath(self._document.path):
+            known = self._document.seen
+        elif last is not None and last.run == run:
+            known = None
+        elif since is not None and known is not None and known.changed > since * 1e9:
+            if claim is not None:
+                claim.give_up()
+            new = free_name(self.path)
+            say(f"{self.path} was written by somebody since the run began: saving in {new}.")
+            self.path = new
+            claim, known = self._claimed(new, run, writers), None
+        if claim is not None:
+            claim.begin()
+        self._claim = claim
+        self._write_to(self.path, known, say)
+
+    def _refuse_unfetched(
+        self, claim: Claim | None, run: str, goes_on: Callable[[str], bool]
+    ) -> None:
+        """The kernel may have freed what another run has saved in the file."""
+        if not goes_on(run):
+            return
+        if claim is not None:
+            claim.give_up()
+        raise UsageError(
+            f"{self.path} holds what the run {run} has shown until now; it is not fetched yet.",
+            hint=f"Fetch it: jrc attach {run}. Or save elsewhere: -o OTHER.ipynb",
+        )
+
+    @property
+    def result(self) -> Path | None:
+        """The file that holds what was saved last."""
+        return self.path if self._file is None else self._file.result
 
     def keep_step(self, run: str, progress: Progress) -> None:
         """Until ``finished``: a saved file says how much of the run it holds.
@@ -91,6 +161,7 @@ class Filling:
                 earlier run left in them is no part of this result.
         """
         self._progress = None
+        self._is_finished = True
         indexes = {cell.index for cell in cells}
         if indexes & self._executed:
             self._emptied = indexes - self._executed
@@ -116,9 +187,10 @@ class Filling:
             return TakenUp(set(), None)
         saved = notebook["cells"]
         taken = set()
+        place = places(self._document.notebook["cells"], saved)
         for cell in cells:
-            node = saved[cell.index] if cell.index < len(saved) else {}
-            if node.get("source") == cell.source and node.get("execution_count") is not None:
+            node = saved[place[cell.index]] if cell.index in place else {}
+            if node.get("execution_count") is not None:
                 timing = node["metadata"].get("execution")
                 self.outputs.load(cell.index, node["outputs"], node["execution_count"], timing)
                 taken.add(cell.index)
@@ -143,6 +215,32 @@ class Filling:
     def close(self) -> None:
         """Let large outputs go: nothing can be saved any more."""
         self.outputs.close()
+        if self._claim is not None and self.path is not None:
+            self._claim.release(self.path, finished=self._is_finished)
+
+    def _claimed(self, path: Path, run: str, writers: Writers) -> Claim | None:
+        """None where this computer can't remember who writes what: no reason not to run."""
+        try:
+            return writers.claim(path, run)
+        except OSError as error:
+            log.warning("%s may have other writers: %s", path, error)
+            return None
+
+    def _write_to(self, path: Path, known: Seen | None, say: Callable[[str], None]) -> None:
+        self._file = ResultFile(path, self._merge, say=say, known=known)
+        self._saver = Saver(path, self.notebook, write=self._file.write, saved=self._saved)
+
+    def _merge(self, _ours: Json, theirs: Json) -> Merged:
+        # Without the cells that point to an error, which move the others.
+        ours = self._document.notebook
+        merged = merge(ours, theirs, self._executed, self._emptied)
+        if self._failed is None:
+            return merged
+        outputs = ours["cells"][self._failed]["outputs"]
+        for index, cell in enumerate(merged.notebook["cells"]):
+            if cell.get("outputs") is outputs:
+                return merged._replace(notebook=with_error_cells(merged.notebook, index))
+        return merged
 
     def notebook(self) -> Json:
         """The document's notebook with everything that has arrived until now."""

@@ -16,6 +16,7 @@ from jrc.errors import (
     JrcError,
     UnreachableError,
 )
+from jrc.profile.paths import Paths
 from jrc.run.about import About
 from jrc.run.document import Document
 from jrc.run.events import Notice, RunDetached, RunFinished, RunStarted
@@ -26,6 +27,7 @@ from jrc.run.language import is_python
 from jrc.run.notebook_shape import Json
 from jrc.run.records import RunRecord, RunRecords
 from jrc.run.requests import Requests, owner
+from jrc.run.writers import Writers
 
 if TYPE_CHECKING:
     from jrc.run.account import Listener, Result
@@ -114,6 +116,7 @@ class Job:
         self._server = server
         self._options = options
         self._listener = Guarded(listener)
+        self._known_runs = records
         self._records = records if options.profile else None
         self._filling = Filling(document, output)
         if output is not None and options.first:
@@ -139,6 +142,14 @@ class Job:
             InterruptedByUserError: how it ended otherwise.
             JrcError: the server, the kernel or the file can't be used.
         """
+        self._filling.open(
+            self.run_id,
+            Writers(Paths.from_environment().state / "writers"),
+            say=lambda text: self._listener.on_event(Notice("saved", text)),
+            goes_on=lambda run: (
+                self._known_runs is not None and self._known_runs.find(run) is not None
+            ),
+        )
         self._filling.save()
         try:
             result = await self._execute()
@@ -403,13 +414,15 @@ class Job:
         if not self._result_saved:
             self._result_saved = True
             self._filling.finished(self._cells)
-            self._deliver(self._filling.notebook())
-            self._filling.save()
+            try:
+                self._filling.save()
+            finally:
+                self._deliver(self._filling.notebook())
 
     def _finish(self, status: str, code: int, lost: list[str]) -> None:
         self._save_result()
         self._filling.close()
-        output = None if self._filling.path is None else str(self._filling.path)
+        output = None if self._filling.result is None else str(self._filling.result)
         self._listener.on_event(RunFinished(self.run_id, status, code, output, lost))
 
     @property
@@ -422,7 +435,7 @@ class Job:
             go_on = shlex.join(words)
         return Ending(
             self._document,
-            self._filling.path,
+            self._filling.result,
             cell_timeout=self._options.cell_timeout,
             allow_loss=self._options.allow_loss,
             go_on=go_on,

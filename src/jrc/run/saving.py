@@ -20,6 +20,10 @@ SHARE = 0.1
 """Part of the time that saving may take."""
 
 
+Write = Callable[[Json, bool], bool]
+"""Writes a notebook, safe from a power cut if asked to; false where it is beside its file."""
+
+
 class Rhythm:
     """Decides when to save: pure, times are the caller's.
 
@@ -69,6 +73,7 @@ class Saver:
     Args:
         path: the file.
         content: makes the notebook as it is now.
+        write: puts it into the file, and says whether it is there; None to replace the file.
         saved: called when what ``content`` made is in the file.
         every: seconds between two saves inside a cell.
         clock: seconds, of any origin.
@@ -82,6 +87,7 @@ class Saver:
         path: Path,
         content: Callable[[], Json],
         *,
+        write: Write | None = None,
         saved: Callable[[], None] = lambda: None,
         every: float = EVERY,
         clock: Callable[[], float] = time.monotonic,
@@ -89,6 +95,7 @@ class Saver:
         self.path = path
         self.problem: UsageError | None = None
         self._content = content
+        self._write_file = write or self._replace
         self._saved = saved
         self._clock = clock
         self._rhythm = Rhythm(every)
@@ -134,12 +141,15 @@ class Saver:
         started = self._clock()
         successful = False
         try:
-            replace_content(self.path, notebook_bytes(self._content()), sync=sync)
-            successful = True
+            successful = self._write_file(self._content(), sync)
             self.problem = None
-            self._saved()
+            if successful:
+                self._saved()
         finally:
             self._rhythm.saved(started, self._clock(), successful=successful)
+
+    def _replace(self, notebook: Json, sync: bool) -> bool:
+        return replace_content(self.path, notebook_bytes(notebook), sync=sync) is not None
 
     def _rescued(self) -> Path | None:
         """Save to the folder for temporary files instead; None when that fails too."""
