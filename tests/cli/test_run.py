@@ -367,23 +367,6 @@ def test_sigint_interrupts_the_remote_cell_and_saves(folder: Path, env: dict[str
     assert [o.output_type for o in outputs] == ["stream", "error"]
 
 
-def test_ctrl_c_twice_leaves_a_cell_that_does_not_listen(
-    folder: Path, env: dict[str, str], jupyter: JupyterServer
-) -> None:
-    write(
-        folder / "stubborn.ipynb",
-        "import time\nprint('on', flush=True)\nwhile True:\n"
-        "    try:\n        time.sleep(60)\n    except KeyboardInterrupt:\n        pass",
-    )
-    with Dialog("run", "stubborn.ipynb", env=env) as dialog:
-        dialog.expect("on")
-        dialog.press("\x03")
-        dialog.expect("Interrupting the remote cell")
-        dialog.press("\x03")
-        assert dialog.end() == 130
-    assert not [s for s in jupyter.rest("GET", "api/sessions") if "stubborn" in s["path"]]
-
-
 def test_questions_are_answered_at_the_terminal(folder: Path, env: dict[str, str]) -> None:
     write(
         folder / "a.ipynb", "from getpass import getpass\nprint(input('name? '), getpass('pw? '))"

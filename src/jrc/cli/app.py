@@ -1,5 +1,6 @@
 """The ``jrc`` command: its table of commands, and the boundary where every error ends."""
 
+import signal
 import sys
 from typing import Annotated, Any, ClassVar
 
@@ -83,6 +84,8 @@ def run_cli(args: list[str]) -> int:
         the exit code of the process.
     """
     try:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         code = app(args=args, prog_name="jrc", standalone_mode=False)
         return code if isinstance(code, int) else ExitCode.OK
     except SystemExit as ended:

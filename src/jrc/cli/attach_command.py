@@ -63,4 +63,4 @@ async def _follow(
             attachment = Attachment(
                 found, server, options=options, listener=listener, output=output, records=records
             )
-            return await run_interruptibly(attachment)
+            return await run_interruptibly(attachment, pressed=lambda: terminal.typed("^C"))

@@ -36,7 +36,12 @@ class Interruptible(Protocol):
     def how_to_come_back(self) -> str | None: ...
 
 
-async def run_interruptibly(job: Interruptible, *, say: Callable[[str], None] | None = None) -> int:
+async def run_interruptibly(
+    job: Interruptible,
+    *,
+    say: Callable[[str], None] | None = None,
+    pressed: Callable[[], None] = lambda: None,
+) -> int:
     """Run a job. Ctrl-C interrupts its remote code; twice within two seconds leaves the job.
 
     Where the remote code can go on without the job, it does when the job is left. So the first
@@ -46,13 +51,25 @@ async def run_interruptibly(job: Interruptible, *, say: Callable[[str], None] | 
         job: what to run. When it is left, it says itself what becomes of the remote code.
         say: shows the person a line; None where nobody sits at a terminal. Then nobody presses
             twice, and a first signal interrupts at once.
+        pressed: called at each Ctrl-C.
+
+    A terminal that is closed (SIGHUP) leaves the job where it can be left, and stops it else;
+    ``nohup`` is respected. SIGTERM stops it. To stop a job is to interrupt its code, to save what
+    arrived, and to delete what it began on the server.
 
     Raises:
-        InterruptedByUserError: the job was stopped by a second Ctrl-C, or by SIGTERM.
+        InterruptedByUserError: the job was stopped by a second Ctrl-C, or by another signal.
     """
     running = asyncio.create_task(job.run(), name="job")
-    presses = _Presses(job, running, say)
-    with SignalsInLoop({signal.SIGINT: presses.pressed, signal.SIGTERM: running.cancel}):
+    presses = _Presses(job, running, say, pressed)
+    actions: dict[signal.Signals, Callable[[], object]] = {
+        signal.SIGINT: presses.pressed,
+        signal.SIGTERM: presses.stop_job,
+    }
+    hang_up = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN:
+        actions[hang_up] = presses.hung_up
+    with SignalsInLoop(actions):
         try:
             return await running
         except asyncio.CancelledError:
@@ -82,9 +99,15 @@ async def interruptible() -> AsyncIterator[None]:
 
 class _Presses:
     def __init__(
-        self, job: Interruptible, running: asyncio.Task[int], say: Callable[[str], None] | None
+        self,
+        job: Interruptible,
+        running: asyncio.Task[int],
+        say: Callable[[str], None] | None,
+        seen: Callable[[], None],
     ) -> None:
         self.left = False
+        self._seen = seen
+        self._ending = False
         self._job = job
         self._running = running
         self._say = say
@@ -93,12 +116,14 @@ class _Presses:
         self._waiting: asyncio.TimerHandle | None = None
 
     def pressed(self) -> None:
+        self._seen()
         now = time.monotonic()
+        if self._ending:
+            return
         if self._waiting is not None or self._job.only_follows:
-            self.stop()
-            self._act(self._leave())
+            self._leave_now()
         elif now - self._last < TWICE_WITHIN:
-            self._running.cancel()
+            self.stop_job()
         elif self._say is not None and self._job.can_be_left:
             self._say(
                 f"jrc: interrupting in {TWICE_WITHIN:.0f} s; "
@@ -110,6 +135,22 @@ class _Presses:
             self._act(self._interrupt())
         self._last = now
 
+    def hung_up(self) -> None:
+        """The terminal is gone."""
+        if self._ending:
+            return
+        if self._job.can_be_left:
+            self._leave_now()
+        else:
+            self.stop_job()
+
+    def stop_job(self) -> None:
+        """End the job, once: what cleans up behind it is not disturbed."""
+        if not self._ending:
+            self._ending = True
+            self.stop()
+            self._running.cancel()
+
     def stop(self) -> None:
         """Interrupt nothing any more."""
         if self._waiting is not None:
@@ -118,17 +159,21 @@ class _Presses:
 
     def _time_is_up(self) -> None:
         self._waiting = None
-        self._last = time.monotonic()
         self._act(self._interrupt())
 
     def _act(self, action: Any) -> None:
         self._acting = asyncio.create_task(action, name="interrupt")
 
+    def _leave_now(self) -> None:
+        self._ending = True
+        self.stop()
+        self._act(self._leave())
+
     async def _interrupt(self) -> None:
         try:
             await self._job.interrupt()
         except JrcError:
-            self._running.cancel()
+            self.stop_job()
 
     async def _leave(self) -> None:
         try:

@@ -310,7 +310,7 @@ async def _run(invocation: Invocation, document: Document, terminal: Terminal) -
             )
             say = terminal.say if terminal.interactive else None
             async with live(listener):
-                return await run_interruptibly(job, say=say)
+                return await run_interruptibly(job, say=say, pressed=lambda: terminal.typed("^C"))
 
 
 def _nowhere(_: Json) -> None:

@@ -80,6 +80,11 @@ class Terminal:
         ours = text.startswith(_OURS)
         self._talk(self._styled(_OURS, "1") if ours else "", text.removeprefix(_OURS))
 
+    def typed(self, shown: str) -> None:
+        """The person typed something that the terminal shows at the cursor: ``^C``."""
+        if not self.err.place.painted:
+            self.err.place.wrote(shown)
+
     def mark(self, text: str) -> None:
         """One quiet line of talk, which structures what is between such lines."""
         text = visible(text)
