@@ -20,12 +20,12 @@ from tests.support.jupyter import JupyterServer, StartJupyter
 SOURCE = Path(jrc.__file__).parent
 # Of a value that is put in, nothing is known but that it is one word.
 VALUE = "VALUE"
-# At the start of a text, or behind what announces a command.
+COMMANDS = "|".join(get_command(app).commands)  # type: ignore[attr-defined]
+# What stands behind an announcement must be a command; elsewhere it may be the start of a sentence.
 _COMMAND = re.compile(
-    r"(?:^|: |`|\(|[Tt]ype |[Tt]ry |[Ss]ee |then |and |&& |or )jrc (?P<words>[a-z][^`\n;]*)"
+    rf"(?:(?:[Tt]ype|[Tt]ry|[Ss]ee|again|them|then|one): |`)jrc (?P<announced>[a-z][^`\n;]*)"
+    rf"|(?:^|: |\(|then |and |&& |or )jrc (?P<named>(?:{COMMANDS})\b(?!\()[^`\n;]*)"
 )
-# Sentences that begin with the name of the program.
-_PROSE = re.compile(r"(runs notebooks|asks|can|did|failed|goes|is|keeps|needs|on|was)\b|login\(")
 
 
 def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -59,9 +59,8 @@ def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
 def commands_in(text: str) -> Iterator[list[str]]:
     """The words behind ``jrc`` of the commands that a text says to type."""
     for found in _COMMAND.finditer(text):
-        line = re.split(r"[.,:]? *(?:$|[.,)] | \(| — | && | {2}|\.\n)", found["words"])[0]
-        if _PROSE.match(line):
-            continue
+        said = found["announced"] or found["named"]
+        line = re.split(r"[.,:]? *(?:$|[.,)] | \(| — | && | {2}|\.\n)", said)[0]
         try:
             yield shlex.split(line.rstrip(".,:)"))
         except ValueError:
@@ -120,6 +119,43 @@ def test_the_check_sees_faults(text: str, why: str) -> None:
     (words,) = commands_in(text)
     assert why in fault(words)
     assert bool(why) == bool(fault(words))
+
+
+# A profile's name, a run's id and a pod's have no letter that a shell takes for its own.
+_PLAIN = re.compile(
+    r"(profile|old|new|name|run|port|.*\.(run|run_id|name|profile|pod|port)|self\._profile|text|"
+    r"target|again|elsewhere|base_url|token|other)"
+)
+_BEFORE_A_VALUE = re.compile(
+    rf"(?:^|: |`|&& |then )(jrc ({COMMANDS})\b|kubectl (--|get|describe)|export )[^.,;]*$"
+)
+_QUOTED = re.compile(r"\b(quote|join|login|login_at|completed|_host)\(")
+
+
+def unquoted(tree: ast.AST) -> Iterator[str]:
+    """The values that are put into commands as they are, though a server may have given them."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.JoinedStr):
+            continue
+        before = ""
+        for part in node.values:
+            if isinstance(part, ast.Constant):
+                before += str(part.value)
+            elif _BEFORE_A_VALUE.search(before):
+                value = ast.unparse(part.value) if isinstance(part, ast.FormattedValue) else ""
+                if not (_PLAIN.fullmatch(value) or _QUOTED.search(value)):
+                    yield f"{node.lineno}: {value}"
+                before += VALUE
+
+
+def test_what_a_hint_repeats_is_quoted() -> None:
+    """What a server names may hold shell code: ``x;touch y``."""
+    found = {
+        f"{path.relative_to(SOURCE)}:{value}"
+        for path in SOURCE.rglob("*.py")
+        for value in unquoted(ast.parse(path.read_text("utf-8")))
+    }
+    assert not found
 
 
 def typed(done: Result) -> list[str]:

@@ -11,6 +11,7 @@ from jrc.profile.secret import Secret
 from jrc.server.address import ServerAddress
 from jrc.server.auth import Auth
 from jrc.server.client import ServerClient
+from jrc.server.failure import login_at
 from jrc.server.hub import HubUser, missing_scopes
 from jrc.server.hub_client import HubClient
 from jrc.server.way import Way
@@ -45,8 +46,8 @@ def buy_token(hub: HubTarget, password: Secret | None, way: Way, terminal: Termi
     if not hub.has_form:
         raise UsageError(
             f"The hub at {hub.address.base_url} has no login with a password.",
-            hint=f"Make a token at {hub.address.rest('hub', 'token')} and paste it: jrc login "
-            f"{hub.address.base_url}",
+            hint=f"Make a token at {hub.address.rest('hub', 'token')} and paste it: "
+            f"{login_at(hub.address.base_url)}",
         )
     user = hub.user or terminal.ask("User name", without="Add --user NAME")
     if password is None:

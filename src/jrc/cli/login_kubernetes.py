@@ -78,7 +78,7 @@ async def _reach(
     try:
         with TunnelTalk(terminal) as talk:
             status = await ensure_keeper(spec, paths, on_progress=talk)
-    except JrcError:
+    except BaseException:
         if before is None:
             # Of a profile that does not exist nobody asks how its tunnel is.
             stop_keeper(name, paths)

@@ -1,6 +1,7 @@
 """What ``jrc run`` does with its words: the document, the server, the job, Ctrl-C."""
 
 import asyncio
+import shlex
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from math import isnan
@@ -203,7 +204,7 @@ def output_path(invocation: Invocation, document: Document) -> Path | None:
         if document.kind != "notebook" or invocation.file == STDIN:
             raise UsageError(
                 f"--in-place is for notebook files; {document.path.name} is none.",
-                hint=f"jrc run -o RESULT.ipynb {invocation.file}",
+                hint=f"jrc run -o RESULT.ipynb {shlex.quote(str(invocation.file))}",
             )
         return document.path
     if invocation.output == STDOUT or (

@@ -146,7 +146,7 @@ async def tunnel(context: Context) -> Finding:
     if status.moved:
         return doubtful(
             f"The tunnel is up, but at port {status.port}: another program has {spec.port}.",
-            "End that program, then: jrc disconnect, jrc connect",
+            f"End that program, then: jrc disconnect {spec.profile} && jrc connect {spec.profile}",
             **details,
         )
     how = "was up" if was_up else "came up"

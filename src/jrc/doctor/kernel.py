@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import shlex
 from contextlib import suppress
 
 from jrc.doctor.context import Context, known
@@ -198,7 +199,7 @@ async def clean_up(context: Context) -> Finding:
     kernel_id = known(context.kernel).id
     await end_kernel(context)
     if await known(context.client).kernel(kernel_id) is not None:
-        return doubtful("The kernel was not deleted.", f"jrc kernel stop {kernel_id}")
+        return doubtful("The kernel was not deleted.", f"jrc kernel stop {shlex.quote(kernel_id)}")
     return fine("The kernel is deleted.")
 
 

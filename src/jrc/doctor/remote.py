@@ -1,6 +1,7 @@
 """Checks of the server over HTTP: what it is, credentials, kernelspecs, clock, round trips."""
 
 import asyncio
+import shlex
 import statistics
 import time
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from jrc.profile.secrets import SecretStore
 from jrc.server.address import ServerAddress
 from jrc.server.exchange import HttpClient, exchange
 from jrc.server.failure import Answer
+from jrc.server.hints import login
 
 ROUND_TRIPS = 9
 """The first one also connects and does not count."""
@@ -42,7 +44,7 @@ async def server(context: Context) -> Finding:
     if profile is not None and found.kind != profile.kind:
         return doubtful(
             f"{message}; the profile takes it for a {profile.kind}.",
-            f"Log in again: jrc login {profile.url} --profile {profile.name}",
+            f"Log in again: {login(profile.name)}",
             **details,
         )
     return fine(f"{message}.", **details)
@@ -84,7 +86,7 @@ async def kernelspecs(context: Context) -> Finding:
         return doubtful(
             f"The server's default kernel {specs.default!r} does not exist. It has: "
             f"{', '.join(names)}.",
-            f"Name one: jrc run --kernel {names[0]}",
+            f"Name one: jrc run --kernel {shlex.quote(names[0])} FILE",
             **details,
         )
     return fine(f"{', '.join(names)}; the default is {specs.default}.", **details)

@@ -1,6 +1,7 @@
 """Find one run by the beginning of its id: in the records of this computer, then on the servers."""
 
 import asyncio
+import shlex
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -161,7 +162,7 @@ def profile_of(record: RunRecord, profiles: Sequence[Profile]) -> Profile:
             return profile
     raise ConfigError(
         f"The run {record.run} is on {record.server}, and no profile leads there.",
-        hint=f"jrc login {record.server}",
+        hint=f"jrc login {shlex.quote(record.server)}",
     )
 
 

@@ -201,7 +201,7 @@ class Job:
         """What to type to go on with the kernel of a run that was stopped."""
         if self._kernel is None or not self._keep:
             return None
-        return f"The kernel is kept: jrc run --kernel-id {self._kernel.id} FILE"
+        return f"The kernel is kept: jrc run --kernel-id {shlex.quote(self._kernel.id)} FILE"
 
     async def _execute(self) -> "Result":
         requests = Requests()

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import secrets
+import shlex
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -214,7 +215,7 @@ class RemoteKernel:
             return ""
         return (
             f"The kernel could not be deleted and may still run: {problem.message} "
-            f"Later: jrc kernel stop {self.id}"
+            f"Later: jrc kernel stop {shlex.quote(self.id)}"
         )
 
     async def _try_to_delete(self, session_id: str) -> JrcError | None:

@@ -8,6 +8,7 @@ Source: papermill's documentation, "Parameterize" and "Command line".
 """
 
 import math
+import shlex
 from collections.abc import Mapping
 from enum import Enum
 
@@ -55,7 +56,7 @@ def parameterize(
     if document.kind == "script":
         raise UsageError(
             f"{document.path} is a plain script: parameters go into notebooks.",
-            hint=f"Give it arguments instead: jrc run {document.path} ARGS…",
+            hint=f"Give it arguments instead: jrc run {shlex.quote(str(document.path))} ARGS…",
         )
     if not parameters:
         return None

@@ -32,7 +32,7 @@ from jrc.tunnel.status import (
 CONNECT_SECONDS = 120.0
 """How long to wait for a tunnel: a pod may have to be scheduled and Jupyter to start."""
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 8.0
 """How long to wait where somebody has to do something before the tunnel can come up."""
 
 STOP_SECONDS = 10.0
