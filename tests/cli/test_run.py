@@ -117,7 +117,10 @@ def test_parameters_from_file_and_command_line(folder: Path, env: dict[str, str]
         (["f", "-r", "a", "007", "--raw", "b=1"], ["f", "-r", "a=007", "-r", "b=1"]),
         (["--parameters", "a", "1", "--parameters_raw", "b", "2"], ["-p", "a=1", "-r", "b=2"]),
         (["--parameters_file", "x", "-k", "y"], ["--parameter-file", "x", "--kernel", "y"]),
-        (["--execution-timeout=5", "-y", "a: 1"], ["--timeout=5", "-y", "a: 1"]),
+        (
+            ["--execution-timeout=5", "--start_timeout", "9"],
+            ["--timeout=5", "--start-timeout", "9"],
+        ),
     ],
 )
 def test_parameters_are_folded(words: list[str], folded: list[str]) -> None:

@@ -175,7 +175,7 @@ def test_the_docs_name_every_option_of_papermill() -> None:
         for name in (*parameter.opts, *parameter.secondary_opts)
     }
     assert len(options) > 30
-    # A second spelling for old versions of papermill.
+    # An old spelling, which works here too.
     options.remove("--start_timeout")
     assert {name for name in options if f"`{name}`" not in page} == set()
 

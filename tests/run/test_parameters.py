@@ -323,7 +323,7 @@ def test_language_of_the_document_or_of_the_kernel(document_of: Any) -> None:
 def test_language_that_jrc_does_not_write(document_of: Any) -> None:
     with pytest.raises(UsageError, match="the language scala") as caught:
         parameterize(document_of(language="scala"), {"a": 1})
-    assert caught.value.hint == "It writes python, r, julia, bash."
+    assert caught.value.hint == "It writes python, r, julia, bash; -l NAME chooses one of them."
 
 
 @pytest.mark.parametrize(

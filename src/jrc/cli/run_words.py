@@ -23,6 +23,7 @@ _PAPERMILL = {
     "--parameters_base64": "--base64",
     "-k": "--kernel",
     "--execution-timeout": "--timeout",
+    "--start_timeout": "--start-timeout",
 }
 """Options of papermill that have another name here."""
 

@@ -28,7 +28,7 @@ def assignments(parameters: Mapping[str, Value], language: str) -> str:
     if writer is None:
         raise UsageError(
             f"jrc can't write parameters in the language {language}.",
-            hint=f"It writes {', '.join(LANGUAGES)}.",
+            hint=f"It writes {', '.join(LANGUAGES)}; -l NAME chooses one of them.",
         )
     lines = ["# Parameters"]
     for name, value in parameters.items():

@@ -23,13 +23,13 @@ from jrc.run.notebook_shape import (
 
 SKIP_TAG = "skip-execution"
 
-_FIELDS = ("cells", "metadata", "nbformat", "nbformat_minor")
 MOST_LEVELS = 200
 """How deep objects and lists may be nested. Python's stack ends at some hundreds."""
 
 OUTPUT_LEVELS = 8
 """How deep an output's data lies in a notebook, at most."""
 
+_FIELDS = ("cells", "metadata", "nbformat", "nbformat_minor")
 _OF_CODE = ("outputs", "execution_count", "prompt_number", "input", "language")
 _OLD_KINDS = {"pyout": "execute_result", "pyerr": "error"}
 _OLD_MIMES = {
@@ -112,7 +112,8 @@ class _Log:
 
     def add(self, what: str) -> None:
         cells = self._found.setdefault(what, [])
-        if self._cell and self._cell not in cells:
+        # Cells are looked at in their order.
+        if self._cell and cells[-1:] != [self._cell]:
             cells.append(self._cell)
 
     def sentences(self) -> list[str]:
