@@ -1,6 +1,7 @@
 """What remote code reads is the stdin of ``jrc run``."""
 
 import hashlib
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -123,3 +124,23 @@ def test_a_detached_script_finds_no_stdin_that_was_there(
     done = run_jrc("attach", begun.stdout.strip(), env=env)
     assert done.code == code
     assert shown in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "words", "code"),
+    [
+        ("s.py", [], 6),
+        ("s.py", ["--timeout", "60", "--kernel", "nope"], 105),
+        ("none.py", [], 105),
+        ("a.ipynb", [], 1),
+    ],
+)
+def test_failures_of_jrc_are_told_from_those_of_the_code(
+    folder: Path, env: dict[str, str], file: str, words: list[str], code: int
+) -> None:
+    (folder / "s.py").write_text("import sys\nsys.exit(6)\n")
+    write_notebook(folder / "a.ipynb", "1 / 0")
+    done = run_jrc("run", "--exit-code-base", "100", "--json", *words, file, env=env)
+    assert done.code == code
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert all(event["exit_code"] == code for event in events if event["event"] == "run-finished")

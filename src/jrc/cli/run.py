@@ -71,6 +71,10 @@ def run(
         Path | None,
         typer.Option("-o", "--output", metavar="PATH", help="Save here; else in NAME.out.ipynb."),
     ] = None,
+    output_image: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Save images: into a folder, or as NAME.png."),
+    ] = None,
     in_place: Annotated[bool, typer.Option("--in-place", help="Save into FILE itself.")] = False,
     profile: Annotated[
         str | None,
@@ -136,6 +140,10 @@ def run(
     quiet: Annotated[
         bool, typer.Option("-q", "--quiet", help="Only the output, and what goes wrong.")
     ] = False,
+    exit_code_base: Annotated[
+        int,
+        typer.Option(metavar="N", help="Add N to the exit codes of jrc itself.", min=0, max=185),
+    ] = 0,
     _help_papermill: papermill.HelpPapermill = False,
 ) -> None:
     """Run a notebook or a script on a Jupyter Server.
@@ -175,6 +183,7 @@ def run(
                 stderr_file=stderr_file,
             ),
             output=output,
+            output_image=output_image,
             in_place=in_place,
             profile=profile,
             kernel=kernel,
@@ -193,6 +202,7 @@ def run(
             pipeline=pipeline,
             json=json,
             quiet=quiet,
+            exit_code_base=exit_code_base,
         ),
         Terminal(),
     )

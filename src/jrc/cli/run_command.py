@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from jrc.cli.images import ImageFiles
 from jrc.cli.interrupts import run_interruptibly
 from jrc.cli.local_stdin import LocalStdin
 from jrc.cli.run_listener import JsonListener, TerminalListener
@@ -25,7 +26,7 @@ from jrc.cli.run_papermill import (
 )
 from jrc.cli.terminal import Terminal
 from jrc.cli.tunnel_talk import TunnelTalk
-from jrc.errors import ExitCode, UsageError
+from jrc.errors import ExitCode, InterruptedByUserError, JrcError, RemoteError, UsageError
 from jrc.profile.paths import Paths
 from jrc.run.document import Document, load
 from jrc.run.events import Notice
@@ -53,6 +54,7 @@ class Invocation(NamedTuple):
     parameters: Given
     language: str | None
     output: Path | None
+    output_image: Path | None
     in_place: bool
     profile: str | None
     kernel: str | None
@@ -71,6 +73,7 @@ class Invocation(NamedTuple):
     pipeline: bool
     json: bool
     quiet: bool
+    exit_code_base: int
     papermill: PapermillOptions = PapermillOptions()
     values: Mapping[str, Value] = MappingProxyType({})
 
@@ -84,6 +87,16 @@ def execute(invocation: Invocation, terminal: Terminal) -> int:
     Raises:
         JrcError: it did not end well.
     """
+    try:
+        return _execute(invocation, terminal)
+    except (RemoteError, InterruptedByUserError):
+        raise
+    except JrcError as error:
+        error.exit_code += invocation.exit_code_base
+        raise
+
+
+def _execute(invocation: Invocation, terminal: Terminal) -> int:
     invocation = with_values(invocation)
     if invocation.papermill.help_notebook:
         document = load(invocation.file, args=invocation.args)
@@ -262,6 +275,7 @@ def check_choices(invocation: Invocation, document: Document) -> None:
     alone = {
         "--stdout-file": papermill.stdout_file is not None,
         "--stderr-file": papermill.stderr_file is not None,
+        "--output-image": invocation.output_image is not None,
         "--mark-error": papermill.mark_error,
         "--no-recorder": not invocation.recorder,
         "--no-pipeline": not invocation.pipeline,
@@ -285,7 +299,7 @@ async def _run(invocation: Invocation, document: Document, terminal: Terminal) -
     if output == STDOUT:
         deliver, output = result_to_stdout(terminal), None
     listener = (
-        JsonListener(terminal, stdin)
+        JsonListener(terminal, stdin, exit_code_base=invocation.exit_code_base)
         if invocation.json
         else TerminalListener(terminal, quiet=invocation.quiet, stdin=stdin)
     )
@@ -300,6 +314,8 @@ async def _run(invocation: Invocation, document: Document, terminal: Terminal) -
         if invocation.detach:
             return await _detach(document, server, options, listener, output, records, terminal)
         with with_stream_files(listener, invocation.papermill, terminal) as heard:
+            if invocation.output_image is not None:
+                heard = ImageFiles(heard, invocation.output_image)
             job = Job(
                 document,
                 server,

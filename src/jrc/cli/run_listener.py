@@ -150,15 +150,24 @@ class TerminalListener:
             self.live.show(text)
 
 
+_FAILURES_OF_JRC = ("timeout", "kernel-died", "output-lost", "failed")
+"""How a run ends whose exit code is not the remote code's."""
+
+
 class JsonListener:
     """One JSON object a line on stdout; ``event`` names its kind, the other keys its fields."""
 
-    def __init__(self, terminal: Terminal, stdin: LocalStdin | None = None) -> None:
+    def __init__(
+        self, terminal: Terminal, stdin: LocalStdin | None = None, *, exit_code_base: int = 0
+    ) -> None:
         self._terminal = terminal
+        self._exit_code_base = exit_code_base
         self._stdin = stdin
         self.can_answer = stdin is not None
 
     def on_event(self, event: RunEvent) -> None:
+        if isinstance(event, RunFinished) and event.status in _FAILURES_OF_JRC:
+            event = event._replace(exit_code=event.exit_code + self._exit_code_base)
         self._terminal.json({"event": _event_name(event), **event._asdict()})
 
     async def ask(self, prompt: str, *, hidden: bool) -> str | None:
