@@ -12,7 +12,7 @@
     │   ├── WireError            9  a frame that can't be decoded
     │   └── OutputLostError      9  output that the kernel published did not arrive
     ├── RemoteError              1  the remote code failed
-    └── InterruptedByUserError 130  Ctrl-C
+    └── InterruptedByUserError 130  Ctrl-C, or jrc cancel
 
 A foreign exception never crosses the room that uses the library it comes from: the room raises one
 of these ``from`` it.
@@ -121,6 +121,6 @@ class RemoteError(JrcError):
 
 
 class InterruptedByUserError(JrcError):
-    """The person pressed Ctrl-C and jrc stopped because of it."""
+    """The person pressed Ctrl-C, or the run was cancelled with jrc cancel."""
 
     exit_code: int = ExitCode.INTERRUPTED

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+import shutil
 import subprocess
 import time
 from functools import partial
@@ -13,8 +15,11 @@ import pytest
 
 from jrc.errors import (
     ConfigError,
+    InterruptedByUserError,
+    JrcError,
     KernelDiedError,
     NotFoundError,
+    OutputLostError,
     RemoteError,
     UnreachableError,
     UsageError,
@@ -22,6 +27,7 @@ from jrc.errors import (
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
 from jrc.run import ask as asking
+from jrc.run import cancel as cancelling
 from jrc.run.about import About, about_from_json
 from jrc.run.ask import state_of_run
 from jrc.run.attach import Attachment, AttachOptions
@@ -33,20 +39,24 @@ from jrc.run.events import (
     CellStarted,
     Notice,
     RunDetached,
+    RunEvent,
     RunFinished,
     RunStarted,
 )
 from jrc.run.found import FoundRun, find_run
 from jrc.run.job import Job, Options
 from jrc.run.listing import Listing, RunRow, list_runs
+from jrc.run.outputs import Outputs
 from jrc.run.records import RunRecord, RunRecords
+from jrc.run.widgets import CommMessage
 from jrc.server.channels import Channels
 from jrc.server.client import ServerClient
 from jrc.server.models import KernelModel
 from jrc.tunnel.processes import start_time
+from jrc.wire.message import Message
 from tests.run.test_faults import TICKS, notebook, stdout_of
 from tests.support.command import jrc_command, jrc_environment, run_jrc
-from tests.support.jupyter import JupyterServer
+from tests.support.jupyter import JupyterServer, launch_jupyter
 from tests.support.proxy import Proxy
 from tests.support.running import Recorder, client_of
 
@@ -125,6 +135,13 @@ class Desk:
     async def state(self, run: str) -> str:
         row = await self.row(run)
         return "not listed" if row is None else row.state
+
+    async def until_journal_has(self, run: str, text: str) -> None:
+        """Wait until a detached run has printed this."""
+        journal = self.server.root / "jrc-runs" / f"{run}.jrcjournal"
+        async with asyncio.timeout(60):
+            while not re.search(b'"text": ?"' + text.encode(), journal.read_bytes()):
+                await asyncio.sleep(0.05)
 
     async def until(self, run: str, *states: str) -> None:
         """Wait until a run is in one of the states."""
@@ -211,8 +228,13 @@ async def test_another_computer_attaches(desk: Desk, other_desk: Desk, tmp_path:
         await other_desk.attach(run)
     assert stdout_of(other_desk.output) == "one\n"
     assert json.loads(other_desk.output.read_text())["cells"][2]["outputs"] == []
+    # Its kernel is gone; the run waits for the computer that began it.
+    assert (await other_desk.row(run)).kernel_id is None
+    assert await desk.state(run) == "failed"
+    with pytest.raises(RemoteError, match=r"Cell 2 of document\.ipynb failed"):
+        await desk.attach(run)
+    assert stdout_of(desk.output) == "one\n"
     assert nothing_is_left(desk.server, run)
-    assert await desk.state(run) == "gone"
 
 
 async def test_without_the_backlog(desk: Desk, tmp_path: Path) -> None:
@@ -258,8 +280,13 @@ async def test_results_survive_their_kernel(desk: Desk, other_desk: Desk, tmp_pa
     await other_desk.until(run, "finished")
     desk.server.rest("DELETE", f"api/kernels/{(await desk.find(run)).kernel_id}")
     assert await other_desk.state(run) == "finished"
-    assert await other_desk.attach(run) == 0
+    listener = Recorder()
+    for _ in range(2):
+        assert await other_desk.attach(run, listener) == 0
     assert stdout_of(other_desk.output, 1) == "two\n"
+    (kept,) = {notice.text for notice in listener.of(Notice)}
+    assert kept.endswith(f"did not attach to it yet. To delete it: jrc runs rm {run}")
+    assert await desk.attach(run) == 0
     assert nothing_is_left(desk.server, run)
 
 
@@ -328,10 +355,237 @@ async def test_a_run_is_cancelled(desk: Desk, tmp_path: Path) -> None:
     said = await desk.cancel(run)
     assert said.startswith("Cell 1 of 2 was interrupted; none of those behind it will run.")
     await desk.until(run, "cancelled")
-    assert "had ended already" in await desk.cancel(run)
+    with pytest.raises(NotFoundError, match="nothing to stop"):
+        await desk.cancel(run)
+    row = await desk.row(run)
+    assert row is not None
+    assert row.kernel_id is None
+    listener = Recorder()
+    with pytest.raises(InterruptedByUserError, match="was cancelled, in cell 1"):
+        await desk.attach(run, listener)
+    assert listener.of(RunFinished)[0].status == "cancelled"
+    assert stdout_of(desk.output) == "on\n"
+    assert stdout_of(desk.output, 1) == ""
+    assert nothing_is_left(desk.server, run)
+
+
+CATCH = (
+    "import time\nprint('on', flush=True)\ntry:\n    time.sleep(60)\n"
+    "except KeyboardInterrupt:\n    print('caught')"
+)
+BUSY = (
+    "import time\nprint('on', flush=True)\nend = time.monotonic() + 60\n"
+    "while time.monotonic() < end:\n"
+    "    try:\n        time.sleep(1)\n    except KeyboardInterrupt:\n        pass"
+)
+
+
+@pytest.mark.parametrize(
+    ("sources", "follow"),
+    [([CATCH], True), ([CATCH], False), (["1", CATCH], False), (["1", "2", BUSY], False)],
+)
+async def test_a_cancelled_run_is_cancelled_whatever_its_last_cell_does(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sources: list[str], follow: bool
+) -> None:
+    if BUSY in sources:
+        monkeypatch.setattr(cancelling, "STOP_SECONDS", 2.0)
+    run = await desk.begin(notebook(tmp_path, *sources))
+    await desk.until_journal_has(run, "on")
+    listener = Recorder()
+    following = asyncio.create_task(desk.attach(run, listener)) if follow else None
+    if following:
+        while "on" not in printed(listener):
+            await asyncio.sleep(0.05)
+    ended = "Its client saw the end, and ended the kernel." if follow else "Its kernel was ended"
+    said = await desk.cancel(run)
+    assert ended in said or (follow and "Its kernel was ended" in said)
+    assert run not in str(desk.server.rest("GET", "api/sessions"))
+    if following is None:
+        assert await desk.state(run) == "cancelled"
+    with pytest.raises(InterruptedByUserError, match="was cancelled"):
+        await (following or desk.attach(run, listener))
+    assert listener.of(RunFinished)[0].status == "cancelled"
+    assert stdout_of(desk.output, len(sources) - 1).startswith("on\n")
+    assert nothing_is_left(desk.server, run)
+
+
+async def test_a_live_run_that_is_cancelled_from_elsewhere(
+    desk: Desk, other_desk: Desk, tmp_path: Path
+) -> None:
+    """Its client is there and ends the kernel; nobody else takes it away under it."""
+    listener = Recorder()
+    async with client_of(desk.server) as client:
+        job = Job(
+            load(notebook(tmp_path, CATCH), args=[]),
+            client,
+            options=Options(profile="team"),
+            listener=listener,
+            output=desk.output,
+            records=desk.records,
+        )
+        running = asyncio.create_task(job.run())
+        while "on" not in printed(listener):
+            await asyncio.sleep(0.05)
+        said = await other_desk.cancel(job.run_id)
+        assert said.startswith(
+            "Cell 1 of 1 was interrupted; none of those behind it will run. Its "
+        )
+        with pytest.raises(InterruptedByUserError, match="was cancelled"):
+            await running
+    assert listener.of(RunFinished)[0].status == "cancelled"
+    assert stdout_of(desk.output) == "on\ncaught\n"
+    assert nothing_is_left(desk.server, job.run_id)
+
+
+@pytest.mark.parametrize("follow", [True, False])
+@pytest.mark.parametrize("how", ["DELETE", "restart"])
+async def test_a_kernel_that_is_ended_from_outside_died(
+    desk: Desk, tmp_path: Path, how: str, follow: bool
+) -> None:
+    """A server interrupts its kernel first; that is not how the run ended."""
+    run = await desk.begin(notebook(tmp_path, SLEEP, "print('never')"))
+    await desk.until_journal_has(run, "on")
+    listener = Recorder()
+    following = asyncio.create_task(desk.attach(run, listener)) if follow else None
+    if following:
+        while "on" not in printed(listener):
+            await asyncio.sleep(0.05)
+    kernel = (await desk.find(run)).kernel_id
+    if how == "DELETE":
+        await asyncio.to_thread(desk.server.rest, "DELETE", f"api/kernels/{kernel}")
+    else:
+        await asyncio.to_thread(desk.server.rest, "POST", f"api/kernels/{kernel}/restart")
+    if following is None:
+        assert await desk.state(run) == "kernel-died"
+    with pytest.raises(KernelDiedError, match=r"Cell 1 of document\.ipynb: "):
+        await (following or desk.attach(run, listener))
+    assert listener.of(RunFinished)[0].status == "kernel-died"
+    assert stdout_of(desk.output) == "on\n"
+    assert nothing_is_left(desk.server, run)
+
+
+async def test_code_that_was_interrupted_is_no_dead_kernel(desk: Desk, tmp_path: Path) -> None:
+    run = await desk.begin(notebook(tmp_path, SLEEP, "print('never')"))
+    await desk.until_journal_has(run, "on")
+    kernel = (await desk.find(run)).kernel_id
+    desk.server.rest("POST", f"api/kernels/{kernel}/interrupt")
     with pytest.raises(RemoteError, match="KeyboardInterrupt"):
         await desk.attach(run)
-    assert stdout_of(desk.output, 1) == ""
+
+
+async def test_a_server_that_ends_takes_its_kernels_along(
+    jupyter: JupyterServer, tmp_path: Path
+) -> None:
+    """The pod of a run is deleted; its volume is there again under the next one."""
+    with launch_jupyter(tmp_path / "server", token=jupyter.token) as server:
+        desk = Desk(server, tmp_path / "desk")
+        run = await desk.begin(notebook(tmp_path, SLEEP))
+        await desk.until_journal_has(run, "on")
+        server.process.terminate()
+        await asyncio.to_thread(server.process.wait, 60)
+        journals = server.root / "jrc-runs"
+    with launch_jupyter(tmp_path / "next", token=jupyter.token) as server:
+        shutil.copytree(journals, server.root / "jrc-runs")
+        desk.server, desk.profile = server, Profile(name="team", url=server.url)
+        with pytest.raises(KernelDiedError, match="together with its server"):
+            await desk.attach(run)
+    assert stdout_of(desk.output) == "on\n"
+
+
+class Clumsy(Recorder):
+    """Trips over what it shall show."""
+
+    def on_event(self, event: RunEvent) -> None:
+        super().on_event(event)
+        if isinstance(event, CellOutput) and "tricky" in str(event.output):
+            raise ValueError("no idea")
+
+
+async def test_what_can_not_be_shown_is_saved(desk: Desk, tmp_path: Path) -> None:
+    run = await desk.begin(notebook(tmp_path, "print('tricky')", "print('last')"))
+    listener = Clumsy()
+    assert await desk.attach(run, listener) == 0
+    assert [stdout_of(desk.output, cell) for cell in range(2)] == ["tricky\n", "last\n"]
+    assert nothing_is_left(desk.server, run)
+
+
+async def test_what_is_not_understood_costs_nothing_else(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever attaches next would trip over it again: the run could never be taken home."""
+    publish = Outputs.publish
+
+    def trip(outputs: Outputs, cell: int, message: Message) -> list[CommMessage]:
+        if "tricky" in str(message.content_fields):
+            raise TypeError("no idea")
+        return publish(outputs, cell, message)
+
+    monkeypatch.setattr(Outputs, "publish", trip)
+    run = await desk.begin(notebook(tmp_path, "print('tricky')", "print('last')"))
+    with pytest.raises(OutputLostError, match="Cell 1: an output could not be understood"):
+        await desk.attach(run)
+    assert [stdout_of(desk.output, cell) for cell in range(2)] == ["", "last\n"]
+    assert nothing_is_left(desk.server, run)
+
+
+def ticking(count: int) -> str:
+    return f"import time\nfor i in range({count}):\n    print(i, flush=True)\n    time.sleep(0.05)"
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_each_follower_sees_the_end(
+    desk: Desk, other_desk: Desk, tmp_path: Path, late: bool
+) -> None:
+    """Whichever of them ends the kernel, the others have what it printed from the journal."""
+    last = "print('last')" if not late else "print('last')\n1 / 0"
+    run = await desk.begin(notebook(tmp_path, ticking(40), last))
+    desks = [desk, other_desk, Desk(desk.server, tmp_path / "third")]
+    listeners = [Recorder() for _ in desks]
+    ends = await asyncio.gather(
+        *(each.attach(run, heard) for each, heard in zip(desks, listeners, strict=True)),
+        return_exceptions=True,
+    )
+    for each, heard, end in zip(desks, listeners, ends, strict=True):
+        assert end == 0 if not late else isinstance(end, RemoteError), end
+        assert stdout_of(each.output) == "".join(f"{i}\n" for i in range(40))
+        assert stdout_of(each.output, 1) == "last\n"
+        assert printed(heard).endswith("39\nlast\n")
+        assert not [notice for notice in heard.of(Notice) if notice.kind == "kernel"]
+    assert nothing_is_left(desk.server, run)
+
+
+async def test_a_follower_that_lags_behind_has_the_rest_from_the_journal(
+    desk: Desk, other_desk: Desk, tmp_path: Path
+) -> None:
+    """Its link is down when the first one ends the kernel."""
+    run = await desk.begin(notebook(tmp_path, ticking(60), "print('last')"))
+    slow = Recorder()
+    with Proxy(desk.server.url) as proxy:
+        lagging = asyncio.create_task(other_desk.attach(run, slow, url=proxy.url))
+        while "3\n" not in printed(slow):
+            await asyncio.sleep(0.02)
+        proxy.cut()
+        proxy.black_hole()
+        assert await desk.attach(run) == 0
+        assert await desk.state(run) != "running"
+        proxy.cut()
+        proxy.restore()
+        assert await lagging == 0
+    assert stdout_of(other_desk.output) == "".join(f"{i}\n" for i in range(60))
+    assert stdout_of(other_desk.output, 1) == "last\n"
+    assert nothing_is_left(desk.server, run)
+
+
+async def test_one_attach_a_computer(desk: Desk, tmp_path: Path) -> None:
+    """Two would write one file."""
+    run = await desk.begin(notebook(tmp_path, SLEEP))
+    desk.records.change(run, follower=1, follower_began=start_time(1))
+    with pytest.raises(UsageError, match="followed already: by the process 1 on this computer"):
+        await desk.attach(run)
+    desk.records.change(run, follower=0, follower_began="")
+    await desk.cancel(run)
+    with pytest.raises(JrcError, match="was cancelled"):
+        await desk.attach(run)
 
 
 async def test_what_is_not_there_can_not_be_cancelled(desk: Desk, tmp_path: Path) -> None:
@@ -446,6 +700,8 @@ async def test_a_normal_run_is_left(
     shown = printed(again).splitlines()
     assert shown[-1] == "next"
     assert ("0" in shown) == (not same)
+    if not same:
+        assert await desk.attach(job.run_id) == 0
     assert nothing_is_left(desk.server, job.run_id)
 
 
@@ -463,8 +719,9 @@ async def test_what_was_freed_before_a_run_was_left_is_in_the_notebook(
     listener = Recorder()
     with pytest.raises(Exception, match="What the run published first"):
         await other_desk.attach(job.run_id, listener)
-    assert [notice.kind for notice in listener.of(Notice)] == ["output-lost"]
+    assert [notice.kind for notice in listener.of(Notice)] == ["output-lost", "kept"]
     assert stdout_of(other_desk.output, 2).endswith("38\n39\n")
+    assert await desk.attach(job.run_id) == 0
 
 
 async def killed_run(desk: Desk, path: Path, until: str) -> RunRecord:
@@ -521,6 +778,7 @@ async def test_a_run_whose_client_and_kernel_are_gone(desk: Desk, tmp_path: Path
     assert await desk.state(record.run) == "not listed"
 
 
+SLEEP = "import time\nprint('on', flush=True)\ntime.sleep(60)"
 SLOW = "import time\nfor i in range(6):\n    print('line', i, flush=True)\n    time.sleep(2.8)"
 
 
@@ -598,7 +856,7 @@ def test_records_are_private(desk: Desk) -> None:
     assert path.stat().st_mode & 0o077 == 0
     desk.records.save(RunRecord("abd", "team", "http://h/", "k", "s", "", 2.0, {}))
     assert [record.run for record in desk.records.all()] == ["abd", "abc"]
-    with pytest.raises(UsageError, match="Several"):
+    with pytest.raises(NotFoundError, match="Several"):
         desk.records.find("ab")
     assert desk.records.find("abd") is not None
     path.write_text("{")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jrc.errors import NotFoundError, ProtocolError, UsageError
+from jrc.errors import NotFoundError, ProtocolError
 from jrc.server import models
 from jrc.server.models import Body, KernelModel, find_kernel, short_ids
 
@@ -128,7 +128,7 @@ def test_find_kernel() -> None:
     kernels = [some_kernel("abc"), some_kernel("abd"), some_kernel("ab")]
     assert find_kernel(kernels, "abc").id == "abc"
     assert find_kernel(kernels, "ab").id == "ab"
-    with pytest.raises(UsageError, match=r"Several kernels.*'a': abc, abd, ab"):
+    with pytest.raises(NotFoundError, match=r"Several kernels.*'a': ab, abc, abd"):
         find_kernel(kernels, "a")
     with pytest.raises(NotFoundError, match="begins with 'x'"):
         find_kernel(kernels, "x")

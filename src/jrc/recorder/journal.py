@@ -51,6 +51,7 @@ class Journal:
         messages: the run's messages with their numbers, in order.
         requests: in the order in which they reached the kernel.
         cancelled: somebody cancelled the run.
+        ended: somebody asked the kernel to shut down before the run was over.
         torn: the file ends in the middle of a record.
         size: bytes up to the end of the last whole record.
     """
@@ -62,6 +63,7 @@ class Journal:
     messages: list[tuple[int, Message]] = field(default_factory=list)
     requests: dict[str, JournalRequest] = field(default_factory=dict)
     cancelled: bool = False
+    ended: bool = False
     torn: bool = False
     size: int = 0
 
@@ -122,6 +124,8 @@ def _take(journal: Journal, record: Record) -> None:
         journal.opened = float(note["opened"])
     elif "cancelled" in note:
         journal.cancelled = True
+    elif "ending" in note:
+        journal.ended = True
 
 
 def _note(record: Record) -> dict[str, Any]:

@@ -78,11 +78,13 @@ class Stamp(NamedTuple):
         run: id of the run.
         number: from 1; 0 when the message is not recorded.
         disabled: why the recorder gave up; empty otherwise.
+        cancelled: somebody had cancelled the run; said by replies.
     """
 
     run: str
     number: int
     disabled: str
+    cancelled: bool = False
 
 
 def read_stamp(message: Message) -> Stamp | None:
@@ -95,7 +97,8 @@ def read_stamp(message: Message) -> Stamp | None:
     number = fields.get("n", 0)
     if not _is_count(number):
         raise WireError(f"A message's number in its run is {number!r}.")
-    return Stamp(fields["run"], number, str(fields.get("disabled", "")))
+    cancelled = fields.get("stopped") == "cancelled"
+    return Stamp(fields["run"], number, str(fields.get("disabled", "")), cancelled)
 
 
 def replay_content(
@@ -140,6 +143,8 @@ class RunState:
         asking: number of the ``input_request`` that waits for its answer; 0 for none.
         journal: absolute path of the journal; None without one.
         journal_error: why the journal is not complete; empty otherwise.
+        ending: somebody asked the kernel to shut down before the run was over.
+        journaled: the messages up to this number are in the journal.
     """
 
     run: str
@@ -154,6 +159,8 @@ class RunState:
     asking: int
     journal: str | None
     journal_error: str
+    ending: bool = False
+    journaled: int = 0
 
 
 class RequestState(NamedTuple):
@@ -311,6 +318,8 @@ def _run_state(fields: dict[str, Any]) -> RunState:
         asking=_count(fields["asking"]),
         journal=None if fields["journal"] is None else str(fields["journal"]),
         journal_error=str(fields["journal_error"]),
+        ending=bool(fields.get("ending")),
+        journaled=_count(fields.get("journaled", 0)),
     )
 
 

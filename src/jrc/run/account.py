@@ -3,10 +3,12 @@
 Pure but for the listener that it tells; the clock is an argument.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from jrc.errors import JrcError
 from jrc.run.events import (
     CellFinished,
     CellOutput,
@@ -30,7 +32,9 @@ from jrc.run.widget_text import WidgetTexts
 from jrc.run.widgets import CommMessage
 from jrc.wire.message import Message
 
-_HOW_KERNELS_END = {
+log = logging.getLogger("jrc.run.account")
+
+HOW_KERNELS_END = {
     "died": "The kernel died (out of memory, or os._exit) and the server restarted it.",
     "dead": "The kernel died and the server gave up restarting it.",
     "restarted": "Somebody restarted the kernel.",
@@ -38,6 +42,7 @@ _HOW_KERNELS_END = {
     "gone": "The kernel is gone: it died, somebody ended it, or the server culled it.",
     "deleted": "The kernel was deleted on the server: by somebody, or culled as idle.",
     "unanswered": "The kernel never answered after its start; the server's log may say why.",
+    "ended": "The kernel was ended while it worked: by somebody, or together with its server.",
     "unreached": "The kernel is idle and never got it: whoever began the run ended too soon.",
 }
 
@@ -166,11 +171,22 @@ class Account:
     def published(self, event: Published) -> list[CommMessage]:
         """An output; returns what the kernel must be told of it."""
         cell = self._shown_cell(event.key)
-        widget = self._outputs.captured_by(event.message)
-        told = self._outputs.publish(cell.index, event.message)
-        self._tell_output(cell.index, event.message, widget)
-        for view in self._widget_texts.heard(cell.index, event.message):
-            self._tell(WidgetChanged(*view))
+        told: list[CommMessage] = []
+        # Hostile until checked: one output that we trip over must not cost the others, now and
+        # with each client that comes back to the run.
+        try:
+            widget = self._outputs.captured_by(event.message)
+            told = self._outputs.publish(cell.index, event.message)
+        except JrcError:
+            raise
+        except Exception as error:
+            log.info("an output was not understood", exc_info=True)
+            what = f"an output could not be understood ({type(error).__name__})."
+            self._lose_of(event.key, what)
+        else:
+            self._tell_output(cell.index, event.message, widget)
+            for view in self._widget_texts.heard(cell.index, event.message):
+                self._tell(WidgetChanged(*view))
         self._changed(cell.index, False)
         return told
 
@@ -228,7 +244,7 @@ class Account:
 
     def kernel_ended(self, event: KernelEnded, pending: Sequence[int]) -> None:
         self.result.ended = event
-        self.result.reason = _HOW_KERNELS_END[event.how]
+        self.result.reason = HOW_KERNELS_END[event.how]
         self.notice("kernel", self.result.reason)
         self.stop("kernel-died", self._cells[pending[0]] if pending else None)
 
@@ -241,6 +257,11 @@ class Account:
         if self.result.status == "ok" and not self._exited:
             self.result.status = "output-lost" if status == "lost" else status
             self.result.cell = cell
+
+    def was_cancelled(self) -> None:
+        """Somebody cancelled the run before it was complete, whatever its last cell made of it."""
+        if self.result.status in ("ok", "error", "aborted", "interrupted"):
+            self.result.status = "cancelled"
 
     def lose(self, sentence: str) -> None:
         self.result.lost.append(sentence)

@@ -1,45 +1,30 @@
 """Come back to a run: see what happened since, follow it, write the notebook, end as it ends."""
 
-import logging
+import asyncio
 import os
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-from jrc.errors import (
-    JrcError,
-    KernelDiedError,
-    NotFoundError,
-    UsageError,
-)
+from jrc.errors import JrcError, KernelDiedError, NotFoundError, UsageError
 from jrc.profile.paths import Paths
-from jrc.recorder.journal import Journal
-from jrc.run.about import About, about_from_json
-from jrc.run.account import Account, Listener, Result
-from jrc.run.ask import KeptPast, kept_past
+from jrc.run.about import About
+from jrc.run.account import Listener, Result
+from jrc.run.ask import forget_run, kept_in_journal
 from jrc.run.ending import Ending
-from jrc.run.events import Notice, RunDetached, RunEvent, RunFinished, RunStarted
-from jrc.run.exchange import Exchange
-from jrc.run.execution import KernelEnded
+from jrc.run.events import Notice, RunDetached, RunFinished, RunStarted
 from jrc.run.filling import Filling
-from jrc.run.found import FoundRun, delete_journal, read_journal_of
-from jrc.run.gate import Gate
+from jrc.run.followers import ANOTHER_FOLLOWS, Followers
+from jrc.run.following import Following, How
+from jrc.run.found import FoundRun, delete_journal
 from jrc.run.guarded import Guarded
-from jrc.run.kernel import RemoteKernel
-from jrc.run.past import PastChannels, PastKernel
-from jrc.run.records import RunRecords, client_lives
-from jrc.run.remote import KernelChannels, KernelControl
-from jrc.run.requested import cell_request
-from jrc.run.requests import Requests
-from jrc.run.runner import Runner
+from jrc.run.records import RunRecords, client_lives, follower_lives
 from jrc.run.writers import Writers
-from jrc.server.channels import Channels
+from jrc.tunnel.processes import start_time
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
-
-log = logging.getLogger("jrc.run.attach")
 
 
 @dataclass(frozen=True)
@@ -85,14 +70,14 @@ class Attachment:
     ) -> None:
         self._found = found
         self._server = server
-        self._options = options
+        self._keep_kernel = options.keep_kernel
         self._listener = Guarded(listener)
         self._output = output
+        self._filling: Filling | None = None
         self._records = records
-        self._journal: Journal | None = None
-        self._told: set[RunEvent] = set()
-        self._past: KeptPast | None = None
-        self._shown = 0 if found.record is None else found.record.shown
+        how = How(latest=options.latest, patience=options.patience, comes_again=options.keep_kernel)
+        self._following = Following(found, server, how, self._listener)
+        self._followers = Followers(server, "")
 
     async def run(self) -> int:
         """Follow the run.
@@ -107,25 +92,22 @@ class Attachment:
             JrcError: the server or the file can't be used.
         """
         self._refuse_a_second_client()
-        self._past = live = await self._lives()
-        about = await self._about()
-        output = self._output or self._usual_output(about)
+        about = await self._following.look()
+        output = result_file(self._found, self._output)
         self._announce(about, output)
-        filling = self._open(about, output)
+        self._followers = Followers(self._server, self._following.path)
+        self._note_follower(here=True)
+        await self._followers.join()
         try:
-            result = await (
-                self._follow_live(about, filling) if live else self._read_past(about, filling)
-            )
-            if live is not None and result.status == "kernel-died" and await self._has_journal():
-                # What the kernel published last may be in its journal only.
-                filling.close()
-                filling = self._open(about, output)
-                result = await self._read_past(about, filling, result.ended)
-        except BaseException:
-            filling.close()
-            raise
-        filling.close()
-        return await self._end(about, filling.result, result)
+            result = await self._following.follow(about, lambda: self._open(about, output))
+        finally:
+            self._note_follower(here=False)
+            await asyncio.shield(self._followers.leave())
+        if result is None:
+            raise await self._nothing_left(about, output)
+        if result.status == "kernel-died":
+            self._listener.on_event(Notice("kernel", result.reason))
+        return await self._end(about, result)
 
     async def interrupt(self) -> None:
         """Stop to follow; the run goes on."""
@@ -153,50 +135,18 @@ class Attachment:
                 "computer.",
                 hint="Press Ctrl-C twice there to leave it.",
             )
-
-    async def _lives(self) -> KeptPast | None:
-        """What the recorder in the run's kernel has; None when there is no such recorder."""
-        kernel_id = self._found.kernel_id
-        return await kept_past(self._server, kernel_id, self._found.run) if kernel_id else None
-
-    async def _about(self) -> About:
-        if self._found.record is not None:
-            return about_from_json(self._found.record.about)
-        if not await self._has_journal():
-            raise NotFoundError(
-                f"The run {self._found.run} has no journal on the server: only the computer that "
-                f"began it ({self._found.owner or 'not known'}) can attach to it.",
-                hint="jrc runs",
+        if record is not None and record.follower != os.getpid() and follower_lives(record):
+            raise UsageError(
+                f"The run {record.run} is followed already: by the process {record.follower} on "
+                "this computer, which saves its result.",
+                hint=f"To see it here, too: jrc logs -f {record.run}",
             )
-        assert self._journal is not None
-        return about_from_json(self._journal.about)
 
-    async def _has_journal(self) -> bool:
-        """Whether there is a journal; it is read then, anew."""
-        self._journal = await read_journal_of(self._server, self._found)
-        return self._journal is not None
-
-    def _usual_output(self, about: About) -> Path | None:
-        record = self._found.record
-        if record is not None:
-            return Path(record.output) if record.output else None
-        if about.document.kind != "notebook":
-            return None
-        return Path(f"{about.document.path.stem}.out.ipynb")
-
-    def _open(self, about: About, output: Path | None) -> Filling:
-        filling = Filling(about.document, output)
-        since = None
-        if self._output is None:
-            since = 0.0 if self._found.record is None else self._found.record.started
-        filling.open(
-            self._found.run,
-            Writers(Paths.from_environment().state / "writers"),
-            say=lambda text: self._listener.on_event(Notice("saved", text)),
-            goes_on=lambda run: self._records.find(run) is not None,
-            since=since,
-        )
-        return filling
+    def _note_follower(self, *, here: bool) -> None:
+        """Whether this process follows the run: two at once would write the same file."""
+        me = os.getpid()
+        began = start_time(me) if here else ""
+        self._records.change(self._found.run, follower=me if here else 0, follower_began=began)
 
     def _announce(self, about: About, output: Path | None) -> None:
         self._listener.on_event(
@@ -213,165 +163,47 @@ class Attachment:
             )
         )
 
-    async def _follow_live(self, about: About, filling: Filling) -> Result:
-        requests = Requests()
-        kernel_id = self._found.kernel_id
-        past = self._past or KeptPast()
-        channels = Channels(
-            self._server,
-            kernel_id,
-            session_id=requests.session,
-            patience=self._options.patience,
+    def _open(self, about: About, output: Path | None) -> Filling:
+        filling = Filling(about.document, output)
+        since = None
+        if self._output is None:
+            since = 0.0 if self._found.record is None else self._found.record.started
+        filling.open(
+            self._found.run,
+            Writers(Paths.from_environment().state / "writers"),
+            say=lambda text: self._listener.on_event(Notice("saved", text)),
+            goes_on=lambda run: self._records.find(run) is not None,
+            since=since,
         )
-        await channels.open()
-        try:
-            runner = self._runner(
-                about,
-                filling,
-                past,
-                channels=channels,
-                control=RemoteKernel(self._server, kernel_id),
-                requests=requests,
-            )
-            result = await self._to_its_end(runner, about, filling)
-            if result.status != "kernel-died" and not self._options.keep_kernel:
-                await runner.forget()
-            return result
-        finally:
-            await channels.close()
+        self._filling = filling
+        return filling
 
-    async def _read_past(
-        self, about: About, filling: Filling, ended: KernelEnded | None = None
-    ) -> Result:
-        if self._journal is None and not await self._has_journal():
-            raise await self._nothing_left(about, filling)
-        assert self._journal is not None
-        messages = self._journal.messages
-        past = KeptPast(
-            gone=messages[0][0] - 1 if messages else 0,
-            count=messages[-1][0] if messages else 0,
-        )
-        runner = self._runner(
-            about,
-            filling,
-            past,
-            channels=PastChannels(self._journal, ended or KernelEnded("gone")),
-            control=PastKernel(),
-            requests=Requests(),
-        )
-        return await self._to_its_end(runner, about, filling)
-
-    async def _nothing_left(self, about: About, filling: Filling) -> JrcError:
+    async def _nothing_left(self, about: About, output: Path | None) -> JrcError:
         """The error for a run that neither a kernel nor a journal knows."""
         record = self._found.record
         if record is None or record.detached:
             return NotFoundError(
                 f"Nothing is left of the run {self._found.run}: its kernel is gone, and there is "
                 "no journal of it on the server.",
-                hint="jrc runs",
+                hint=f"To forget it: jrc runs rm {self._found.run}",
             )
-        saved = None
-        if record.output:
-            before = filling.take_up(Path(record.output), about.document.cells, record.run)
-            saved = before.messages
-        if saved is not None:
-            self._keep_language(filling, None)
+        filling = self._open(about, output)
+        saved = self._following.take_up(filling, about)
+        if saved:
             filling.finished()
             filling.save()
-        if not self._options.keep_kernel:
-            await self._clean_up()
+        filling.close()
+        if not self._keep_kernel:
+            await self._delete_all()
         return KernelDiedError(
             f"The run {record.run} has lost its kernel: it ended or was restarted, and nobody else "
             "knew what was published after the run's client had ended.",
-            hint=None if saved is None else f"What arrived before is saved in {filling.path}.",
+            hint=f"What arrived before is saved in {filling.result}." if saved else None,
         )
 
-    def _runner(
-        self,
-        about: About,
-        filling: Filling,
-        past: KeptPast,
-        *,
-        channels: KernelChannels,
-        control: KernelControl,
-        requests: Requests,
-    ) -> Runner:
-        document = about.document
-        cells = document.cells[about.first :]
-        requested = [
-            cell_request(document, cell, allow_errors=about.allow_errors) for cell in cells
-        ]
-        after, kept, gone = self._begin_with(about, filling, past)
-        exchange = Exchange(requests, recorded_as=self._found.run, after=after, acknowledge=False)
-        exchange.questions = not isinstance(channels, PastChannels)
-        filling.keep_step(self._found.run, exchange)
-        seen = max(self._shown, past.count if self._options.latest else 0)
-        gate = Gate(self._listener, lambda: self._is_new(exchange, seen), self._told)
-        account = Account(
-            requested,
-            outputs=filling.outputs,
-            listener=gate,
-            changed=filling.changed,
-            first=about.first,
-            shown=[key for key, cell in enumerate(cells) if cell.index in kept],
-        )
-        if gone:
-            account.lose(
-                f"What the run published first ({gone} messages) is where it was begun"
-                f" ({about.owner}), and no longer on the server."
-            )
-        return Runner(
-            requested,
-            channels=channels,
-            control=control,
-            requests=requests,
-            exchange=exchange,
-            listener=gate,
-            account=account,
-        )
-
-    def _is_new(self, exchange: Exchange, seen: int) -> bool:
-        if exchange.current <= seen:
-            return False
-        self._shown = max(self._shown, exchange.current)
-        return True
-
-    def _begin_with(
-        self, about: About, filling: Filling, past: KeptPast
-    ) -> tuple[int, set[int], int]:
-        """Where to begin.
-
-        Returns:
-            the number of the message to begin behind; the cells whose saved outputs stay; and how
-            many messages are neither saved nor on the server.
-        """
-        record = self._found.record
-        if not past.gone or record is None or not record.output:
-            return past.gone, set(), past.gone
-        kept, saved = filling.take_up(Path(record.output), about.document.cells, self._found.run)
-        if saved is None:
-            return past.gone, set(), past.gone
-        self._shown = max(self._shown, saved)
-        return max(past.gone, saved), kept, max(0, past.gone - saved)
-
-    async def _to_its_end(self, runner: Runner, about: About, filling: Filling) -> Result:
-        """Follow, and save whatever arrived."""
-        filling.save()
-        try:
-            result = await runner.resume(about.requests)
-            self._keep_language(filling, result.language_info)
-            filling.finished(about.document.cells[about.first :])
-        finally:
-            filling.save()
-        return result
-
-    def _keep_language(self, filling: Filling, told: dict[str, Any] | None) -> None:
-        record = self._found.record
-        known = record.language_info if record is not None else None
-        filling.language_info = told or (dict(known) if known else None)
-
-    async def _end(self, about: About, output: Path | None, result: Result) -> int:
-        if not self._options.keep_kernel:
+    async def _end(self, about: About, result: Result) -> int:
+        output = None if self._filling is None else self._filling.result
+        if not self._keep_kernel:
             await self._clean_up()
         ending = Ending(about.document, output, allow_loss=about.allow_loss)
         failure = ending.failure(result)
@@ -385,15 +217,81 @@ class Attachment:
         return int(code)
 
     async def _clean_up(self) -> None:
-        """The run is over and saved: nothing of it needs to stay on the server."""
-        if self._found.session_id:
-            await self._tidied(self._server.delete_session(self._found.session_id))
-        await self._tidied(delete_journal(self._server, self._found))
+        """The run is over and saved: what nobody else needs does not stay on the server."""
+        began_here = self._found.record is not None
+        try:
+            need = await self._followers.who_needs_it(
+                began_here=began_here, owner=self._found.owner
+            )
+        except JrcError as error:
+            self._untidy(error)
+            return
+        if not need:
+            await self._delete_all()
+            return
+        if self._found.session_id and self._found.is_mine:
+            await self._tidied(self._end_kernel())
+        if began_here:
+            await self._followers.fetched()
+            self._records.remove(self._found.run)
+        if need != ANOTHER_FOLLOWS:
+            text = (
+                f"The run stays readable on the server: {need}. To delete it: "
+                f"jrc runs rm {self._found.run}"
+            )
+            self._listener.on_event(Notice("kept", text))
+
+    async def _end_kernel(self) -> None:
+        """End the kernel if its journal has all that it holds."""
+        kept = await kept_in_journal(self._server, self._found.kernel_id, self._found.run)
+        if kept:
+            await self._server.delete_session(self._found.session_id)
+        else:
+            text = f"Its kernel stays, too: the journal is not complete ({kept.reason})."
+            self._listener.on_event(Notice("kernel", text))
+
+    async def _delete_all(self) -> None:
+        """Nothing of the run stays on the server, and nothing is remembered of it here."""
+        await self._tidied(delete_run(self._server, self._found, self._following.path))
         self._records.remove(self._found.run)
 
     async def _tidied(self, work: Awaitable[None]) -> None:
         try:
             await work
         except JrcError as error:
-            text = f"The server could not be tidied up: {error.message}"
-            self._listener.on_event(Notice("kernel", text))
+            self._untidy(error)
+
+    def _untidy(self, error: JrcError) -> None:
+        text = f"The server could not be tidied up: {error.message}"
+        self._listener.on_event(Notice("kernel", text))
+
+
+def result_file(found: FoundRun, output: Path | None) -> Path | None:
+    """The file that ``jrc attach`` saves to; None for none.
+
+    Args:
+        found: the run.
+        output: the file that the person names.
+    """
+    if output is not None:
+        return output
+    if found.record is not None:
+        return Path(found.record.output) if found.record.output else None
+    document = PurePosixPath("" if found.remote is None else found.remote.document)
+    return Path(f"{document.stem}.out.ipynb") if document.suffix == ".ipynb" else None
+
+
+async def delete_run(server: "ServerClient", found: FoundRun, path: str) -> None:
+    """Delete what a server has of a run: its kernel, if it was started for it, and its journal.
+
+    Args:
+        server: where.
+        found: the run.
+        path: of its journal below the server's root; empty for none that is served.
+    """
+    if found.kernel_id and (not path or not found.session_id):
+        # A kernel that stays, or that has a journal which the server does not serve.
+        await forget_run(server, found.kernel_id, found.run)
+    if found.session_id:
+        await server.delete_session(found.session_id)
+    await delete_journal(server, path)

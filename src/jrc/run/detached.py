@@ -99,6 +99,7 @@ async def begin_detached(
                 output="" if output is None else str(_absolute(output)),
                 started=time.time(),
                 about=begin.about,
+                name=options.name,
                 detached=True,
                 pid=os.getpid(),
                 journal=installed.journal or "",
@@ -147,7 +148,7 @@ class _Begin:
             self._requests,
             recorded_as=run,
             acknowledge=False,
-            fields=request_fields(document, len(cells)),
+            fields=request_fields(document, len(cells), options.name),
             own_kernel=options.kernel_id is None,
         )
         self._channels = Channels(

@@ -61,6 +61,8 @@ class Ending(NamedTuple):
                     f"{name} was aborted: somebody cancelled the run or interrupted the kernel.",
                     hint=hint,
                 )
+            case "cancelled":
+                return InterruptedByUserError(self._cancelled_sentence(result), hint=hint)
             case "interrupted":
                 return InterruptedByUserError("Interrupted.", hint=hint)
             case "kernel-died":
@@ -86,6 +88,12 @@ class Ending(NamedTuple):
             return saved
         command = f"{self.go_on} --from {self._number(result.cell.index)}"
         return f"{saved or ''} Mend the cell and go on with: {command}".strip()
+
+    def _cancelled_sentence(self, result: Result) -> str:
+        where = ""
+        if result.cell is not None and self.document.kind != "script":
+            where = f", in cell {self._number(result.cell.index)}"
+        return f"The run of {self.document.path.name} was cancelled{where}."
 
     def _name(self, result: Result) -> str:
         if result.cell is None or self.document.kind == "script":

@@ -135,8 +135,8 @@ class RunFinished(NamedTuple):
 
     Attributes:
         run: id of the run.
-        status: ``ok``, ``error``, ``aborted``, ``timeout``, ``interrupted``, ``output-lost``,
-            ``kernel-died``, ``failed``.
+        status: ``ok``, ``error``, ``aborted``, ``cancelled`` (with ``jrc cancel``), ``timeout``,
+            ``interrupted``, ``output-lost``, ``kernel-died``, ``failed``.
         exit_code: what ``jrc`` exits with.
         output: the file that holds the result; None when none was asked for.
         lost: one sentence for each loss of output.

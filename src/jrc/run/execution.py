@@ -118,8 +118,9 @@ class KernelEnded(NamedTuple):
 
     Attributes:
         how: ``died`` (a new one takes its id), ``dead`` (none does), ``restarted`` or ``shutdown``
-            (somebody asked for that), ``gone`` or ``deleted`` (found so), ``unreached`` (it lives,
-            and some requests never came to it), ``unanswered`` (a new one that says nothing).
+            (somebody asked for that), ``ended`` (somebody, or its server), ``gone`` or ``deleted``
+            (found so), ``unreached`` (it lives, and some requests never came to it),
+            ``unanswered`` (a new one that says nothing).
     """
 
     how: str

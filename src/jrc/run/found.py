@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from jrc.errors import ConfigError, JrcError, NotFoundError, UnreachableError
 from jrc.profile.model import Profile
-from jrc.recorder.journal import JOURNAL_SUFFIX, STATE_SUFFIX, Journal, read_journal
+from jrc.recorder.journal import JOURNAL_SUFFIX, Journal, read_journal
 from jrc.run.records import RunRecord, RunRecords, choose_run, no_such_run
+from jrc.run.requests import user_name
 from jrc.run.survey import RemoteRun, survey
 from jrc.server.contents import delete_file, find_file, list_folder, read_file
 from jrc.server.open import open_profile
@@ -66,7 +67,14 @@ class FoundRun:
     @property
     def owner(self) -> str:
         """Who began it, ``user@host``; empty when that is not known."""
-        return "" if self.remote is None else self.remote.owner
+        if self.remote is not None and self.remote.owner:
+            return self.remote.owner
+        return "" if self.record is None else str(self.record.about.get("owner", ""))
+
+    @property
+    def is_mine(self) -> bool:
+        """This person began it, on this computer or on another one."""
+        return self.record is not None or self.owner.rpartition("@")[0] == user_name()
 
 
 async def find_run(
@@ -85,8 +93,7 @@ async def find_run(
         seconds: for each of them.
 
     Raises:
-        NotFoundError: nobody knows it.
-        UsageError: there are several.
+        NotFoundError: nobody knows it, or it may be one of several.
         UnreachableError, AuthError: the server of a run that is remembered does not answer.
     """
     record = records.find(prefix)
@@ -95,27 +102,29 @@ async def find_run(
         async with asked(profile, TUNNEL_SECONDS, bring_up=True) as server:
             runs = {run.run: run for run in await survey(server, states=False)}
         return FoundRun(record.run, profile, record, runs.get(record.run))
+    # What has a name says it in its state.
+    states = not set(prefix) <= set("0123456789abcdef")
     found: list[FoundRun] = []
     trouble: list[JrcError] = []
     for profile, answer in zip(
         profiles,
-        await asyncio.gather(*(_survey(profile, seconds) for profile in profiles)),
+        await asyncio.gather(*(_survey(profile, seconds, states) for profile in profiles)),
         strict=True,
     ):
         if isinstance(answer, JrcError):
             trouble.append(answer)
         else:
             found += [FoundRun(run.run, profile, None, run) for run in answer]
-    name = choose_run(prefix, [each.run for each in found])
-    if name is None:
+    run = choose_run(prefix, {each.run: each.remote.name if each.remote else "" for each in found})
+    if run is None:
         raise no_such_run(prefix, trouble=trouble)
-    return next(each for each in found if each.run == name)
+    return next(each for each in found if each.run == run)
 
 
-async def _survey(profile: Profile, seconds: float) -> list[RemoteRun] | JrcError:
+async def _survey(profile: Profile, seconds: float, states: bool) -> list[RemoteRun] | JrcError:
     try:
         async with asked(profile, seconds) as server:
-            return await survey(server, states=False)
+            return await survey(server, states=states)
     except JrcError as error:
         return error
 
@@ -166,14 +175,13 @@ def profile_of(record: RunRecord, profiles: Sequence[Profile]) -> Profile:
     )
 
 
-async def read_journal_of(server: "ServerClient", found: FoundRun) -> Journal | None:
-    """The journal of a run; None when the server has none that can be read.
+async def read_journal_at(server: "ServerClient", path: str) -> Journal | None:
+    """The journal at this path; None when there is none.
 
     Raises:
         WireError: it is damaged.
         AuthError, UnreachableError: the server does not answer.
     """
-    path = await _journal_path(server, found)
     if not path:
         return None
     try:
@@ -182,19 +190,26 @@ async def read_journal_of(server: "ServerClient", found: FoundRun) -> Journal | 
         return None
 
 
-async def delete_journal(server: "ServerClient", found: FoundRun) -> None:
-    """Delete a run's journal, what lies beside it, and the folder when it is empty then."""
-    path = await _journal_path(server, found)
+async def delete_journal(server: "ServerClient", path: str) -> None:
+    """Delete a run's journal, what lies beside it, and the folder when it is empty then.
+
+    Args:
+        server: where.
+        path: of the journal below the server's root; empty for none.
+    """
     if not path:
         return
-    folder = path.rpartition("/")[0]
+    folder, _, name = path.rpartition("/")
+    run = name.removesuffix(JOURNAL_SUFFIX)
+    for entry in await list_folder(server, folder) if folder else []:
+        if entry.name.startswith((f"{run}.", f"{run}-")) and entry.name != name:
+            await delete_file(server, entry.path)
     await delete_file(server, path)
-    await delete_file(server, path.removesuffix(JOURNAL_SUFFIX) + STATE_SUFFIX)
     if folder and not await list_folder(server, folder):
         await delete_file(server, folder)
 
 
-async def _journal_path(server: "ServerClient", found: FoundRun) -> str:
+async def journal_path(server: "ServerClient", found: FoundRun) -> str:
     """Path of a run's journal below the server's root; empty when there is none."""
     if found.remote is not None and found.remote.journal is not None:
         return found.remote.journal.path

@@ -37,6 +37,9 @@ class Gate:
         return self._listener.can_answer
 
     def on_event(self, event: RunEvent) -> None:
+        if isinstance(event, Notice) and event.kind == "kernel":
+            # That its kernel is gone is not yet the end of a run: its journal may know better.
+            return
         if isinstance(event, Notice):
             if event not in self._told:
                 self._told.add(event)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("jrc.run.job")
 
-_FAILED = ("error", "timeout", "interrupted", "aborted")
+_FAILED = ("error", "timeout", "interrupted", "cancelled", "aborted")
 
 
 class Options(NamedTuple):
@@ -62,6 +62,7 @@ class Options(NamedTuple):
         pipeline: send all cells at once.
         profile: name of the server's profile; empty for a server that ends with us.
         command: the words of ``jrc run`` that choose the document, for hints.
+        name: that the person gives the run; empty for none.
     """
 
     kernel: str | None = None
@@ -80,6 +81,7 @@ class Options(NamedTuple):
     pipeline: bool = True
     profile: str = ""
     command: tuple[str, ...] = ("FILE",)
+    name: str = ""
 
 
 class Job:
@@ -225,6 +227,7 @@ class Job:
                 self._runner = runner = self._make_runner(channels, kernel, requests)
                 self._announce(kernel)
                 result = await runner.run(self._remember)
+                await self._find_true_end(result)
                 self._filling.language_info = result.language_info
                 self._keep = self._keep or (
                     self._options.keep_kernel_on_error and result.status in _FAILED
@@ -246,6 +249,16 @@ class Job:
             finally:
                 await channels.close()
 
+    async def _find_true_end(self, result: "Result") -> None:
+        from jrc.run.true_end import end_with_kernel, kernel_was_ended, was_interrupted
+
+        if self._kernel is None or self._exchange is None or not self._exchange.recorded:
+            return
+        if was_interrupted(result) and await kernel_was_ended(
+            self._server, self._kernel.id, self.run_id
+        ):
+            end_with_kernel(result)
+
     def _make_runner(
         self, channels: "Channels", kernel: RemoteKernel, requests: Requests
     ) -> "Runner":
@@ -261,7 +274,7 @@ class Job:
         self._exchange = Exchange(
             requests,
             recorded_as=self.run_id if self._wants_recorder else None,
-            fields=request_fields(self._document, len(self._cells)),
+            fields=request_fields(self._document, len(self._cells), self._options.name),
             own_kernel=self._options.kernel_id is None,
         )
         if self._wants_recorder and self._records is not None:
@@ -373,6 +386,7 @@ class Job:
             output="" if self._filling.path is None else str(self._filling.path.absolute()),
             started=self._started,
             about=self._about(sent).to_json(),
+            name=self._options.name,
             detached=detached,
             pid=os.getpid(),
             journal="" if self._left is None else self._left.journal or "",

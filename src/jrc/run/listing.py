@@ -2,24 +2,41 @@
 
 import asyncio
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePath
 from typing import Any
 
-from jrc.errors import JrcError
+from jrc.errors import JrcError, UnreachableError
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
 from jrc.run.found import SERVER_SECONDS, asked, profile_of
-from jrc.run.records import RunRecord, RunRecords, client_lives
+from jrc.run.records import RunRecord, RunRecords, client_lives, follower_lives
 from jrc.run.requests import user_name
+from jrc.run.sightings import Sightings
 from jrc.run.survey import RemoteRun, survey
 from jrc.server.open import profiles_to_ask
 
 GONE_SECONDS = 86400.0
-"""So long a run is shown of which nothing is left: somebody attached to it elsewhere."""
+"""So long a run is shown of which nothing is left: somebody removed it elsewhere."""
 
 _STOPPED = {"cancelled": "cancelled", "exited": "finished"}
 _NOT_ALIVE = ("dead", "restarting", "starting")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The last thing that was seen of a run whose server can't be asked now.
+
+    Attributes:
+        state: as in a row.
+        cell, cells: as in a row.
+        at: POSIX time in seconds.
+    """
+
+    state: str
+    cell: int | None
+    cells: int | None
+    at: float
 
 
 @dataclass(frozen=True)
@@ -39,6 +56,8 @@ class RunRow:
         server: its URL.
         kernel_id: of its kernel; None when that is gone.
         detached: no client follows it.
+        name: that the person gave it; empty for none.
+        seen: what was seen of it last, where its server can't be asked now; else None.
     """
 
     run: str
@@ -52,13 +71,16 @@ class RunRow:
     server: str
     kernel_id: str | None
     detached: bool
+    name: str = ""
+    seen: Seen | None = None
 
     @property
     def progress(self) -> str:
         """``3/10``."""
-        if self.cells is None:
+        known = self.seen or self
+        if known.cells is None:
             return "-"
-        return f"{'-' if self.cell is None else self.cell}/{self.cells}"
+        return f"{'-' if known.cell is None else known.cell}/{known.cells}"
 
     def as_json(self) -> dict[str, Any]:
         """One line of ``jrc runs --json``."""
@@ -79,15 +101,21 @@ class Listing:
 
 
 async def list_runs(
-    paths: Paths, *, everybody: bool, now: float, seconds: float = SERVER_SECONDS
+    paths: Paths,
+    *,
+    everybody: bool,
+    now: float,
+    seconds: float = SERVER_SECONDS,
+    all_gone: bool = False,
 ) -> Listing:
-    """The runs on all servers.
+    """The runs on all servers. To look takes nothing away.
 
     Args:
         paths: where profiles and records are.
         everybody: other people's, too.
         now: POSIX time in seconds.
         seconds: for each server; they are asked at the same time.
+        all_gone: those of which nothing is left for long, too.
 
     Raises:
         ConfigError: a profile can't be understood.
@@ -95,13 +123,13 @@ async def list_runs(
     records = RunRecords(paths).all()
     profiles = profiles_to_ask(paths)
     mine = {record.run for record in records}
-    followed = {record.run for record in records if client_lives(record)}
+    followed = {each.run for each in records if client_lives(each) or follower_lives(each)}
     ask = mine - followed
     answers = await asyncio.gather(*(_survey(profile, seconds, ask) for profile in profiles))
     listing = Listing()
     for profile, answer in zip(profiles, answers, strict=True):
         if isinstance(answer, JrcError):
-            listing.trouble.append(f"{profile.name}: {answer.message}")
+            listing.trouble.append(_trouble(profile, answer))
             continue
         known = {record.run: record for record in records}
         for run in answer:
@@ -114,16 +142,42 @@ async def list_runs(
         for profile, answer in zip(profiles, answers, strict=True)
         if isinstance(answer, JrcError)
     }
+    memory = Sightings(paths)
+    seen = memory.read()
     for record in records:
         if record.run in listed:
             continue
         row = _remembered(record, profiles, failed, now, followed=record.run in followed)
-        if row.state == "gone" and now - record.started > GONE_SECONDS:
-            RunRecords(paths).remove(record.run)
-        else:
+        if row.state == "unknown" and record.run in seen:
+            row = replace(row, seen=_seen(seen[record.run]))
+        if all_gone or row.state != "gone" or now - record.started <= GONE_SECONDS:
             listing.rows.append(row)
+    memory.write(
+        {
+            row.run: {"state": row.state, "cell": row.cell, "cells": row.cells, "at": now}
+            for row in listing.rows
+            if row.run in listed
+        },
+        keep=mine,
+    )
     listing.rows.sort(key=lambda row: row.seconds if row.seconds is not None else float("inf"))
     return listing
+
+
+def _trouble(profile: Profile, error: JrcError) -> str:
+    """Why a server could not be asked, and what to type."""
+    if isinstance(error, UnreachableError) and profile.kubernetes is not None:
+        # The tunnel's own hint may name no profile.
+        return f"{profile.name}: {error.message} Bring it up: jrc connect {profile.name}"
+    return f"{profile.name}: {error.message}" + (f" ({error.hint})" if error.hint else "")
+
+
+def _seen(told: Mapping[str, Any]) -> Seen | None:
+    at = _number(told.get("at"))
+    if at is None:
+        return None
+    cell, cells = _count(told.get("cell")), _count(told.get("cells"))
+    return Seen(str(told.get("state", "unknown")), cell, cells, at)
 
 
 async def _survey(
@@ -159,6 +213,7 @@ def _row(
         server=profile.url,
         kernel_id=None if run.kernel is None else run.kernel.id,
         detached=not followed and bool(run.journal or (record and record.detached)),
+        name=run.name or (record.name if record else ""),
     )
 
 
@@ -170,6 +225,10 @@ def state_name(run: RemoteRun) -> str:
     if not state:
         return "kernel-died" if run.abandoned else "running" if alive else "unknown"
     cells, done = _count(_last(state).get("cells")), _count(state.get("done")) or 0
+    if state.get("stopped") == "cancelled" and not (alive and state.get("running")):
+        return "cancelled"
+    if state.get("ending"):
+        return "kernel-died"
     if not state.get("running"):
         if state.get("stopped"):
             return _STOPPED.get(state["stopped"], "failed")
@@ -214,6 +273,7 @@ def _remembered(
         server=record.server,
         kernel_id=None,
         detached=record.detached,
+        name=record.name,
     )
 
 

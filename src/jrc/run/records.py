@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 from jrc.errors import JrcError, NotFoundError, UsageError
 from jrc.profile.files import write_atomically
 from jrc.profile.paths import Paths
+from jrc.server.ids import find_id
 
 log = logging.getLogger("jrc.run.records")
 
@@ -37,6 +39,9 @@ class RunRecord(NamedTuple):
         shown: the messages up to this number were shown before the client left.
         journal: absolute path of the journal on the server's machine; empty for none.
         language_info: what the kernel says of its language.
+        follower: the process of ``jrc attach`` that follows it now; 0 for none.
+        follower_began: when that process began.
+        name: that the person gave it; empty for none.
     """
 
     run: str
@@ -53,6 +58,9 @@ class RunRecord(NamedTuple):
     shown: int = 0
     journal: str = ""
     language_info: Mapping[str, Any] | None = None
+    follower: int = 0
+    follower_began: str = ""
+    name: str = ""
 
 
 class RunRecords:
@@ -71,6 +79,8 @@ class RunRecords:
         Raises:
             ConfigError: it can't be written.
         """
+        if not self._path(record.run).exists():
+            self.prune()
         write_atomically(self._path(record.run), json.dumps(record._asdict()), private=True)
 
     def change(self, run: str, **changes: Any) -> None:
@@ -85,52 +95,83 @@ class RunRecords:
             self._path(run).unlink()
 
     def all(self) -> list[RunRecord]:
-        """Every record that can be read, the newest run first. Old ones are taken away."""
-        records = []
-        for path in sorted(self._folder.glob("*.json")):
+        """Every record that can be read, the newest run first. To look takes nothing away."""
+        records = [self._read(path) for path in sorted(self._folder.glob("*.json"))]
+        known = [record for record in records if record is not None]
+        return sorted(known, key=lambda record: record.started, reverse=True)
+
+    def prune(self) -> None:
+        """Take old records away. It is called when a run begins."""
+        for path in self._folder.glob("*.json"):
             if _is_old(path):
                 with suppress(OSError):
                     path.unlink()
-                continue
-            record = self._read(path)
-            if record is not None:
-                records.append(record)
-        return sorted(records, key=lambda record: record.started, reverse=True)
 
     def find(self, prefix: str) -> RunRecord | None:
         """The record of the run that a person means; None when there is none.
 
         Raises:
-            UsageError: several ids begin so.
+            NotFoundError: it may be one of several.
         """
-        name = choose_run(prefix, [record.run for record in self.all()])
-        return None if name is None else self._read(self._path(name))
+        run = choose_run(prefix, {record.run: record.name for record in self.all()})
+        return None if run is None else self._read(self._path(run))
 
     def _path(self, run: str) -> Path:
         return self._folder / f"{run}.json"
 
     def _read(self, path: Path) -> RunRecord | None:
         try:
-            return RunRecord(**json.loads(path.read_text(encoding="utf-8")))
+            fields = json.loads(path.read_text(encoding="utf-8"))
+            # A newer jrc may have written more.
+            return RunRecord(**{key: fields[key] for key in fields if key in RunRecord._fields})
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             log.warning("the record %s can't be read: %s", path, error)
             return None
 
 
-def choose_run(prefix: str, runs: list[str]) -> str | None:
-    """The one id that begins with ``prefix``; None when there is none.
+def choose_run(words: str, runs: Mapping[str, str]) -> str | None:
+    """The id of the run that a person means; None when there is none.
+
+    Args:
+        words: its id, its name, or the beginning of its id.
+        runs: the names of all runs by their ids.
 
     Raises:
-        UsageError: there are several.
+        NotFoundError: it may be one of several.
     """
-    if prefix in runs:
-        return prefix
-    found = sorted({run for run in runs if prefix and run.startswith(prefix)})
-    if len(found) > 1:
-        raise UsageError(f"Several runs' ids begin with {prefix!r}: {', '.join(found)}.")
-    return found[0] if found else None
+    named = sorted(run for run, name in runs.items() if name and name == words)
+    if words in runs or not named:
+        return find_id(words, runs, kind="run")
+    if len(named) > 1:
+        raise NotFoundError(
+            f"Several runs have the name {words!r}: {', '.join(named)}.", hint="Type an id."
+        )
+    return named[0]
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
+
+
+def check_name(name: str, records: RunRecords) -> None:
+    """Refuse a name that can't stand for one run.
+
+    Raises:
+        UsageError: it has other characters, or another run has it.
+    """
+    if not _NAME.match(name):
+        raise UsageError(
+            f"{name!r} is no name for a run: letters, digits, '.', '-' and '_', 63 at most, "
+            "a letter or a digit first."
+        )
+    for record in records.all():
+        if record.name == name:
+            raise UsageError(
+                f"The run {record.run} has the name {name!r} already.",
+                hint=f"Choose another one, or fetch it (jrc attach {name}), or remove it "
+                f"(jrc runs rm {name}).",
+            )
 
 
 def no_such_run(prefix: str, *, trouble: list[JrcError]) -> JrcError:
@@ -153,6 +194,13 @@ def client_lives(record: RunRecord) -> bool:
     if record.detached or not record.client:
         return False
     return start_time(record.pid) == record.client
+
+
+def follower_lives(record: RunRecord) -> bool:
+    """A ``jrc attach`` on this computer follows the run just now."""
+    from jrc.tunnel.processes import start_time
+
+    return bool(record.follower_began) and start_time(record.follower) == record.follower_began
 
 
 def _is_old(path: Path) -> bool:

@@ -50,6 +50,13 @@ def _joined(source: object) -> str:
     return "".join(map(str, source)) if isinstance(source, list) else str(source or "")
 
 
-def request_fields(document: Document, cells: int) -> dict[str, Any]:
-    """What the recorder shall say of a document's requests to whoever lists the runs."""
-    return {"owner": owner(), "document": document.path.name, "cells": cells}
+def request_fields(document: Document, cells: int, name: str = "") -> dict[str, Any]:
+    """What the recorder shall say of a document's requests to whoever lists the runs.
+
+    Args:
+        document: what is executed.
+        cells: how many of its cells.
+        name: that the person gave the run; empty for none.
+    """
+    named = {"name": name} if name else {}
+    return {"owner": owner(), "document": document.path.name, "cells": cells, **named}

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from jrc.errors import NotFoundError, UnreachableError
+from jrc.recorder.protocol import read_stamp
 from jrc.run.account import Account, CellRequest, Listener, Result, unrecorded
 from jrc.run.events import KernelReady
 from jrc.run.exchange import Exchange
@@ -95,6 +96,7 @@ class Runner:
         self._timed_out: set[int] = set()
         self._stopped_late = False
         self._given_up = False
+        self._cancelled = False
         self._aborted: CellRequest | None = None
         self._link_was_half_open = False
         self._resumed = False
@@ -177,6 +179,8 @@ class Runner:
             self._account.stop("interrupted", None)
         if self._aborted is not None:
             self._account.stop("aborted", self._aborted)
+        if self._cancelled and not (self._interrupted or self._timed_out):
+            self._account.was_cancelled()
         self._account.result.language_info = self._exchange.language_info
         return self._account.result
 
@@ -273,6 +277,8 @@ class Runner:
             case InputRequested():
                 self._ask(event.message)
             case Replied():
+                stamp = read_stamp(event.message)
+                self._cancelled = self._cancelled or (stamp is not None and stamp.cancelled)
                 self._account.replied(event)
             case Finished():
                 await self._on_finished(event)
@@ -311,7 +317,7 @@ class Runner:
         # Whatever the cell made of the interrupt: it may have caught it.
         if event.key in self._timed_out:
             return "timeout"
-        if event.status == "error" and self._interrupted:
+        if event.status == "error" and (self._interrupted or self._cancelled):
             return "interrupted"
         return "ok" if self._cells[event.key].exits(event.reply) else event.status
 

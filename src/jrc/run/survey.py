@@ -42,6 +42,7 @@ class RemoteRun:
         run: its id.
         owner: who began it, ``user@host``; empty when that is not known.
         document: file name of the document.
+        name: that a person gave it; empty when none is known.
         session_id: of the session that owns its kernel; empty when there is none.
         kernel: it, when it lives.
         journal: the file; None when there is none.
@@ -55,6 +56,7 @@ class RemoteRun:
     run: str
     owner: str = ""
     document: str = ""
+    name: str = ""
     session_id: str = ""
     kernel: KernelModel | None = None
     journal: Entry | None = None
@@ -142,6 +144,7 @@ async def _with_state(
         run,
         owner=run.owner or str(told.get("owner", "")),
         document=run.document or str(told.get("document", "")),
+        name=str(told.get("name", "")),
         state=state,
         changed=max(entry.modified, 0.0 if run.journal is None else run.journal.modified),
         executed=await _executed(server, run.journal) if state.get("stopped") else None,
@@ -160,6 +163,7 @@ async def _told_by_kernel(server: "ServerClient", run: RemoteRun, kernel: Kernel
     statuses = [request.status for request in known.requests]
     return replace(
         run,
+        name=str((known.runs[0].last or {}).get("name", "")),
         state=asdict(known.runs[0]),
         changed=0.0 if kernel.last_activity is None else kernel.last_activity.timestamp(),
         executed=sum(bool(status) and status != "aborted" for status in statuses),

@@ -83,6 +83,21 @@ async def read_file(server: "ServerClient", path: str) -> bytes:
         raise ProtocolError(f"{endpoint} answered what is not base64.") from error
 
 
+async def write_text(server: "ServerClient", path: str, text: str) -> None:
+    """Make a file of text, or replace it.
+
+    Raises:
+        JrcError: the server does not write it.
+    """
+    await server.request(
+        "PUT",
+        "api",
+        "contents",
+        *path.split("/"),
+        json={"type": "file", "format": "text", "content": text},
+    )
+
+
 async def delete_file(server: "ServerClient", path: str) -> None:
     """Delete a file or an empty folder. It is fine when it is gone already."""
     try:

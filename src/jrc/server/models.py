@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple, TypeVar
 
-from jrc.errors import NotFoundError, ProtocolError, UsageError
+from jrc.errors import NotFoundError, ProtocolError
+from jrc.server.ids import find_id
 
 T = TypeVar("T")
 
@@ -242,18 +243,11 @@ def find_kernel(kernels: list[KernelModel], prefix: str) -> KernelModel:
         prefix: its id, or the beginning of it that no other has.
 
     Raises:
-        NotFoundError: there is none.
-        UsageError: there are several.
+        NotFoundError: there is none, or there are several.
     """
-    found = [kernel for kernel in kernels if prefix and kernel.id.startswith(prefix)]
-    for kernel in found:
-        if kernel.id == prefix:
-            return kernel
-    if not found:
+    found = find_id(prefix, [kernel.id for kernel in kernels], kind="kernel")
+    if found is None:
         raise NotFoundError(
             f"No kernel's id begins with {prefix!r}.", hint="See those that run: jrc kernel list"
         )
-    if len(found) > 1:
-        names = ", ".join(short_ids(found).values())
-        raise UsageError(f"Several kernels' ids begin with {prefix!r}: {names}.")
-    return found[0]
+    return next(kernel for kernel in kernels if kernel.id == found)

@@ -58,6 +58,8 @@ class Run:
         stopped: why its later requests are answered ``aborted``: ``failed``, ``exited`` (as it
             wanted), ``aborted`` (somebody else's error), ``cancelled``; empty while they run.
         asking: number of the ``input_request`` that waits for its answer; 0 for none.
+        interrupted: POSIX time in seconds when an interrupt ended one of its requests; 0 for never.
+        ending: the kernel was asked to shut down before the run was over.
         journaled: the messages up to this number are in the journal.
     """
 
@@ -72,6 +74,8 @@ class Run:
         self.requests: OrderedDict[str, Request] = OrderedDict()
         self.stopped = ""
         self.asking = 0
+        self.interrupted = 0.0
+        self.ending = False
         self.journal: JournalFile | None = None
         self.journaled = 0
         self.journal_error = ""
@@ -80,6 +84,14 @@ class Run:
     def count(self) -> int:
         """How many messages there were so far; the number of the last one."""
         return self.first + len(self.memory) - 1
+
+    @property
+    def complete(self) -> bool:
+        """All requests were executed, as far as they say how many there are."""
+        last = next(reversed(self.requests.values()), None)
+        total = None if last is None else last.fields.get("cells")
+        done = sum(request.state == "done" for request in self.requests.values())
+        return isinstance(total, int) and done >= total
 
     def stored(self, file: AppendFile, offset: int, length: int, start: int, stop: int) -> Chunk:
         """Note that these records are in a file. Grows the last chunk where that is possible."""

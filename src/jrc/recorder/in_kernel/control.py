@@ -115,10 +115,15 @@ class Control:
         return recorder.state_of(run), []
 
     def _cancel(self, content: Any) -> Any:
-        """Requests of the run that did not begin yet are answered ``aborted``."""
+        """Requests of the run that did not begin yet are answered ``aborted``.
+
+        A run that is over stays what it is.
+        """
         run = self._run(content)
-        run.stopped = "cancelled"
-        self._recorder.note(run, {"cancelled": True})
+        with self._recorder.archive.lock:
+            if not run.stopped and not run.complete:
+                run.stopped = "cancelled"
+                self._recorder.note(run, {"cancelled": True})
         return {"run": run.id, "stopped": run.stopped}, []
 
     def _forget(self, content: Any) -> Any:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections import OrderedDict
 from typing import Any, Callable
 
@@ -38,6 +39,8 @@ from jrc.recorder.in_kernel.turns import Turns
 RECORDER_LAYOUT = 1
 
 _KEPT = {"execute_reply": SHELL, "input_request": STDIN}
+_SHUTDOWN = "shutdown_request"
+_TOGETHER_SECONDS = 15.0
 _MOST_PARENTS = 256
 _STATE_DELAY_SECONDS = 0.25
 _NUMBERED_SECONDS = 1.0
@@ -82,6 +85,7 @@ class Recorder:
         self._parents: dict[bytes, Any] = {}
         self._state_due: set[str] = set()
         self._hooks = Hooks()
+        self._shutdown: tuple[Any, Any] = (None, None)
         self.flushes = Flushes(self.thread, self._is_recorded, self.disable)
         self.streams = Streams(kernel)
         self.turns = Turns(kernel, self.disable)
@@ -96,6 +100,7 @@ class Recorder:
         self._hook_send()
         self._hook_requests()
         self._hook_input()
+        self._hook_shutdown()
         self.flushes.hook(self._hooks, (sys.stdout, sys.stderr))
         self.streams.hook(self._hooks)
         self.turns.hook(self._hooks)
@@ -106,6 +111,9 @@ class Recorder:
         self.active = False
         self._hooks.restore()
         self.streams.unhook()
+        shutdown, hook = self._shutdown
+        if hook is not None and self.kernel.control_handlers.get(_SHUTDOWN) is hook:
+            self.kernel.control_handlers[_SHUTDOWN] = shutdown
 
     def disable(self, error: Exception) -> None:
         """From now on the kernel behaves as if there were no recorder, except that it says why."""
@@ -223,6 +231,41 @@ class Recorder:
                     run.asking = 0
 
         self._hooks.replace(self.kernel, "_input_request", jrc_input_request)
+
+    def _hook_shutdown(self) -> None:
+        shutdown = self.kernel.control_handlers.get(_SHUTDOWN)
+        if shutdown is None:
+            return
+
+        def jrc_shutdown(*args: Any, **kwargs: Any) -> Any:
+            if self.active:
+                try:
+                    self._end_runs()
+                except Exception as error:
+                    self.disable(error)
+            return shutdown(*args, **kwargs)
+
+        self.kernel.control_handlers[_SHUTDOWN] = jrc_shutdown
+        self._shutdown = (shutdown, jrc_shutdown)
+
+    def _end_runs(self) -> None:
+        """Note that the kernel is ended from outside.
+
+        A server interrupts a kernel before it asks it to shut down. Without this note it looks as
+        if the person's code had been interrupted, and nothing else.
+        """
+        now = time.time()
+        with self.archive.lock:
+            for run in list(self.archive.runs.values()):
+                together = now - run.interrupted < _TOGETHER_SECONDS
+                over = run.complete or bool(run.stopped)
+                run.ending = not over or (together and run.stopped in ("", "failed"))
+                if run.journal is None or run.journal_error:
+                    continue
+                # Here and now: the I/O thread may not come to it any more.
+                if run.ending:
+                    run.journal.note({"ending": now})
+                run.journal.write_state(self.state_of(run))
 
     def _published(self, frames: Any) -> Any:
         """What to send instead of ``frames``; None for nothing."""
@@ -378,7 +421,10 @@ class Recorder:
                 return self.successor._keep(msg_type, content, parent, header, metadata)
             if msg_type == "execute_reply":
                 self._replied(run, request, parent, content)
-            message["metadata"][METADATA_KEY] = {"run": run.id, "n": run.count + 1}
+            stamp = {"run": run.id, "n": run.count + 1}
+            if run.stopped == "cancelled":
+                stamp["stopped"] = run.stopped
+            message["metadata"][METADATA_KEY] = stamp
             frames = self.session.serialize(message)
             self.archive.append(run, _KEPT[msg_type], frames[2:])
             if msg_type == "input_request":
@@ -401,6 +447,8 @@ class Recorder:
     def _replied(self, run: Run, request: Request, parent: Any, content: Any) -> None:
         request.state = "done"
         request.status = status = str(content.get("status"))
+        if content.get("ename") == "KeyboardInterrupt":
+            run.interrupted = time.time()
         if run.stopped or not request.guarded:
             return
         if status == "error" and parent["content"].get("stop_on_error", True):
@@ -450,6 +498,8 @@ class Recorder:
                 "last": None if last is None else last.fields,
                 "stopped": run.stopped,
                 "asking": run.asking,
+                "ending": run.ending,
+                "journaled": run.journaled,
                 "journal": None if run.journal is None else run.journal.path,
                 "journal_error": run.journal_error,
             }

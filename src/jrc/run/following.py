@@ -1,0 +1,308 @@
+"""What a run published, from its kernel as long as that lives, from its journal else."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jrc.errors import NotFoundError
+from jrc.recorder.journal import Journal
+from jrc.run.about import About, about_from_json
+from jrc.run.account import Account, Listener, Result
+from jrc.run.ask import KeptPast, kept_past
+from jrc.run.events import CellOutput, RunEvent
+from jrc.run.exchange import Exchange
+from jrc.run.execution import KernelEnded
+from jrc.run.filling import Filling
+from jrc.run.found import FoundRun, journal_path, read_journal_at
+from jrc.run.gate import Gate
+from jrc.run.kernel import RemoteKernel
+from jrc.run.past import PastChannels, PastKernel
+from jrc.run.remote import KernelChannels, KernelControl
+from jrc.run.requested import cell_request
+from jrc.run.requests import Requests
+from jrc.run.runner import Runner
+from jrc.run.true_end import end_with_kernel, kernel_was_ended, was_interrupted
+from jrc.server.channels import Channels
+
+if TYPE_CHECKING:
+    from jrc.server.client import ServerClient
+
+_LOOK = 0.05
+_END_MESSAGES = 2
+
+
+@dataclass(frozen=True)
+class How:
+    """How a run is followed.
+
+    Attributes:
+        latest: do not show what happened before.
+        patience: seconds to try to bring a lost link back.
+        all_again: show also what was shown when an earlier client left.
+        until_now: stop where the run is now.
+        comes_again: the run stays on the server when it is complete.
+    """
+
+    latest: bool = False
+    patience: float = 60.0
+    all_again: bool = False
+    until_now: bool = False
+    comes_again: bool = False
+
+
+class Following:
+    """Follows one run, and takes nothing away from it.
+
+    Args:
+        found: the run.
+        server: where it is.
+        how: how.
+        listener: who is told.
+
+    Attributes:
+        past: what the recorder in the run's kernel has; None when there is no such recorder.
+        path: of the journal below the server's root; empty when there is none.
+    """
+
+    def __init__(
+        self, found: FoundRun, server: "ServerClient", how: How, listener: Listener
+    ) -> None:
+        self.past: KeptPast | None = None
+        self.path = ""
+        self._found = found
+        self._server = server
+        self._how = how
+        self._listener = listener
+        self._journal: Journal | None = None
+        self._told: set[RunEvent] = set()
+        record = found.record
+        self._shown = 0 if record is None or how.all_again else record.shown
+
+    async def look(self) -> About:
+        """Find out where the run is.
+
+        Returns:
+            what it says of itself.
+
+        Raises:
+            NotFoundError: nobody else can know.
+        """
+        kernel_id = self._found.kernel_id
+        if kernel_id:
+            self.past = await kept_past(self._server, kernel_id, self._found.run)
+        self.path = await journal_path(self._server, self._found)
+        if self._found.record is not None:
+            return about_from_json(self._found.record.about)
+        if not await self.has_journal():
+            raise NotFoundError(
+                f"The run {self._found.run} has no journal on the server: only the computer that "
+                f"began it ({self._found.owner or 'not known'}) can attach to it.",
+                hint="jrc runs",
+            )
+        assert self._journal is not None
+        return about_from_json(self._journal.about)
+
+    async def has_journal(self) -> bool:
+        """Whether there is a journal; it is read then, anew."""
+        self._journal = await read_journal_at(self._server, self.path)
+        return self._journal is not None
+
+    async def follow(self, about: About, fill: Callable[[], Filling]) -> Result | None:
+        """See the run to its end, or to where it is now.
+
+        Args:
+            about: what it says of itself.
+            fill: makes what is filled; called again where all of it is read anew.
+
+        Returns:
+            how it ended; None when neither its kernel nor a journal knows.
+        """
+        live = self.past is not None
+        if self._how.until_now and await self.has_journal():
+            live = False
+        filling = fill()
+        try:
+            result = await (
+                self._follow_live(about, filling) if live else self._read_past(about, filling)
+            )
+            if live and result is not None and result.status == "kernel-died":
+                if not await self.has_journal():
+                    return result
+                # What the kernel published last may be in its journal only: all of it, where
+                # another client saw the end first and ended the kernel.
+                filling.close()
+                filling = fill()
+                result = await self._read_past(about, filling, result.ended)
+        finally:
+            filling.close()
+        return result
+
+    def take_up(self, filling: Filling, about: About) -> bool:
+        """Fill with what an earlier client saved; whether there was something."""
+        record = self._found.record
+        if record is None or not record.output:
+            return False
+        before = filling.take_up(Path(record.output), about.document.cells, record.run)
+        self._keep_language(filling, None)
+        return before.messages is not None
+
+    async def _follow_live(self, about: About, filling: Filling) -> Result:
+        requests = Requests()
+        kernel_id = self._found.kernel_id
+        past = self.past or KeptPast()
+        channels = Channels(
+            self._server, kernel_id, session_id=requests.session, patience=self._how.patience
+        )
+        await channels.open()
+        try:
+            runner, exchange = self._runner(
+                about,
+                filling,
+                past,
+                channels=channels,
+                control=RemoteKernel(self._server, kernel_id),
+                requests=requests,
+            )
+            following = asyncio.create_task(self._to_its_end(runner, about, filling))
+            try:
+                while self._how.until_now and exchange.handled < past.count:
+                    if following.done():
+                        break
+                    await asyncio.sleep(_LOOK)
+                if self._how.until_now and not following.done():
+                    return Result()
+                result = await following
+            finally:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
+            if was_interrupted(result) and await kernel_was_ended(
+                self._server, kernel_id, self._found.run
+            ):
+                end_with_kernel(result)
+            return result
+        finally:
+            await channels.close()
+
+    async def _read_past(
+        self, about: About, filling: Filling, ended: KernelEnded | None = None
+    ) -> Result | None:
+        if self._journal is None and not await self.has_journal():
+            return None
+        assert self._journal is not None
+        messages = self._journal.messages
+        if ended is None or self._journal.ended:
+            ended = KernelEnded("ended" if self._journal.ended else "gone")
+        past = KeptPast(
+            gone=messages[0][0] - 1 if messages else 0,
+            count=messages[-1][0] if messages else 0,
+            over=True,
+        )
+        runner, _ = self._runner(
+            about,
+            filling,
+            past,
+            channels=PastChannels(self._journal, ended),
+            control=PastKernel(),
+            requests=Requests(),
+        )
+        result = await self._to_its_end(runner, about, filling)
+        if self._journal.cancelled and result.status in ("ok", "error", "kernel-died"):
+            result.status = "cancelled"
+        elif was_interrupted(result) and self._journal.ended:
+            end_with_kernel(result)
+        return result
+
+    def _runner(
+        self,
+        about: About,
+        filling: Filling,
+        past: KeptPast,
+        *,
+        channels: KernelChannels,
+        control: KernelControl,
+        requests: Requests,
+    ) -> tuple[Runner, Exchange]:
+        document = about.document
+        cells = document.cells[about.first :]
+        requested = [
+            cell_request(document, cell, allow_errors=about.allow_errors) for cell in cells
+        ]
+        after, kept, gone = self._begin_with(about, filling, past)
+        exchange = Exchange(requests, recorded_as=self._found.run, after=after, acknowledge=False)
+        exchange.questions = not isinstance(channels, PastChannels) and not self._how.all_again
+        filling.keep_step(self._found.run, exchange)
+        seen = max(self._shown, past.count if self._how.latest else 0)
+        gate = Gate(self._listener, lambda: self._is_new(exchange, seen), self._told)
+        account = Account(
+            requested,
+            outputs=filling.outputs,
+            listener=gate,
+            changed=filling.changed,
+            first=about.first,
+            shown=[key for key, cell in enumerate(cells) if cell.index in kept],
+        )
+        if gone:
+            account.lose(
+                f"What the run published first ({gone} messages) is where it was begun"
+                f" ({about.owner}), and no longer on the server."
+            )
+        runner = Runner(
+            requested,
+            channels=channels,
+            control=control,
+            requests=requests,
+            exchange=exchange,
+            listener=gate,
+            account=account,
+        )
+        return runner, exchange
+
+    def _is_new(self, exchange: Exchange, seen: int) -> bool:
+        if exchange.current <= seen:
+            return False
+        self._shown = max(self._shown, exchange.current)
+        return True
+
+    def _begin_with(
+        self, about: About, filling: Filling, past: KeptPast
+    ) -> tuple[int, set[int], int]:
+        """Where to begin.
+
+        Returns:
+            the number of the message to begin behind; the cells whose saved outputs stay; and how
+            many messages are neither saved nor on the server.
+        """
+        record = self._found.record
+        if not past.gone or record is None or not record.output:
+            return past.gone, set(), past.gone
+        kept, saved = filling.take_up(Path(record.output), about.document.cells, self._found.run)
+        if saved is None:
+            return past.gone, set(), past.gone
+        if self._how.all_again:
+            for index in sorted(kept):
+                for output in filling.outputs.cell(index):
+                    self._listener.on_event(CellOutput(index, output))
+        self._shown = max(self._shown, saved)
+        # Where all of it is saved, the last reply and its idle still tell how it ended.
+        after = min(saved, past.count - _END_MESSAGES) if past.over else saved
+        return max(past.gone, after), kept, max(0, past.gone - saved)
+
+    async def _to_its_end(self, runner: Runner, about: About, filling: Filling) -> Result:
+        """Follow, and save whatever arrived."""
+        filling.save()
+        try:
+            result = await runner.resume(about.requests)
+            self._keep_language(filling, result.language_info)
+            # What the file has alone must be found in it by whoever comes again.
+            if not (self._how.comes_again and self.past and self.past.gone):
+                filling.finished(about.document.cells[about.first :])
+        finally:
+            filling.save()
+        return result
+
+    def _keep_language(self, filling: Filling, told: dict[str, Any] | None) -> None:
+        record = self._found.record
+        known = record.language_info if record is not None else None
+        filling.language_info = told or (dict(known) if known else None)

@@ -1,0 +1,87 @@
+"""What a run printed, for whoever only wants to look: nothing is saved, freed or ended by it."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from jrc.errors import JrcError, NotFoundError
+from jrc.run.account import Listener
+from jrc.run.followers import Followers
+from jrc.run.following import Following, How
+from jrc.run.found import FoundRun, delete_journal
+
+if TYPE_CHECKING:
+    from jrc.server.client import ServerClient
+
+
+class Logs:
+    """Shows what a run printed so far.
+
+    Args:
+        found: the run.
+        server: where it is.
+        listener: who is told.
+        follow: go on until the run ends.
+        patience: seconds to try to bring a lost link back.
+    """
+
+    can_be_left = True
+    only_follows = True
+
+    def __init__(
+        self,
+        found: FoundRun,
+        server: "ServerClient",
+        listener: Listener,
+        *,
+        follow: bool = False,
+        patience: float = 60.0,
+    ) -> None:
+        self._found = found
+        self._server = server
+        self._follow = follow
+        how = How(patience=patience, all_again=True, until_now=not follow)
+        self._following = Following(found, server, how, listener)
+
+    async def run(self) -> int:
+        """Show it.
+
+        Returns:
+            0, however the run ended.
+
+        Raises:
+            NotFoundError: nothing is left of the run.
+            JrcError: the server can't be used.
+        """
+        about = await self._following.look()
+        followers = Followers(self._server, self._following.path if self._follow else "")
+        await followers.join()
+        try:
+            result = await self._following.follow(about, None)
+        finally:
+            await asyncio.shield(followers.leave())
+        if result is None:
+            raise NotFoundError(
+                f"Nothing is left of the run {self._found.run}: its kernel is gone, and there is "
+                "no journal of it on the server.",
+                hint=f"To forget it: jrc runs rm {self._found.run}",
+            )
+        if self._follow:
+            await self._delete_what_nobody_needs(followers)
+        return 0
+
+    async def interrupt(self) -> None:
+        """Stop to look."""
+
+    async def leave(self) -> None:
+        """Stop to look."""
+
+    def how_to_come_back(self) -> str | None:
+        return None
+
+    async def _delete_what_nobody_needs(self, followers: Followers) -> None:
+        """The computer that began the run has it, and left its journal for us only."""
+        try:
+            if not await followers.who_needs_it(began_here=False, owner=self._found.owner):
+                await delete_journal(self._server, self._following.path)
+        except JrcError:
+            return
