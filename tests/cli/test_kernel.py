@@ -85,12 +85,12 @@ def test_an_unknown_kernel_stops_none(jrc: Jrc, jupyter: JupyterServer) -> None:
     assert [kernel["id"] for kernel in jupyter.rest("GET", "api/kernels")] == [kernel_id]
 
 
-def test_an_ambiguous_id_is_a_usage_error() -> None:
+def test_an_ambiguous_id_stands_for_no_kernel() -> None:
     two = Reply(body=b'[{"id": "3f2a91c0-1"}, {"id": "3f2a91c0-2"}]')
     with Web({"/api/kernels": two}) as web:
         env = {"JRC_URL": web.url, "JRC_TOKEN": "t"}
         result = run_jrc("kernel", "interrupt", "3f", env=env)
-    assert result.code == 2
+    assert result.code == 5
     assert "Several kernels' ids begin with '3f': 3f2a91c0-1, 3f2a91c0-2." in result.stderr
     assert [request.method for request in web.requests] == ["GET"]
 

@@ -1,14 +1,23 @@
 """``jrc run --detach``, ``runs``, ``attach`` and ``cancel`` as people type them."""
 
 import json
+import os
 import re
+import subprocess
 import time
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 
+from jrc.cli.complete import offered
+from jrc.cli.runs import complete_run
+from jrc.profile.paths import Paths
+from jrc.run.about import About
+from jrc.run.document import load
+from jrc.run.records import RunRecord, RunRecords
 from tests.cli.test_run import texts, write
-from tests.support.command import run_jrc
+from tests.support.command import jrc_command, jrc_environment, run_jrc
 from tests.support.dialog import Dialog
 from tests.support.jupyter import JupyterServer, wait_until
 from tests.support.running import profile_of
@@ -17,7 +26,7 @@ TICKS = "import time\nfor i in range(60):\n    print(i, flush=True)\n    time.sl
 
 ROW = {
     *("run", "state", "cell", "cells", "seconds", "document", "owner", "profile", "server"),
-    *("kernel_id", "detached"),
+    *("kernel_id", "detached", "name", "seen"),
 }
 """The contract of ``jrc runs --json``, as docs/json.md states it."""
 
@@ -37,6 +46,11 @@ def listed(env: dict[str, str]) -> dict[str, dict[str, object]]:
     rows = [json.loads(line) for line in run_jrc("runs", "--json", env=env).stdout.splitlines()]
     assert all(set(row) == ROW for row in rows)
     return {row["run"]: row for row in rows}
+
+
+def kinds_of(events: list[dict[str, object]]) -> list[object]:
+    """The kinds of events; a line that is printed may come in two pieces."""
+    return [kind for kind, _ in groupby(event["event"] for event in events)]
 
 
 def test_a_run_from_its_beginning_to_its_end(folder: Path, env: dict[str, str]) -> None:
@@ -74,7 +88,7 @@ def test_as_json(folder: Path, env: dict[str, str]) -> None:
     assert begun[-1]["journal"].endswith(f"jrc-runs/{run}.jrcjournal")
     attached = run_jrc("attach", run, "--json", env=env)
     events = [json.loads(line) for line in attached.stdout.splitlines()]
-    assert [event["event"] for event in events] == [
+    assert kinds_of(events) == [
         "run-started",
         "kernel-ready",
         "cell-started",
@@ -126,7 +140,7 @@ def test_a_press_leaves_what_is_only_followed(folder: Path, env: dict[str, str])
     cancelled = run_jrc("cancel", run, env=env)
     assert cancelled.code == 0
     assert "Cell 1 of 1 was interrupted" in cancelled.stderr
-    assert run_jrc("attach", run, env=env).code == 1
+    assert run_jrc("attach", run, env=env).code == 130
 
 
 def test_a_server_that_does_not_answer_is_one_line(
@@ -204,3 +218,145 @@ def test_a_kernel_is_kept_on_error_only(
     write(folder / "kept.ipynb", "1")
     assert run_jrc("run", "kept.ipynb", "--keep-kernel-on-error", env=env).code == 0
     assert not [s for s in jupyter.rest("GET", "api/sessions") if "kept.ipynb" in s["path"]]
+
+
+def test_logs_take_nothing_away(folder: Path, env: dict[str, str]) -> None:
+    write(folder / "a.ipynb", "print('one')", "print('two')\n1 / 0")
+    run = run_jrc("run", "--detach", "a.ipynb", env=env).stdout.strip()
+    wait_until(lambda: listed(env)[run]["state"] == "failed", "the end of the run")
+    for words in (["logs", run], ["logs", "-f", run[:7]], ["logs", run]):
+        shown = run_jrc(*words, env=env)
+        assert (shown.code, shown.stdout) == (0, "one\ntwo\n"), words
+        assert "ZeroDivisionError" in shown.stderr
+        assert "died" not in shown.stderr
+    events = [
+        json.loads(line) for line in run_jrc("logs", "--json", run, env=env).stdout.splitlines()
+    ]
+    assert kinds_of(events) == [
+        *("cell-started", "cell-output", "cell-finished"),
+        *("cell-started", "cell-output", "cell-finished"),
+    ]
+    assert not list(folder.glob("*.out.ipynb"))
+    assert run_jrc("attach", run, env=env).code == 1
+    assert run_jrc("logs", run, env=env).code == 5
+
+
+def test_logs_of_a_run_that_goes_on(folder: Path, env: dict[str, str], home: Path) -> None:
+    """They show what there is; with -f the rest, too, beside an attach that takes it away."""
+    go = folder / "go"
+    wait = f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.05)"
+    write(folder / "a.ipynb", f"print('first', flush=True)\n{wait}\n{TICKS}")
+    run = run_jrc("run", "--detach", "a.ipynb", env=env).stdout.strip()
+    wait_until(lambda: run_jrc("logs", run, env=env).stdout == "first\n", "the first line")
+    command = jrc_command("logs", "-f", run)
+    with subprocess.Popen(command, env=jrc_environment(env), stdout=subprocess.PIPE) as following:
+        assert following.stdout
+        assert following.stdout.readline() == b"first\n"
+        go.touch()
+        assert run_jrc("attach", run, env=env).code == 0
+        shown = following.stdout.read().decode()
+    assert following.returncode == 0
+    assert shown == "".join(f"{i}\n" for i in range(60))
+    assert run not in listed(env)
+
+
+def test_runs_are_removed(folder: Path, env: dict[str, str], jupyter: JupyterServer) -> None:
+    write(folder / "a.ipynb", "print('one')")
+    write(folder / "slow.ipynb", TICKS.replace("60", "900"))
+    done = run_jrc("run", "--detach", "a.ipynb", env=env).stdout.strip()
+    slow = run_jrc("run", "--detach", "slow.ipynb", env=env).stdout.strip()
+    wait_until(lambda: listed(env)[done]["state"] == "finished", "the end of the run")
+    refused = run_jrc("runs", "rm", done, slow, env=env)
+    assert refused.code == 2
+    assert f"The run {done} (finished) is not removed without a question" in refused.stderr
+    assert (
+        f"hint: To fetch it: jrc attach {done}. To remove it all the same: jrc runs rm --yes"
+        in (refused.stderr)
+    )
+    assert {done, slow} <= set(listed(env))
+    with Dialog("runs", "rm", slow, env=env) as dialog:
+        dialog.answer("It still runs", "n")
+        assert dialog.end() == 0
+    assert listed(env)[slow]["state"] == "running"
+    with Dialog("runs", "rm", slow[:7], done, env=env) as dialog:
+        dialog.answer("It still runs", "y")
+        dialog.answer("was not fetched yet", "y")
+        assert dialog.end() == 0
+    assert listed(env) == {}
+    assert not [s for s in jupyter.rest("GET", "api/sessions") if slow in s["path"]]
+    assert not [path for path in jupyter.root.rglob("*") if slow in path.name]
+    assert run_jrc("runs", "rm", done, env=env).code == 5
+    assert run_jrc("runs", "rm", env=env).code == 2
+
+
+def test_what_is_gone_is_removed_when_asked_for(
+    folder: Path, env: dict[str, str], home: Path
+) -> None:
+    """To list and to complete takes nothing away, however old it is."""
+    records = RunRecords(Paths.from_environment())
+    write(folder / "a.ipynb", "1")
+    about = About("ada@desk", load(folder / "a.ipynb", args=[]), ["x"]).to_json()
+    for run, started in (("aaaaaaaa", time.time()), ("bbbbbbbb", 0.0)):
+        record = RunRecord(run, "environment", env["JRC_URL"], "k", "s", "", started, about)
+        records.save(record._replace(detached=True))
+    old = home / "jrc" / "state" / "runs" / "bbbbbbbb.json"
+    os.utime(old, (0, 0))
+    assert listed(env)["aaaaaaaa"]["state"] == "gone"
+    assert "bbbbbbbb" not in listed(env)
+    assert [word for word, _ in complete_run("")] == ["aaaaaaaa", "bbbbbbbb"]
+    assert old.exists()
+    gone = run_jrc("attach", "aaaa", env=env)
+    assert gone.code == 5
+    assert "hint: To forget it: jrc runs rm aaaaaaaa\n" in gone.stderr
+    assert run_jrc("runs", "rm", "aaaa", env=env).stderr == "Run aaaaaaaa removed.\n"
+    assert run_jrc("runs", "rm", "--gone", env=env).stderr == "Run bbbbbbbb removed.\n"
+    assert records.all() == []
+
+
+def test_a_server_that_is_away_shows_what_was_seen_last(
+    folder: Path, env: dict[str, str], home: Path
+) -> None:
+    write(folder / "a.ipynb", "print('one')")
+    run = run_jrc("run", "--detach", "a.ipynb", env=env).stdout.strip()
+    wait_until(lambda: listed(env)[run]["state"] == "finished", "the end of the run")
+    away = {"JRC_URL": "http://127.0.0.1:1/", "JRC_TOKEN": "t"}
+    row = listed(away)[run]
+    assert row["state"] == "unknown"
+    assert row["seen"]["state"] == "finished"
+    table = run_jrc("runs", env=away).stdout
+    assert re.search(rf"{run}  unknown \(finished \d+s ago\)  1/1 ", table)
+    refused = run_jrc("runs", "rm", run, env=away)
+    assert refused.code == 6
+    assert run_jrc("runs", "rm", "--yes", run, env=away).code == 0
+    assert run_jrc("attach", run, env=env).code == 0
+
+
+@pytest.mark.parametrize("word", ["ok-1.2_x", "a b", "$(touch x)", "[/x]", "a;b", "ü", ""])
+def test_only_harmless_words_are_offered(word: str) -> None:
+    assert [each for each, _ in offered([(word, "")])] == ([word] if word == "ok-1.2_x" else [])
+
+
+def test_what_is_said_of_a_word_is_no_markup() -> None:
+    from rich.text import Text
+
+    ((word, said),) = offered([("x", "[/x] [red]ada@desk/a.ipynb")])
+    assert (word, Text.from_markup(said).plain) == ("x", "[/x] [red]ada@desk/a.ipynb")
+
+
+def test_a_name_stands_for_a_run(folder: Path, env: dict[str, str], tmp_path: Path) -> None:
+    write(folder / "a.ipynb", "print('one')")
+    run = run_jrc("run", "--detach", "--name", "lr-0.1", "a.ipynb", env=env).stdout.strip()
+    wait_until(lambda: listed(env)[run]["state"] == "finished", "the end of the run")
+    assert run_jrc("runs", env=env).stdout.splitlines()[1].split()[:3] == [
+        *(run, "lr-0.1", "finished")
+    ]
+    elsewhere = {**env, "JRC_HOME": str(tmp_path / "elsewhere")}
+    for where in (env, elsewhere):
+        assert run_jrc("logs", "lr-0.1", env=where).stdout == "one\n"
+    taken = run_jrc("run", "--detach", "--name", "lr-0.1", "a.ipynb", env=env)
+    assert (taken.code, taken.stdout) == (2, "")
+    assert f"The run {run} has the name 'lr-0.1' already" in taken.stderr
+    wrong = run_jrc("run", "--detach", "--name", "$(x)", "a.ipynb", env=env)
+    assert (wrong.code, wrong.stdout) == (2, "")
+    assert run_jrc("attach", "lr-0.1", env=env).code == 0
+    assert listed(env) == {}

@@ -15,8 +15,9 @@ from jrc.errors import ExitCode, JrcError, UsageError
 class RootGroup(LazyGroup):
     table: ClassVar = {
         "run": LazyCommand("jrc.cli.run", "Run a notebook or a script on a Jupyter Server."),
-        "runs": LazyCommand("jrc.cli.runs", "List your runs on all servers."),
+        "runs": LazyCommand("jrc.cli.runs", "List your runs on all servers; remove them."),
         "attach": LazyCommand("jrc.cli.attach", "Come back to a run, and follow it to its end."),
+        "logs": LazyCommand("jrc.cli.logs", "Show what a run printed so far."),
         "cancel": LazyCommand("jrc.cli.cancel", "Stop a run."),
         "login": LazyCommand("jrc.cli.login", "Save a server and its credentials as a profile."),
         "logout": LazyCommand("jrc.cli.logout", "Forget the credentials of a profile."),

@@ -7,7 +7,7 @@ import typer
 
 from jrc.cli.durations import seconds
 from jrc.cli.lazy import plain_typer
-from jrc.cli.runs import complete_run
+from jrc.cli.runs import AsRun
 from jrc.cli.terminal import Terminal
 
 app = plain_typer(add_completion=False)
@@ -15,12 +15,7 @@ app = plain_typer(add_completion=False)
 
 @app.command()
 def attach(
-    run: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN", help="Its id, or the beginning of it.", autocompletion=complete_run
-        ),
-    ],
+    run: AsRun,
     latest: Annotated[
         bool, typer.Option("--latest", help="Do not show what happened before.")
     ] = False,

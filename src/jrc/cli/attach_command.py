@@ -13,6 +13,7 @@ from jrc.errors import UsageError
 from jrc.profile.paths import Paths
 from jrc.run.attach import Attachment, AttachOptions
 from jrc.run.found import find_run
+from jrc.run.logs import Logs
 from jrc.run.records import RunRecords
 from jrc.server.open import open_profile, profiles_to_ask
 
@@ -64,3 +65,31 @@ async def _follow(
                 found, server, options=options, listener=listener, output=output, records=records
             )
             return await run_interruptibly(attachment, pressed=lambda: terminal.typed("^C"))
+
+
+def show_logs(words: str, terminal: Terminal, *, follow: bool, patience: float, json: bool) -> int:
+    """Show what a run printed so far.
+
+    Returns:
+        the exit code.
+
+    Raises:
+        JrcError: it can't be found, or its server can't be used.
+    """
+    return asyncio.run(_show_logs(words, terminal, follow=follow, patience=patience, json=json))
+
+
+async def _show_logs(
+    words: str, terminal: Terminal, *, follow: bool, patience: float, json: bool
+) -> int:
+    paths = Paths.from_environment()
+    found = await find_run(words, RunRecords(paths), profiles_to_ask(paths))
+    listener = (
+        JsonListener(terminal)
+        if json
+        else TerminalListener(terminal, quiet=True, unsaved=f"jrc attach {found.run} saves it")
+    )
+    with TunnelTalk(terminal) as talk:
+        async with open_profile(found.profile, on_tunnel=talk) as server, live(listener):
+            looking = Logs(found, server, listener, follow=follow, patience=patience)
+            return await run_interruptibly(looking, pressed=lambda: terminal.typed("^C"))

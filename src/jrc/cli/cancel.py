@@ -1,26 +1,15 @@
 """``jrc cancel``: stop a run."""
 
-from typing import Annotated
-
-import typer
-
 from jrc.cli.lazy import plain_typer
-from jrc.cli.runs import complete_run
+from jrc.cli.runs import AsRun
 from jrc.cli.terminal import Terminal
 
 app = plain_typer(add_completion=False)
 
 
 @app.command()
-def cancel(
-    run: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN", help="Its id, or the beginning of it.", autocompletion=complete_run
-        ),
-    ],
-) -> None:
-    """Stop a run: interrupt its cell, and drop the cells behind it.
+def cancel(run: AsRun) -> None:
+    """Stop a run: interrupt its cell, drop the cells behind it, and end its kernel.
 
     Its outputs stay until jrc attach has saved them.
 

@@ -1,11 +1,14 @@
 """Words that the shell completes. Silent and quick: a completion never complains."""
 
 import re
+from collections.abc import Iterable
 
 from jrc.cli.terminal import visible
 from jrc.errors import JrcError
 
 _DEADLINE = 2.0
+
+_WORD = re.compile(r"[A-Za-z0-9._-]+\Z")
 
 
 def beside(text: str) -> str:
@@ -21,7 +24,9 @@ def kernelspec_names(incomplete: str) -> list[str]:
         names = asyncio.run(_kernelspec_names())
     except (JrcError, TimeoutError):
         return []
-    return [name for name in names if name.startswith(incomplete)]
+    return [
+        name for name, _ in offered((each, "") for each in names if each.startswith(incomplete))
+    ]
 
 
 async def _kernelspec_names() -> list[str]:
@@ -35,3 +40,11 @@ async def _kernelspec_names() -> list[str]:
         open_server(None, bring_up=False, orphans=Orphans.LEAVE) as server,
     ):
         return sorted((await server.kernelspecs()).specs)
+
+
+def offered(words: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """What a shell may be offered, with what is said beside it.
+
+    A shell puts a word on the command line as it is: only harmless characters get there.
+    """
+    return [(word, beside(help)) for word, help in words if _WORD.match(word)]

@@ -109,6 +109,10 @@ def run(
     detach: Annotated[
         bool, typer.Option("--detach", help="Begin, print the run's id, and leave.")
     ] = False,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="NAME", help="Stands for the run's id in attach, logs, …"),
+    ] = None,
     timeout: Annotated[
         float | None,
         typer.Option(
@@ -193,6 +197,7 @@ def run(
             keep_kernel_on_error=keep_kernel_on_error,
             first=first,
             detach=detach,
+            name=name or "",
             timeout=timeout or None,
             start_timeout=start_timeout,
             reconnect=reconnect,

@@ -35,7 +35,7 @@ from jrc.run.kernel import ask_language
 from jrc.run.language import certain_language
 from jrc.run.notebook_shape import Json
 from jrc.run.parameter_values import Given, Value
-from jrc.run.records import RunRecords
+from jrc.run.records import RunRecords, check_name
 from jrc.run.script import STDIN
 from jrc.server.open import chosen_profile, open_profile
 
@@ -64,6 +64,7 @@ class Invocation(NamedTuple):
     keep_kernel_on_error: bool
     first: int
     detach: bool
+    name: str
     timeout: float | None
     start_timeout: float
     reconnect: float
@@ -311,6 +312,8 @@ async def _run(invocation: Invocation, document: Document, terminal: Terminal) -
             hide_code(document)
         options = _options(invocation, profile)._replace(language=language)
         records = RunRecords(Paths.from_environment())
+        if invocation.name:
+            check_name(invocation.name, records)
         if invocation.detach:
             return await _detach(document, server, options, listener, output, records, terminal)
         with with_stream_files(listener, invocation.papermill, terminal) as heard:
@@ -384,6 +387,7 @@ def _options(invocation: Invocation, profile: str) -> Options:
         patience=invocation.reconnect if profile else _EMBEDDED_PATIENCE,
         profile=profile,
         command=_document_words(invocation),
+        name=invocation.name,
     )
 
 

@@ -36,14 +36,21 @@ class TerminalListener:
         terminal: where to.
         quiet: show what the cells show and what goes wrong, and nothing else.
         stdin: what the remote code reads; None where it can ask nobody.
+        unsaved: what saves an image where the outputs are not saved.
     """
 
     def __init__(
-        self, terminal: Terminal, *, quiet: bool = False, stdin: LocalStdin | None = None
+        self,
+        terminal: Terminal,
+        *,
+        quiet: bool = False,
+        stdin: LocalStdin | None = None,
+        unsaved: str = "-o FILE saves it",
     ) -> None:
         self._terminal = terminal
         self._quiet = quiet
         self._shown = Shown(terminal, apart=True, saved_in=None, total=STARTED)
+        self._shown.unsaved = unsaved
         self.live = self._shown.live
         self.can_answer = stdin is not None
         self._stdin = stdin

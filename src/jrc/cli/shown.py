@@ -48,6 +48,7 @@ class Shown:
     Attributes:
         live: the live line.
         heading: a line to put before the next output.
+        unsaved: what saves an image where the outputs are not saved.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Shown:
         self.heading = ""
         self.apart = apart
         self.saved_in = saved_in
+        self.unsaved = "-o FILE saves it"
         self._terminal = terminal
         self._kept: dict[str, _Kept] = {}
         self._framed = False
@@ -192,7 +194,7 @@ class Shown:
             return
         self._images += 1
         if self._images == 1:
-            place = f"saved in {self.saved_in}" if self.saved_in else "-o FILE saves it"
+            place = f"saved in {self.saved_in}" if self.saved_in else self.unsaved
             self._write(f"[{image}: {place}]\n", error=True, kind="display")
 
     def _write(self, text: str, *, error: bool, kind: str) -> None:

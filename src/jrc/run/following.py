@@ -155,7 +155,13 @@ class Following:
         channels = Channels(
             self._server, kernel_id, session_id=requests.session, patience=self._how.patience
         )
-        await channels.open()
+        try:
+            await channels.open()
+        except NotFoundError:
+            # Another client saw the end first, in just this moment.
+            result = Result()
+            end_with_kernel(result, "deleted")
+            return result
         try:
             runner, exchange = self._runner(
                 about,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from jrc.errors import JrcError, NotFoundError
 from jrc.run.account import Listener
+from jrc.run.filling import Filling
 from jrc.run.followers import Followers
 from jrc.run.following import Following, How
 from jrc.run.found import FoundRun, delete_journal
@@ -56,7 +57,7 @@ class Logs:
         followers = Followers(self._server, self._following.path if self._follow else "")
         await followers.join()
         try:
-            result = await self._following.follow(about, None)
+            result = await self._following.follow(about, lambda: Filling(about.document, None))
         finally:
             await asyncio.shield(followers.leave())
         if result is None:

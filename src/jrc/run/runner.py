@@ -332,6 +332,11 @@ class Runner:
         self._given_up = True
 
     def _ask(self, request: Message) -> None:
+        if self._resumed and not self._listener.can_answer:
+            # Whoever only looks takes nothing away: the question waits for somebody else.
+            text = "The code waits for an answer: jrc attach at a terminal asks you."
+            self._account.notice("waiting", text)
+            return
         question = asyncio.create_task(self._answer(request), name="run-input")
         self._questions.add(question)
         question.add_done_callback(self._questions.discard)

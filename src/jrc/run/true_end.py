@@ -46,8 +46,8 @@ async def kernel_was_ended(server: "ServerClient", kernel_id: str, run: str) -> 
     return False
 
 
-def end_with_kernel(result: Result) -> None:
+def end_with_kernel(result: Result, how: str = "ended") -> None:
     """The end of the kernel is the end of the run."""
     result.status = "kernel-died"
-    result.ended = KernelEnded("ended")
-    result.reason = HOW_KERNELS_END[result.ended.how]
+    result.ended = KernelEnded(how)
+    result.reason = HOW_KERNELS_END[how]
