@@ -74,7 +74,7 @@ class Shown:
 
     def output(self, event: CellOutput) -> None:
         """Show one output."""
-        output = event.output
+        self._cell, output = event.cell, event.output
         kind = output["output_type"]
         if event.widget is not None:
             self._kept.pop(f"widget {event.widget}", None)

@@ -167,7 +167,7 @@ def open_missing_streams() -> None:
             os.fstat(number)
         except OSError:
             # The lowest free number is given, which is this one.
-            os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
 
 
 @contextmanager

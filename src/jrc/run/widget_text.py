@@ -4,6 +4,7 @@ Source: ipywidgets ``jupyterwidgetmodels.latest.md``; tqdm ``notebook.py``.
 """
 
 import re
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from jrc.wire.message import Message
@@ -12,8 +13,9 @@ VIEW_MIMETYPE = "application/vnd.jupyter.widget-view+json"
 
 _REFERENCE = "IPY_MODEL_"
 _BAR = 10
-_DEEPEST = 8
-_MOST_CHILDREN = 100
+_MOST_PARTS = 100
+"""Widgets of one view that are looked at: a server may nest them without an end."""
+
 _MOST_CHARACTERS = 2000
 _KEPT = {"_model_name", "children", "value", "min", "max", "description", "layout"} | {
     "display",
@@ -85,22 +87,24 @@ class WidgetTexts:
     def _changed(self, views: Any) -> list[View]:
         changed = []
         for model_id in list(views):
-            text = " ".join(self._text(model_id, model_id, 0).split(" ")).strip()
+            text = self._text(model_id, model_id, iter(range(_MOST_PARTS))).strip()
             if text != self._texts.get(model_id, ""):
                 self._texts[model_id] = text
                 changed.append(View(self._cells[model_id], model_id, text))
         return changed
 
-    def _text(self, comm_id: str, view: str, depth: int) -> str:
+    def _text(self, comm_id: str, view: str, budget: Iterator[int]) -> str:
+        if next(budget, None) is None:
+            return ""
         self._parts.setdefault(comm_id, set()).add(view)
         state = self._states.get(comm_id)
-        if state is None or depth > _DEEPEST or self._is_hidden(state, view):
+        if state is None or self._is_hidden(state, view):
             return ""
         children = state.get("children")
         if isinstance(children, list):
             texts = (
-                self._text(str(child).removeprefix(_REFERENCE), view, depth + 1)
-                for child in children[:_MOST_CHILDREN]
+                self._text(str(child).removeprefix(_REFERENCE), view, budget)
+                for child in children[:_MOST_PARTS]
             )
             return "".join(texts)[:_MOST_CHARACTERS]
         description = _plain(state.get("description"))
