@@ -43,3 +43,9 @@ def test_a_sentence_is_one_short_line_without_colours() -> None:
     assert error_sentence(reply) == "ValueError: bad"
     assert error_sentence({"ename": "E", "evalue": ""}) == "E"
     assert len(error_sentence({"ename": "E", "evalue": "x" * 1000})) == 200
+
+
+def test_an_error_without_a_name_has_one() -> None:
+    """A bash kernel gives the exit status only."""
+    assert error_sentence({"ename": "", "evalue": "127"}) == "Error: 127"
+    assert error_sentence({}) == "Error"

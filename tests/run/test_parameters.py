@@ -4,6 +4,8 @@ import copy
 import json
 import math
 import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -302,6 +304,27 @@ def test_bash_is_that_of_papermill(text: str) -> None:
     """Any text at all, and what goes around it."""
     plain = {"a": 1, "b": True, "c": None, "d": text, "e": [1, text], "f": 2.5}
     assert assignments(plain, "bash") == translate_parameters("bash", "bash", plain)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="bash is no part of this system")
+def test_bash_reads_what_was_written() -> None:
+    """Each text is one word to bash, and nothing in it is executed."""
+    texts = [
+        "",
+        " a  b ",
+        "it's",
+        '"$HOME" `x` $(x) \\ !',
+        "a\nb\tc",
+        "-n",
+        "é ☃",
+        "*",
+        "a;b|c&d#e",
+    ]
+    code = assignments({"x": texts}, "bash")
+    done = subprocess.run(
+        ["bash", "-c", code + "printf '%s\\0' \"${x[@]}\""], capture_output=True, check=True
+    )
+    assert done.stdout.decode().split("\0")[:-1] == texts
 
 
 @pytest.mark.parametrize(("language", "kernel"), [("R", "ir"), ("julia", "julia-1.10")])

@@ -41,6 +41,7 @@ def error_sentence(reply: dict[str, Any]) -> str:
     """``ename: evalue`` of an ``execute_reply``, shortened to what fits a line."""
     if reply.get("ename") == "EOFError" and not reply.get("evalue"):
         return "EOFError: the code asked for input, and there is none on stdin"
-    text = f"{reply.get('ename', 'Error')}: {reply.get('evalue', '')}".strip().rstrip(":")
+    # A bash kernel gives an exit status, and no name.
+    text = f"{reply.get('ename') or 'Error'}: {reply.get('evalue', '')}".strip().rstrip(":")
     first = _ANSI.sub("", text).partition("\n")[0]
     return first if len(first) <= 200 else first[:199] + "…"
