@@ -117,8 +117,8 @@ def test_cells_to_execute(load_text: Any) -> None:
         ),
     )
     assert document.cells == [
-        Cell(1, "a = 1\nb = 2", frozenset({"raises-exception", "x"}), 0),
-        Cell(4, "z", frozenset(), 0),
+        Cell(1, "a = 1\nb = 2", frozenset({"raises-exception", "x"}), 0, 1),
+        Cell(4, "z", frozenset(), 0, 2),
     ]
     assert [document.code(cell) for cell in document.cells] == ["a = 1\nb = 2", "z"]
     assert document.prologue == ""
@@ -627,7 +627,7 @@ def test_plain_script(load_text: Any, tmp_path: Path) -> None:
     source = "print('hello')\n"
     document = load_text("train.py", source, "--epochs", "3")
     assert (document.kind, document.language, document.kernel_name) == ("script", "python", None)
-    assert document.cells == [Cell(0, source, frozenset(), 1)]
+    assert document.cells == [Cell(0, source, frozenset(), 1, 1)]
     assert document.code(document.cells[0]).startswith("__import__")
     assert document.args == ["--epochs", "3"]
     assert document.prologue == ""

@@ -7,11 +7,15 @@ from typing import Any
 
 import nbformat
 import pytest
+from nbclient import NotebookClient
 
 from jrc.errors import DeadlineError, JrcError, KernelDiedError, RemoteError
-from jrc.run.events import CellStarted, Notice, RunFinished
+from jrc.run.document import load
+from jrc.run.events import CellStarted, Notice, RunFinished, RunStarted
+from jrc.run.job import Job, Options
+from jrc.run.parameters import parameterize
 from tests.support.jupyter import JupyterServer
-from tests.support.running import Recorder, run_document, write_notebook
+from tests.support.running import Recorder, client_of, run_document, write_notebook
 
 pytestmark = pytest.mark.anyio
 
@@ -202,3 +206,58 @@ async def test_in_place_keeps_what_is_edited_during_the_run(
     assert [text_of(cell) for cell in cells_of(beside)] == ["one\n", "two\n", "three\n"]
     notices = [notice.text for notice in listener.of(Notice) if notice.kind == "saved"]
     assert [str(beside) in text for text in notices] == [True]
+
+
+# --- numbers of cells
+
+
+async def test_injected_parameters_count_as_no_cell(jupyter: JupyterServer, tmp_path: Path) -> None:
+    """A number is the same with and without parameters, in events, errors and --from."""
+    path = write_notebook(tmp_path / "a.ipynb", ["a = 1", "print(a)", "1 / 0", "4"])
+    document = load(path, args=[])
+    parameterize(document, {"a": 2})
+    listener = Recorder()
+    async with client_of(jupyter) as client:
+        options = Options(command=("a.ipynb",), keep_kernel_on_error=True)
+        job = Job(document, client, options=options, listener=listener, output=None)
+        with pytest.raises(RemoteError, match=r"Cell 3 of a\.ipynb") as caught:
+            await job.run()
+        started = [(event.number, event.total) for event in listener.of(CellStarted)]
+        assert started == [(0, 4), (1, 4), (2, 4), (3, 4)]
+        assert [event.cells for event in listener.of(RunStarted)] == [4]
+        assert str(caught.value.hint).endswith("--from 3")
+        kernel = listener.of(RunStarted)[0].kernel_id
+        path.write_text(path.read_text().replace("1 / 0", "print(a * 10)"))
+        document = load(path, args=[])
+        parameterize(document, {"a": 2})
+        options = Options(kernel_id=kernel, first=document.position(3))
+        again = Recorder()
+        job = Job(document, client, options=options, listener=again, output=tmp_path / "o.ipynb")
+        assert await job.run() == 0
+        await client.delete_kernel(kernel)
+    assert [event.number for event in again.of(CellStarted)] == [3, 4]
+    assert [event.cells for event in again.of(RunStarted)] == [2]
+
+
+async def test_a_failing_cell_of_parameters_is_named(
+    jupyter: JupyterServer, tmp_path: Path
+) -> None:
+    path = write_notebook(tmp_path / "a.ipynb", ["1 / 0"])
+    notebook = json.loads(path.read_text())
+    notebook["cells"][0]["metadata"] = {"tags": ["injected-parameters"]}
+    path.write_text(json.dumps(notebook))
+    with pytest.raises(RemoteError, match=r"^The cell with the parameters of a\.ipynb failed"):
+        await run_document(jupyter, path, tmp_path / "out.ipynb")
+
+
+async def test_a_notebook_without_code_says_what_the_kernel_is(
+    jupyter: JupyterServer, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.ipynb"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("text")])
+    notebook.metadata["language_info"] = {"name": "python", "version": "2.7"}
+    nbformat.write(notebook, path)
+    expected = NotebookClient(nbformat.read(path, as_version=4), kernel_name="python3").execute()
+    assert await run_document(jupyter, path, tmp_path / "out.ipynb") == 0
+    written = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    assert written.metadata["language_info"] == expected.metadata["language_info"]

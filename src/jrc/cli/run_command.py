@@ -254,7 +254,7 @@ def check_choices(invocation: Invocation, document: Document) -> None:
     for option, seconds in durations.items():
         if seconds is not None and isnan(seconds):
             raise UsageError(f"{option} takes a number of seconds.", hint=f"{option} 600")
-    cells = len(document.cells)
+    cells = document.cell_count
     if invocation.first > max(cells, 1):
         raise UsageError(
             f"--from {invocation.first}: {document.path.name} has only {cells} to execute."
@@ -310,7 +310,7 @@ async def _run(invocation: Invocation, document: Document, terminal: Terminal) -
         say_notices(document, listener)
         if invocation.papermill.report_mode:
             hide_code(document)
-        options = _options(invocation, profile)._replace(language=language)
+        options = _options(invocation, document, profile)._replace(language=language)
         records = RunRecords(Paths.from_environment())
         if invocation.name:
             check_name(invocation.name, records)
@@ -370,13 +370,13 @@ async def _detach(
     return ExitCode.OK
 
 
-def _options(invocation: Invocation, profile: str) -> Options:
+def _options(invocation: Invocation, document: Document, profile: str) -> Options:
     return Options(
         kernel=invocation.kernel,
         kernel_id=invocation.kernel_id,
         keep_kernel=invocation.keep_kernel,
         keep_kernel_on_error=invocation.keep_kernel_on_error,
-        first=invocation.first - 1,
+        first=document.position(invocation.first),
         cell_timeout=invocation.timeout,
         allow_errors=invocation.allow_errors,
         mark_error=invocation.papermill.mark_error,

@@ -61,6 +61,7 @@ class CellRequest:
 
     Attributes:
         index: of the cell in the notebook.
+        number: how a person calls it; see ``document.Cell``.
         source: what the person wrote.
         code: what the kernel executes; for a plain script more than ``source``.
         allows_error: an error is expected, and the next cell runs.
@@ -71,6 +72,7 @@ class CellRequest:
     """
 
     index: int
+    number: int
     source: str
     code: str
     allows_error: bool = False
@@ -129,7 +131,7 @@ class Account:
         outputs: gets what the cells publish.
         listener: who is told.
         changed: called with a cell's index when its outputs changed, and whether it is finished.
-        first: how many of the document's cells come before these.
+        total: the number of the document's last cell.
         shown: positions of cells that have outputs already, which stay.
     """
 
@@ -140,7 +142,7 @@ class Account:
         outputs: Outputs,
         listener: Listener,
         changed: Callable[[int, bool], None],
-        first: int = 0,
+        total: int,
         shown: Iterable[int] = (),
     ) -> None:
         self.result = Result()
@@ -148,8 +150,7 @@ class Account:
         self._outputs = outputs
         self._listener = listener
         self._changed = changed
-        self._first = first
-        self._total = first + len(cells)
+        self._total = total
         self._shown = set(shown)
         self._limited: set[int] = set()
         self._widget_texts = WidgetTexts()
@@ -272,7 +273,7 @@ class Account:
 
     def number(self, key: int) -> int:
         """Of a cell among the document's, from 1."""
-        return self._first + key + 1
+        return self._cells[key].number
 
     def _shown_cell(self, key: int) -> CellRequest:
         """The cell of an event. Its first event makes room for the new outputs."""

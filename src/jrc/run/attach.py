@@ -156,7 +156,7 @@ class Attachment:
                 server=self._server.address.base_url,
                 kernel_id=self._found.kernel_id,
                 session=self._found.session_path,
-                cells=len(about.requests),
+                cells=about.document.counted(about.first),
                 kind=about.document.kind,
                 profile=self._found.profile.name,
                 output=None if output is None else str(output),

@@ -73,7 +73,7 @@ async def begin_detached(
     try:
         begin = _Begin(document, server, kernel, options, run, can_answer=listener.can_answer)
         place = server.address.base_url
-        cells = len(document.cells)
+        cells = document.counted(options.first)
         listener.on_event(
             RunStarted(
                 run=run,

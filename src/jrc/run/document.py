@@ -22,6 +22,9 @@ from jrc.run.script import (
     script_code,
 )
 
+INJECTED_TAG = "injected-parameters"
+"""Tag of the cell that sets the parameters of a run. No person wrote it."""
+
 Kind = Literal["notebook", "percent", "script"]
 
 
@@ -34,12 +37,15 @@ class Cell:
         source: its code, as a person wrote it.
         tags: for example ``raises-exception``.
         line: number of its first line in the file of a script, from 1; 0 when there is none.
+        number: how a person calls it: which of the cells that are executed, from 1. Injected
+            parameters are in nobody's file: they do not count, and have 0.
     """
 
     index: int
     source: str
     tags: frozenset[str]
     line: int
+    number: int
 
 
 @dataclass
@@ -56,6 +62,7 @@ class Document:
         stdin: what a script reads from.
         seen: how the file looked when it was read; None when that is not known.
         cells: the cells to execute: all code but blank cells and those tagged ``skip-execution``.
+        cell_count: how many these are for a person: without injected parameters.
     """
 
     kind: Kind
@@ -67,13 +74,14 @@ class Document:
     stdin: Stdin = "none"
     seen: Seen | None = None
     cells: list[Cell] = field(init=False)
+    cell_count: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.find_cells()
 
     def find_cells(self) -> None:
         """Look again which cells there are: somebody put one in."""
-        self.cells = []
+        self.cells, self.cell_count = [], 0
         for index, node in enumerate(self.notebook["cells"]):
             if node.get("cell_type") != "code":
                 # A newer format may have cells of any kind.
@@ -81,7 +89,19 @@ class Document:
             tags, source = cell_tags(node), node["source"]
             if source.strip() and SKIP_TAG not in tags:
                 line = self.lines.get(node.get("id", ""), 0)
-                self.cells.append(Cell(index, source, tags, line))
+                counted = INJECTED_TAG not in tags
+                self.cell_count += counted
+                number = self.cell_count if counted else 0
+                self.cells.append(Cell(index, source, tags, line, number))
+
+    def counted(self, first: int) -> int:
+        """How many cells there are from a position on, as a person counts them."""
+        return sum(cell.number > 0 for cell in self.cells[first:])
+
+    def position(self, number: int) -> int:
+        """How many of ``cells`` come before the one with this number."""
+        numbers = [cell.number for cell in self.cells]
+        return numbers.index(number) if number > 1 else 0
 
     @property
     def language(self) -> str | None:

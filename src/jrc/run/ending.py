@@ -86,22 +86,21 @@ class Ending(NamedTuple):
         saved = None if self.output is None else f"What arrived is saved in {self.output}."
         if not self.go_on or result.cell is None:
             return saved
-        command = f"{self.go_on} --from {self._number(result.cell.index)}"
+        command = f"{self.go_on} --from {max(result.cell.number, 1)}"
         return f"{saved or ''} Mend the cell and go on with: {command}".strip()
 
     def _cancelled_sentence(self, result: Result) -> str:
         where = ""
-        if result.cell is not None and self.document.kind != "script":
-            where = f", in cell {self._number(result.cell.index)}"
+        if result.cell is not None and result.cell.number and self.document.kind != "script":
+            where = f", in cell {result.cell.number}"
         return f"The run of {self.document.path.name} was cancelled{where}."
 
     def _name(self, result: Result) -> str:
         if result.cell is None or self.document.kind == "script":
             return self.document.path.name
-        return f"Cell {self._number(result.cell.index)} of {self.document.path.name}"
-
-    def _number(self, index: int) -> int:
-        return 1 + [cell.index for cell in self.document.cells].index(index)
+        if not result.cell.number:
+            return f"The cell with the parameters of {self.document.path.name}"
+        return f"Cell {result.cell.number} of {self.document.path.name}"
 
     def _error_sentence(self, result: Result) -> str:
         what = error_sentence(result.reply or {})

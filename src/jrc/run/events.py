@@ -52,7 +52,7 @@ class CellStarted(NamedTuple):
 
     Attributes:
         cell: index in the notebook, from 0.
-        number: which of the executed cells, from 1.
+        number: which of the cells that are executed, from 1; 0 for injected parameters.
         total: how many will be executed.
         source: the code.
         title: what the cell is called: the first heading above it, else its first line of code.

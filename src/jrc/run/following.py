@@ -246,7 +246,7 @@ class Following:
             outputs=filling.outputs,
             listener=gate,
             changed=filling.changed,
-            first=about.first,
+            total=document.cell_count,
             shown=[key for key, cell in enumerate(cells) if cell.index in kept],
         )
         if gone:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from jrc.run.document import cell_tags
+from jrc.run.document import INJECTED_TAG, cell_tags
 from jrc.run.notebook import new_id
 from jrc.run.notebook_shape import Json
 
@@ -13,7 +13,7 @@ INCOMPLETE = "jrc_incomplete"
 UNFINISHED = "jrc_unfinished"
 """Metadata of a notebook whose run goes on: the run's id, and how many of its messages are in."""
 
-ADDED_TAGS = frozenset({"injected-parameters"})
+ADDED_TAGS = frozenset({INJECTED_TAG})
 """Tags of cells that a run adds, and that no person wrote."""
 
 _CELL_METADATA = ("execution", INCOMPLETE)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from enum import Enum
 
 from jrc.errors import UsageError
-from jrc.run.document import Document, cell_tags
+from jrc.run.document import INJECTED_TAG, Document, cell_tags
 from jrc.run.language import PYTHON, normal
 from jrc.run.notebook import new_id
 from jrc.run.notebook_shape import Json
@@ -22,8 +22,6 @@ from jrc.run.parameter_code import assignments
 from jrc.run.parameter_values import Value
 
 PARAMETERS_TAG = "parameters"
-INJECTED_TAG = "injected-parameters"
-
 
 INJECTED = ("PAPERMILL_INPUT_PATH", "PAPERMILL_OUTPUT_PATH")
 """Parameters that papermill makes where it is asked for them."""

@@ -16,6 +16,7 @@ def cell_request(document: Document, cell: Cell, *, allow_errors: bool) -> CellR
     script = document.kind == "script"
     return CellRequest(
         index=cell.index,
+        number=cell.number,
         source=cell.source,
         code=document.code(cell),
         allows_error=allow_errors or "raises-exception" in cell.tags,

@@ -36,6 +36,9 @@ log = logging.getLogger("jrc.run")
 
 _TICK = 0.1
 
+LANGUAGE_SECONDS = 10.0
+"""For the kernel of a notebook without code to say what its language is."""
+
 DETACH_SECONDS = 10.0
 """For the kernel to open the journal of a run that its client leaves."""
 
@@ -97,6 +100,7 @@ class Runner:
         self._stopped_late = False
         self._given_up = False
         self._cancelled = False
+        self._began = 0.0
         self._aborted: CellRequest | None = None
         self._link_was_half_open = False
         self._resumed = False
@@ -174,6 +178,7 @@ class Runner:
         return not self._interrupted or len(self._exchange.sent) == len(self._cells)
 
     async def _follow(self) -> Result:
+        self._began = self._now()
         await self._until_first_ends(self._consume(), self._keep_watch())
         if self._interrupted:
             self._account.stop("interrupted", None)
@@ -233,7 +238,16 @@ class Runner:
 
     @property
     def _over(self) -> bool:
-        return self._given_up or not (self._outbox.waiting or self._exchange.pending)
+        return self._given_up or not (
+            self._outbox.waiting or self._exchange.pending or self._waits_for_language
+        )
+
+    @property
+    def _waits_for_language(self) -> bool:
+        """Nothing is executed, and the result says at least what the kernel is."""
+        if self._cells or self._exchange.language_info is not None:
+            return False
+        return self._now() - self._began < LANGUAGE_SECONDS
 
     def _meaning(self, event: ChannelEvent | KernelEnded) -> Iterable[Event]:
         match event:
