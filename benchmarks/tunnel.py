@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -19,7 +20,6 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from operator import methodcaller
 from pathlib import Path
 
@@ -81,7 +81,11 @@ class App(asyncio.Protocol):
 
 
 def run_cluster(folder: str) -> None:
-    """The process of the stand-in: obeys ``drop`` and ``roll`` on stdin."""
+    """The process of the stand-in: obeys orders on stdin.
+
+    ``drop`` breaks every session, ``roll`` replaces the pod, ``kill`` only ends it, ``make`` starts
+    the next one, in which nothing listens, and ``ready`` lets it listen and be Ready.
+    """
 
     async def serve() -> None:
         loop = asyncio.get_running_loop()
@@ -98,6 +102,13 @@ def run_cluster(folder: str) -> None:
                     old, number = f"jupyter-{number}", number + 1
                     kube.jupyter(address, name=f"jupyter-{number}")
                     kube.do(methodcaller("kill_pod", old))
+                elif order == "kill":
+                    kube.do(methodcaller("kill_pod", f"jupyter-{number}"))
+                elif order == "make":
+                    number += 1
+                    kube.jupyter(("127.0.0.1", 9), name=f"jupyter-{number}", ready=False)
+                elif order == "ready":
+                    kube.jupyter(address, name=f"jupyter-{number}")
                 print("done", flush=True)
 
     asyncio.run(serve())
@@ -218,21 +229,106 @@ async def together(port: int, clients: int) -> float:
     return time.perf_counter() - began
 
 
-async def recovery(port: int, break_it: Callable[[], None], rounds: int) -> list[float]:
-    """Seconds from a broken tunnel to the next good answer."""
-    took = []
-    for _ in range(rounds):
-        # Long enough to count as healthy: what breaks at once is retried with a pause.
-        await asyncio.sleep(6)
-        break_it()
-        began = time.perf_counter()
-        while True:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError, AssertionError):
+@contextmanager
+def bare_loop(route: Route) -> Iterator[int]:
+    """``while true; do kubectl port-forward …; done``, and its port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    forward = (
+        f'"$JRC_KUBECTL" --context {route.context} -n {route.namespace} port-forward '
+        f"--address 127.0.0.1 {route.target} {port}:{route.port}"
+    )
+    environment = {**os.environ, "KUBECONFIG": route.kubeconfig}
+    with subprocess.Popen(
+        ["bash", "-c", f"while true; do {forward}; done"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as loop:
+        try:
+            yield port
+        finally:
+            os.killpg(loop.pid, signal.SIGKILL)
+
+
+def kill_forward(port_of: str) -> None:
+    """End the kubectl of the loop (its port stands in its words) or the keeper's (``:8888``)."""
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if "port-forward" in words and words[-1].startswith(port_of):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+async def until_good(port: int) -> None:
+    while True:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, AssertionError):
+            async with asyncio.timeout(20):
                 await fresh(port)
-                break
-            await asyncio.sleep(0.01)
-        took.append(time.perf_counter() - began)
-    return took
+            return
+        await asyncio.sleep(0.01)
+
+
+async def race(stand_in: Cluster, route: Route, keeper: KeeperStatus, rounds: int) -> None:
+    """Seconds until the next good answer, through a bare loop and through the keeper, in turns."""
+    print()
+    row("next good answer, s", "bare loop", "keeper", "ratio")
+    row("-" * 44, *["-" * 13] * 3)
+
+    async def killed(port: int) -> float:
+        kill_forward(f"{port}:" if port != keeper.port else ":8888")
+        return await timed(port)
+
+    async def dropped(port: int) -> float:
+        stand_in.order("drop")
+        return await timed(port)
+
+    async def rolled(port: int) -> float:
+        stand_in.order("roll")
+        return await timed(port)
+
+    async def rolled_while_idle(port: int) -> float:
+        stand_in.order("roll")
+        await asyncio.sleep(5)
+        return await timed(port)
+
+    async def made_ready(port: int) -> float:
+        stand_in.order("kill")
+        asking = asyncio.create_task(until_good(port))
+        await asyncio.sleep(1.5)
+        stand_in.order("make")
+        await asyncio.sleep(3)
+        stand_in.order("ready")
+        began = time.perf_counter()
+        await asking
+        return time.perf_counter() - began
+
+    async def timed(port: int) -> float:
+        began = time.perf_counter()
+        await until_good(port)
+        return time.perf_counter() - began
+
+    for name, work in (
+        ("kubectl killed", killed),
+        ("connection to the API cut", dropped),
+        ("pod replaced by a ready one", rolled),
+        ("pod replaced while idle, 5 s later", rolled_while_idle),
+        ("pod replaced, from its successor's Ready on", made_ready),
+    ):
+        columns: tuple[list[float], list[float]] = ([], [])
+        for _ in range(rounds):
+            for column in (0, 1):
+                # One at a time: the other would take the processors.
+                keeping = contextlib.nullcontext(keeper.port)
+                with keeping if column else bare_loop(route) as port:
+                    await until_good(port)
+                    # Long enough to count as healthy.
+                    await asyncio.sleep(6)
+                    columns[column].append(await work(port))
+        one, other = (statistics.median(column) for column in columns)
+        row(name, f"{one:.2f}", f"{other:.2f}", f"{other / one:.2f}")
 
 
 def weight(pid: int) -> tuple[float, int]:
@@ -302,7 +398,7 @@ async def compare(route: Route, keeper: KeeperStatus, times: int, size: int) -> 
     await child.stop()
 
 
-async def measure(stand_in: Cluster, *, quick: bool) -> None:
+async def measure(stand_in: Cluster, *, quick: bool, only_race: bool) -> None:
     paths = Paths.from_environment()
     route = Route("stub", "default", "svc/jupyter", 80, str(stand_in.kubeconfig))
     spec = Spec("bench", route, preferred_ports("bench")[0])
@@ -313,13 +409,12 @@ async def measure(stand_in: Cluster, *, quick: bool) -> None:
     await ensure_keeper(spec, paths)
     print(f"connect, keeper running: {(time.perf_counter() - began) * 1000:.1f} ms\n")
     try:
+        if only_race:
+            await race(stand_in, route, keeper, 3 if quick else 7)
+            return
         await compare(route, keeper, 3 if quick else 7, (40 if quick else 200) * MB)
         print()
-        rounds = 2 if quick else 7
-        for name, order in (("connection to the API cut", "drop"), ("pod replaced", "roll")):
-            took = await recovery(keeper.port, partial(stand_in.order, order), rounds)
-            print(f"{name}: next good answer after {statistics.median(took):.2f} s", end=" ")
-            print(f"(median of {rounds}; {min(took):.2f} to {max(took):.2f})")
+        await race(stand_in, route, keeper, 3 if quick else 7)
         count = 1000 if quick else 10_000
         weights = await many(keeper.port, keeper.pid, count)
         print(f"\nkeeper over {count} connections: MiB", *(f"{mib:.1f}" for mib, _ in weights))
@@ -332,6 +427,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kubectl", help="the program; else the newest that is found")
     parser.add_argument("--quick", action="store_true", help="a look instead of a measurement")
+    parser.add_argument("--race", action="store_true", help="only how fast it comes back")
     parser.add_argument("--cluster", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.cluster:
@@ -340,7 +436,7 @@ def main() -> None:
     os.environ["JRC_KUBECTL"] = options.kubectl or all_kubectls()[-1].path
     print(f"{os.environ['JRC_KUBECTL']}, {os.cpu_count()} cores, {socket.gethostname()}\n")
     with cluster() as stand_in:
-        asyncio.run(measure(stand_in, quick=options.quick))
+        asyncio.run(measure(stand_in, quick=options.quick, only_race=options.race))
 
 
 if __name__ == "__main__":

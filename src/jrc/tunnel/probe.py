@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 PROBE_SECONDS = 5.0
@@ -22,12 +23,13 @@ class Answer:
     silent: bool = False
 
 
-async def ask(port: int, path: str) -> Answer:
+async def ask(port: int, path: str, tell: Callable[[Answer], None]) -> None:
     """Send one request and read the status line of its answer.
 
     Args:
         port: on 127.0.0.1.
         path: the server's base path, with a slash at both ends.
+        tell: called with what came, as soon as it is known; the rest is still read then.
     """
     # Bare sockets: an HTTP library would cost more time and memory than the rest of the keeper.
     request = (
@@ -36,21 +38,28 @@ async def ask(port: int, path: str) -> Answer:
     )
     writer = None
     try:
-        async with asyncio.timeout(PROBE_SECONDS):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(request.encode())
-            line = await reader.readline()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(DRAIN_SECONDS):
-                    while await reader.read(4096):
-                        pass
-    except TimeoutError:
-        return Answer(silent=True)
-    except (OSError, ValueError):
-        return Answer()
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(request.encode())
+                line = await reader.readline()
+        except TimeoutError:
+            tell(Answer(silent=True))
+            return
+        except (OSError, ValueError):
+            tell(Answer())
+            return
+        tell(_read(line))
+        with contextlib.suppress(TimeoutError, OSError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while await reader.read(4096):
+                    pass
     finally:
         if writer:
             writer.close()
+
+
+def _read(line: bytes) -> Answer:
     words = line.split()
     if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
         return Answer()

@@ -214,9 +214,12 @@ class Supervisor:
 
     async def _probe(self, attempt: int) -> None:
         received = self.pump.bytes_down
-        answer = await ask(self._upstream, self._path)
-        passes = self.pump.bytes_down > received or answer.status > 0
-        self._events.put_nowait(Probed(attempt, self._fault(answer), passes))
+
+        def tell(answer: Answer) -> None:
+            passes = self.pump.bytes_down > received or answer.status > 0
+            self._events.put_nowait(Probed(attempt, self._fault(answer), passes))
+
+        await ask(self._upstream, self._path, tell)
 
     def _fault(self, answer: Answer) -> Cause | None:
         if answer.silent:
