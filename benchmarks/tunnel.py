@@ -108,7 +108,8 @@ def run_cluster(folder: str) -> None:
                     number += 1
                     kube.jupyter(("127.0.0.1", 9), name=f"jupyter-{number}", ready=False)
                 elif order == "ready":
-                    kube.jupyter(address, name=f"jupyter-{number}")
+                    name = f"jupyter-{number}"
+                    kube.do(lambda stub, name=name: stub.cluster.make_ready(name, address))
                 print("done", flush=True)
 
     asyncio.run(serve())

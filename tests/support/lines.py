@@ -23,6 +23,7 @@ from tests.support.kube import Kube
 from tests.support.proxy import Proxy
 from tests.support.running import client_of
 from tests.support.servers import free_port
+from tests.support.webapp import WebApp
 
 PROFILE = "team"
 
@@ -93,7 +94,16 @@ class DirectLine:
 class TunnelLine:
     """A tunnel of jrc's own: a keeper, the real kubectl, a stand-in cluster with a pod."""
 
-    FAULTS = ("sessions", "rollout", "api", "keeper", "keeper and sessions")
+    FAULTS = (
+        "sessions",
+        "rollout",
+        "api",
+        "api refuses",
+        "kubectl beside a replica",
+        "keeper",
+        "keeper told to end",
+        "keeper and sessions",
+    )
 
     def __init__(self, server: JupyterServer, kube: Kube, paths: Paths) -> None:
         self._server = server
@@ -125,8 +135,16 @@ class TunnelLine:
                 await asyncio.to_thread(self._kube.stop)
                 await asyncio.sleep(seconds)
                 await asyncio.to_thread(self._kube.start)
+            case "api refuses":
+                await asyncio.to_thread(self._kube.restart, 403)
+                await asyncio.sleep(seconds)
+                await asyncio.to_thread(self._kube.started)
+            case "kubectl beside a replica":
+                await self._kill_kubectl_beside_a_replica(seconds)
             case "keeper":
                 self._kill_keeper()
+            case "keeper told to end":
+                self._kill_keeper(signal.SIGTERM)
             case "keeper and sessions":
                 self._kill_keeper()
                 await self._on_cluster(lambda stub: stub.drop_sessions())
@@ -153,10 +171,26 @@ class TunnelLine:
     async def _on_cluster(self, act: Callable[[Any], object]) -> None:
         await asyncio.to_thread(self._kube.do, act)
 
-    def _kill_keeper(self) -> None:
+    async def _kill_kubectl_beside_a_replica(self, seconds: float) -> None:
+        """A newer pod of the same Service is Ready for a while. It knows none of our kernels."""
+        pod = f"jupyter-{self._pods}"
+        status = keeper_status(PROFILE, self._paths)
+        if status is None or not status.runs() or status.phase != "ready" or status.pod != pod:
+            # Where it does not lead there just now, the newer one is a fair choice.
+            return
+        with WebApp("replica") as replica:
+            create = {"name": f"{pod}-replica", "created": "2099-01-01T00:00:00Z"}
+            await asyncio.to_thread(lambda: self._kube.jupyter(replica.address, **create))
+            with contextlib.suppress(psutil.Error):
+                for child in psutil.Process(status.pid).children():
+                    child.kill()
+            await asyncio.sleep(seconds)
+            await self._on_cluster(lambda stub: stub.kill_pod(create["name"]))
+
+    def _kill_keeper(self, sign: signal.Signals = signal.SIGKILL) -> None:
         status = keeper_status(PROFILE, self._paths)
         if status is not None and status.runs():
-            os.kill(status.pid, signal.SIGKILL)
+            os.kill(status.pid, sign)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The supervisor with the real kubectl: each failure that kubectl is known for, made to happen."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import psutil
 import pytest
 
 from jrc.profile.route import Route
-from jrc.tunnel import machine, probe
+from jrc.tunnel import ahead, machine, probe
 from jrc.tunnel import supervise as supervise_module
 from jrc.tunnel.cause import Kind
 from jrc.tunnel.machine import Phase, Woke
@@ -70,6 +71,75 @@ async def test_pod_replaced_while_idle(
             replace_pod(kube, "jupyter-0", "jupyter-1", second)
             assert (await tunnel.until_restarted()).pod == "jupyter-1"
             assert b"second" in (await tunnel.get())[1]
+
+
+async def test_the_end_of_a_pod_is_noticed_though_nobody_asks(
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a probe is due nor does a client come: a quiet connection ends with the pod."""
+    monkeypatch.setattr(machine, "PROBE_EVERY_SECONDS", 3600.0)
+    monkeypatch.setattr(ahead, "BRIEF_SECONDS", 0.0)
+    kube.jupyter(app.address)
+    with WebApp("second") as second:
+        async with open_tunnel() as tunnel:
+            await tunnel.until_ready()
+            await until(lambda: kube.do(lambda stub: any(stub.connections.values())))
+            replace_pod(kube, "jupyter-0", "jupyter-1", second)
+            assert (await tunnel.until_restarted()).pod == "jupyter-1"
+
+
+async def test_a_server_that_closes_quiet_connections_is_left_in_peace(
+    open_tunnel: OpenTunnel, kube: Kube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervise_module, "HABIT_SECONDS", 0.0)
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.1):
+                if await reader.readline():
+                    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        kube.jupyter(server.sockets[0].getsockname())
+        async with open_tunnel() as tunnel:
+            await tunnel.until_ready()
+            await until(lambda: not tunnel.supervisor._listens)
+            assert connections <= 3
+            assert tunnel.state.restarts == 0
+            assert (await tunnel.get())[0] == 200
+
+
+async def test_a_pod_that_becomes_ready_is_heard_of(
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cluster tells it; nobody looks again for an hour. kubectl listens already by then."""
+    monkeypatch.setattr(machine, "START_WAIT_SECONDS", 3600.0)
+    kube.jupyter(app.address, ready=False)
+    async with open_tunnel() as tunnel:
+        await tunnel.until(lambda state: state.cause and state.cause.kind is Kind.NO_POD)
+        await until(lambda: kube.do(lambda stub: "watch pods" in stub.watched))
+        await until(lambda: kube.do(lambda stub: stub.forwards) == 1)
+        kube.do(lambda stub: stub.cluster.make_ready("jupyter-0"))
+        await tunnel.until_ready()
+        assert kube.do(lambda stub: stub.forwards) == 1
+        assert (await tunnel.get())[0] == 200
+        await until(lambda: not watches())
+
+
+async def test_without_the_right_to_watch_pods_are_looked_for(
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp
+) -> None:
+    kube.do(lambda stub: stub.faults.deny.add("watch pods"))
+    kube.jupyter(app.address, ready=False)
+    async with open_tunnel() as tunnel:
+        await tunnel.until(lambda state: state.cause and state.cause.kind is Kind.NO_POD)
+        kube.do(lambda stub: stub.cluster.make_ready("jupyter-0"))
+        await tunnel.until_ready()
 
 
 async def test_the_next_client_after_a_roll_out_sees_only_a_pause(
@@ -605,6 +675,24 @@ async def test_kubectl_never_waits_for_a_key(kube: Kube, app: WebApp) -> None:
     assert not stdin.parent.exists() or stdin.readlink() == Path("/dev/null")
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+def watches() -> list[psutil.Process]:
+    """The watches of pods that this process runs."""
+    return [child for child in psutil.Process().children() if "--watch" in words_of(child)]
+
+
+def words_of(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
 
 
 def forwarders() -> list[psutil.Process]:

@@ -38,13 +38,19 @@ class Child:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         assert process.stdout
-        assert process.stderr
         self.stdout: asyncio.StreamReader = process.stdout
-        self.stderr: asyncio.StreamReader = process.stderr
+        self.stderr: asyncio.StreamReader = process.stderr or asyncio.StreamReader()
 
     @classmethod
-    async def start(cls, argv: Sequence[str], environment: Mapping[str, str]) -> "Child":
+    async def start(
+        cls, argv: Sequence[str], environment: Mapping[str, str], *, mute: bool = False
+    ) -> "Child":
         """Start a program.
+
+        Args:
+            argv: the program and its words.
+            environment: all its variables.
+            mute: nobody reads what it complains about.
 
         Raises:
             OSError: it can't be started.
@@ -53,7 +59,7 @@ class Child:
             *_guarded(argv),
             stdin=subprocess.PIPE if _needs_guard() else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.DEVNULL if mute else subprocess.PIPE,
             env=dict(environment),
             **_options(),
         )
@@ -64,6 +70,11 @@ class Child:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def ended(self) -> bool:
+        """It is known to have ended."""
+        return self._process.returncode is not None
 
     async def wait(self) -> int:
         """The exit code, once it ended."""

@@ -137,6 +137,15 @@ class Kubectl:
             ["port-forward", "--address", "127.0.0.1", f"pod/{pod}", f":{port}"]
         )
 
+    async def watch(self, selector: str) -> Child:
+        """Start ``kubectl get pods --watch``: a JSON document for each pod and each change.
+
+        Raises:
+            CauseError: there is no kubectl.
+        """
+        words = ["get", "pods", "--selector", selector, "--watch", "--output-watch-events"]
+        return await self._start([*words, "-o", "json"], mute=True)
+
     def _decoded(self, text: str) -> object:
         try:
             found: object = json.loads(text)
@@ -145,7 +154,9 @@ class Kubectl:
             raise CauseError(cause) from error
         return found
 
-    async def _start(self, words: Sequence[str], *, bare: bool = False) -> Child:
+    async def _start(
+        self, words: Sequence[str], *, bare: bool = False, mute: bool = False
+    ) -> Child:
         route = self._route
         where = [] if bare else ["--context", route.context, "--namespace", route.namespace]
         argv = [self.program, *where, *words]
@@ -153,7 +164,7 @@ class Kubectl:
         if route.kubeconfig:
             environment["KUBECONFIG"] = route.kubeconfig
         try:
-            return await Child.start(argv, environment)
+            return await Child.start(argv, environment, mute=mute)
         except OSError as error:
             cause = self.explain(Kind.NO_KUBECTL, subject=self.program)
             raise CauseError(cause) from error

@@ -165,6 +165,11 @@ class Knocked:
 
 
 @dataclass(frozen=True)
+class Stirred:
+    """A pod that is waited for has become ready."""
+
+
+@dataclass(frozen=True)
 class Woke:
     """The clock jumped: the machine slept, and every connection may be dead."""
 
@@ -174,7 +179,7 @@ class Tick:
     """Time passed."""
 
 
-Event = Resolved | Forwarding | Broken | Doubted | Said | Probed | Knocked | Woke | Tick
+Event = Resolved | Forwarding | Broken | Doubted | Said | Probed | Knocked | Stirred | Woke | Tick
 
 
 # What to do about it.
@@ -254,6 +259,9 @@ class Machine:
                 return self._due(state, now) if now >= state.wake_at else (state, ())
             case Knocked():
                 return self._knocked(state, now)
+            case Stirred():
+                waits = state.phase is Phase.WAITING
+                return (replace(state, wake_at=now) if waits else state), ()
             case Woke():
                 return self._woke(state, now)
         if event.attempt != state.attempt or state.phase not in _WHEN[type(event)]:

@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import shlex
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from jrc.errors import UsageError
 from jrc.profile.route import Route
+from jrc.tunnel.ahead import Coming
 from jrc.tunnel.cause import Cause, CauseError, Kind
 from jrc.tunnel.kubectl import Kubectl, OnLine
 from jrc.tunnel.objects import (
@@ -31,6 +33,7 @@ from jrc.tunnel.target import (
     unready,
 )
 from jrc.tunnel.trouble import with_event
+from jrc.tunnel.watch import PodWatch
 
 
 @dataclass(frozen=True)
@@ -70,11 +73,21 @@ START_SECONDS = 120.0
 class Resolver:
     """Finds the pod of a route, again and again.
 
-    It remembers the selector, and asks for the Service and its pods at once: that halves the time
-    in which a lost tunnel comes back.
+    It remembers the selector. The first look after the tunnel was up asks for the pods alone, and
+    the others for the Service and its pods at once: so a lost tunnel comes back sooner.
+
+    Args:
+        route: where to look.
+        kubectl: how.
+        on_ready: called when a pod became ready that was waited for; see ``await_pod``.
+
+    Attributes:
+        coming: the pod that will probably be found next, where the last look found none.
     """
 
-    def __init__(self, route: Route, kubectl: Kubectl) -> None:
+    def __init__(
+        self, route: Route, kubectl: Kubectl, on_ready: Callable[[], None] = lambda: None
+    ) -> None:
         self._route = route
         self._kubectl = kubectl
         self._selector: str | None = None
@@ -83,6 +96,11 @@ class Resolver:
         self._events_due = 0.0
         self._pod: Pod | None = None
         self._port = 0
+        self._service: Service | None = None
+        self._on_ready = on_ready
+        self._was_up = False
+        self._watch = PodWatch(kubectl, self._changed)
+        self.coming: Coming | None = None
 
     async def find(self, on_line: OnLine | None = None, *, had: str = "") -> Found:
         """The pod and its port.
@@ -94,6 +112,7 @@ class Resolver:
         Raises:
             CauseError: there is none, or the cluster can't be asked.
         """
+        self.coming = None
         try:
             target = Target.parse(self._route.target)
         except UsageError as error:
@@ -104,8 +123,29 @@ class Resolver:
             pod = await self._kubectl.get("pod", target.name, on_line=on_line)
             return await self._choose(target, [pod], None, had)
         if target.kind is TargetKind.SELECTOR:
+            self._selector = target.name
             return await self._choose(target, await self._pods(target.name, on_line), None, had)
         return await self._behind(target, on_line, had)
+
+    def await_pod(self) -> None:
+        """Let the cluster tell when a pod becomes ready, until ``rest``."""
+        if self._selector:
+            self._watch.start(self._selector)
+
+    async def rest(self) -> None:
+        """Wait for nothing any more: the tunnel is up, or nobody wants it."""
+        self._was_up = True
+        await self._watch.stop()
+
+    def heard(self, had: str) -> Found | None:
+        """The pod that the cluster told of; None where it told of none that is ready."""
+        if not self._watch.pods:
+            return None
+        return self._usable(list(self._watch.pods.values()), had)
+
+    def _changed(self) -> None:
+        if any(is_usable(read_pod(pod)) for pod in self._watch.pods.values()):
+            self._on_ready()
 
     def judged(self, cause: Cause, now: float) -> Cause:
         """A cause of the forward with what is known of the pod.
@@ -131,9 +171,12 @@ class Resolver:
 
     async def _behind(self, target: Target, on_line: OnLine | None, had: str) -> Found:
         """The pod behind a Service, Deployment or StatefulSet."""
+        was_up, self._was_up = self._was_up, False
+        if was_up and self._selector and (found := await self._same_way(on_line, had)):
+            return found
         owner, pods = await self._ask(target, on_line)
         is_service = target.kind is TargetKind.SERVICE
-        service = read_service(owner) if is_service else None
+        self._service = service = read_service(owner) if is_service else None
         selector = service.selector if service else read_workload_selector(owner)
         if not selector:
             raise CauseError(
@@ -147,6 +190,19 @@ class Resolver:
         if not pods:
             raise CauseError(self._nothing(target, selector, read_replicas(owner)))
         return await self._choose(target, pods, service, had)
+
+    async def _same_way(self, on_line: OnLine | None, had: str) -> Found | None:
+        """A pod, where nothing but the pods has changed; None where none is ready."""
+        assert self._selector
+        return self._usable(await self._pods(self._selector, on_line), had)
+
+    def _usable(self, listed: list[object], had: str) -> Found | None:
+        pods = [read_pod(pod) for pod in listed]
+        pod = pick_pod(pods, Target.parse(self._route.target), had)
+        if isinstance(pod, NoPod):
+            return None
+        port = container_port(self._route.port, pod, self._service)
+        return None if isinstance(port, BadPort) else self._found(pod, port, pods)
 
     def _nothing(self, target: Target, selector: str, replicas: int | None) -> Cause:
         """Why a target has no pod at all."""
@@ -181,15 +237,27 @@ class Resolver:
         pods = [read_pod(pod) for pod in listed]
         pod = pick_pod(pods, target, had)
         if isinstance(pod, NoPod):
+            self.coming = self._next(pod, service)
             raise CauseError(await self._unready(pod))
         port = container_port(self._route.port, pod, service)
         if isinstance(port, BadPort):
             raise CauseError(self._kubectl.explain(Kind.BAD_PORT, subject=port.reason))
+        return self._found(pod, port, pods)
+
+    def _found(self, pod: Pod, port: int, pods: list[Pod]) -> Found:
         self._pod, self._port = pod, port
         declares = {each.container for each in pod.ports if each.number == port}
         containers = tuple(sorted(pod.containers, key=lambda name: name not in declares))
         others = tuple(each.name for each in pods if is_usable(each) and each.name != pod.name)
         return Found(pod.name, port, containers, pod.uid, others)
+
+    def _next(self, found: NoPod, service: Service | None) -> Coming | None:
+        """A pod that runs, and is not ready yet."""
+        pod = found.pod
+        if pod is None or pod.terminating or found.stuck or pod.phase != "Running":
+            return None
+        port = container_port(self._route.port, pod, service)
+        return None if isinstance(port, BadPort) else Coming(pod.name, pod.uid, port)
 
     async def _unready(self, found: NoPod) -> Cause:
         """Why there is no pod to forward to, with what its events add."""

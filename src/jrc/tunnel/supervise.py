@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from jrc.profile.route import Route
+from jrc.tunnel.ahead import Ahead, Coming, connection_ends
 from jrc.tunnel.cause import Cause, CauseError, Kind
 from jrc.tunnel.children import lines
 from jrc.tunnel.classify import Alarm, alarm, is_noise
@@ -31,13 +32,14 @@ from jrc.tunnel.machine import (
     Resolved,
     Said,
     State,
+    Stirred,
     Stop,
     Tick,
     Woke,
 )
 from jrc.tunnel.probe import Answer, ask
 from jrc.tunnel.pump import Pump
-from jrc.tunnel.resolve import Resolver
+from jrc.tunnel.resolve import Found, Resolver
 
 TICK_SECONDS = 2.0
 """How often the clock is looked at, to notice a sleep."""
@@ -46,6 +48,12 @@ JUMP_SECONDS = 10.0
 """A tick that takes so much longer by the wall clock means that the machine slept."""
 
 KEPT_LINES = 50
+
+HABIT_SECONDS = 5.0
+"""A tunnel that lives so long after a quiet connection was closed is not what closed it."""
+
+_AWAITS = frozenset({Kind.NO_POD, Kind.POD_STUCK, Kind.SELECTS_NOTHING, Kind.POD_NOT_RUNNING})
+"""Causes that end when a pod becomes ready."""
 
 RECENT_SECONDS = 10.0
 """How old a line of kubectl may be to explain its end."""
@@ -76,13 +84,16 @@ class Supervisor:
         before: State | None = None,
     ) -> None:
         self._kubectl = Kubectl(route)
-        self._resolver = Resolver(route, self._kubectl)
+        self._stirred = asyncio.Event()
+        self._resolver = Resolver(route, self._kubectl, self._on_ready)
         self._path = path
         self._publish = publish
         self._machine = Machine(self._kubectl.explain, lambda: random.uniform(0.8, 1.2))  # noqa: S311
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._tasks: dict[asyncio.Task[None], int] = {}
         self._lines: deque[tuple[float, str]] = deque()
+        self._ahead = Ahead(self._kubectl)
+        self._listens = True
         self._upstream = 0
         self.state = before or State()
         self.pump = Pump(self._on_knock, self._on_failure)
@@ -95,6 +106,8 @@ class Supervisor:
         finally:
             self.pump.shut()
             await self._stop_tasks(list(self._tasks))
+            await self._ahead.drop()
+            await self._resolver.rest()
         assert self.state.cause
         return self.state.cause
 
@@ -115,6 +128,7 @@ class Supervisor:
         state, actions = self._machine.step(self.state, event, time.monotonic())
         if state == self.state and not actions:
             return
+        became_ready = state.phase is Phase.READY is not self.state.phase
         if state.phase is not self.state.phase:
             down = state.phase in (Phase.WAITING, Phase.FAILED) and state.cause
             log.info("%s%s", state.phase, f": {down.message}" if down else "")
@@ -128,6 +142,8 @@ class Supervisor:
             self.pump.open(self._upstream)
         else:
             self.pump.shut()
+        if became_ready:
+            self._spawn(state.attempt, self._settle)
         self.pump.why = state.cause.message if state.cause else ""
         self._publish(state)
 
@@ -165,13 +181,43 @@ class Supervisor:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _resolve(self, attempt: int, had: str) -> None:
-        found = await self._resolver.find(lambda line: self._talk(attempt, line), had=had)
+        found = await self._first_found(attempt, had)
         self._events.put_nowait(Resolved(attempt, found.pod, found.port, found.uid))
+
+    async def _first_found(self, attempt: int, had: str) -> Found:
+        """Look for a pod, or hear of one from the cluster, whichever comes first."""
+        look = asyncio.create_task(
+            self._resolver.find(lambda line: self._talk(attempt, line), had=had), name="look"
+        )
+        try:
+            while not look.done():
+                if found := self._resolver.heard(had):
+                    return found
+                await self._until_stirred(look)
+            return look.result()
+        except CauseError as error:
+            if error.cause.kind in _AWAITS:
+                self._resolver.await_pod()
+            if coming := self._resolver.coming:
+                await self._ahead.prepare(coming)
+            raise
+        finally:
+            look.cancel()
+
+    async def _until_stirred(self, look: asyncio.Task[Found]) -> None:
+        """Wait for the end of a look, or for news from the cluster."""
+        self._stirred.clear()
+        hear = asyncio.create_task(self._stirred.wait(), name="hear")
+        try:
+            await asyncio.wait({look, hear}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            hear.cancel()
 
     async def _forward(self, attempt: int, pod: str, port: int) -> None:
         # A new one each time: an earlier kubectl may still be talking while it ends.
         said = self._lines = deque(maxlen=KEPT_LINES)
-        child = await self._kubectl.forward(pod, port)
+        child = await self._ahead.take(Coming(pod, self.state.uid, port))
+        child = child or await self._kubectl.forward(pod, port)
 
         async def listen() -> None:
             async for line in lines(child.stdout):
@@ -210,7 +256,25 @@ class Supervisor:
         """What kubectl's recent lines say."""
         since = time.monotonic() - RECENT_SECONDS
         recent = [line for when, line in self._lines if when >= since]
-        return self._resolver.judged(self._kubectl.classify(recent), time.time())
+        cause = self._resolver.judged(self._kubectl.classify(recent), time.time())
+        if cause.kind is Kind.RESET:
+            # Perhaps of a quiet connection: from such a server, each one would cost the tunnel.
+            self._listens = False
+        return cause
+
+    async def _settle(self, attempt: int) -> None:
+        """What a tunnel does that is up: nothing but listen."""
+        await self._resolver.rest()
+        if self._listens:
+            await self._listen(attempt)
+
+    async def _listen(self, attempt: int) -> None:
+        """Probe as soon as a quiet connection ends: an idle tunnel hears of its pod's end."""
+        while await connection_ends(self._upstream):
+            self._events.put_nowait(Doubted(attempt))
+        await asyncio.sleep(HABIT_SECONDS)
+        # The tunnel still lives, so it is the server that closes quiet connections.
+        self._listens = False
 
     async def _probe(self, attempt: int) -> None:
         received = self.pump.bytes_down
@@ -229,6 +293,10 @@ class Supervisor:
         if answer.status >= 500:
             return self._kubectl.explain(Kind.APP_ERROR, quote=f"HTTP {answer.status}")
         return None
+
+    def _on_ready(self) -> None:
+        self._stirred.set()
+        self._events.put_nowait(Stirred())
 
     def _on_knock(self) -> None:
         self._events.put_nowait(Knocked())

@@ -61,6 +61,7 @@ class KubeStub:
         self.sessions: set[asyncio.StreamWriter] = set()
         self.forwards = 0
         self.refusals = 0
+        self.watched: set[str] = set()
         self._clients: set[asyncio.StreamWriter] = set()
         self._listening: socket.socket | None = None
         self._accepting: set[asyncio.Task[None]] = set()
@@ -177,6 +178,8 @@ class KubeStub:
         plural, name, sub, namespace = (match[key] for key in ("plural", "name", "sub", "ns"))
         kind = KINDS[plural]
         verb = "create" if sub else "get" if name else "list"
+        if request.value("watch") in ("true", "1"):
+            verb = "watch"
         resource = f"{plural}/{sub}" if sub else plural
         if f"{verb} {resource}" in self.faults.deny:
             await self._forbid(request, verb, resource, kind, namespace, name)
@@ -188,6 +191,9 @@ class KubeStub:
                 await request.refuse(400, "BadRequest", text)
                 return False
             fields = request.value("fieldSelector")
+            if request.value("watch") in ("true", "1"):
+                await self._watch(request, plural, namespace or "", selector)
+                return True
             items = self.cluster.select(plural, namespace or "", selector, fields)
             listing = {"kind": f"{kind.name}List", "apiVersion": kind.group_version}
             await request.answer(200, listing | {"metadata": {}, "items": items})
@@ -204,6 +210,32 @@ class KubeStub:
         else:
             await request.answer(200, obj)
         return False
+
+    async def _watch(self, request: Request, plural: str, namespace: str, selector: str) -> None:
+        """Tell each change from now on, until the client hangs up or the server stops."""
+        head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked"
+        request.writer.write(f"{head}\r\n\r\n".encode())
+
+        def now() -> dict[str, str]:
+            found = self.cluster.select(plural, namespace, selector)
+            return {obj["metadata"]["uid"]: json.dumps(obj) for obj in found}
+
+        told = now()
+        self.watched.add(f"watch {plural}")
+        while not request.reader.at_eof() and not request.writer.is_closing():
+            await asyncio.sleep(0.02)
+            present = now()
+            changes = [("DELETED", told[uid]) for uid in told if uid not in present]
+            changes += [
+                ("MODIFIED" if uid in told else "ADDED", text)
+                for uid, text in present.items()
+                if told.get(uid) != text
+            ]
+            for kind, text in changes:
+                event = f'{{"type": "{kind}", "object": {text}}}\n'.encode()
+                request.writer.write(b"%x\r\n%s\r\n" % (len(event), event))
+            await request.writer.drain()
+            told = present
 
     async def _forbid(
         self, request: Request, verb: str, resource: str, kind: Kind, ns: str, name: str | None

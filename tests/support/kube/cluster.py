@@ -136,6 +136,14 @@ class Cluster:
             self.programs[pod["metadata"]["uid"]] = program
         return pod
 
+    def make_ready(self, name: str, app: Address | None = None) -> None:
+        """Let a pod become Ready, with what runs in it from now on."""
+        pod = self.objects["pods", "default", name]
+        pod["status"] |= {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+        if app:
+            ports = self.backends[pod["metadata"]["uid"]]
+            ports.update(dict.fromkeys(ports, app))
+
     def stick(self, name: str, status: Object, *, namespace: str = "default") -> None:
         """Let a pod have this status instead of its own: it does not come up."""
         pod = self.objects["pods", namespace, name]
