@@ -268,6 +268,13 @@ def test_a_stream_of_text_takes_no_bytes() -> None:
 
 
 @posix
+def test_a_missing_stdin_is_an_empty_one(jupyter: JupyterServer) -> None:
+    done = shell("<&-", "login", jupyter.url, "--token-stdin", env={})
+    assert done.returncode == 2
+    assert done.stderr == b"error: The token is empty.\n"
+
+
+@posix
 def test_a_pipe_that_does_not_block_gets_everything() -> None:
     """Node.js and others leave a shared pipe so."""
     program = (

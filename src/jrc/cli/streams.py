@@ -161,6 +161,7 @@ def open_missing_streams() -> None:
     """Occupy the standard descriptors that the process was started without.
 
     Otherwise the next file or socket gets one, and what anybody writes to stdout goes into it.
+    A stdin that is missing reads as an empty one.
     """
     for number in range(3):
         try:
@@ -168,6 +169,8 @@ def open_missing_streams() -> None:
         except OSError:
             # The lowest free number is given, which is this one.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    if sys.stdin is None:
+        sys.stdin = io.StringIO()
 
 
 @contextmanager
