@@ -19,6 +19,7 @@ from jrc.recorder.in_kernel.frames import (
 from jrc.wire.message import Message
 
 _DOCSTRING = re.compile(r'^([ ]*)""".*?"""\n', re.MULTILINE | re.DOTALL)
+_PASS = re.compile(r"^([ ]*)pass\n(?=\1\S)", re.MULTILINE)
 _COMMENT = re.compile(r"^[ ]*#.*\n", re.MULTILINE)
 _OURS = re.compile(r"^from (?:jrc\.|__future__)[^\n(]*(?:\([^)]*\))?\n", re.MULTILINE)
 _TYPE = re.compile(r" -> [^\n]+(?=:$)|: Any(?=[,)]| = )", re.MULTILINE)
@@ -198,6 +199,7 @@ def _shortened(text: str) -> str:
     for pattern, rest in (
         (_DOCSTRING, r"\1pass\n"),
         (_COMMENT, ""),
+        (_PASS, ""),
         (_OURS, ""),
         (_TYPE, ""),
         (_BLANK, "\n"),
