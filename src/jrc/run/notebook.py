@@ -100,7 +100,9 @@ def is_error_marker(cell: Json) -> bool:
 def _read(name: str, data: bytes) -> Repaired:
     notebook = _parse(name, data)
     major = notebook.get("nbformat")
-    if isinstance(major, bool) or not isinstance(major, int | float) or major < 1:
+    if isinstance(major, float) and major.is_integer():
+        major = notebook["nbformat"] = int(major)
+    if isinstance(major, bool) or not isinstance(major, int) or major < 1:
         raise UsageError(f"{name} is JSON but not a notebook: it has no nbformat number.")
     if major > NBFORMAT:
         raise UsageError(
@@ -270,15 +272,15 @@ def _dicts(values: object) -> list[Json]:
 def _upgraded(name: str, notebook: Json) -> Json:
     with fast_nbformat_import():
         import nbformat
-        from nbformat.reader import NotJSONError
 
     try:
         # nbformat upgrades what its own reader made of the text.
         upgraded = nbformat.reads(  # type: ignore[no-untyped-call]
             json.dumps(notebook), as_version=NBFORMAT
         )
-    except (ValueError, NotJSONError, nbformat.ValidationError, LookupError, TypeError) as error:
-        reason = str(error).partition("\n")[0][:_REASON_LENGTH]
+    # Exception: it takes for granted what an old notebook should hold.
+    except Exception as error:
+        reason = str(error).partition("\n")[0][:_REASON_LENGTH] or type(error).__name__
         raise UsageError(
             f"{name} can't be upgraded from the notebook format {notebook['nbformat']}: {reason}."
         ) from error
@@ -308,8 +310,8 @@ def _check_with_nbformat(name: str, notebook: Json) -> None:
             f"{name} is not a valid notebook: {place}{reason}.",
             hint="Open it in Jupyter and save it, or take an older version of the file.",
         ) from error
-    except (LookupError, TypeError, AttributeError) as error:
-        # What is so far from a notebook that the check itself fails.
+    # Exception: the check itself fails on what is too far from a notebook.
+    except Exception as error:
         raise UsageError(f"{name} is not a notebook of the format 4.") from error
 
 
