@@ -185,6 +185,72 @@ def test_what_goes_wrong_is_one_sentence(
     assert "Traceback" not in done.stderr
 
 
+def test_a_tunnel_that_is_down_is_named_with_what_to_type(folder: Path, home: Path) -> None:
+    config = home / "jrc" / "config"
+    config.mkdir(parents=True)
+    (config / "config.toml").write_text(
+        '[profiles.team]\nurl = "http://127.0.0.1:1/"\nauth = "none"\n'
+        '[profiles.team.kubernetes]\ncontext = "c"\nnamespace = "n"\n'
+        'target = "svc/x"\nport = 8888\n'
+    )
+    (config / "secrets.toml").write_text("")
+    down = "The tunnel of 'team' is down."
+    assert run_jrc("runs").stderr.startswith(f"warning: team: {down} (jrc connect team)\n")
+    missing = run_jrc("attach", "ab")
+    assert missing.code == 5
+    assert missing.stderr == (
+        f"error: No run's id begins with 'ab', as far as is known: {down}\nhint: jrc connect team\n"
+    )
+
+
+def test_the_count_of_a_detached_run_that_begins_later(
+    folder: Path, env: dict[str, str], jupyter: JupyterServer
+) -> None:
+    write(folder / "a.ipynb", "x = 1", "print(x)", "print(x + 1)")
+    kernel = jupyter.rest("POST", "api/kernels", {"name": "python3"})["id"]
+    words = ["run", "--detach", "--json", "a.ipynb", "--kernel-id", kernel, "--from"]
+    try:
+        assert run_jrc("run", "a.ipynb", "--kernel-id", kernel, env=env).stdout == "1\n2\n"
+        begun = [json.loads(line) for line in run_jrc(*words, "2", env=env).stdout.splitlines()]
+        assert begun[0]["cells"] == 2
+        done = run_jrc("attach", begun[0]["run"], "--json", env=env)
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        started = [each for each in events if each["event"] == "cell-started"]
+        assert [(each["number"], each["total"]) for each in started] == [(2, 3), (3, 3)]
+    finally:
+        jupyter.rest("DELETE", f"api/kernels/{kernel}")
+
+
+def test_a_question_that_nobody_can_answer_is_explained(folder: Path, env: dict[str, str]) -> None:
+    write(folder / "a.ipynb", "input('name? ')")
+    run = run_jrc("run", "--detach", "a.ipynb", env=env).stdout.strip()
+    done = run_jrc("attach", run, env=env)
+    assert done.code == 1
+    assert "The code asks a question: begin the run at a terminal." in done.stderr
+
+
+def test_whoever_only_looks_answers_no_question(folder: Path, env: dict[str, str]) -> None:
+    write(folder / "a.ipynb", "print('asking')\nprint(input('name? '))")
+    with Dialog("run", "--detach", "a.ipynb", env=env) as dialog:
+        assert dialog.end() == 0
+    found = re.search(r"jrc attach ([0-9a-f]{8})", dialog.shown)
+    assert found is not None
+    run = found[1]
+    wait_until(lambda: listed(env)[run]["state"] == "waiting", "the question")
+    command = jrc_command("attach", run)
+    pipes = {"stdin": subprocess.DEVNULL, "stderr": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, env=jrc_environment(env), **pipes) as looking:
+        assert looking.stderr
+        while b"The code waits for an answer" not in looking.stderr.readline():
+            assert looking.poll() is None
+        assert listed(env)[run]["state"] == "waiting"
+        looking.terminate()
+    with Dialog("attach", run, env=env) as dialog:
+        dialog.answer("name? ", "ada")
+        assert dialog.end() == 0
+    assert texts(folder / "a.out.ipynb") == ["asking\nada\n"]
+
+
 def test_the_embedded_server_can_not_be_left(folder: Path) -> None:
     write(folder / "a.ipynb", "1")
     done = run_jrc("run", "--detach", "a.ipynb")

@@ -18,6 +18,11 @@ from jrc.run.failure import error_sentence, failing_line
 from jrc.run.repair import valid_traceback
 from jrc.run.script import exit_code_from_reply
 
+_NOBODY_TO_ASK = (
+    "The code asks a question: begin the run at a terminal. A detached one then waits with it for "
+    "jrc attach."
+)
+
 
 class Ending(NamedTuple):
     """Tells how a run of a document ended.
@@ -84,6 +89,8 @@ class Ending(NamedTuple):
 
     def _how_to_go_on(self, result: Result) -> str | None:
         saved = None if self.output is None else f"What arrived is saved in {self.output}."
+        if (result.reply or {}).get("ename") == "StdinNotImplementedError":
+            return f"{saved or ''} {_NOBODY_TO_ASK}".strip()
         if not self.go_on or result.cell is None:
             return saved
         command = f"{self.go_on} --from {max(result.cell.number, 1)}"

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePath
 from typing import Any
 
-from jrc.errors import JrcError, UnreachableError
+from jrc.errors import JrcError
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
 from jrc.run.found import SERVER_SECONDS, asked, profile_of
@@ -165,10 +165,7 @@ async def list_runs(
 
 
 def _trouble(profile: Profile, error: JrcError) -> str:
-    """Why a server could not be asked, and what to type."""
-    if isinstance(error, UnreachableError) and profile.kubernetes is not None:
-        # The tunnel's own hint may name no profile.
-        return f"{profile.name}: {error.message} Bring it up: jrc connect {profile.name}"
+    """Why a server could not be asked, and what to do or to type."""
     return f"{profile.name}: {error.message}" + (f" ({error.hint})" if error.hint else "")
 
 

@@ -183,7 +183,10 @@ def no_such_run(prefix: str, *, trouble: list[JrcError]) -> JrcError:
     """
     text = f"No run's id begins with {prefix!r}"
     if trouble:
-        return NotFoundError(f"{text}, as far as is known: {trouble[0].message}", hint="jrc runs")
+        first = trouble[0]
+        return NotFoundError(
+            f"{text}, as far as is known: {first.message}", hint=first.hint or "jrc runs"
+        )
     return NotFoundError(f"{text}.", hint="See your runs: jrc runs")
 
 
