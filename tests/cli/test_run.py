@@ -291,7 +291,7 @@ def test_a_kernel_of_the_same_language_stands_in(folder: Path, env: dict[str, st
         (["a.ipynb", "-o", "x.html"], 2, "does not end in .ipynb"),
         (["a.ipynb", "-o", "x.ipynb", "--in-place"], 2, "exclude each other"),
         (["a.ipynb", "-o", "missing/x.ipynb"], 2, "Can't write missing/x.ipynb"),
-        (["--in-place", "s.py"], 2, "is for notebooks"),
+        (["--in-place", "s.py"], 2, "is for notebook files"),
         (["a.ipynb", "x"], 2, "takes no arguments"),
         (["a.ipynb", "-p", "x"], 2, "-p takes a name and a value"),
         (["a.ipynb", "-P", "nope"], 5, "nope"),
