@@ -50,6 +50,9 @@ class Person(Terminal):
     def say(self, text: str) -> None:
         self.said.append(text)
 
+    def warn(self, text: str) -> None:
+        self.said.append(f"warning: {text}")
+
     def data(self, text: str) -> None:
         self.printed.append(text)
 
@@ -330,6 +333,9 @@ def test_without_any_editor_jupyter_still_gets_the_kernels(
     connect(person)
     assert (kernels() / "jrc-ml-ir" / "kernel.json").is_file()
     assert "No settings of VS Code or one of its kin were found" in person.heard
+    # Without an editor's command the companion can't be installed: that is said, and what to do.
+    assert "The companion extension is not installed: no command of an editor" in person.heard
+    assert "--no-extension" in person.heard
 
 
 def test_a_server_without_certificate_checks_is_explained(code: FakeEditor) -> None:
