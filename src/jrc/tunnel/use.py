@@ -89,9 +89,9 @@ def explained(
         final: why the tunnel is down for good.
     """
     if final is not None:
-        # What the error says to do is about the run, and the command brings up the tunnel as well.
-        hints = [hint for hint in (final.hint, error.hint) if hint and hint != final.message]
-        final.hint = " ".join(dict.fromkeys(hints)) or None
+        # What the error says to do is about the run.
+        hints = [hint for hint in (final.hint, error.hint) if hint]
+        final.hint = " — ".join(dict.fromkeys(hints)) or None
         return final
     if now is not None and now.phase is not Phase.READY and now.cause:
         if now.cause.message in error.message:
