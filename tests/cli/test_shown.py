@@ -1,5 +1,6 @@
 """What people see of a run: on a terminal, in a pipe, in a log."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -167,6 +168,24 @@ def test_what_replaces_itself_is_written_once_in_a_pipe(folder: Path, env: dict[
     )
 
 
+def test_a_frame_keeps_its_order_and_its_images(folder: Path, env: dict[str, str]) -> None:
+    code = (
+        "from IPython.display import clear_output, display\n"
+        "for i in range(3):\n    clear_output(wait=True)\n    print('before', i)\n"
+        "    display({'text/plain': f'<Figure {i}>', 'image/png': ''}, raw=True)\n"
+        "    print('after', i)"
+    )
+    write_notebook(folder / "a.ipynb", [code])
+    done = run_jrc("run", "-q", "a.ipynb", env=env)
+    assert done.stdout == "before 2\n<Figure 2>\nafter 2\n"
+    assert done.stderr == "[image/png: saved in a.out.ipynb]\n"
+
+
+def test_of_very_many_displays_the_oldest_are_written(folder: Path, env: dict[str, str]) -> None:
+    code = "for i in range(300): _ = display({'text/plain': str(i)}, raw=True, display_id=True)"
+    assert stdout_of(folder, env, code).split() == [str(i) for i in range(300)]
+
+
 def test_a_widget_that_hides_or_closes_leaves_nothing(folder: Path, env: dict[str, str]) -> None:
     hidden = f"{WIDGET}\nupdate(layout, display='none')"
     closed = f"{WIDGET}\nbox.close()"
@@ -181,9 +200,12 @@ def test_a_widget_without_text_shows_what_stands_for_it(folder: Path, env: dict[
 def test_progress_is_drawn_in_place_on_a_terminal(folder: Path, env: dict[str, str]) -> None:
     write_notebook(folder / "a.ipynb", [TRAINER.replace("WAIT", "time.sleep(0.4)")])
     with Dialog("run", "a.ipynb", env=env) as dialog:
-        dialog.expect("[2/3]")
-        assert "[1/3]" not in "\n".join(Screen().feed(dialog.shown).lines)
         assert dialog.end() == 0
+    painted = [found.end() for found in re.finditer(r"\x1b\[0m", dialog.shown)]
+    assert len(painted) > 10
+    for end in painted:
+        lines = Screen().feed(dialog.shown[:end]).lines
+        assert sum("/3]" in line for line in lines) <= 1
     lines = Screen().feed(dialog.shown).lines
     begin = lines.index("[1/1] import time")
     assert lines[begin + 1 : begin + 6] == [

@@ -21,6 +21,9 @@ log = logging.getLogger("jrc.cli")
 _MOST_KEPT = 1 << 18
 """Characters of a frame; a longer one is written at once."""
 
+_MOST_AT_ONCE = 200
+"""Outputs that are kept; of more, the oldest are written."""
+
 _VIEW = "application/vnd.jupyter.widget-view+json"
 _TALLEST = 40
 
@@ -62,6 +65,7 @@ class Shown:
         self._terminal = terminal
         self._kept: dict[str, _Kept] = {}
         self._framed = False
+        self._frame = 0
         self._clear_next = False
         self._images = 0
         self._cell: object = None
@@ -122,7 +126,8 @@ class Shown:
             elif isinstance(view, dict):
                 self._keep(f"widget {view.get('model_id')}", _Kept(data=data))
             elif self._framed:
-                self._write_or_keep(_text_of(data) + "\n", error=False, kind="display")
+                self._frame += 1
+                self._keep(f"shown {self._frame}", _Kept(data=data))
             else:
                 self._display(data)
 
@@ -164,6 +169,8 @@ class Shown:
     def _keep(self, key: str, kept: _Kept) -> None:
         self.head()
         self._kept[key] = kept
+        while len(self._kept) > _MOST_AT_ONCE:
+            self._write_kept(self._kept.pop(next(iter(self._kept))))
         self.live.draw_soon()
 
     def _extend(self, key: str, kept: _Kept, text: str, *, error: bool) -> None:
@@ -175,7 +182,8 @@ class Shown:
 
     def _write_or_keep(self, text: str, *, error: bool, kind: str) -> None:
         if self._framed:
-            self._extend("frame", self._kept.get("frame") or _Kept(), text, error=error)
+            key = f"frame {self._frame}"
+            self._extend(key, self._kept.get(key) or _Kept(), text, error=error)
         else:
             self._write(text, error=error, kind=kind)
 
