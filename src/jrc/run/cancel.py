@@ -1,6 +1,7 @@
 """Stop a run that goes on without a client, and free what its kernel holds."""
 
 import asyncio
+import shlex
 from typing import TYPE_CHECKING
 
 from jrc.errors import JrcError, NotFoundError, UnreachableError
@@ -76,7 +77,8 @@ async def _end_kernel(found: FoundRun, server: "ServerClient") -> str:
     if reason:
         return (
             f"Its kernel stays until the result is fetched: {reason}. {fetch} "
-            f"To free the kernel's memory without it: jrc kernel stop {found.kernel_id}"
+            "To free the kernel's memory without it: "
+            f"jrc kernel stop {shlex.quote(found.kernel_id)}"
         )
     kernel = RemoteKernel(server, found.kernel_id, session_id=found.session_id)
     problem = await kernel.delete()

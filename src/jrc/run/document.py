@@ -172,7 +172,7 @@ def load(path: Path, *, args: list[str]) -> Document:
     if path.suffix.lower() != ".ipynb":
         raise UsageError(
             f"{path} is neither a notebook nor a Python script.",
-            hint="jrc runs notebooks (.ipynb) and Python scripts (.py, or a #! line of Python).",
+            hint="A notebook ends in .ipynb, a script in .py or begins with a #! line of Python.",
         )
     known = None
     with suppress(OSError):  # reading says why
