@@ -8,6 +8,7 @@ one, what the server lets through is all there is, and fences tell what became o
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from jrc.recorder.in_kernel.frames import AGAIN_KEY
 from jrc.recorder.install import (
     Installed,
     InstallOptions,
@@ -51,6 +52,7 @@ class Exchange:
 
     Attributes:
         recorded: the recorder keeps what is published, as far as is known.
+        one_by_one: the cells need our answers to what comes before them, and can't go ahead.
         questions: somebody is there whom the code can ask; else its questions are history.
         handled: number of the last recorded message that was given out and dealt with; the caller
             of ``receive`` sees it grow before it gets the last event of a message.
@@ -69,6 +71,7 @@ class Exchange:
         own_kernel: bool = False,
     ) -> None:
         self.recorded = recorded_as is not None
+        self.one_by_one = False
         self.questions = True
         self.installed: Installed | NotPossible | None = None
         self.language_info: dict[str, Any] | None = None
@@ -157,6 +160,7 @@ class Exchange:
         user_expressions: dict[str, str],
         store_history: bool,
         now: float,
+        ahead: bool = False,
     ) -> Message:
         """A request to execute code, noted as sent.
 
@@ -168,13 +172,11 @@ class Exchange:
             user_expressions: what the kernel evaluates afterwards.
             store_history: whether the code goes into the kernel's history.
             now: the clock.
+            ahead: it is sent ahead of our answers to what comes before it.
         """
         guarded = self.recorded
-        metadata, buffers = (
-            guarded_parts(self._run, code, {**self._fields, "cell": key + 1})
-            if guarded
-            else ({}, ())
-        )
+        fields = {**self._fields, "cell": key + 1, **({"ahead": True} if ahead else {})}
+        metadata, buffers = guarded_parts(self._run, code, fields) if guarded else ({}, ())
         request = self._requests.execute(
             "" if guarded else code,
             stop_on_error=stop_on_error,
@@ -303,6 +305,12 @@ class Exchange:
                     self._unconfirmed.pop(news.parent_id, None)
                     self._current = news
                     self._forget_before(news)
+                    if self._comes_too_early(news):
+                        self.one_by_one = True
+                        self.handled = min(self.handled + 1, recording.next - 1)
+                        self._execution.forget(news.parent_id)
+                        yield NotRun(self._keys[news.parent_id])
+                        continue
                     yield from self._handling(recording, news)
                 case Lost():
                     self.handled = max(self.handled, news.stop - 1)
@@ -331,6 +339,12 @@ class Exchange:
         self._refused[key] = self._refused.get(key, 0) + 1
         gone = self._refused[key] > REFUSALS_AT_MOST
         return [*(self._unrecorded("it is not there any more") if gone else []), NotRun(key)]
+
+    def _comes_too_early(self, message: Message) -> bool:
+        """A request was refused that was sent ahead of an answer of ours which it may need."""
+        if message.channel != "shell" or message.parent_id not in self._keys:
+            return False
+        return bool(message.metadata_fields.get(AGAIN_KEY))
 
     def _forget_before(self, message: Message) -> None:
         """Drop what ended before the first message of a run that is taken up in its middle.

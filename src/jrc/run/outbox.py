@@ -37,6 +37,7 @@ class Outbox:
     ) -> None:
         self._cells = cells
         self._number = number
+        self._leaving = False
         self._channels = channels
         self._exchange = exchange
         self._pipelined = pipelined
@@ -96,7 +97,7 @@ class Outbox:
 
     async def send_all_cells(self) -> None:
         """Send all cells behind the recorder, also in a run that went cell by cell."""
-        self._pipelined = True
+        self._leaving = True
         await self.send_cells()
 
     async def put_back(self, key: int) -> None:
@@ -110,7 +111,8 @@ class Outbox:
 
     @property
     def _together(self) -> bool:
-        return self._pipelined and self._exchange.recorded
+        may_go = self._leaving or (self._pipelined and not self._exchange.one_by_one)
+        return may_go and self._exchange.recorded
 
     def _request(self, key: int) -> Message:
         cell = self._cells[key]
@@ -122,4 +124,5 @@ class Outbox:
             user_expressions=cell.user_expressions,
             store_history=cell.store_history,
             now=asyncio.get_running_loop().time(),
+            ahead=self._together and not self._leaving,
         )

@@ -393,6 +393,37 @@ end(other)
     code("begin(out)\nprint('from another cell')\nend(out)"),
 ]
 
+NOTEBOOKS["output_widget_read"] = [
+    code(WIDGET),
+    *NOTEBOOKS["output_widget"][1:2],
+    code("""
+seen = []
+out.on_msg(lambda message: seen.append(message["content"]["data"]["state"]["outputs"]))
+begin(out)
+print("captured")
+end(out)
+"""),
+    code("print([output['output_type'] for output in seen[-1]])"),
+    code("begin(out)\nprint('captured again')\nend(out)"),
+    code("print(len(seen[-1]), seen[-1][-1]['text'])"),
+    code("print('the last one')"),
+]
+
+NOTEBOOKS["nested_event_loop"] = [
+    code("""
+import asyncio
+try:
+    import nest_asyncio2 as nest_asyncio
+except ImportError:
+    import nest_asyncio
+nest_asyncio.apply()
+print(asyncio.run(asyncio.sleep(0.2, "ran")))
+"""),
+    *[code(f"print(asyncio.run(asyncio.sleep(0.1, {n})))\n{n}") for n in range(4)],
+    code("asyncio.get_event_loop().run_until_complete(asyncio.sleep(0.1, 'complete'))"),
+    code("await asyncio.sleep(0, 'awaited')"),
+]
+
 NOTEBOOKS["large_output"] = [
     code("text = '0123456789abcde\\n' * 65536\nprint(text, end='')\nlen(text)"),
     code("display({'text/plain': 'x' * 300000}, raw=True)"),

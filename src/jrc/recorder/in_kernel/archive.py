@@ -60,8 +60,11 @@ class Run:
         asking: number of the ``input_request`` that waits for its answer; 0 for none.
         interrupted: POSIX time in seconds when an interrupt ended one of its requests; 0 for never.
         ending: the kernel was asked to shut down before the run was over.
+        captured: an output widget captured output: only the client can tell the kernel what.
         journaled: the messages up to this number are in the journal.
     """
+
+    captured = False
 
     def __init__(self, run_id: str) -> None:
         self.id = run_id

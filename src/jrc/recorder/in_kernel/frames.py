@@ -10,6 +10,7 @@ RECORDER_VERSION = 2
 RECORDER_PROTOCOL = 1
 METADATA_KEY = "jrc"
 MESSAGE_PREFIX = "jrc_"
+AGAIN_KEY = "jrc_again"
 ATTRIBUTE = "_jrc_recorder"
 
 DELIMITER = b"<IDS|MSG>"
@@ -49,6 +50,19 @@ def code_of(msg: Any, fields: Any) -> str:
     if fields.pop("packed", False):
         return str(json.loads(zlib.decompress(msg["buffers"].pop(0))))
     return str(fields.pop("code"))
+
+
+def captures(header: Any, content: Any) -> bool:
+    """Whether this message makes an output widget capture what a request publishes.
+
+    Its client keeps that output then, and tells the kernel what it is.
+    Source: ipywidgets ``widget_output.py``.
+    """
+    if b'"comm_msg"' not in bytes(header) or b'"msg_id"' not in bytes(content):
+        return False
+    data = json.loads(bytes(content)).get("data")
+    state = data.get("state") if isinstance(data, dict) else None
+    return isinstance(state, dict) and bool(state.get("msg_id"))
 
 
 def delimiter_index(frames: Any) -> int | None:

@@ -20,11 +20,13 @@ from typing import Any, Callable
 from jrc.recorder.in_kernel.archive import MOST_REQUESTS, Archive, Request, Run
 from jrc.recorder.in_kernel.flushes import Flushes, wait_for_thread
 from jrc.recorder.in_kernel.frames import (
+    AGAIN_KEY,
     MESSAGE_PREFIX,
     METADATA_KEY,
     RECORDER_PROTOCOL,
     RECORDER_VERSION,
     Hooks,
+    captures,
     code_of,
     delimiter_index,
     fields_of,
@@ -38,6 +40,7 @@ from jrc.recorder.in_kernel.turns import Turns
 
 RECORDER_LAYOUT = 1
 
+_OURS = ("run", "code", "packed", "ahead")
 _KEPT = {"execute_reply": SHELL, "input_request": STDIN}
 _SHUTDOWN = "shutdown_request"
 _TOGETHER_SECONDS = 15.0
@@ -176,8 +179,8 @@ class Recorder:
                 if not self.turns.settled:
                     return self.turns.settle(lambda: should_handle(stream, msg, idents))
                 return should_handle(stream, msg, idents)
-            if verdict == "abort":
-                self._answer_aborted(stream, msg, idents)
+            if verdict in ("abort", "again"):
+                self._answer_aborted(stream, msg, idents, again=verdict == "again")
             return False
 
         do_execute = self.kernel.do_execute
@@ -293,6 +296,8 @@ class Recorder:
             signed = [frames[at + 2], frames[at + 3], metadata, frames[at + 5]]
             numbered = [*frames[: at + 1], self.session.sign(signed), *signed, *frames[at + 6 :]]
             self.archive.append(run, IOPUB, numbered[at + 2 :])
+            if captures(frames[at + 2], frames[at + 5]):
+                run.captured = True
         return run, numbered
 
     def _run_of(self, parent: Any) -> Any:
@@ -338,7 +343,7 @@ class Recorder:
             run = self.archive.runs.get(fields["run"])
             if run is None or msg_id in self.requests:
                 return
-            told = {key: fields[key] for key in fields if key not in ("run", "code", "packed")}
+            told = {key: fields[key] for key in fields if key not in _OURS}
             request = run.requests[msg_id] = Request(told)
             self.requests[msg_id] = (run, request)
             while len(self.requests) > MOST_REQUESTS:
@@ -347,7 +352,10 @@ class Recorder:
         self.note(run, {"request": msg_id, "fields": told})
 
     def _verdict(self, msg: Any) -> str:
-        """What to do with a request: ``handle``, ``abort`` or ``ignore`` it.
+        """What to do with a request: ``handle``, ``abort``, ``ignore``, or ask for it ``again``.
+
+        One that was sent ahead of the client's answers to what comes before it is asked for again
+        where such an answer matters, unless the run has a journal: then nobody may be there.
 
         A request that carries its code in our metadata, and none in its content, is executed by
         nobody but us: not without the recorder, not after a restart, not in a run that failed.
@@ -367,19 +375,23 @@ class Recorder:
             return "ignore"
         if run.stopped and (guarded or run.stopped == "cancelled"):
             return "abort"
+        if guarded and fields.get("ahead") and run.captured and run.journal is None:
+            return "again"
         request.state = "running"
         if guarded:
             request.guarded = True
             msg["content"]["code"] = code_of(msg, fields)
         return "handle"
 
-    def _answer_aborted(self, stream: Any, msg: Any, idents: Any) -> None:
+    def _answer_aborted(self, stream: Any, msg: Any, idents: Any, again: bool = False) -> None:
         try:
             content = {"status": "aborted"}
-            metadata = {"status": "aborted"}
+            metadata = {"status": "aborted", AGAIN_KEY: again}
             self.session.send(
                 stream, "execute_reply", content, parent=msg, ident=idents, metadata=metadata
             )
+            if again:
+                self.requests[msg["header"]["msg_id"]][1].state = "again"
         except Exception as error:
             self.disable(error)
 
