@@ -250,7 +250,13 @@ def test_a_running_kernel_is_used_and_kept(
         write(folder / "a.ipynb", "x = 5")
         write(folder / "b.ipynb", "print(x)")
         assert run_jrc("run", "a.ipynb", "--kernel-id", kernel, env=env).code == 0
-        assert run_jrc("run", "b.ipynb", "--kernel-id", kernel, env=env).stdout == "5\n"
+        shown = run_jrc("kernel", "list", env=env).stdout
+        assert kernel not in shown
+        assert kernel[:8] in shown
+        assert run_jrc("run", "b.ipynb", "--kernel-id", kernel[:8], env=env).stdout == "5\n"
+        unknown = run_jrc("run", "b.ipynb", "--kernel-id", "nope", env=env)
+        assert unknown.code == ExitCode.NOT_FOUND
+        assert "No kernel's id begins with 'nope'" in unknown.stderr
     finally:
         jupyter.rest("DELETE", f"api/kernels/{kernel}")
 

@@ -31,7 +31,7 @@ from jrc.profile.paths import Paths
 from jrc.run.document import Document, load
 from jrc.run.events import Notice
 from jrc.run.job import Job, Options
-from jrc.run.kernel import ask_language
+from jrc.run.kernel import ask_language, whole_kernel_id
 from jrc.run.language import certain_language
 from jrc.run.notebook_shape import Json
 from jrc.run.parameter_values import Given, Value
@@ -306,6 +306,9 @@ async def _run(invocation: Invocation, document: Document, terminal: Terminal) -
     )
     say_notices(document, listener)
     async with _server(invocation, document, terminal, listener) as (server, profile):
+        if invocation.kernel_id is not None:
+            kernel_id = await whole_kernel_id(server, invocation.kernel_id)
+            invocation = invocation._replace(kernel_id=kernel_id)
         language = await kernel_language(invocation, document, server)
         say_notices(document, listener)
         if invocation.papermill.report_mode:

@@ -30,6 +30,9 @@ kernel that stays may hold a GPU."""
 START_SECONDS = 120.0
 """For a new kernel's first answer. A server waits 60 s for one, and lets clients in without it."""
 
+WHOLE_ID = 32
+"""Characters of a kernel's id, a UUID, with or without its dashes."""
+
 _WATCH_AFTER = 3.0
 _WATCH_PAUSE = 1.0
 
@@ -254,6 +257,20 @@ async def ask_language(
     if name not in specs.specs:
         name = choose_kernelspec(choice, specs)
     return normal(specs.specs[name].language)
+
+
+async def whole_kernel_id(server: "ServerClient", beginning: str) -> str:
+    """The id of the running kernel that a person means by the beginning of its id.
+
+    Raises:
+        NotFoundError: there is none.
+        UsageError: there are several.
+    """
+    if len(beginning) >= WHOLE_ID:
+        return beginning
+    from jrc.server.models import find_kernel
+
+    return find_kernel(await server.kernels(), beginning).id
 
 
 async def kernel_for(
