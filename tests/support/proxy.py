@@ -160,6 +160,8 @@ class Proxy:
             # another loop, which knows no readers and does not do that.)
             with contextlib.suppress(NotImplementedError):
                 self._loop.remove_reader(self._bound)
+            for _ in range(20):
+                await asyncio.sleep(0)
             await asyncio.sleep(0.01)
             self._listener.close()
             self._listener = None
