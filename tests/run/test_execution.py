@@ -129,10 +129,13 @@ def test_a_fence_that_died_with_the_link_is_forgotten(execution: Execution) -> N
     assert execution.wants_fence
 
 
-def test_a_request_that_ends_without_a_reply_was_interrupted(execution: Execution) -> None:
+def test_of_a_request_that_ends_without_a_reply_no_reason_is_made_up(execution: Execution) -> None:
     feed(execution, busy("r1"), idle("r1"))
     (done,) = finished(execution.no_reply("r1"))
     assert done.status == "error"
+    assert done.reply is not None
+    assert done.reply["ename"] == "NoReply"
+    assert "does not say how it ended" in done.reply["evalue"]
     assert not done.error_lost
 
 

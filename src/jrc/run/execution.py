@@ -33,6 +33,11 @@ OUTPUT_TYPES = frozenset(
     }
 )
 
+NO_REPLY = (
+    "the kernel is done with it and does not say how it ended; "
+    "perhaps it was interrupted at its end"
+)
+
 _LIMIT_NOTICES = ("IOPub data rate exceeded", "IOPub message rate exceeded")
 
 
@@ -198,9 +203,12 @@ class Execution:
         self._requests.pop(msg_id, None)
 
     def no_reply(self, msg_id: str) -> list[Event]:
-        """A request ends without a reply: an interrupt hit the kernel when it would send it."""
+        """A request ends without a reply.
+
+        Most often an interrupt hit the kernel as it would send it. More is not known, and not said.
+        """
         request = self._requests[msg_id]
-        request.reply = {"status": "error", "ename": "KeyboardInterrupt", "evalue": ""}
+        request.reply = {"status": "error", "ename": "NoReply", "evalue": NO_REPLY}
         request.reply_over = True
         return self._finish(request)
 
