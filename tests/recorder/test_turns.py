@@ -73,6 +73,7 @@ comm = Comm(target_name="test", comm_id="one")
 comm.on_msg(lambda message: seen.append(message["content"]["data"]))
 """
     run.execute(NEST + seen)
+    run.finish()
     run.execute(RUNS_THE_LOOP)
     content = {"comm_id": "one", "data": {"number": 1}}
     own_kernel.send(own_kernel.make("shell", "comm_msg", content))

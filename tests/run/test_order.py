@@ -248,3 +248,20 @@ async def test_a_cell_that_takes_long_to_send_is_no_silence(
                 await run_document(jupyter, path, desk.output, url=proxy.url)
         assert proxy.bytes_up < 3_000_000
     assert stdout_of(desk.output) == "2000000\n"
+
+
+async def test_a_kernel_that_begins_nothing_is_given_up(
+    jupyter: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server is asked again and again, and loses all cells each time."""
+    monkeypatch.setattr(watch, "QUIET_BEFORE_POLL", 0.2)
+    send = Link.send
+
+    async def lose_cells(link: Link, message: Message) -> None:
+        if "code" not in message.metadata_fields.get("jrc", {}):
+            await send(link, message)
+
+    monkeypatch.setattr(Link, "send", lose_cells)
+    with pytest.raises(KernelDiedError, match="begins nothing of what it is sent"):
+        async with asyncio.timeout(120):
+            await run_document(jupyter, notebook(tmp_path, *CELLS), tmp_path / "out.ipynb")

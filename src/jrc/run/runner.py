@@ -39,6 +39,9 @@ _TICK = 0.1
 LANGUAGE_SECONDS = 10.0
 """For the kernel of a notebook without code to say what its language is."""
 
+HELP_AT_MOST = 10
+"""So often in a row an idle kernel gets its cells again, or another session, and begins none."""
+
 DETACH_SECONDS = 10.0
 """For the kernel to open the journal of a run that its client leaves."""
 
@@ -98,6 +101,7 @@ class Runner:
         self._interrupted = False
         self._timed_out: set[int] = set()
         self._stopped_late = False
+        self._helped = 0
         self._given_up = False
         self._cancelled = False
         self._began = 0.0
@@ -275,6 +279,7 @@ class Runner:
     async def _on(self, event: Event) -> None:
         match event:
             case Started():
+                self._helped = 0
                 self._watch.started(event.key, self._now())
                 self._account.started(event)
             case InputEchoed():
@@ -447,14 +452,24 @@ class Runner:
         ):
             case Found.CELLS_MISSING:
                 await self._on_missing_cells()
+            case Found.MUTE if self._tried_in_vain():
+                self._on_kernel_ended(KernelEnded("mute"))
             case Found.MUTE:
                 log.info("the kernel is idle, and does not answer: connecting as another session")
                 self._channels.start_over()
+
+    def _tried_in_vain(self) -> bool:
+        """Whether the kernel was helped so often that it makes no sense to go on."""
+        self._helped += 1
+        return self._helped > HELP_AT_MOST
 
     async def _on_missing_cells(self) -> None:
         """The kernel never got the cells: a server lost them, or a client died as it sent them."""
         if self._resumed:
             self._on_kernel_ended(KernelEnded("unreached"))
+            return
+        if self._tried_in_vain():
+            self._on_kernel_ended(KernelEnded("mute"))
             return
         log.info("the kernel is idle, and did not get all cells: sending them again")
         await self._outbox.send_again(lambda: self._exchange.unconfirmed)
