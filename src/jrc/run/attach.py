@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from jrc.errors import JrcError, KernelDiedError, NotFoundError, UsageError
+from jrc.errors import (
+    JrcError,
+    KernelDiedError,
+    NotFoundError,
+    UnreachableError,
+    UsageError,
+)
 from jrc.profile.paths import Paths
 from jrc.run.about import About
 from jrc.run.account import Listener, Result
@@ -291,7 +297,12 @@ async def delete_run(server: "ServerClient", found: FoundRun, path: str) -> None
     """
     if found.kernel_id and (not path or not found.session_id):
         # A kernel that stays, or that has a journal which the server does not serve.
-        await forget_run(server, found.kernel_id, found.run)
+        try:
+            await forget_run(server, found.kernel_id, found.run)
+        except UnreachableError:
+            # One that answers nothing ends all the same, if it is the run's own.
+            if not found.session_id:
+                raise
     if found.session_id:
         await server.delete_session(found.session_id)
     await delete_journal(server, path)

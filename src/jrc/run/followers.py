@@ -5,6 +5,7 @@ journal until it was attached to from there; the file that says so is left only 
 still follows.
 """
 
+import asyncio
 import json
 import logging
 import secrets
@@ -26,6 +27,9 @@ FETCHED_SUFFIX = ".jrcfetched"
 
 FOLLOWER_SECONDS = 7 * 86400.0
 """A file that is older was left by a client that was killed."""
+
+LEAVE_SECONDS = 5.0
+"""Whoever presses Ctrl-C waits for no server that is away."""
 
 ANOTHER_FOLLOWS = "another client follows it"
 
@@ -64,8 +68,9 @@ class Followers:
         if not self._own:
             return
         try:
-            await delete_file(self._server, self._path(self._own))
-        except JrcError as error:
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await delete_file(self._server, self._path(self._own))
+        except (JrcError, TimeoutError) as error:
             log.info("the other followers can't be told that we are gone: %s", error)
 
     async def who_needs_it(self, *, began_here: bool, owner: str) -> str:
