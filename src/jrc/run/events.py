@@ -122,7 +122,7 @@ class Notice(NamedTuple):
     Attributes:
         kind: ``link-lost``, ``link-restored``, ``output-lost``, ``unrecorded``,
             ``interrupted``, ``timeout``, ``kernel``, ``saved``, ``repaired``,
-            ``parameters``.
+            ``parameters``, ``question``.
         text: one sentence.
     """
 
