@@ -316,3 +316,10 @@ def test_a_state_folder_that_cannot_be_written_stops_no_run(tmp_path: Path, path
     run.prints(0, "1")
     run.end()
     assert shown(tmp_path / "out.ipynb") == [("one", "1"), ("two", "")]
+
+
+def test_a_name_that_no_file_can_have_is_refused_in_words(path: Path, writers: Writers) -> None:
+    run = Run(path, path.with_name("n" * 300 + ".ipynb"), writers)
+    with pytest.raises(UsageError, match="Can't write"):
+        run.filling.save()
+    run.filling.close()

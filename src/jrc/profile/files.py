@@ -30,14 +30,10 @@ class Seen(NamedTuple):
 
 
 def seen(path: Path) -> Seen | None:
-    """How a file looks now; None when there is none.
-
-    Raises:
-        OSError: its folder can't be read.
-    """
+    """How a file looks now; None when there is none, or none that can be looked at."""
     try:
         return _seen(path.stat())
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return None
 
 

@@ -1,7 +1,6 @@
 """Documents: notebooks and scripts, read as cells to execute and a notebook to fill."""
 
 import sys
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -174,9 +173,7 @@ def load(path: Path, *, args: list[str]) -> Document:
             f"{path} is neither a notebook nor a Python script.",
             hint="A notebook ends in .ipynb, a script in .py or begins with a #! line of Python.",
         )
-    known = None
-    with suppress(OSError):  # reading says why
-        known = seen(path)
+    known = seen(path)
     document = _notebook_of(path, load_notebook(path), args)
     document.seen = known
     return document

@@ -152,7 +152,11 @@ class Job:
                 self._known_runs is not None and self._known_runs.find(run) is not None
             ),
         )
-        self._filling.save()
+        try:
+            self._filling.save()
+        except BaseException:
+            self._filling.close()
+            raise
         try:
             result = await self._execute()
         except BaseException as error:
