@@ -6,6 +6,7 @@ The thin edge around the ``websockets`` library. ``channels`` decides when to co
 import asyncio
 import logging
 import socket
+import threading
 import time
 from contextlib import suppress
 from functools import cache
@@ -52,6 +53,10 @@ ARRIVAL_TIMEOUT = 3.0
 _PROBE_INTERVAL = 15.0
 _GOODBYE_SECONDS = 0.002
 _CLOSE_TIMEOUT = 1.0
+_IMPORTING = threading.Lock()
+"""The library's modules import each other in circles, in which two threads can lock each other
+out: a connection that fails at once is explained while the library is still being imported."""
+
 _MAX_QUEUED_FRAMES = 32
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
@@ -262,7 +267,8 @@ async def open_link(
 
 def _not_opened(error: Exception, url: str, timeout: float) -> JrcError | None:
     """What a failure to connect means; None where it is a bug."""
-    from websockets.exceptions import InvalidHandshake, InvalidStatus
+    with _IMPORTING:
+        from websockets.exceptions import InvalidHandshake, InvalidStatus
 
     match error:
         case InvalidStatus():
@@ -318,8 +324,9 @@ def _place(url: str) -> str:
 @cache
 def _websocket_classes() -> tuple[Any, Any]:
     """The library's classes with our changes, made at first use: the import is slow."""
-    from websockets.asyncio.client import ClientConnection, connect
-    from websockets.frames import Frame
+    with _IMPORTING:
+        from websockets.asyncio.client import ClientConnection, connect
+        from websockets.frames import Frame
 
     class Connection(ClientConnection):
         """Notes what it hears and when, acknowledges every segment at once, holds no old frame.
