@@ -226,9 +226,11 @@ class Attachment:
         """The run is over and saved: what nobody else needs does not stay on the server."""
         began_here = self._found.record is not None
         try:
-            need = await self._followers.who_needs_it(
-                began_here=began_here, owner=self._found.owner
-            )
+            need = await self._who_needs_it()
+            if need and began_here:
+                # Asked again behind it: a follower that left meanwhile did not see it.
+                await self._followers.fetched()
+                need = await self._who_needs_it()
         except JrcError as error:
             self._untidy(error)
             return
@@ -238,7 +240,6 @@ class Attachment:
         if self._found.session_id and self._found.is_mine:
             await self._tidied(self._end_kernel())
         if began_here:
-            await self._followers.fetched()
             self._records.remove(self._found.run)
         if need != ANOTHER_FOLLOWS:
             text = (
@@ -246,6 +247,11 @@ class Attachment:
                 f"jrc runs rm {self._found.run}"
             )
             self._listener.on_event(Notice("kept", text))
+
+    async def _who_needs_it(self) -> str:
+        return await self._followers.who_needs_it(
+            began_here=self._found.record is not None, owner=self._found.owner
+        )
 
     async def _end_kernel(self) -> None:
         """End the kernel if its journal has all that it holds."""
