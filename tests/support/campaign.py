@@ -1,20 +1,23 @@
 """Runs through a link that breaks at random, and what they must bring home all the same."""
 
 import asyncio
+import errno
 import json
 import random
+import re
+import shutil
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jrc.errors import NotFoundError, RemoteError, UnreachableError
+from jrc.errors import NotFoundError, RemoteError, UnreachableError, UsageError
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
 from jrc.run.attach import Attachment, AttachOptions
 from jrc.run.detached import begin_detached
 from jrc.run.document import load
-from jrc.run.events import RunStarted
+from jrc.run.events import RunEvent, RunFinished, RunStarted
 from jrc.run.found import find_run
 from jrc.run.job import Job, Options
 from jrc.run.records import RunRecords
@@ -63,6 +66,9 @@ ERROR = "print('before')\nraise ValueError('on purpose')"
 VISITS = ("visitor", "discard")
 """What another client on the same kernel does, whatever the line."""
 
+DISK = "disk"
+"""The folder of the result is away for a while, as a drive of the network may be."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -74,6 +80,8 @@ class Plan:
         fails: an error ends it, and a cell behind that must not run.
         detached: begun with ``--detach``, and followed by ``attach``.
         tunnel: through kubectl and a keeper, and not straight to the server.
+        reader: how many events are shown before the reader of stdout goes away; None if it stays.
+        colleague: a detached run is followed from a second computer as well.
         faults: seconds to wait, what happens then, and for how many seconds.
     """
 
@@ -82,6 +90,8 @@ class Plan:
     fails: bool
     detached: bool
     tunnel: bool
+    reader: int | None
+    colleague: bool
     faults: list[tuple[float, str, float]]
 
 
@@ -89,18 +99,37 @@ def make_plan(seed: int) -> Plan:
     """The plan of a seed."""
     chance = random.Random(seed)
     tunnel = chance.random() < 0.3
-    faults = (*(TunnelLine.FAULTS if tunnel else DirectLine.FAULTS), *VISITS)
+    faults = (*(TunnelLine.FAULTS if tunnel else DirectLine.FAULTS), *VISITS, DISK)
     return Plan(
         seed=seed,
         cells=chance.choices(list(CELLS), k=chance.randint(3, 7)),
         fails=chance.random() < 0.2,
         detached=chance.random() < 0.25,
         tunnel=tunnel,
+        reader=chance.randint(0, 60) if chance.random() < 0.2 else None,
+        colleague=chance.random() < 0.5,
         faults=[
             (chance.uniform(0.0, 0.8), chance.choice(faults), chance.uniform(0.05, 0.9))
             for _ in range(chance.randint(1, 6))
         ],
     )
+
+
+class Reader(Recorder):
+    """A listener whose stdout breaks after some events.
+
+    Args:
+        until: how many are shown; None for all.
+    """
+
+    def __init__(self, until: int | None) -> None:
+        super().__init__()
+        self._until = until
+
+    def on_event(self, event: RunEvent) -> None:
+        super().on_event(event)
+        if self._until is not None and len(self.events) > self._until:
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
 
 def normalized(outputs: list[dict[str, Any]]) -> str:
@@ -137,20 +166,25 @@ class Campaign:
             sources += [ERROR, "print('never')"]
         folder = self.folder / str(plan.seed)
         folder.mkdir()
-        path, output = write_notebook(folder / "document.ipynb", sources), folder / "out.ipynb"
-        listener = Recorder()
+        path = write_notebook(folder / "document.ipynb", sources)
+        output = folder / "results" / "out.ipynb"
+        output.parent.mkdir()
+        listener = Reader(plan.reader)
         failed = False
         with tunnel_line(self.server, folder) if plan.tunnel else direct_line(self.server) as line:
-            breaking = asyncio.create_task(self._break(plan, line, listener))
+            breaking = asyncio.create_task(self._break(plan, line, listener, output.parent))
             try:
                 follow = self._attached if plan.detached else self._followed
-                code = await follow(path, output, line, listener)
+                code = await follow(plan, path, output, line, listener)
             except RemoteError:
                 failed, code = True, 0
             finally:
                 breaking.cancel()
                 await asyncio.gather(breaking, return_exceptions=True)
         wrong = [] if failed == plan.fails and code == 0 else [f"failed: {failed}, code {code}"]
+        if plan.detached and plan.colleague:
+            there = self._differences(plan, folder / "colleague" / "out.ipynb")
+            wrong += [f"for the colleague: {each}" for each in there]
         return wrong + self._differences(plan, output)
 
     def _differences(self, plan: Plan, output: Path) -> list[str]:
@@ -166,18 +200,34 @@ class Campaign:
                 different.append(f"the error: {kinds}, behind it: {nothing}")
         return different
 
-    async def _followed(self, path: Path, output: Path, line: Line, listener: Recorder) -> int:
+    async def _followed(
+        self, _plan: Plan, path: Path, output: Path, line: Line, listener: Recorder
+    ) -> int:
         async with line.client() as client:
             job = Job(
                 load(path, args=[]), client, options=Options(), listener=listener, output=output
             )
-            return await job.run()
+            try:
+                return await job.run()
+            except UsageError as error:
+                # The folder was away at the end, and the result went to another one.
+                rescued = re.search(r"saved in (.+\.ipynb)\.", error.message)
+                if rescued is None:
+                    raise
+                await _until_back(output.parent)
+                shutil.move(rescued[1], output)
+                (finished,) = listener.of(RunFinished)
+                if finished.status == "error":
+                    raise RemoteError(
+                        "The cells failed before the file could not be saved."
+                    ) from error
+                return 0
 
-    async def _attached(self, path: Path, output: Path, line: Line, listener: Recorder) -> int:
-        folder = path.parent
-        records = RunRecords(Paths(folder / "config", folder / "state", folder / "logs"))
-        profile = Profile(name=PROFILE, url=f"{self.server.url}?token={self.server.token}")
+    async def _attached(
+        self, plan: Plan, path: Path, output: Path, line: Line, listener: Recorder
+    ) -> int:
         async with line.client() as client:
+            records = _records(path.parent)
             begun = await begin_detached(
                 load(path, args=[]),
                 client,
@@ -186,24 +236,49 @@ class Campaign:
                 output=output,
                 records=records,
             )
-            attachment = Attachment(
-                await find_run(begun.run, records, [profile]),
-                client,
-                options=AttachOptions(),
-                listener=Recorder(),
-                output=output,
-                records=records,
-            )
-            return await attachment.run()
+            follow = [self._follow(begun.run, records, line, plan.reader, output)]
+            if plan.colleague:
+                home = path.parent / "colleague"
+                home.mkdir()
+                there = self._follow(begun.run, _records(home), line, None, home / "out.ipynb")
+                follow.append(there)
+            ends = await asyncio.gather(*follow, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
+        return max(end for end in ends if isinstance(end, int))
 
-    async def _break(self, plan: Plan, line: Line, listener: Recorder) -> None:
+    async def _follow(
+        self, run: str, records: RunRecords, line: Line, reader: int | None, output: Path
+    ) -> int:
+        """What ``jrc attach`` does; once more where the folder of the result was away."""
+        profile = Profile(name=PROFILE, url=f"{self.server.url}?token={self.server.token}")
+        while True:
+            async with line.client() as client:
+                attachment = Attachment(
+                    await find_run(run, records, [profile]),
+                    client,
+                    options=AttachOptions(),
+                    listener=Reader(reader),
+                    output=output,
+                    records=records,
+                )
+                try:
+                    return await attachment.run()
+                except UsageError:
+                    await _until_back(output.parent)
+
+    async def _break(self, plan: Plan, line: Line, listener: Recorder, results: Path) -> None:
         while not listener.of(RunStarted):
             await asyncio.sleep(0.01)
         kernel = str(listener.of(RunStarted)[0].kernel_id)
         for pause, fault, seconds in plan.faults:
             await asyncio.sleep(pause)
             try:
-                await self._fault(fault, seconds, line, kernel)
+                if fault == DISK:
+                    await _away(results, seconds)
+                else:
+                    await self._fault(fault, seconds, line, kernel)
             finally:
                 await line.mend()
 
@@ -229,6 +304,25 @@ class Campaign:
             finally:
                 # The visit may be broken off: the run has ended.
                 channels.abort()
+
+
+def _records(home: Path) -> RunRecords:
+    """What a computer with this home remembers of its runs."""
+    return RunRecords(Paths(home / "config", home / "state", home / "logs"))
+
+
+async def _away(folder: Path, seconds: float) -> None:
+    """Take a folder away for a while."""
+    elsewhere = folder.rename(folder.with_name(f"{folder.name}-away"))
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        elsewhere.rename(folder)
+
+
+async def _until_back(folder: Path) -> None:
+    while not folder.exists():
+        await asyncio.sleep(0.05)
 
 
 def _summary(outputs: list[dict[str, Any]]) -> str:
