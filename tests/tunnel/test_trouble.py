@@ -1,4 +1,4 @@
-"""Why a pod is not Ready, from the JSON that real clusters gave for such pods."""
+"""Why a pod is not Ready, from JSON as the Kubernetes API documents it for such pods."""
 
 from typing import Any
 

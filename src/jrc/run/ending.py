@@ -94,7 +94,7 @@ class Ending(NamedTuple):
         if not self.go_on or result.cell is None:
             return saved
         command = f"{self.go_on} --from {max(result.cell.number, 1)}"
-        return f"{saved or ''} Mend the cell and go on with: {command}".strip()
+        return f"{saved or ''} Fix the cell and go on with: {command}".strip()
 
     def _cancelled_sentence(self, result: Result) -> str:
         where = ""
