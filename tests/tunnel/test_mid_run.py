@@ -1,6 +1,7 @@
 """What a run of a person sees when its tunnel is taken away: real kubectl, real Jupyter Server."""
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -118,9 +119,9 @@ def test_a_disconnect_in_mid_run_is_said_at_once_and_the_run_can_be_attached_to(
         assert process.returncode == ExitCode.UNREACHABLE, output
         assert "The tunnel of 'lab' was ended: jrc disconnect." in output
         assert keeper_status("lab", paths) is None
-        attach = next(word for word in output.split("jrc attach ")[1].split())
+        (run, *_) = re.findall(r"jrc attach (\w+)", output)
         go_on()
-    done = run_jrc("attach", attach)
+    done = run_jrc("attach", run)
     assert done.code == 0, done.stderr
     assert texts(tmp_path / "out.ipynb") == ALL
 
