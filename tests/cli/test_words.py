@@ -1,13 +1,16 @@
 """Words: help, usage errors, durations, completions."""
 
+from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import typer
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.main import get_command
 
-from jrc.cli.app import RootGroup, run_cli
+from jrc.cli.app import RootGroup, app, run_cli
 from jrc.cli.complete import beside
 from jrc.cli.durations import seconds
 
@@ -38,20 +41,33 @@ def test_any_text_is_a_duration_or_is_refused(text: str) -> None:
         assert 0 <= seconds(text) < float("inf")
 
 
-@pytest.mark.parametrize("command", ["run", "attach", "connect"])
+def timed_options(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The options of all commands that take a number that need not be whole."""
+    for name, each in getattr(command, "commands", {}).items():
+        yield from timed_options(each, (*words, name))
+    for param in command.params:
+        if param.metavar == "TIME" or param.type.name == "float":
+            yield (*words, param.opts[0])
+
+
+TIMED = sorted(timed_options(get_command(app)))
+
+
+def test_there_are_options_in_seconds() -> None:
+    assert {("run", "--timeout"), ("run", "--start-timeout"), ("logs", "--reconnect")} <= {*TIMED}
+
+
+@pytest.mark.parametrize("words", TIMED, ids=" ".join)
 def test_every_option_in_seconds_takes_durations(
-    command: str, capsys: pytest.CaptureFixture[str]
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for option in {"run": ["--timeout", "--reconnect"], "attach": ["--reconnect"]}.get(
-        command, ["--timeout"]
-    ):
-        assert run_cli([command, option, "nan", "x"]) == 2
-        error, hint = capsys.readouterr().err.splitlines()
-        assert error == (
-            f"error: Invalid value for '{option}': 'nan' is no duration. "
-            "Type it as 90, 90s, 10m or 2h."
-        )
-        assert hint == f"hint: See how it is used: jrc {command} --help"
+    *command, option = words
+    assert run_cli([*command, option, "nan", "x"]) == 2
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error == (
+        f"error: Invalid value for '{option}': 'nan' is no duration. Type it as 90, 90s, 10m or 2h."
+    )
+    assert hint == f"hint: See how it is used: jrc {' '.join(command)} --help"
 
 
 @pytest.mark.parametrize(

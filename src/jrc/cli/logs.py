@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from jrc.cli.durations import seconds
 from jrc.cli.lazy import plain_typer
 from jrc.cli.runs import AsRun
 from jrc.cli.terminal import Terminal
@@ -18,7 +19,10 @@ def logs(
         bool, typer.Option("-f", "--follow", help="Go on until the run ends. Ctrl-C leaves.")
     ] = False,
     reconnect: Annotated[
-        float, typer.Option(metavar="S", help="Seconds to try to reach a lost server again.", min=0)
+        float,
+        typer.Option(
+            metavar="TIME", help="How long to try to reach a lost server again.", parser=seconds
+        ),
     ] = 60,
     json: Annotated[bool, typer.Option("--json", help="One event a line, as JSON.")] = False,
 ) -> None:

@@ -120,7 +120,8 @@ def run(
         ),
     ] = None,
     start_timeout: Annotated[
-        float, typer.Option(metavar="S", help="Seconds for a new kernel's first answer.", min=1)
+        float,
+        typer.Option(metavar="TIME", help="For a new kernel's first answer.", parser=seconds),
     ] = 120,
     reconnect: Annotated[
         float,

@@ -4,7 +4,6 @@ import asyncio
 import shlex
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from math import isnan
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -246,14 +245,8 @@ def check_choices(invocation: Invocation, document: Document) -> None:
     Raises:
         UsageError: it can't.
     """
-    durations = {
-        "--timeout": invocation.timeout,
-        "--start-timeout": invocation.start_timeout,
-        "--reconnect": invocation.reconnect,
-    }
-    for option, seconds in durations.items():
-        if seconds is not None and isnan(seconds):
-            raise UsageError(f"{option} takes a number of seconds.", hint=f"{option} 600")
+    if invocation.start_timeout < 1:
+        raise UsageError("No kernel starts in less than a second.", hint="--start-timeout 120")
     cells = document.cell_count
     if invocation.first > max(cells, 1):
         raise UsageError(
