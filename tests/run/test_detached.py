@@ -43,11 +43,13 @@ from jrc.run.events import (
     RunFinished,
     RunStarted,
 )
-from jrc.run.found import FoundRun, find_run
+from jrc.run.followers import Followers
+from jrc.run.found import FoundRun, find_run, journal_path
 from jrc.run.job import Job, Options
 from jrc.run.listing import Listing, RunRow, list_runs
 from jrc.run.outputs import Outputs
 from jrc.run.records import RunRecord, RunRecords
+from jrc.run.requests import owner
 from jrc.run.widgets import CommMessage
 from jrc.server.channels import Channels
 from jrc.server.client import ServerClient
@@ -285,7 +287,10 @@ async def test_results_survive_their_kernel(desk: Desk, other_desk: Desk, tmp_pa
         assert await other_desk.attach(run, listener) == 0
     assert stdout_of(other_desk.output, 1) == "two\n"
     (kept,) = {notice.text for notice in listener.of(Notice)}
-    assert kept.endswith(f"did not attach to it yet. To delete it: jrc runs rm {run}")
+    who = f"{owner()}, who began it"
+    assert (
+        kept == f"The run stays readable on the server for {who}. To delete it: jrc runs rm {run}"
+    )
     assert await desk.attach(run) == 0
     assert nothing_is_left(desk.server, run)
 
@@ -551,6 +556,54 @@ async def test_each_follower_sees_the_end(
         assert stdout_of(each.output, 1) == "last\n"
         assert printed(heard).endswith("39\nlast\n")
         assert not [notice for notice in heard.of(Notice) if notice.kind == "kernel"]
+    assert nothing_is_left(desk.server, run)
+
+
+async def test_of_two_that_end_together_none_misses_the_other(
+    desk: Desk, other_desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that began the run follows no longer, and has deleted nothing yet."""
+    left, go_on = asyncio.Event(), asyncio.Event()
+    ask = Followers.who_needs_it
+
+    async def ask_late(self: Followers, *, began_here: bool, owner: str) -> str:
+        if began_here:
+            left.set()
+            await go_on.wait()
+        return await ask(self, began_here=began_here, owner=owner)
+
+    monkeypatch.setattr(Followers, "who_needs_it", ask_late)
+    run = await desk.begin(notebook(tmp_path, "print('one')"))
+    home = asyncio.create_task(desk.attach(run))
+    await left.wait()
+    heard = Recorder()
+    assert await other_desk.attach(run, heard) == 0
+    assert not heard.of(Notice)
+    go_on.set()
+    assert await home == 0
+    assert stdout_of(desk.output) == stdout_of(other_desk.output) == "one\n"
+    assert nothing_is_left(desk.server, run)
+
+
+async def test_a_run_that_is_fetched_twice_is_left_to_those_who_follow(
+    desk: Desk, other_desk: Desk, tmp_path: Path
+) -> None:
+    """Each time the computer that began it says that it has it."""
+    run = await desk.begin(notebook(tmp_path, "print('one')"))
+    record = desk.records.find(run)
+    assert record is not None
+    found = await desk.find(run)
+    async with client_of(desk.server) as client:
+        other = Followers(client, await journal_path(client, found))
+        await other.join()
+        for _ in range(2):
+            assert await desk.attach(run) == 0
+            assert desk.records.find(run) is None
+            desk.records.save(record)
+        assert not nothing_is_left(desk.server, run)
+        await other.leave()
+        assert await other.who_needs_it(began_here=False, owner="") == ""
+    assert await other_desk.attach(run) == 0
     assert nothing_is_left(desk.server, run)
 
 

@@ -104,11 +104,14 @@ class Attachment:
         self._followers = Followers(self._server, self._following.path)
         self._note_follower(here=True)
         await self._followers.join()
+        result = None
         try:
             result = await self._following.follow(about, lambda: self._open(about, output))
         finally:
             self._note_follower(here=False)
-            await asyncio.shield(self._followers.leave())
+            began_here = self._found.record is not None
+            has_all = result is not None and began_here and not self._keep_kernel
+            await asyncio.shield(self._followers.leave(has_all=has_all))
         if result is None:
             raise await self._nothing_left(about, output)
         if result.status == "kernel-died":
@@ -210,7 +213,7 @@ class Attachment:
     async def _end(self, about: About, result: Result) -> int:
         output = None if self._filling is None else self._filling.result
         if not self._keep_kernel:
-            await self._clean_up()
+            await self._clean_up(about.owner or self._found.owner)
         ending = Ending(about.document, output, allow_loss=about.allow_loss)
         failure = ending.failure(result)
         code = ending.exit_code(result) if failure is None else failure.exit_code
@@ -222,15 +225,11 @@ class Attachment:
             raise failure
         return int(code)
 
-    async def _clean_up(self) -> None:
+    async def _clean_up(self, owner: str) -> None:
         """The run is over and saved: what nobody else needs does not stay on the server."""
         began_here = self._found.record is not None
         try:
-            need = await self._who_needs_it()
-            if need and began_here:
-                # Asked again behind it: a follower that left meanwhile did not see it.
-                await self._followers.fetched()
-                need = await self._who_needs_it()
+            need = await self._followers.who_needs_it(began_here=began_here, owner=owner)
         except JrcError as error:
             self._untidy(error)
             return
@@ -243,15 +242,10 @@ class Attachment:
             self._records.remove(self._found.run)
         if need != ANOTHER_FOLLOWS:
             text = (
-                f"The run stays readable on the server: {need}. To delete it: "
+                f"The run stays readable on the server for {need}. To delete it: "
                 f"jrc runs rm {self._found.run}"
             )
             self._listener.on_event(Notice("kept", text))
-
-    async def _who_needs_it(self) -> str:
-        return await self._followers.who_needs_it(
-            began_here=self._found.record is not None, owner=self._found.owner
-        )
 
     async def _end_kernel(self) -> None:
         """End the kernel if its journal has all that it holds."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from jrc.errors import JrcError
 from jrc.recorder.journal import JOURNAL_SUFFIX
 from jrc.run.requests import owner
-from jrc.server.contents import delete_file, list_folder, write_text
+from jrc.server.contents import delete_file, list_folder, rename_file, write_text
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
@@ -63,18 +63,27 @@ class Followers:
         except JrcError as error:
             log.info("the other followers can't be told of us: %s", error)
 
-    async def leave(self) -> None:
-        """We follow no longer."""
+    async def leave(self, *, has_all: bool = False) -> None:
+        """We follow no longer.
+
+        Args:
+            has_all: we are the computer that began the run, and have all of it. Our file says so
+                from the moment on in which it does not say that we follow: no other client can
+                look in between.
+        """
         if not self._own:
             return
         try:
             async with asyncio.timeout(LEAVE_SECONDS):
-                await delete_file(self._server, self._path(self._own))
+                if has_all:
+                    await self._turn_into_fetched()
+                else:
+                    await delete_file(self._server, self._path(self._own))
         except (JrcError, TimeoutError) as error:
             log.info("the other followers can't be told that we are gone: %s", error)
 
     async def who_needs_it(self, *, began_here: bool, owner: str) -> str:
-        """Who still needs the journal, as a part of a sentence; empty for nobody.
+        """Who still needs the journal, as words for a sentence; empty for nobody.
 
         To be asked when we have left: of two that end at the same time each sees the other gone.
 
@@ -94,14 +103,17 @@ class Followers:
                 return ANOTHER_FOLLOWS
         if began_here or self._journal not in beside or self._run + FETCHED_SUFFIX in beside:
             return ""
-        return f"{owner or 'the computer that began it'} did not attach to it yet"
+        return f"{owner}, who began it" if owner else "the computer that began it"
 
-    async def fetched(self) -> None:
-        """The computer that began the run has all of it: whoever ends last may delete the rest."""
+    async def _turn_into_fetched(self) -> None:
+        own, fetched = self._path(self._own), self._path(self._run + FETCHED_SUFFIX)
         try:
-            await write_text(self._server, self._path(self._run + FETCHED_SUFFIX), "")
+            await rename_file(self._server, own, fetched)
         except JrcError as error:
-            log.info("the other followers can't be told that we have the run: %s", error)
+            # It is there from an earlier time, or the server renames nothing.
+            log.info("%s is not renamed: %s", own, error)
+            await write_text(self._server, fetched, "")
+            await delete_file(self._server, own)
 
     def _path(self, name: str) -> str:
         return f"{self._folder}/{name}" if self._folder else name

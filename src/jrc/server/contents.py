@@ -98,6 +98,15 @@ async def write_text(server: "ServerClient", path: str, text: str) -> None:
     )
 
 
+async def rename_file(server: "ServerClient", path: str, new: str) -> None:
+    """Give a file another path, in one step.
+
+    Raises:
+        JrcError: there is no such file, or there is one at the new path.
+    """
+    await server.request("PATCH", "api", "contents", *path.split("/"), json={"path": new})
+
+
 async def delete_file(server: "ServerClient", path: str) -> None:
     """Delete a file or an empty folder. It is fine when it is gone already."""
     try:
