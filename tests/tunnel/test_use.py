@@ -5,6 +5,8 @@ import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -154,6 +156,68 @@ async def test_a_kernel_that_went_with_its_pod(
     seen = await outcome(spec, paths, found, lose)
     assert isinstance(seen, KernelDiedError)
     assert (seen.message, seen.hint) == (words, "It is saved.")
+
+
+def restart_container(*, seconds_ago: float, name: str = "main") -> Callable[[KubeStub], None]:
+    """A container of the pod was killed for its memory, and runs again."""
+
+    def restart(stub: KubeStub) -> None:
+        pod = stub.cluster.get("pods", "default", "jupyter-0")
+        assert pod
+        at = (datetime.now(UTC) - timedelta(seconds=seconds_ago)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        end = {"exitCode": 137, "reason": "OOMKilled", "finishedAt": at}
+        (main,) = pod["status"]["containerStatuses"]
+        begun = {
+            "restartCount": 1,
+            "lastState": {"terminated": end},
+            "state": {"running": {"startedAt": at}},
+        }
+        others = [] if name == main["name"] else [main]
+        pod["status"]["containerStatuses"] = [*others, {**main, "name": name, **begun}]
+
+    return restart
+
+
+async def test_a_kernel_that_went_with_its_container(spec: Spec, paths: Paths, kube: Kube) -> None:
+    async def lose(_: KeeperStatus) -> None:
+        kube.do(restart_container(seconds_ago=0))
+
+    seen = await outcome(spec, paths, KernelDiedError("Cell 1: The kernel is gone."), lose)
+    assert isinstance(seen, KernelDiedError)
+    assert seen.message == (
+        "The container main of the pod jupyter-0 was restarted after it had ended with exit code "
+        "137 (OOMKilled): all its kernels are gone."
+    )
+
+
+async def test_a_container_that_was_restarted_before_took_no_kernel_along(
+    spec: Spec, paths: Paths, kube: Kube
+) -> None:
+    async def lose(_: KeeperStatus) -> None:
+        kube.do(restart_container(seconds_ago=3600))
+
+    found = KernelDiedError("Cell 1: The kernel is gone.")
+    assert await outcome(spec, paths, found, lose) is found
+
+
+async def test_a_container_beside_the_server_took_no_kernel_along(
+    spec: Spec, paths: Paths, kube: Kube
+) -> None:
+    """The tunnel leads to the container that declares its port."""
+    port = next(
+        port["containerPort"]
+        for each in kube.do(lambda stub: stub.cluster.get("pods", "default", "jupyter-0"))["spec"][
+            "containers"
+        ]
+        for port in each["ports"]
+    )
+    direct = replace(spec, route=replace(spec.route, target="pod/jupyter-0", port=port))
+
+    async def lose(_: KeeperStatus) -> None:
+        kube.do(restart_container(seconds_ago=0, name="proxy"))
+
+    found = KernelDiedError("Cell 1: The kernel is gone.")
+    assert await outcome(direct, paths, found, lose) is found
 
 
 async def test_a_kernel_that_went_with_a_pod_that_was_replaced(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from jrc.tunnel.fields import list_at, map_at, number_at, text_at, value_at
-from jrc.tunnel.trouble import Trouble, read_trouble
+from jrc.tunnel.trouble import ContainerEnd, Trouble, read_ends, read_trouble
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Pod:
         ports: what its containers declare; a server may listen on others too.
         started: when the last one of its containers began to run, as ``created``; empty for never.
         trouble: why it is not Ready; empty when the pod itself does not say it.
+        ends: of its containers that began again, the last end of each.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Pod:
     started: str = ""
     containers: tuple[str, ...] = ()
     uid: str = ""
+    ends: tuple[ContainerEnd, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ def read_pod(obj: object) -> Pod:
             default="",
         ),
         uid=text_at(obj, "metadata", "uid"),
+        ends=tuple(read_ends(obj)),
     )
 
 

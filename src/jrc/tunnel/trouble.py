@@ -40,6 +40,30 @@ class Trouble:
     known: bool = False
 
 
+@dataclass(frozen=True)
+class ContainerEnd:
+    """How a container of a pod ended last. The pod lives on, and the container began again.
+
+    Attributes:
+        container: its name.
+        at: when, as the cluster writes times.
+        how: ``exit code 137 (OOMKilled)``.
+    """
+
+    container: str
+    at: str
+    how: str
+
+
+def read_ends(pod: object) -> list[ContainerEnd]:
+    """The last end of each container that began again."""
+    return [
+        ContainerEnd(said_at(status, "name"), finished, _ended(status, "lastState"))
+        for status in _statuses(pod, "")
+        if (finished := text_at(status, "lastState", "terminated", "finishedAt"))
+    ]
+
+
 def read_trouble(pod: object) -> Trouble:
     """What the pod's own status says: a container, else a condition that is not met."""
     states = [

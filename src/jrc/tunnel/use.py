@@ -6,8 +6,10 @@ says at once why nothing comes any more.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 from jrc.errors import JrcError, KernelDiedError, UnreachableError
 from jrc.profile.paths import Paths
@@ -21,14 +23,18 @@ from jrc.tunnel.connect import (
 )
 from jrc.tunnel.kubectl import Kubectl
 from jrc.tunnel.machine import Phase
-from jrc.tunnel.objects import read_pod
+from jrc.tunnel.objects import Pod, read_pod
 from jrc.tunnel.status import KeeperFiles, KeeperStatus, Spec
+from jrc.tunnel.trouble import ContainerEnd
 
 WATCH_SECONDS = 0.25
 """How often to look whether the keeper lives."""
 
 ASK_SECONDS = 5.0
 """How long the cluster may take to tell what became of a pod."""
+
+CLOCKS_SECONDS = 60.0
+"""By how much the cluster's clock may differ from this machine's."""
 
 
 @asynccontextmanager
@@ -47,6 +53,7 @@ async def in_use(
             the kernel is gone, and the tunnel knows why, the reason is that of the tunnel.
     """
     first = await ensure_keeper(spec, paths, on_progress=on_progress)
+    since = time.time()
     replacing = asyncio.create_task(_replace_dead_keepers(spec, paths), name="keeper watch")
     try:
         yield first
@@ -56,7 +63,7 @@ async def in_use(
             raise
         raise better from error
     except KernelDiedError as error:
-        if fate := await _fate_of_pod(first, keeper_status(spec.profile, paths)):
+        if fate := await _fate_of_pod(first, keeper_status(spec.profile, paths), since):
             raise KernelDiedError(fate, hint=error.hint) from error
         raise
     finally:
@@ -112,8 +119,14 @@ async def _replace_dead_keepers(spec: Spec, paths: Paths) -> None:
                 await restart_keeper(spec, paths)
 
 
-async def _fate_of_pod(first: KeeperStatus, now: KeeperStatus | None) -> str:
-    """What became of the pod that the tunnel led to; empty where it is as it was, or not known."""
+async def _fate_of_pod(first: KeeperStatus, now: KeeperStatus | None, since: float) -> str:
+    """What became of the pod that the tunnel led to; empty where it is as it was, or not known.
+
+    Args:
+        first: the keeper at the beginning.
+        now: the keeper at the end; None where there is none.
+        since: when the use of the tunnel began, in seconds since 1970.
+    """
     if now is not None and now.uid and now.uid != first.uid and now.pod != first.pod:
         return f"Pod {first.pod} was replaced by {now.pod}: all its kernels are gone."
     kubectl = Kubectl(first.spec.route)
@@ -129,4 +142,23 @@ async def _fate_of_pod(first: KeeperStatus, now: KeeperStatus | None) -> str:
         return f"Pod {first.pod} is being deleted: all its kernels are gone."
     if first.uid and pod.uid != first.uid:
         return f"Pod {first.pod} was deleted and made anew: all its kernels are gone."
-    return ""
+    end = _restarted(pod, first.spec.route.port, since)
+    if end is None:
+        return ""
+    return (
+        f"The container {end.container} of the pod {first.pod} was restarted after it had ended "
+        f"with {end.how}: all its kernels are gone."
+    )
+
+
+def _restarted(pod: Pod, port: int, since: float) -> ContainerEnd | None:
+    """The end of the server's container behind this time; None for no end."""
+    declare = {each.container for each in pod.ports if each.number == port}
+    for end in pod.ends:
+        # Beside the server may be containers whose ends cost no kernel.
+        if declare and end.container not in declare:
+            continue
+        with contextlib.suppress(ValueError):
+            if datetime.fromisoformat(end.at).timestamp() > since - CLOCKS_SECONDS:
+                return end
+    return None
