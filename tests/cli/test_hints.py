@@ -95,6 +95,48 @@ def fault(words: list[str]) -> str:
     return ""
 
 
+_ENDS = re.compile(r"(?<!\.)[.,](?= |$|\n)")
+_OTHERS = re.compile(
+    r"(?:[Tt]ype|[Tt]ry|[Ss]ee|[Aa]gain|[Bb]ack|[Tt]hen|it|[Ss]ame|[Tt]here|[Ll]ater): VALUE[.,]"
+    r"|\b(?:pip install|unset|export) [^(—\n]*?[.,](?= |$)"
+)
+
+
+def glued(text: str) -> Iterator[str]:
+    """The commands behind which a text has a full stop or a comma: copied, they are other words."""
+    for found in _COMMAND.finditer(text):
+        said = re.split(r" \(| — | && |\)", found["announced"] or found["named"])[0]
+        end = _ENDS.search(said)
+        if end:
+            yield f"jrc {said[: end.end()]}"
+    yield from (found[0] for found in _OTHERS.finditer(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("Fetch it: jrc attach VALUE. Or save elsewhere: -o OTHER.ipynb", "jrc attach VALUE."),
+        ("Come back: VALUE. (end it: jrc cancel VALUE", "back: VALUE."),
+        ("Type: jrc runs, or wait", "jrc runs,"),
+        ("pip install 'a[b]' c, or wait", "pip install 'a[b]' c,"),
+        ("Fetch it (jrc attach VALUE), or wait. See: jrc runs", None),
+        ("To run it: jrc run n.ipynb", None),
+    ],
+)
+def test_the_check_sees_what_is_glued_to_a_command(text: str, end: str | None) -> None:
+    assert list(glued(text)) == ([end] if end else [])
+
+
+def test_nothing_is_glued_to_a_command() -> None:
+    found = {
+        f"{path.relative_to(SOURCE)}:{line}: {command}"
+        for path in SOURCE.rglob("*.py")
+        for line, text in texts(ast.parse(path.read_text("utf-8")))
+        for command in glued(text)
+    }
+    assert not found
+
+
 def test_the_inventory_finds_hints() -> None:
     """So that the next test does not pass for want of any."""
     found = {words.split()[0] for _, words in HINTS}

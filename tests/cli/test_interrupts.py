@@ -86,7 +86,7 @@ def test_two_presses_leave_a_cell_that_caught_an_earlier_one(
         dialog.expect("press Ctrl-C again to leave")
         dialog.press("\x03")
         dialog.expect("goes on without you. Come back: jrc attach ")
-        dialog.expect("End it: jrc cancel ")
+        dialog.expect("(end it: jrc cancel ")
         assert dialog.end() == 130
     assert len(sessions(jupyter)) == 1
 

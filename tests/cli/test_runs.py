@@ -336,7 +336,7 @@ def test_runs_are_removed(folder: Path, env: dict[str, str], jupyter: JupyterSer
     assert refused.code == 2
     assert f"The run {done} (finished) is not removed without a question" in refused.stderr
     assert (
-        f"hint: To fetch it: jrc attach {done}. To remove it all the same: jrc runs rm --yes"
+        f"hint: To fetch it: jrc attach {done} (to remove it all the same: jrc runs rm --yes"
         in (refused.stderr)
     )
     assert {done, slow} <= set(listed(env))

@@ -117,7 +117,7 @@ def test_a_disconnect_in_mid_run_is_said_at_once_and_the_run_can_be_attached_to(
         # It does not wait for the patience of --reconnect; the cell still runs.
         output, _ = process.communicate(timeout=45)
         assert process.returncode == ExitCode.UNREACHABLE, output
-        assert "The tunnel of 'lab' was ended: jrc disconnect." in output
+        assert "The tunnel of 'lab' was ended (jrc disconnect)." in output
         assert keeper_status("lab", paths) is None
         (run, *_) = re.findall(r"jrc attach (\w+)", output)
         go_on()

@@ -92,7 +92,7 @@ async def test_an_end_on_purpose_is_said_at_once_and_nothing_brings_it_up_again(
     found = UnreachableError("Nothing listens.", hint="Later: jrc attach x")
     seen = await outcome(spec, paths, found, disconnect)
     assert isinstance(seen, UnreachableError)
-    assert seen.message == "The tunnel of 'lab' was ended: jrc disconnect."
+    assert seen.message == "The tunnel of 'lab' was ended (jrc disconnect)."
     assert seen.hint == "To bring it up again, type: jrc connect lab — Later: jrc attach x"
 
 

@@ -77,8 +77,8 @@ class TerminalListener:
             case RunDetached():
                 self.close()
                 self._terminal.say(
-                    f"jrc: the run {event.run} goes on without you. Come back: {event.attach}. "
-                    f"End it: jrc cancel {event.run}"
+                    f"jrc: the run {event.run} goes on without you. Come back: {event.attach} "
+                    f"(end it: jrc cancel {event.run})"
                 )
             case RunFinished():
                 self._finish(event)

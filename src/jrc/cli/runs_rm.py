@@ -23,7 +23,7 @@ def remove(words: list[str], *, gone: bool, yes: bool, terminal: Terminal) -> in
         JrcError: a run is not there, or its server can't be asked.
     """
     if not words and not gone:
-        raise UsageError("Which runs?", hint="jrc runs rm RUN, or jrc runs rm --gone")
+        raise UsageError("Which runs?", hint="jrc runs rm RUN (or jrc runs rm --gone)")
     return asyncio.run(_remove(words, gone=gone, yes=yes, terminal=terminal))
 
 
@@ -62,8 +62,8 @@ def _may(removal: Removal, terminal: Terminal) -> bool:
         raise UsageError(
             f"The run {removal.run} ({removal.state}) is not removed without a question: "
             f"{removal.loses}",
-            hint=f"To fetch it: jrc attach {removal.run}. To remove it all the same: "
-            f"jrc runs rm --yes {removal.run}",
+            hint=f"To fetch it: jrc attach {removal.run} (to remove it all the same: "
+            f"jrc runs rm --yes {removal.run})",
         )
     answer = terminal.ask(
         f"Run {removal.run} ({removal.state}): {removal.loses.rstrip('.')}. Remove it? [y/N]",

@@ -19,8 +19,8 @@ from jrc.run.repair import valid_traceback
 from jrc.run.script import exit_code_from_reply
 
 _NOBODY_TO_ASK = (
-    "The code asks a question: begin the run at a terminal. A detached one then waits with it for "
-    "jrc attach."
+    "The code asks a question: begin the run at a terminal. A detached one waits until you "
+    "attach to it."
 )
 
 

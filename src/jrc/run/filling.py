@@ -132,7 +132,7 @@ class Filling:
             claim.give_up()
         raise UsageError(
             f"{self.path} holds what the run {run} has shown until now; it is not fetched yet.",
-            hint=f"Fetch it: jrc attach {run}. Or save elsewhere: -o OTHER.ipynb",
+            hint=f"Fetch it: jrc attach {run} (or save elsewhere: -o OTHER.ipynb)",
         )
 
     @property

@@ -353,7 +353,7 @@ class Runner:
     def _ask(self, request: Message) -> None:
         if self._resumed and not self._listener.can_answer:
             # Whoever only looks takes nothing away: the question waits for somebody else.
-            text = "The code waits for an answer: jrc attach at a terminal asks you."
+            text = "The code waits for an answer: attach at a terminal to give it."
             self._account.notice("waiting", text)
             return
         question = asyncio.create_task(self._answer(request), name="run-input")

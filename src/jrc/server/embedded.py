@@ -91,7 +91,7 @@ class EmbeddedServer:
             if find_spec(package) is None:
                 raise ConfigError(
                     f"The embedded server needs {package}, which is not installed.",
-                    hint="pip install 'jrc-cli[server]', or use another server: jrc login URL",
+                    hint="pip install 'jrc-cli[server]' (or use another server: jrc login URL)",
                 )
         try:
             self._runtime = Path(tempfile.mkdtemp(prefix="jrc-server-"))

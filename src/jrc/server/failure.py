@@ -33,8 +33,8 @@ _TRUST_HINT = (
 )
 
 INGRESS_HINT = (
-    "Ask for a way around it, or give it what it wants: jrc login URL --header NAME=env:VARIABLE, "
-    "or --credential-command PROGRAM"
+    "Ask for a way around it, or give it what it wants: jrc login URL --header NAME=env:VARIABLE "
+    "(or --credential-command PROGRAM)"
 )
 """For a login page in front of the server."""
 
@@ -322,8 +322,8 @@ def no_socks(address: ServerAddress) -> ConfigError:
     """The error for a SOCKS proxy in the environment, for which the libraries want help."""
     return ConfigError(
         "The environment names a SOCKS proxy, for which a package is missing.",
-        hint="pip install 'httpx[socks]' python-socks, or go around it: "
-        f"export NO_PROXY={_host(address)}",
+        hint="pip install 'httpx[socks]' python-socks (or go around it: "
+        f"export NO_PROXY={_host(address)})",
     )
 
 

@@ -280,7 +280,7 @@ def _not_opened(error: Exception, url: str, timeout: float) -> JrcError | None:
         case ImportError():
             return ConfigError(
                 "The environment names a SOCKS proxy, for which a package is missing.",
-                hint="pip install 'httpx[socks]' python-socks, or go around it with NO_PROXY",
+                hint="pip install 'httpx[socks]' python-socks (or go around it with NO_PROXY)",
             )
         case OSError() | InvalidHandshake() | EOFError():
             return UnreachableError(f"Can't open the websocket {_place(url)}: {error}.")

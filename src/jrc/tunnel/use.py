@@ -79,7 +79,7 @@ def verdict(profile: str, paths: Paths) -> JrcError | None:
         return failure_of(status.cause, status.spec)
     if files.ended and (status is None or not status.runs()):
         return UnreachableError(
-            f"The tunnel of '{profile}' was ended: jrc disconnect.",
+            f"The tunnel of '{profile}' was ended (jrc disconnect).",
             hint=f"To bring it up again, type: jrc connect {profile}",
         )
     return None
