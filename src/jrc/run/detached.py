@@ -12,7 +12,7 @@ from jrc.recorder.install import Installed, NotPossible
 from jrc.run.about import MOST_BYTES, About
 from jrc.run.account import CellRequest, Listener
 from jrc.run.document import Document
-from jrc.run.events import Notice, RunDetached, RunStarted
+from jrc.run.events import KernelReady, Notice, RunDetached, RunStarted
 from jrc.run.exchange import Exchange
 from jrc.run.exchange_events import NotRun
 from jrc.run.execution import KernelEnded
@@ -89,6 +89,8 @@ async def begin_detached(
             )
         )
         installed = await begin.send_all()
+        if isinstance(begin.language_info, dict):
+            listener.on_event(KernelReady.of(begin.language_info))
         records.save(
             RunRecord(
                 run=run,

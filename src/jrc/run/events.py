@@ -4,6 +4,7 @@
 contract, described in docs/json.md.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 
@@ -45,6 +46,11 @@ class KernelReady(NamedTuple):
 
     language: str
     language_version: str
+
+    @classmethod
+    def of(cls, language_info: Mapping[str, Any]) -> "KernelReady":
+        """What a kernel says of its language."""
+        return cls(*(str(language_info.get(key) or "") for key in ("name", "version")))
 
 
 class CellStarted(NamedTuple):

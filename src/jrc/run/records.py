@@ -19,6 +19,9 @@ log = logging.getLogger("jrc.run.records")
 OLD_SECONDS = 30 * 86400.0
 """After that long without a change a record is taken away: what it points to is gone, too."""
 
+MOST_REASONS = 3
+"""So many servers that could not be asked are named in an error."""
+
 
 class RunRecord(NamedTuple):
     """One run that began on this computer and did not end under its eyes.
@@ -182,12 +185,15 @@ def no_such_run(prefix: str, *, trouble: list[JrcError]) -> JrcError:
         trouble: why servers could not be asked.
     """
     text = f"No run's id begins with {prefix!r}"
-    if trouble:
-        first = trouble[0]
-        return NotFoundError(
-            f"{text}, as far as is known: {first.message}", hint=first.hint or "jrc runs"
-        )
-    return NotFoundError(f"{text}.", hint="See your runs: jrc runs")
+    if not trouble:
+        return NotFoundError(f"{text}.", hint="See your runs: jrc runs")
+    reasons = list(dict.fromkeys(error.message for error in trouble))
+    hints = list(dict.fromkeys(error.hint for error in trouble if error.hint))
+    return NotFoundError(
+        f"{text} on this computer, and not all servers could be asked: "
+        f"{' '.join(reasons[:MOST_REASONS])}{' …' if len(reasons) > MOST_REASONS else ''}",
+        hint=" — ".join(hints[:MOST_REASONS]) or "jrc runs",
+    )
 
 
 def client_lives(record: RunRecord) -> bool:

@@ -237,8 +237,7 @@ class Runner:
         info = self._exchange.language_info
         if not self._introduced and isinstance(info, dict):
             self._introduced = True
-            words = (str(info.get(key) or "") for key in ("name", "version"))
-            self._listener.on_event(KernelReady(*words))
+            self._listener.on_event(KernelReady.of(info))
 
     @property
     def _over(self) -> bool:
