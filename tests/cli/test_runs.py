@@ -24,6 +24,8 @@ from tests.support.running import profile_of
 
 TICKS = "import time\nfor i in range(60):\n    print(i, flush=True)\n    time.sleep(0.1)"
 
+CLEAR = "\x1b[2J"
+
 ROW = {
     *("run", "state", "cell", "cells", "seconds", "document", "owner", "profile", "server"),
     *("kernel_id", "detached", "name", "seen"),
@@ -58,7 +60,11 @@ def test_a_run_from_its_beginning_to_its_end(folder: Path, env: dict[str, str]) 
     begun = run_jrc("run", "--detach", "a.ipynb", env=env)
     run = begun.stdout.strip()
     assert re.fullmatch("[0-9a-f]{8}", run)
-    assert begun.stderr == f"jrc: the run goes on without you. See what it does: jrc attach {run}\n"
+    where, left = begun.stderr.splitlines()
+    assert re.fullmatch(
+        r"jrc: a\.ipynb on \S+ \(http://\S+\), kernel python3, Python 3\.\S+", where
+    )
+    assert left == f"jrc: the run goes on without you. See what it does: jrc attach {run}"
     assert begun.code == 0
     assert not (folder / "a.out.ipynb").exists()
     wait_until(lambda: listed(env)[run]["state"] == "finished", "the end of the run")
@@ -82,7 +88,7 @@ def test_as_json(folder: Path, env: dict[str, str]) -> None:
         json.loads(line)
         for line in run_jrc("run", "--detach", "a.ipynb", "--json", env=env).stdout.splitlines()
     ]
-    assert [event["event"] for event in begun] == ["run-started", "run-detached"]
+    assert [event["event"] for event in begun] == ["run-started", "kernel-ready", "run-detached"]
     run = begun[-1]["run"]
     assert begun[-1]["attach"] == f"jrc attach {run}"
     assert begun[-1]["journal"].endswith(f"jrc-runs/{run}.jrcjournal")
@@ -189,18 +195,24 @@ def test_a_tunnel_that_is_down_is_named_with_what_to_type(folder: Path, home: Pa
     config = home / "jrc" / "config"
     config.mkdir(parents=True)
     (config / "config.toml").write_text(
-        '[profiles.team]\nurl = "http://127.0.0.1:1/"\nauth = "none"\n'
-        '[profiles.team.kubernetes]\ncontext = "c"\nnamespace = "n"\n'
-        'target = "svc/x"\nport = 8888\n'
+        "".join(
+            f'[profiles.{name}]\nurl = "http://127.0.0.1:1/"\nauth = "none"\n'
+            f'[profiles.{name}.kubernetes]\ncontext = "c"\nnamespace = "n"\n'
+            'target = "svc/x"\nport = 8888\n'
+            for name in ("team", "two")
+        )
     )
     (config / "secrets.toml").write_text("")
     down = "The tunnel of 'team' is down."
     assert run_jrc("runs").stderr.startswith(f"warning: team: {down} (jrc connect team)\n")
-    missing = run_jrc("attach", "ab")
-    assert missing.code == 5
-    assert missing.stderr == (
-        f"error: No run's id begins with 'ab', as far as is known: {down}\nhint: jrc connect team\n"
-    )
+    for command in ("attach", "cancel", "logs"):
+        missing = run_jrc(command, "ab")
+        assert missing.code == 5
+        assert missing.stderr == (
+            "error: No run's id begins with 'ab' on this computer, and not all servers could be "
+            f"asked: {down} {down.replace('team', 'two')}\n"
+            "hint: jrc connect team — jrc connect two\n"
+        )
 
 
 def test_the_count_of_a_detached_run_that_begins_later(
@@ -397,6 +409,26 @@ def test_a_server_that_is_away_shows_what_was_seen_last(
     assert run_jrc("logs", run, env=env).stdout == "one\n"
     assert run_jrc("runs", "rm", "--yes", run, env=env).code == 0
     assert run not in listed(env)
+
+
+def test_the_list_is_watched(folder: Path, env: dict[str, str]) -> None:
+    """It is shown again when something changes, on a screen of its own, until Ctrl-C."""
+    gate = folder / "gate"
+    wait = f"import pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.05)"
+    write(folder / "a.ipynb", wait)
+    run = run_jrc("run", "--detach", "a.ipynb", env=env).stdout.strip()
+    wait_until(lambda: listed(env)[run]["state"] == "running", "the cell begins")
+    with Dialog("runs", "--watch", env=env, timeout=180) as dialog:
+        dialog.expect(f"{run}  running  1/1")
+        gate.touch()
+        dialog.expect(f"{run}  finished  1/1")
+        dialog.press("\x03")
+        assert dialog.end() == 0
+    first, last = dialog.shown.split(f"{run}  running")[1].split(f"{run}  finished")
+    assert CLEAR in first
+    assert CLEAR not in last
+    assert "Traceback" not in dialog.shown
+    assert run_jrc("attach", run, env=env).code == 0
 
 
 @pytest.mark.parametrize("word", ["ok-1.2_x", "a b", "$(touch x)", "[/x]", "a;b", "ü", ""])
