@@ -8,7 +8,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from jrc.cli.images import ImageFiles
 from jrc.cli.interrupts import run_interruptibly
 from jrc.cli.local_stdin import LocalStdin
 from jrc.cli.run_listener import JsonListener, TerminalListener
@@ -314,6 +313,8 @@ async def _run(invocation: Invocation, document: Document, terminal: Terminal) -
             return await _detach(document, server, options, listener, output, records, terminal)
         with with_stream_files(listener, invocation.papermill, terminal) as heard:
             if invocation.output_image is not None:
+                from jrc.cli.images import ImageFiles
+
                 heard = ImageFiles(heard, invocation.output_image)
             job = Job(
                 document,

@@ -6,7 +6,7 @@ Pure but for the listener that it tells; the clock is an argument.
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jrc.errors import JrcError
 from jrc.run.events import (
@@ -28,9 +28,11 @@ from jrc.run.execution import (
 )
 from jrc.run.outputs import Outputs, display_id_of, to_output
 from jrc.run.script import exit_code_of_cell
-from jrc.run.widget_text import WidgetTexts
 from jrc.run.widgets import CommMessage
 from jrc.wire.message import Message
+
+if TYPE_CHECKING:
+    from jrc.run.widget_text import WidgetTexts
 
 log = logging.getLogger("jrc.run.account")
 
@@ -110,6 +112,12 @@ class Result:
     lost: list[str] = field(default_factory=list)
     language_info: dict[str, Any] | None = None
 
+    @property
+    def interrupted(self) -> bool:
+        """Code was interrupted, and not by this client."""
+        name = (self.reply or {}).get("ename")
+        return self.status == "error" and name == "KeyboardInterrupt"
+
 
 class Listener(Protocol):
     """Who is told what happens, and who is asked."""
@@ -154,7 +162,7 @@ class Account:
         self._total = total
         self._shown = set(shown)
         self._limited: set[int] = set()
-        self._widget_texts = WidgetTexts()
+        self._widget_texts: WidgetTexts | None = None
         self._exited = False
 
     def started(self, event: Started) -> None:
@@ -187,8 +195,7 @@ class Account:
             self._lose_of(event.key, what)
         else:
             self._tell_output(cell.index, event.message, widget)
-            for view in self._widget_texts.heard(cell.index, event.message):
-                self._tell(WidgetChanged(*view))
+            self._tell_widgets(cell.index, event.message)
         self._changed(cell.index, False)
         return told
 
@@ -221,8 +228,20 @@ class Account:
                 execution_count=self._outputs.execution_count(cell.index),
             )
         )
-        self._widget_texts.finished(cell.index)
+        if self._widget_texts is not None:
+            self._widget_texts.finished(cell.index)
         self._changed(cell.index, True)
+
+    def _tell_widgets(self, index: int, message: Message) -> None:
+        if self._widget_texts is None:
+            # A widget opens a comm before it is displayed.
+            if message.msg_type != "comm_open":
+                return
+            from jrc.run.widget_text import WidgetTexts
+
+            self._widget_texts = WidgetTexts()
+        for view in self._widget_texts.heard(index, message):
+            self._tell(WidgetChanged(*view))
 
     def limit_reached(self, event: LimitReached) -> None:
         if event.key in self._limited:

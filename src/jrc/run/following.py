@@ -23,7 +23,7 @@ from jrc.run.remote import KernelChannels, KernelControl
 from jrc.run.requested import cell_request
 from jrc.run.requests import Requests
 from jrc.run.runner import Runner
-from jrc.run.true_end import end_with_kernel, kernel_was_ended, was_interrupted
+from jrc.run.true_end import end_with_kernel, kernel_was_ended
 from jrc.server.channels import Channels
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ class Following:
             finally:
                 following.cancel()
                 await asyncio.gather(following, return_exceptions=True)
-            if was_interrupted(result) and await kernel_was_ended(
+            if result.interrupted and await kernel_was_ended(
                 self._server, kernel_id, self._found.run
             ):
                 end_with_kernel(result)
@@ -216,7 +216,7 @@ class Following:
         result = await self._to_its_end(runner, about, filling)
         if self._journal.cancelled and result.status in ("ok", "error", "kernel-died"):
             result.status = "cancelled"
-        elif was_interrupted(result) and self._journal.ended:
+        elif result.interrupted and self._journal.ended:
             end_with_kernel(result)
         return result
 

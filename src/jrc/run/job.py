@@ -254,13 +254,13 @@ class Job:
                 await channels.close()
 
     async def _find_true_end(self, result: "Result") -> None:
-        from jrc.run.true_end import end_with_kernel, kernel_was_ended, was_interrupted
-
         if self._kernel is None or self._exchange is None or not self._exchange.recorded:
             return
-        if was_interrupted(result) and await kernel_was_ended(
-            self._server, self._kernel.id, self.run_id
-        ):
+        if not result.interrupted:
+            return
+        from jrc.run.true_end import end_with_kernel, kernel_was_ended
+
+        if await kernel_was_ended(self._server, self._kernel.id, self.run_id):
             end_with_kernel(result)
 
     def _make_runner(

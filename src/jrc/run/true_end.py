@@ -23,12 +23,6 @@ _PAUSE = 0.25
 _ANSWER_SECONDS = 2.0
 
 
-def was_interrupted(result: Result) -> bool:
-    """Code was interrupted, and not by this client."""
-    reply = result.reply or {}
-    return result.status == "error" and reply.get("ename") == "KeyboardInterrupt"
-
-
 async def kernel_was_ended(server: "ServerClient", kernel_id: str, run: str) -> bool:
     """Whether the kernel of a run that was interrupted just now is about to end."""
     for _ in range(_LOOKS):
