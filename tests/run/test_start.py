@@ -9,10 +9,11 @@ import pytest
 
 from jrc.errors import KernelDiedError, UnreachableError
 from jrc.run.events import RunFinished
+from jrc.server.orphans import remove_orphans
 from tests.run.test_faults import notebook, stdout_of
 from tests.support.jupyter import JupyterServer, StartJupyter
 from tests.support.proxy import Proxy
-from tests.support.running import Recorder, run_document
+from tests.support.running import Recorder, client_of, run_document
 
 pytestmark = pytest.mark.anyio
 
@@ -94,6 +95,24 @@ async def test_a_line_that_breaks_while_a_kernel_is_asked_for(
         await run_document(jupyter, path, output, url=proxy.url)
         assert proxy.left == 0
     assert stdout_of(output) == "ran\n"
+
+
+async def test_a_kernel_that_was_started_unheard_is_deleted_by_the_next_command(
+    jupyter: JupyterServer, tmp_path: Path
+) -> None:
+    """The answer with its id never came."""
+    path = notebook(tmp_path, "1")
+    with LosesAnswers(jupyter.url) as proxy:
+        proxy.left = 1000
+        with pytest.raises(UnreachableError):
+            await run_document(
+                jupyter, path, tmp_path / "out.ipynb", url=proxy.url, patience=0, profile="lab"
+            )
+        (session,) = jupyter.rest("GET", "api/sessions")
+        proxy.left = 0
+        async with client_of(jupyter, url=proxy.url) as client:
+            assert await remove_orphans(client) == [session["path"]]
+    assert jupyter.rest("GET", "api/sessions") == []
 
 
 async def test_a_server_that_is_not_there_is_not_waited_for(

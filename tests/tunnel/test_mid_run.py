@@ -1,9 +1,11 @@
 """What a run of a person sees when its tunnel is taken away: real kubectl, real Jupyter Server."""
 
+import json
 import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,14 +47,18 @@ def cluster(
 ) -> Kube:
     """A cluster with the real Jupyter Server, logged in to."""
     monkeypatch.setenv("KUBECONFIG", str(kube.kubeconfig))
-    put_pod(kube, jupyter, "jupyter-0", "2026-01-01T00:00:00Z")
-    kube.do(lambda stub: stub.cluster.secret("jupyter", {"token": jupyter.token}))
+    log_in(kube, jupyter)
+    return kube
+
+
+def log_in(kube: Kube, server: JupyterServer) -> None:
+    put_pod(kube, server, "jupyter-0", "2026-01-01T00:00:00Z")
+    kube.do(lambda stub: stub.cluster.secret("jupyter", {"token": server.token}))
     done = run_jrc(
         *("login", "--context", "stub", "-n", "default", "--target", "svc/jupyter"),
         *("--port", "80", "--token-from", "secret/jupyter:token", "-P", "lab"),
     )
     assert done.code == 0, done.stderr
-    return kube
 
 
 @contextmanager
@@ -124,6 +130,45 @@ def test_a_disconnect_in_mid_run_is_said_at_once_and_the_run_can_be_attached_to(
     done = run_jrc("attach", run)
     assert done.code == 0, done.stderr
     assert texts(tmp_path / "out.ipynb") == ALL
+
+
+def test_a_disconnect_while_a_kernel_starts_leaves_none(
+    kube: Kube,
+    start_jupyter: StartJupyter,
+    paths: Paths,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is named at once, and deleted by the next command that reaches its server."""
+    server = start_jupyter()
+    spec = server.folder / "home" / "data" / "kernels" / "mute"
+    spec.mkdir(parents=True)
+    argv = [sys.executable, "-c", "import time; time.sleep(600)", "{connection_file}"]
+    text = json.dumps({"argv": argv, "display_name": "mute", "language": "python"})
+    (spec / "kernel.json").write_text(text)
+    monkeypatch.setenv("KUBECONFIG", str(kube.kubeconfig))
+    log_in(kube, server)
+    path = write_notebook(tmp_path / "n.ipynb", ["1"])
+    process = subprocess.Popen(
+        jrc_command("run", "-P", "lab", "--kernel", "mute", path),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=jrc_environment(),
+    )
+    try:
+        wait_until(lambda: server.rest("GET", "api/kernels"), "the kernel is asked for", timeout=60)
+        (kernel,) = server.rest("GET", "api/kernels")
+        assert run_jrc("disconnect", "lab").code == 0
+        output, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == ExitCode.UNREACHABLE, output
+    assert "The tunnel of 'lab' was ended (jrc disconnect)." in output
+    assert f"jrc kernel stop {kernel['id']}" in output
+    assert run_jrc("kernel", "list", "-P", "lab").code == 0
+    wait_until(lambda: not server.rest("GET", "api/kernels"), "the kernel is deleted")
 
 
 @pytest.mark.parametrize("answer", [401, 403])

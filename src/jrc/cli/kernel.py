@@ -123,7 +123,7 @@ def start(
 
     async def begin(server: "ServerClient") -> Row:
         choice = KernelChoice(asked=name)
-        begun = await start_kernel(server, choice, document="kernel", run=new_run_id())
+        begun = await start_kernel(server, choice, document="kernel", run=new_run_id(), stays=True)
         kernel = await server.kernel(begun.id)
         if kernel is None:
             raise KernelDiedError("The kernel died at its start.", hint="See the server's log.")

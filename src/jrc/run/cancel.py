@@ -80,7 +80,13 @@ async def _end_kernel(found: FoundRun, server: "ServerClient") -> str:
             "To free the kernel's memory without it: "
             f"jrc kernel stop {shlex.quote(found.kernel_id)}"
         )
-    kernel = RemoteKernel(server, found.kernel_id, session_id=found.session_id)
+    kernel = RemoteKernel(
+        server,
+        found.kernel_id,
+        session_id=found.session_id,
+        session_path=found.session_path,
+        stays=True,
+    )
     problem = await kernel.delete()
     return f"{problem or 'Its kernel was ended; what it printed is in its journal.'} {fetch}"
 

@@ -95,6 +95,7 @@ class RemoteKernel:
         session_path: of the session that owns it; empty for a kernel that was already running.
         notice: what the person should know about the choice of the kernel; empty for nothing.
         name: of its kernelspec; empty for a kernel that was already running.
+        stays: the server lives on without us: what can't be deleted now is deleted later.
     """
 
     def __init__(
@@ -106,8 +107,10 @@ class RemoteKernel:
         session_path: str = "",
         notice: str = "",
         name: str = "",
+        stays: bool = False,
     ) -> None:
         self._server = server
+        self.stays = stays
         self.name = name
         self.session_id = session_id
         self.id = kernel_id
@@ -210,15 +213,19 @@ class RemoteKernel:
 
         problem = await self._try_to_delete(self.session_id)
         for pause in DELETE_PAUSES:
-            if problem is None or not may_pass(problem):
+            if problem is None or not may_pass(problem) or self._server.way.verdict() is not None:
                 break
             await asyncio.sleep(pause)
             problem = await self._try_to_delete(self.session_id)
         if problem is None:
             return ""
+        later = "Later"
+        if self.stays and self.session_path:
+            left = _leave_for_later(self._server, self.session_path, self.session_id)
+            later = "The next jrc command there deletes it, or" if left else later
         return (
             f"The kernel could not be deleted and may still run: {problem.message} "
-            f"Later: jrc kernel stop {shlex.quote(self.id)}"
+            f"{later}: jrc kernel stop {shlex.quote(self.id)}"
         )
 
     async def _try_to_delete(self, session_id: str) -> JrcError | None:
@@ -281,7 +288,14 @@ async def kernel_for(
         return RemoteKernel(server, options.kernel_id)
     choice = KernelChoice.of(document, options.kernel)
     name = _as_text(document.path.name)
-    return await start_kernel(server, choice, document=name, run=run, patience=options.patience)
+    return await start_kernel(
+        server,
+        choice,
+        document=name,
+        run=run,
+        patience=options.patience,
+        stays=bool(options.profile),
+    )
 
 
 def _as_text(name: str) -> str:
@@ -296,6 +310,7 @@ async def start_kernel(
     document: str,
     run: str,
     patience: float = 0.0,
+    stays: bool = False,
 ) -> RemoteKernel:
     """Start a kernel in a session of its own.
 
@@ -308,6 +323,8 @@ async def start_kernel(
         document: file name of the document.
         run: id of the run.
         patience: seconds to try again where the line breaks meanwhile.
+        stays: the server lives on without us. Where it is not known whether it has started the
+            kernel, the next jrc command there looks for it.
 
     Raises:
         NotFoundError: no kernel of the server will do.
@@ -319,12 +336,18 @@ async def start_kernel(
 
     name = choice.first_try
     notice = ""
+    is_final = _is_final(server)
     try:
-        session = await _patiently(lambda: create(name), patience)
-    except NotFoundError:
-        chosen = choose_kernelspec(choice, await server.kernelspecs())
-        notice = f"The server has no kernel '{name}': using '{chosen}'."
-        session = await _patiently(lambda: create(chosen), patience)
+        try:
+            session = await _patiently(lambda: create(name), patience, is_final)
+        except NotFoundError:
+            chosen = choose_kernelspec(choice, await server.kernelspecs())
+            notice = f"The server has no kernel '{name}': using '{chosen}'."
+            session = await _patiently(lambda: create(chosen), patience, is_final)
+    except BaseException as error:
+        if stays and _may_have_started(error):
+            _leave_for_later(server, path)
+        raise
     return RemoteKernel(
         server,
         session.kernel.id,
@@ -332,10 +355,36 @@ async def start_kernel(
         session_path=path,
         notice=notice,
         name=session.kernel.name,
+        stays=stays,
     )
 
 
-async def _patiently(create: Callable[[], Awaitable[_T]], patience: float) -> _T:
+def _is_final(server: "ServerClient") -> Callable[[], bool]:
+    """Whether the way to the server is closed until a person opens it."""
+    return lambda: server.way.verdict() is not None
+
+
+def _may_have_started(error: BaseException) -> bool:
+    """Whether the server may start the kernel though we heard no answer."""
+    from jrc.server.failure import closed_early, was_silent
+
+    if isinstance(error, UnreachableError):
+        return closed_early(error) or was_silent(error)
+    # A person pressed Ctrl-C, for example.
+    return not isinstance(error, JrcError)
+
+
+def _leave_for_later(server: "ServerClient", session_path: str, session_id: str = "") -> bool:
+    """Let the next jrc command delete a kernel; whether it will."""
+    from jrc.server.orphans import leave_for_later
+
+    base_url, why = server.address.base_url, "the server was out of reach at the end of its run"
+    return leave_for_later(base_url, session_path, session_id, why)
+
+
+async def _patiently(
+    create: Callable[[], Awaitable[_T]], patience: float, is_final: Callable[[], bool]
+) -> _T:
     """Ask again where the line breaks as the server is asked: it gives each path one kernel."""
     try:
         return await create()
@@ -352,7 +401,7 @@ async def _patiently(create: Callable[[], Awaitable[_T]], patience: float) -> _T
     clock = asyncio.get_running_loop().time
     deadline = clock() + patience
     for pause in backoff():
-        if clock() + pause > deadline:
+        if clock() + pause > deadline or is_final():
             break
         log.info("asking for the kernel again: %s", last)
         await asyncio.sleep(pause)

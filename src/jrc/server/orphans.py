@@ -1,5 +1,7 @@
 """A note of each remote session, so that one is found again whose relay was killed without a word.
 
+A run leaves one for a kernel that it could not delete.
+
 A relay holds the lock of its record while it lives, and the system frees the lock when it ends, no
 matter how. So a record whose lock can be taken is an orphan. A process id would not tell: relays
 in containers share the folder but not the numbers.
@@ -57,6 +59,7 @@ class Record(NamedTuple):
         created: when the record was made, in seconds of the system's clock.
         host: where the relay runs. For people.
         pid: of the relay. For people.
+        why: the kernel is to be deleted, as the end of a sentence.
     """
 
     base_url: str
@@ -65,6 +68,7 @@ class Record(NamedTuple):
     created: float = 0.0
     host: str = ""
     pid: int = 0
+    why: str = "its editor was killed"
 
 
 class RecordFile:
@@ -79,7 +83,7 @@ class RecordFile:
         ConfigError: it can't be written.
     """
 
-    def __init__(self, paths: Paths, base_url: str, session_path: str) -> None:
+    def __init__(self, paths: Paths, base_url: str, session_path: str, **why: str) -> None:
         self._path = _folder(paths) / f"{secrets.token_hex(8)}.json"
         self._lock = _lock_of(self._path)
         try:
@@ -96,6 +100,7 @@ class RecordFile:
             created=time.time(),
             host=socket.gethostname(),
             pid=os.getpid(),
+            **why,
         )
         self._write()
 
@@ -124,6 +129,28 @@ class RecordFile:
 
     def _write(self) -> None:
         write_atomically(self._path, json.dumps(self._record._asdict()), private=True)
+
+
+def leave_for_later(base_url: str, session_path: str, session_id: str, why: str) -> bool:
+    """Let the next jrc command that reaches a server delete a session there, and its kernel.
+
+    Args:
+        base_url: of the server.
+        session_path: of the session; unique.
+        session_id: empty where the server did not say whether it has created the session.
+        why: it is to be deleted, as the end of a sentence.
+
+    Returns:
+        whether there is a note of it now.
+    """
+    try:
+        with RecordFile(Paths.from_environment(), base_url, session_path, why=why) as record:
+            if session_id:
+                record.created(session_id)
+    except (JrcError, OSError) as error:
+        log.info("no note of the session %s: %s", session_path, error)
+        return False
+    return True
 
 
 @asynccontextmanager
@@ -163,8 +190,8 @@ async def _remove_and_tell(
     server: "ServerClient", paths: Paths, tell: Callable[[str], None]
 ) -> None:
     async with asyncio.timeout(SEARCH_DEADLINE):
-        for path in await remove_orphans(server, paths=paths):
-            tell(f"Deleted the kernel of {path}: its editor was killed.")
+        for record in await _remove_all(server, paths):
+            tell(f"Deleted the kernel of {record.session_path}: {record.why}.")
 
 
 async def remove_orphans(server: "ServerClient", *, paths: Paths | None = None) -> list[str]:
@@ -177,10 +204,15 @@ async def remove_orphans(server: "ServerClient", *, paths: Paths | None = None) 
     Returns:
         the paths of the deleted sessions.
     """
-    records = _records(paths or Paths.from_environment())
+    removed = await _remove_all(server, paths or Paths.from_environment())
+    return [record.session_path for record in removed]
+
+
+async def _remove_all(server: "ServerClient", paths: Paths) -> list[Record]:
+    records = _records(paths)
     here = [each for each in records if each[1].base_url == server.address.base_url]
     removed = await asyncio.gather(*(_remove_orphan(server, *each) for each in here))
-    return [record.session_path for (_, record), done in zip(here, removed, strict=True) if done]
+    return [record for (_, record), done in zip(here, removed, strict=True) if done]
 
 
 async def _remove_orphan(server: "ServerClient", path: Path, record: Record) -> bool:
