@@ -54,3 +54,15 @@ def test_tables() -> None:
         "     b",
         "2    b",
     ]
+
+
+@pytest.mark.parametrize("columns", [48, 60, 80])
+def test_a_table_of_many_columns_fits_and_leaves_its_ids_whole(columns: int) -> None:
+    rows = [
+        ["RUN", "STATE", "CELL", "ELAPSED", "DOCUMENT", "OWNER", "PROFILE"],
+        ["6cf3688d", "running", "1/2", "18s", "long.ipynb", "root@vm", "127.0.0.1"],
+        ["9dbe7587", "cancelled", "12/40", "1h20m", "한국어 노트북.ipynb", "kim@laptop", "team"],
+    ]
+    lines = table_lines(rows, columns)
+    assert max(map(width, lines)) <= columns
+    assert [line.split()[0] for line in lines if line[0] != " "] == ["RUN", "6cf3688d", "9dbe7587"]

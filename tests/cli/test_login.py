@@ -406,4 +406,5 @@ if os.name == "posix":
             dialog.press(key)
             assert dialog.end() == 130
         assert "Traceback" not in dialog.shown
+        assert dialog.shown.endswith("\n")
         assert profiles.all() == {}

@@ -353,18 +353,38 @@ def test_runs_are_removed(folder: Path, env: dict[str, str], jupyter: JupyterSer
     )
     assert {done, slow} <= set(listed(env))
     with Dialog("runs", "rm", slow, env=env) as dialog:
-        dialog.answer("It still runs", "n")
+        dialog.answer("Remove it? [y/N]:", "n")
         assert dialog.end() == 0
+    with Dialog("runs", "rm", slow, env=env | {"COLUMNS": "40"}) as dialog:
+        dialog.expect("Remove it? [y/N]: ")
+        dialog.press("\x03")
+        assert dialog.end() == 130
+    *question, last = dialog.shown.splitlines()
+    assert (max(map(len, [*question, last])) <= 40, dialog.shown[-1]) == (True, "\n")
     assert listed(env)[slow]["state"] == "running"
     with Dialog("runs", "rm", slow[:7], done, env=env) as dialog:
         dialog.answer("It still runs", "y")
         dialog.answer("was not fetched yet", "y")
         assert dialog.end() == 0
+    assert "\n\n" not in dialog.shown
     assert not {done, slow} & set(listed(env))
     assert not [s for s in jupyter.rest("GET", "api/sessions") if slow in s["path"]]
     assert not [path for path in jupyter.root.rglob("*") if slow in path.name]
     assert run_jrc("runs", "rm", done, env=env).code == 5
     assert run_jrc("runs", "rm", env=env).code == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"), [("runs", "There is no run."), ("status", "No server is saved yet.")]
+)
+def test_ctrl_c_ends_a_watch_on_a_line_of_its_own(command: str, shown: str) -> None:
+    with Dialog(command, "--watch") as dialog:
+        dialog.expect(f"{shown} ")
+        dialog.expect("\n")
+        dialog.press("\x03")
+        assert dialog.end() == 0
+    assert dialog.shown.endswith("^C\n")
+    assert "Traceback" not in dialog.shown
 
 
 def test_what_is_gone_is_removed_when_asked_for(

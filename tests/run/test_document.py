@@ -422,10 +422,26 @@ def test_missing_and_unfit_files(tmp_path: Path) -> None:
         load(tmp_path / "folder.ipynb", args=[])
     with pytest.raises(UsageError, match="can't be read"):
         load(tmp_path / ("x" * 300 + ".ipynb"), args=[])
+    for name in ("none.txt", "none"):
+        with pytest.raises(NotFoundError, match=f"{name} does not exist") as missing:
+            load(tmp_path / name, args=[])
+        assert missing.value.hint is None
+    (tmp_path / "folder.d").mkdir()
+    with pytest.raises(UsageError, match=r"folder\.d is a folder"):
+        load(tmp_path / "folder.d", args=[])
     for name in ("a.R", "a.md", "a", ".ipynb"):
+        (tmp_path / name).touch()
         with pytest.raises(UsageError, match="neither a notebook nor a Python script") as caught:
             load(tmp_path / name, args=[])
         assert ".ipynb" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("suffix", [".ipynb", ".py"])
+def test_the_end_of_a_name_that_was_left_out_is_said(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"train{suffix}").touch()
+    with pytest.raises(NotFoundError, match=r"train does not exist") as caught:
+        load(tmp_path / "train", args=[])
+    assert caught.value.hint == f"Did you mean {tmp_path / f'train{suffix}'}?"
 
 
 def test_arguments_are_for_scripts(load_text: Any) -> None:

@@ -510,7 +510,11 @@ def test_every_source_of_parameters_in_the_order_of_papermill(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (Given(yaml=["a: [1"]), "The text of -y can't be read: while parsing"),
+        (
+            Given(yaml=["a: [1"]),
+            "The text of -y can't be read: while parsing a flow sequence: "
+            "expected ',' or ']', but got '<stream end>' (line 1, column 6).",
+        ),
         (Given(yaml=["[1]"]), "The text of -y holds no parameters"),
         (Given(base64=["%"]), "The text of -b is no base64"),
         (Given(base64=["//79"]), "The text of -b can't be read"),

@@ -7,7 +7,10 @@ from functools import lru_cache
 
 _GAP = "  "
 _NARROWEST = 8
-"""A column of a table is not made narrower than this."""
+"""A column of a table is not made narrower than this while there is room."""
+
+_STILL_READABLE = 4
+"""A narrow terminal breaks every line that is too long, which is worse than a column like this."""
 
 _COMMAND = re.compile(r"(?<=: )jrc .*$")
 """A command at the end of a sentence: it is copied, so it stays in one piece."""
@@ -91,14 +94,19 @@ def table_lines(rows: Sequence[Sequence[str]], columns: int | None) -> list[str]
 
 
 def _narrowed(widths: list[int], columns: int) -> list[int]:
-    """The widths with the widest ones reduced until a line fits, as far as that is sensible."""
+    """The widths with the widest ones reduced until a line fits, as far as that is sensible.
+
+    The first column is what a person copies from a table, so it is the last to become narrow.
+    """
     narrowed = list(widths)
     room = columns - len(_GAP) * (len(widths) - 1)
-    while sum(narrowed) > room:
-        widest = max(range(len(narrowed)), key=narrowed.__getitem__)
-        if narrowed[widest] <= _NARROWEST:
-            break
-        narrowed[widest] -= 1
+    for first, narrowest in ((0, _NARROWEST), (1, _STILL_READABLE)):
+        places = range(min(first, len(narrowed) - 1), len(narrowed))
+        while sum(narrowed) > room:
+            widest = max(places, key=narrowed.__getitem__)
+            if narrowed[widest] <= narrowest:
+                break
+            narrowed[widest] -= 1
     return narrowed
 
 

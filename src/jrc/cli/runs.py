@@ -84,6 +84,7 @@ def runs(
     except KeyboardInterrupt:
         if not watch:
             raise
+        terminal.leave()
 
 
 @app.command()

@@ -57,6 +57,7 @@ def status(
     except KeyboardInterrupt:
         if not watch:
             raise
+        terminal.leave()
 
 
 class _Direct:

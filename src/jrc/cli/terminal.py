@@ -3,8 +3,12 @@
 import json
 import os
 import re
+import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from jrc.cli.streams import SafeStream, safe
@@ -85,6 +89,11 @@ class Terminal:
         if not self.err.place.painted:
             self.err.place.wrote(shown)
 
+    def leave(self) -> None:
+        """Ctrl-C ends what is shown again and again: the shell's prompt gets its own line."""
+        if self.interactive:
+            self.write("\n", error=True)
+
     def mark(self, text: str) -> None:
         """One quiet line of talk, which structures what is between such lines."""
         text = visible(text)
@@ -118,12 +127,22 @@ class Terminal:
         """
         if not self.interactive:
             raise ConfigError(f"{question}: there is no terminal to ask at.", hint=without)
-        if hidden:
-            from getpass import getpass
+        prompt = f"{self._wrapped(f'{visible(question)}:')} "
+        with _ctrl_c_raises():
+            try:
+                if hidden:
+                    from getpass import getpass
 
-            return getpass(f"{visible(question)}: ", stream=sys.stderr)
-        self.write(f"{visible(question)}: ", error=True)
-        return sys.stdin.readline().rstrip("\r\n")
+                    return getpass(prompt, stream=sys.stderr)
+                self.write(prompt, error=True)
+                answer = sys.stdin.readline()
+            except KeyboardInterrupt:
+                # The cursor stands behind the question.
+                self.write("\n", error=True)
+                raise
+        if answer:
+            self.err.place.answered()
+        return answer.rstrip("\r\n")
 
     def table(self, header: list[str], rows: list[list[str]]) -> None:
         """A table on stdout: aligned columns, two spaces apart, as wide as a terminal at most."""
@@ -139,14 +158,16 @@ class Terminal:
             self.write(_CLEAR)
 
     def _talk(self, before: str, text: str) -> None:
-        text = visible(text)
+        lead = re.sub(r"\x1b\[[0-9;]*m", "", before)
+        text = self._wrapped(f"{lead}{visible(text)}").removeprefix(lead)
+        self.write(f"{self._new_line()}{before}{text}\n", error=True)
+
+    def _wrapped(self, text: str) -> str:
         if columns := columns_of(self.err):
             from jrc.cli.columns import wrap_sentence
 
-            lead = re.sub(r"\x1b\[[0-9;]*m", "", before)
-            lines = [wrap_sentence(line, columns) for line in f"{lead}{text}".split("\n")]
-            text = "\n".join(lines).removeprefix(lead)
-        self.write(f"{self._new_line()}{before}{text}\n", error=True)
+            return "\n".join(wrap_sentence(line, columns) for line in text.split("\n"))
+        return text
 
     def _new_line(self) -> str:
         """What brings talk to a line of its own."""
@@ -157,6 +178,20 @@ class Terminal:
 
     def _styled(self, text: str, code: str) -> str:
         return f"\x1b[{code}m{text.rstrip()}\x1b[0m " if self.color_err else text
+
+
+@contextmanager
+def _ctrl_c_raises() -> Iterator[None]:
+    """Ctrl-C ends a question at once; an event loop around it would wait for the answer first."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def columns_of(stream: SafeStream) -> int | None:

@@ -1,11 +1,12 @@
 """Documents: notebooks and scripts, read as cells to execute and a notebook to fill."""
 
+import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from jrc.errors import UsageError
+from jrc.errors import NotFoundError, UsageError
 from jrc.profile.files import Seen, seen
 from jrc.run.notebook import complete, load_notebook, parse_notebook, read_bytes
 from jrc.run.notebook_shape import NBFORMAT, NBFORMAT_MINOR, Json
@@ -169,6 +170,10 @@ def load(path: Path, *, args: list[str]) -> Document:
     if is_script(path):
         return _load_script(path, read_bytes(path), args)
     if path.suffix.lower() != ".ipynb":
+        if not os.path.lexists(path):
+            raise NotFoundError(f"{path} does not exist.", hint=_with_its_suffix(path))
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder.", hint="Name a file in it.")
         raise UsageError(
             f"{path} is neither a notebook nor a Python script.",
             hint="A notebook ends in .ipynb, a script in .py or begins with a #! line of Python.",
@@ -177,6 +182,12 @@ def load(path: Path, *, args: list[str]) -> Document:
     document = _notebook_of(path, load_notebook(path), args)
     document.seen = known
     return document
+
+
+def _with_its_suffix(path: Path) -> str | None:
+    """What to say where somebody left the end of a file's name out."""
+    whole = (path.with_name(f"{path.name}{suffix}") for suffix in (".ipynb", ".py") if path.name)
+    return next((f"Did you mean {name}?" for name in whole if name.is_file()), None)
 
 
 def _notebook_of(path: Path, repaired: Repaired, args: list[str]) -> Document:

@@ -161,6 +161,12 @@ def _parse_yaml(text: str) -> object:
 
     try:
         content: object = yaml.load(text, Loader)  # noqa: S506 - a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        # The text of the error quotes the lines, with an arrow below them.
+        reason = ": ".join(part for part in (error.context, error.problem) if part)
+        if (mark := error.problem_mark) is not None:
+            reason += f" (line {mark.line + 1}, column {mark.column + 1})"
+        raise ValueError(reason) from error
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
     return content
