@@ -81,6 +81,8 @@ def fault(words: list[str]) -> str:
     """Why a command line can't be typed; empty when it can."""
     command: Any = get_command(app)
     rest = list(words)
+    if "…" in rest:
+        return "not all of it is printed"
     while hasattr(command, "commands"):
         if not rest or rest[0] == VALUE:
             return ""
@@ -153,6 +155,7 @@ def test_what_is_said_to_be_typed_exists(place: str, words: str) -> None:
     ("text", "why"),
     [
         ("See: jrc kernels list", "no command 'kernels'"),
+        ("Type: jrc run --kernel NAME …", "not all of it is printed"),
         ("Type: jrc login URL --certificate FILE", "no option '--certificate'"),
         ("Log in again: jrc login --profile VALUE --header NAME=env:VARIABLE", ""),
     ],

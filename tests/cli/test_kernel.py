@@ -63,6 +63,14 @@ def test_start_list_restart_interrupt_stop(jrc: Jrc, jupyter: JupyterServer) -> 
     assert jupyter.rest("GET", "api/kernels") == []
 
 
+def test_a_kernelspec_that_is_not_there_leads_to_those_that_are(jrc: Jrc) -> None:
+    refused = jrc("start", "nope")
+    assert refused.code == 5
+    assert "The server has no kernel 'nope'. It has: " in refused.stderr
+    assert refused.stderr.endswith("hint: Choose one of them: jrc kernel start NAME\n")
+    assert jrc("start", "python3").code == 0
+
+
 def test_start_prints_json(jrc: Jrc) -> None:
     started = json.loads(jrc("start", "--json").stdout)
     assert started["name"] == "python3"

@@ -116,7 +116,7 @@ def no_password_form(servers: Servers, _: Path) -> Tried:
 def variables_for_a_server(servers: Servers, folder: Path) -> Tried:
     (folder / "a.py").write_text("1\n")
     url = servers.get("open").url
-    words = ["run", str(folder / "a.py"), "--kernel-env", "KERNEL_X=y"]
+    words = ["run", "--kernel-env", "KERNEL_X=y", str(folder / "a.py")]
     return Tried(words, env={"JRC_URL": url, "JRC_TOKEN": "t"})
 
 
@@ -126,7 +126,7 @@ def user_of_an_enterprise_gateway(servers: Servers, folder: Path) -> Tried:
     done = run_jrc("login", gateway.url, "-P", "it", "--token-stdin", input=gateway.token)
     assert done.code == 0, done.stderr
     # It starts kernels for nobody who is called root.
-    return Tried(["run", str(folder / "a.py"), "--kernel-env", "KERNEL_USERNAME=root"])
+    return Tried(["run", "--kernel-env", "KERNEL_USERNAME=root", str(folder / "a.py")])
 
 
 def unknown_kernel(servers: Servers, folder: Path) -> Tried:

@@ -13,7 +13,7 @@ from jrc.cli.profile import complete_profile
 from jrc.cli.terminal import Terminal
 from jrc.cli.tunnel_talk import TunnelTalk
 from jrc.cli.words import pairs
-from jrc.errors import JrcError, KernelDiedError
+from jrc.errors import JrcError, KernelDiedError, NotFoundError
 from jrc.server.models import KernelModel, SessionModel, find_kernel, short_ids
 
 if TYPE_CHECKING:
@@ -123,7 +123,13 @@ def start(
 
     async def begin(server: "ServerClient") -> Row:
         choice = KernelChoice(asked=name)
-        begun = await start_kernel(server, choice, document="kernel", run=new_run_id(), stays=True)
+        try:
+            begun = await start_kernel(
+                server, choice, document="kernel", run=new_run_id(), stays=True
+            )
+        except NotFoundError as error:
+            error.hint = "Choose one of them: jrc kernel start NAME"
+            raise
         kernel = await server.kernel(begun.id)
         if kernel is None:
             raise KernelDiedError("The kernel died at its start.", hint="See the server's log.")

@@ -125,8 +125,8 @@ def _header(word: str) -> tuple[str, str]:
         # The word itself may be a secret.
         raise UsageError(
             f"--header {fault}.",
-            hint="--header NAME=env:VARIABLE, NAME=keyring (asks for the value), or, for what is "
-            "no secret, NAME=plain:VALUE",
+            hint="--header NAME=env:VARIABLE (or NAME=keyring, which asks for the value; or "
+            "NAME=plain:VALUE for what is no secret)",
         )
     return name, source
 

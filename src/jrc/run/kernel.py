@@ -82,7 +82,7 @@ def choose_kernelspec(choice: KernelChoice, available: "KernelSpecs") -> str:
         f"The server has no kernel '{wanted}'"
         + (f", and none for {choice.language}" if choice.asked is None else "")
         + f". It has: {have}.",
-        hint="Choose one of them: jrc run --kernel NAME …",
+        hint="Choose one of them: jrc run --kernel NAME FILE",
     )
 
 

@@ -176,7 +176,7 @@ def error_from(answer: Answer, address: ServerAddress) -> JrcError:
     if "not authorized to start kernel" in said:
         return AuthError(
             f"{address.base_url} does not let this user start the kernel ({_without_code(said)}).",
-            hint="Say who you are there: --kernel-env KERNEL_USERNAME=NAME",
+            hint="Say who you are there: jrc run --kernel-env KERNEL_USERNAME=NAME FILE",
         )
     if answer.status == 403 and "Resource Limit" in said:
         return UnreachableError(

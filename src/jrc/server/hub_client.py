@@ -99,7 +99,8 @@ class HubClient:
         if answer.refused:
             raise AuthError(
                 f"The hub at {self.address.base_url} refused the user name or the password.",
-                hint=f"If the hub wants a login in the browser, make a token at {self.token_page}",
+                hint=f"If the hub wants a login in the browser, make a token at {self.token_page} "
+                f"and log in with it: {login_at(self.address.base_url)}",
             )
         return Secret(self._checked(answer).json().field("token").text())
 
