@@ -10,6 +10,7 @@ import pytest
 from jrc.errors import KernelDiedError, UnreachableError
 from jrc.run.events import RunFinished
 from jrc.server.orphans import remove_orphans
+from tests.run.test_detached import Desk
 from tests.run.test_faults import notebook, stdout_of
 from tests.support.jupyter import JupyterServer, StartJupyter
 from tests.support.proxy import Proxy
@@ -55,6 +56,17 @@ async def test_a_kernel_that_does_not_begin_to_live(
     (finished,) = listener.of(RunFinished)
     assert finished.exit_code == 8
     assert server.rest("GET", "api/kernels") == []
+
+
+async def test_a_detached_run_on_a_kernel_that_never_answers(
+    server: JupyterServer, tmp_path: Path
+) -> None:
+    laptop = Desk(server, tmp_path / "laptop")
+    with pytest.raises(KernelDiedError, match=r"'mute' did not answer within 3 s of its start\."):
+        async with asyncio.timeout(60):
+            await laptop.begin(notebook(tmp_path, "1"), kernel="mute", start_timeout=3.0)
+    assert server.rest("GET", "api/kernels") == []
+    assert laptop.records.all() == []
 
 
 class LosesAnswers(Proxy):

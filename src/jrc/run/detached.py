@@ -156,6 +156,8 @@ class _Begin:
         self._channels = Channels(
             server, kernel.id, session_id=self._requests.session, patience=options.patience
         )
+        self._start_timeout = options.start_timeout
+        self._lives = kernel.session_id is None
         self._cells = [
             self._cell(
                 key, cell_request(document, cell, allow_errors=options.allow_errors), can_answer
@@ -185,17 +187,22 @@ class _Begin:
 
     async def send_all(self) -> Installed:
         """Bring the recorder and all cells to the kernel, and make sure that they are there."""
-        await self._kernel.open(self._channels)
+        began = self._now()
+        await self._kernel.open(self._channels, start_timeout=self._start_timeout)
+        # A server lets clients in after a minute, also where the kernel says nothing.
+        left = max(self._start_timeout - (self._now() - began), 1.0)
         try:
-            async with asyncio.timeout(BEGIN_SECONDS):
+            async with asyncio.timeout(BEGIN_SECONDS if self._lives else left) as limit:
                 await self._send(self._exchange.begin(self._document.prologue, about=self.about))
                 await self._send(self._cells)
                 starting_over = asyncio.create_task(self._start_over_now_and_then())
                 try:
-                    return await self._until_taken()
+                    return await self._until_taken(limit)
                 finally:
                     starting_over.cancel()
         except TimeoutError as error:
+            if not self._lives:
+                raise self._kernel.silent_at_start(self._start_timeout) from error
             raise DeadlineError(
                 f"The kernel did not take {self._document.path.name} within {BEGIN_SECONDS:.0f} s.",
                 hint="Is it busy? See: jrc kernel list",
@@ -210,7 +217,7 @@ class _Begin:
             if await self._channels.all_arrived():
                 self._channels.start_over()
 
-    async def _until_taken(self) -> Installed:
+    async def _until_taken(self, limit: asyncio.Timeout) -> Installed:
         # The server takes messages in order: when it answers the last one, it has all of them.
         last = await self._send_last()
         answered = False
@@ -228,6 +235,9 @@ class _Begin:
                     await self._send(self._exchange.link_restored(self._now()))
                     last, answered = await self._send_last(), False
                 case Message():
+                    if not self._lives:
+                        self._lives = True
+                        limit.reschedule(self._now() + BEGIN_SECONDS)
                     answered = answered or (event.channel == "control" and event.parent_id == last)
                     self._note(event)
                     await self._send(self._exchange.due(self._now()))

@@ -165,10 +165,7 @@ class RemoteKernel:
         except NotFoundError as error:
             raise self.died_at_start() from error
         except TimeoutError as error:
-            raise KernelDiedError(
-                f"{self._what} did not answer within {start_timeout:g} s of its start.",
-                hint="The server's log may say why. --start-timeout waits longer.",
-            ) from error
+            raise self.silent_at_start(start_timeout) from error
         finally:
             opening.cancel()
             ending.cancel()
@@ -190,6 +187,13 @@ class RemoteKernel:
         return KernelDiedError(
             f"{self._what} died at its start; the server's log says why.",
             hint="Does the server have what its kernelspec starts? See: jrc doctor",
+        )
+
+    def silent_at_start(self, seconds: float | None) -> KernelDiedError:
+        """The error for a kernel that was started, and never answered."""
+        return KernelDiedError(
+            f"{self._what} did not answer within {seconds:g} s of its start.",
+            hint="The server's log may say why. --start-timeout waits longer.",
         )
 
     @property
