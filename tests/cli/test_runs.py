@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import time
+from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 
@@ -74,6 +75,7 @@ def test_a_run_from_its_beginning_to_its_end(folder: Path, env: dict[str, str]) 
     assert any(line.startswith(f"{run}  finished  2/2") for line in table[1:])
     attached = run_jrc("attach", run[:6], env=env)
     assert (attached.code, attached.stdout) == (0, "one\ntwo\n")
+    assert attached.stderr.endswith(f"jrc: done, saved in {folder / 'a.out.ipynb'}\n")
     assert texts(folder / "a.out.ipynb") == ["one\n", "two\n"]
     gone = run_jrc("attach", run, env=env)
     assert (gone.code, gone.stderr) == (
@@ -102,6 +104,12 @@ def test_as_json(folder: Path, env: dict[str, str]) -> None:
         "cell-finished",
         "run-finished",
     ]
+    cell = json.loads((folder / "a.out.ipynb").read_text())["cells"][0]
+    busy, idle = (
+        datetime.fromisoformat(cell["metadata"]["execution"][f"iopub.status.{state}"])
+        for state in ("busy", "idle")
+    )
+    assert events[-2]["seconds"] == (idle - busy).total_seconds()
 
 
 def test_two_presses_leave_a_run(folder: Path, env: dict[str, str]) -> None:

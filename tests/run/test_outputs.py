@@ -125,6 +125,26 @@ def test_timing_is_written_in_utc() -> None:
     assert outputs.timing(0) == {"iopub.status.idle": "2026-11-22T12:00:00.000000Z"}
 
 
+@pytest.mark.parametrize(
+    ("busy", "idle", "seconds"),
+    [
+        ("2026-11-22T12:00:00Z", "2026-11-22T13:00:06.5+01:00", 6.5),
+        ("2026-11-22T12:00:00Z", "2026-11-22T11:00:00Z", 0.0),
+        ("2026-11-22T12:00:00Z", None, None),
+        (None, "2026-11-22T12:00:00Z", None),
+    ],
+)
+def test_a_cell_took_what_the_kernel_says(
+    busy: str | None, idle: str | None, seconds: float | None
+) -> None:
+    outputs = started()
+    for state, date in (("busy", busy), ("idle", idle)):
+        if date is not None:
+            message = from_kernel("iopub", "status", {"execution_state": state}, date=date)
+            outputs.mark(0, f"iopub.status.{state}", message)
+    assert outputs.took(0) == seconds
+
+
 def test_carriage_returns_as_a_terminal_shows_them() -> None:
     assert apply_carriage_returns("  1%\r 50%\r100%\ndone\r\n") == "100%\ndone\r\n"
 

@@ -57,7 +57,7 @@ async def _follow(
     listener = (
         JsonListener(terminal, stdin)
         if json
-        else TerminalListener(terminal, quiet=quiet, stdin=stdin)
+        else TerminalListener(terminal, quiet=quiet, stdin=stdin, follows=True)
     )
     with TunnelTalk(terminal) as talk:
         async with open_profile(found.profile, on_tunnel=talk) as server, live(listener):

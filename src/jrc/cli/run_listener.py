@@ -37,6 +37,7 @@ class TerminalListener:
         quiet: show what the cells show and what goes wrong, and nothing else.
         stdin: what the remote code reads; None where it can ask nobody.
         unsaved: what saves an image where the outputs are not saved.
+        follows: the run began before this command, whose time is not the run's.
     """
 
     def __init__(
@@ -46,10 +47,13 @@ class TerminalListener:
         quiet: bool = False,
         stdin: LocalStdin | None = None,
         unsaved: str = "-o FILE saves it",
+        follows: bool = False,
     ) -> None:
         self._terminal = terminal
         self._quiet = quiet
-        self._shown = Shown(terminal, apart=True, saved_in=None, total=STARTED)
+        self._follows = follows
+        total = None if follows else STARTED
+        self._shown = Shown(terminal, apart=True, saved_in=None, total=total)
         self._shown.unsaved = unsaved
         self.live = self._shown.live
         self.can_answer = stdin is not None
@@ -147,10 +151,12 @@ class TerminalListener:
         self.close()
         if event.status != "ok" or self._quiet:
             return
-        took = f"{time.monotonic() - STARTED:.1f} s"
-        done = f"exit code {event.exit_code} after" if event.exit_code else "done in"
+        done = f"exit code {event.exit_code}" if event.exit_code else "done"
+        if not self._follows:
+            took = f"{time.monotonic() - STARTED:.1f} s"
+            done += f" after {took}" if event.exit_code else f" in {took}"
         place = f", saved in {event.output}" if event.output else ""
-        self._terminal.say(f"jrc: {done} {took}{place}")
+        self._terminal.say(f"jrc: {done}{place}")
 
     def _show_live(self, text: str) -> None:
         if not self._quiet:

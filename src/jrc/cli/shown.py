@@ -55,7 +55,7 @@ class Shown:
     """
 
     def __init__(
-        self, terminal: Terminal, *, apart: bool, saved_in: str | None, total: float
+        self, terminal: Terminal, *, apart: bool, saved_in: str | None, total: float | None
     ) -> None:
         self.live = LiveLine(terminal, total=total, above=self._kept_lines)
         self.heading = ""

@@ -207,7 +207,13 @@ class Account:
         self._count(cell.index, event.message)
 
     def finished(self, event: Finished, *, status: str, seconds: float) -> None:
-        """A cell is done; one that was aborted is as it was before the run."""
+        """A cell is done; one that was aborted is as it was before the run.
+
+        Args:
+            event: its end.
+            status: how it ended.
+            seconds: how long it took here, where the kernel does not say it.
+        """
         if status == "aborted":
             return
         cell = self._shown_cell(event.key)
@@ -218,13 +224,14 @@ class Account:
         if event.idle is not None:
             self._outputs.mark(cell.index, "iopub.status.idle", event.idle)
         self.result.reply = event.reply
+        took = self._outputs.took(cell.index)
         self._tell(
             CellFinished(
                 cell=cell.index,
                 number=self.number(event.key),
                 total=self._total,
                 status=status,
-                seconds=seconds,
+                seconds=seconds if took is None else took,
                 execution_count=self._outputs.execution_count(cell.index),
             )
         )

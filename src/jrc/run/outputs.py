@@ -144,6 +144,18 @@ class Outputs:
     def timing(self, index: int) -> dict[str, str]:
         return dict(self._cells[index].timing)
 
+    def took(self, index: int) -> float | None:
+        """Seconds from the kernel's busy to its idle, by its clock; None where one is missing.
+
+        What is fetched later arrives at once, so the time of arrival says nothing.
+        """
+        timing = self._cells[index].timing
+        ends = [timing.get(f"iopub.status.{state}") for state in ("busy", "idle")]
+        if None in ends:
+            return None
+        began, ended = (datetime.fromisoformat(str(each)) for each in ends)
+        return max((ended - began).total_seconds(), 0.0)
+
     def widget_state(self) -> dict[str, Any] | None:
         """The ``widgets`` metadata of the notebook; None when no widget was made."""
         return self._widgets.metadata()
