@@ -66,3 +66,15 @@ def test_a_table_of_many_columns_fits_and_leaves_its_ids_whole(columns: int) -> 
     lines = table_lines(rows, columns)
     assert max(map(width, lines)) <= columns
     assert [line.split()[0] for line in lines if line[0] != " "] == ["RUN", "6cf3688d", "9dbe7587"]
+
+
+def test_columns_move_together_before_words_break() -> None:
+    rows = [
+        ["RUN", "NAME", "STATE", "CELL", "ELAPSED", "DOCUMENT", "OWNER", "PROFILE"],
+        ["ee054066", "kim", "running", "1/8", "1s", "ko.ipynb", "root@vm", "127.0.0.1"],
+    ]
+    assert table_lines(rows, 60) == [
+        "RUN      NAME STATE   CELL ELAPSED DOCUMENT OWNER   PROFILE",
+        "ee054066 kim  running 1/8  1s      ko.ipynb root@vm 127.0.0.",
+        "                                                    1",
+    ]

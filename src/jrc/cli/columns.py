@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 _GAP = "  "
+_NARROW_GAP = " "
 _NARROWEST = 8
 """A column of a table is not made narrower than this while there is room."""
 
@@ -81,33 +82,43 @@ def table_lines(rows: Sequence[Sequence[str]], columns: int | None) -> list[str]
         columns: how wide a line may be, where words wrap inside their column; None for any width.
     """
     widths = [max(map(width, column)) for column in zip(*rows, strict=True)]
+    gap = _GAP
     if columns is not None:
-        widths = _narrowed(widths, columns)
+        widths, gap = _narrowed(widths, columns)
     lines = []
     for row in rows:
         cells = [wrap(cell, most) for cell, most in zip(row, widths, strict=True)]
         for i in range(max(map(len, cells), default=0)):
             parts = [cell[i] if i < len(cell) else "" for cell in cells]
-            line = _GAP.join(pad(part, most) for part, most in zip(parts, widths, strict=True))
+            line = gap.join(pad(part, most) for part, most in zip(parts, widths, strict=True))
             lines.append(line.rstrip())
     return lines
 
 
-def _narrowed(widths: list[int], columns: int) -> list[int]:
+def _narrowed(widths: list[int], columns: int) -> tuple[list[int], str]:
     """The widths with the widest ones reduced until a line fits, as far as that is sensible.
+
+    Columns move together before words are broken.
 
     The first column is what a person copies from a table, so it is the last to become narrow.
     """
     narrowed = list(widths)
-    room = columns - len(_GAP) * (len(widths) - 1)
-    for first, narrowest in ((0, _NARROWEST), (1, _STILL_READABLE)):
+    gap = _GAP
+    for first, narrowest, gap in (
+        (0, _NARROWEST, _GAP),
+        (0, _NARROWEST, _NARROW_GAP),
+        (1, _STILL_READABLE, _NARROW_GAP),
+    ):
+        room = columns - len(gap) * (len(widths) - 1)
         places = range(min(first, len(narrowed) - 1), len(narrowed))
         while sum(narrowed) > room:
             widest = max(places, key=narrowed.__getitem__)
             if narrowed[widest] <= narrowest:
                 break
             narrowed[widest] -= 1
-    return narrowed
+        if sum(narrowed) <= room:
+            break
+    return narrowed, gap
 
 
 def _beginning(text: str, columns: int) -> str:
