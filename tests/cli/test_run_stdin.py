@@ -144,3 +144,14 @@ def test_failures_of_jrc_are_told_from_those_of_the_code(
     assert done.code == code
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert all(event["exit_code"] == code for event in events if event["event"] == "run-finished")
+
+
+def test_a_question_that_fails_has_no_line_of_the_recorder(
+    folder: Path, env: dict[str, str]
+) -> None:
+    notebook = new_notebook(cells=[new_code_cell("input('name? ')")])
+    nbformat.write(notebook, folder / "a.ipynb")
+    done = run_jrc("run", "a.ipynb", input="", env=env)
+    assert done.code == 1
+    assert "EOFError" in done.stderr
+    assert "recorder" not in done.stderr

@@ -227,6 +227,8 @@ class Recorder:
             return
 
         def jrc_input_request(*args: Any, **kwargs: Any) -> Any:
+            # IPython leaves such a frame out of the traceback of whoever asked.
+            __tracebackhide__ = True
             try:
                 return ask(*args, **kwargs)
             finally:
