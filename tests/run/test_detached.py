@@ -585,6 +585,25 @@ async def test_of_two_that_end_together_none_misses_the_other(
     assert nothing_is_left(desk.server, run)
 
 
+async def test_a_run_that_is_fetched_while_another_computer_looks_for_it(
+    desk: Desk, other_desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It found the kernel and the journal, and says what became of them."""
+    join = Followers.join
+    run = await desk.begin(notebook(tmp_path, "print('one')"))
+    await desk.until(run, "finished")
+
+    async def join_late(self: Followers) -> None:
+        monkeypatch.setattr(Followers, "join", join)
+        assert await desk.attach(run) == 0
+        await join(self)
+
+    monkeypatch.setattr(Followers, "join", join_late)
+    with pytest.raises(NotFoundError, match="another client has fetched it just now"):
+        await other_desk.attach(run)
+    assert nothing_is_left(desk.server, run)
+
+
 async def test_a_run_that_is_fetched_twice_is_left_to_those_who_follow(
     desk: Desk, other_desk: Desk, tmp_path: Path
 ) -> None:

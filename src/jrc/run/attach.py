@@ -190,6 +190,12 @@ class Attachment:
     async def _nothing_left(self, about: About, output: Path | None) -> JrcError:
         """The error for a run that neither a kernel nor a journal knows."""
         record = self._found.record
+        if self._following.path and record is None:
+            return NotFoundError(
+                f"Nothing is left of the run {self._found.run} on the server: another client has "
+                "fetched it just now, or removed it.",
+                hint="See your runs: jrc runs",
+            )
         if record is None or record.detached:
             return NotFoundError(
                 f"Nothing is left of the run {self._found.run}: its kernel is gone, and there is "

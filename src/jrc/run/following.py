@@ -127,14 +127,16 @@ class Following:
             result = await (
                 self._follow_live(about, filling) if live else self._read_past(about, filling)
             )
-            if live and result is not None and result.status == "kernel-died":
+            if live and (result is None or result.status == "kernel-died"):
                 if not await self.has_journal():
-                    return result
+                    # There was one: who deleted it has it, or removed the run.
+                    return _deleted() if result is None and not self.path else result
                 # What the kernel published last may be in its journal only: all of it, where
                 # another client saw the end first and ended the kernel.
                 filling.close()
                 filling = fill()
-                result = await self._read_past(about, filling, result.ended)
+                ended = _deleted().ended if result is None else result.ended
+                result = await self._read_past(about, filling, ended)
         finally:
             filling.close()
         return result
@@ -148,7 +150,8 @@ class Following:
         self._keep_language(filling, None)
         return before.messages is not None
 
-    async def _follow_live(self, about: About, filling: Filling) -> Result:
+    async def _follow_live(self, about: About, filling: Filling) -> Result | None:
+        """Follow the kernel; None where it is gone before anything came from it."""
         requests = Requests()
         kernel_id = self._found.kernel_id
         past = self.past or KeptPast()
@@ -159,9 +162,7 @@ class Following:
             await channels.open()
         except NotFoundError:
             # Another client saw the end first, in just this moment.
-            result = Result()
-            end_with_kernel(result, "deleted")
-            return result
+            return None
         try:
             runner, exchange = self._runner(
                 about,
@@ -312,3 +313,10 @@ class Following:
         record = self._found.record
         known = record.language_info if record is not None else None
         filling.language_info = told or (dict(known) if known else None)
+
+
+def _deleted() -> Result:
+    """The end of a run whose kernel was deleted before it was followed."""
+    result = Result()
+    end_with_kernel(result, "deleted")
+    return result

@@ -8,7 +8,7 @@ import binascii
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jrc.errors import NotFoundError, ProtocolError
+from jrc.errors import NotFoundError, ProtocolError, UnreachableError
 from jrc.server.models import Body
 
 if TYPE_CHECKING:
@@ -47,6 +47,11 @@ async def list_folder(server: "ServerClient", path: str) -> list[Entry]:
         )
     except NotFoundError:
         return []
+    except UnreachableError as error:
+        # A folder that is deleted while the server lists it is a 500.
+        if error.__cause__ is None and await find_file(server, path) is None:
+            return []
+        raise
     body = Body(answer, f"GET api/contents/{path}")
     return [_entry(item) for item in body.field("content").items()]
 
