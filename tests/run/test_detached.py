@@ -26,6 +26,7 @@ from jrc.errors import (
 )
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
+from jrc.recorder import recording
 from jrc.run import ask as asking
 from jrc.run import cancel as cancelling
 from jrc.run.about import About, about_from_json
@@ -557,6 +558,31 @@ async def test_each_follower_sees_the_end(
         assert printed(heard).endswith("39\nlast\n")
         assert not [notice for notice in heard.of(Notice) if notice.kind == "kernel"]
     assert nothing_is_left(desk.server, run)
+
+
+async def test_followers_of_a_run_that_is_cancelled_in_its_last_cell(
+    desk: Desk, other_desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel is ended before they ask for its last reply: only the journal has that."""
+    monkeypatch.setattr(recording, "GAP_GRACE", 60.0)
+    script = tmp_path / "script.py"
+    script.write_text(ticking(600))
+    run = await desk.begin(script)
+    desks, listeners = [desk, other_desk], [Recorder(), Recorder()]
+    following = [
+        asyncio.create_task(each.attach(run, heard))
+        for each, heard in zip(desks, listeners, strict=True)
+    ]
+    async with asyncio.timeout(60):
+        while not all(printed(heard) for heard in listeners):
+            await asyncio.sleep(0.05)
+    await desk.cancel(run)
+    for end in await asyncio.gather(*following, return_exceptions=True):
+        assert isinstance(end, InterruptedByUserError), end
+        assert "was cancelled" in end.message
+    for heard in listeners:
+        assert heard.of(RunFinished)[0].status == "cancelled"
+        assert not [notice for notice in heard.of(Notice) if notice.kind == "output-lost"]
 
 
 async def test_of_two_that_end_together_none_misses_the_other(

@@ -18,6 +18,7 @@ from jrc.run.events import (
     WidgetChanged,
 )
 from jrc.run.execution import (
+    NO_REPLY_NAME,
     Finished,
     InputEchoed,
     KernelEnded,
@@ -114,9 +115,9 @@ class Result:
 
     @property
     def interrupted(self) -> bool:
-        """Code was interrupted, and not by this client."""
+        """Code was interrupted, and not by this client, or ended without a reply."""
         name = (self.reply or {}).get("ename")
-        return self.status == "error" and name == "KeyboardInterrupt"
+        return self.status == "error" and name in ("KeyboardInterrupt", NO_REPLY_NAME)
 
 
 class Listener(Protocol):

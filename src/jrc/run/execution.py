@@ -33,6 +33,7 @@ OUTPUT_TYPES = frozenset(
     }
 )
 
+NO_REPLY_NAME = "NoReply"
 NO_REPLY = (
     "the kernel is done with it and does not say how it ended; "
     "perhaps it was interrupted at its end"
@@ -208,7 +209,7 @@ class Execution:
         Most often an interrupt hit the kernel as it would send it. More is not known, and not said.
         """
         request = self._requests[msg_id]
-        request.reply = {"status": "error", "ename": "NoReply", "evalue": NO_REPLY}
+        request.reply = {"status": "error", "ename": NO_REPLY_NAME, "evalue": NO_REPLY}
         request.reply_over = True
         return self._finish(request)
 

@@ -11,7 +11,7 @@ from jrc.recorder.journal import Journal
 from jrc.run.about import About, about_from_json
 from jrc.run.account import Account, Listener, Result
 from jrc.run.ask import KeptPast, kept_past
-from jrc.run.events import CellOutput, RunEvent
+from jrc.run.events import CellOutput, Notice, RunEvent
 from jrc.run.exchange import Exchange
 from jrc.run.execution import KernelEnded
 from jrc.run.filling import Filling
@@ -77,6 +77,7 @@ class Following:
         self._listener = listener
         self._journal: Journal | None = None
         self._told: set[RunEvent] = set()
+        self._losses: list[Notice] = []
         record = found.record
         self._shown = 0 if record is None or how.all_again else record.shown
 
@@ -135,10 +136,13 @@ class Following:
                 # another client saw the end first and ended the kernel.
                 filling.close()
                 filling = fill()
+                self._losses.clear()
                 ended = _deleted().ended if result is None else result.ended
                 result = await self._read_past(about, filling, ended)
         finally:
             filling.close()
+            for loss in self._losses:
+                self._listener.on_event(loss)
         return result
 
     def take_up(self, filling: Filling, about: About) -> bool:
@@ -241,7 +245,7 @@ class Following:
         exchange.questions = not isinstance(channels, PastChannels) and not self._how.all_again
         filling.keep_step(self._found.run, exchange)
         seen = max(self._shown, past.count if self._how.latest else 0)
-        gate = Gate(self._listener, lambda: self._is_new(exchange, seen), self._told)
+        gate = Gate(self._listener, lambda: self._is_new(exchange, seen), self._told, self._losses)
         account = Account(
             requested,
             outputs=filling.outputs,

@@ -22,14 +22,20 @@ class Gate:
         listener: who is told.
         is_open: whether what happens now is new to the listener.
         told: the notices that the listener knows; grows.
+        losses: the notices of lost output that wait: a journal may have it; grows.
     """
 
     def __init__(
-        self, listener: Listener, is_open: Callable[[], bool], told: set[RunEvent]
+        self,
+        listener: Listener,
+        is_open: Callable[[], bool],
+        told: set[RunEvent],
+        losses: list[Notice],
     ) -> None:
         self._listener = listener
         self._is_open = is_open
         self._told = told
+        self._losses = losses
         self._running: CellStarted | None = None
 
     @property
@@ -41,7 +47,9 @@ class Gate:
             # That its kernel is gone is not yet the end of a run: its journal may know better.
             return
         if isinstance(event, Notice):
-            if event not in self._told:
+            if event.kind == "output-lost":
+                self._losses.append(event)
+            elif event not in self._told:
                 self._told.add(event)
                 self._listener.on_event(event)
         elif not isinstance(event, _OF_A_CELL):
