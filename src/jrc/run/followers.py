@@ -96,6 +96,14 @@ class Followers:
         """
         if not self._own:
             return ""
+        need = await self._look(began_here=began_here, owner=owner)
+        if need and need != ANOTHER_FOLLOWS:
+            # A server lists names first and looks at each then: what is renamed meanwhile is in
+            # neither place.
+            need = await self._look(began_here=began_here, owner=owner)
+        return need
+
+    async def _look(self, *, began_here: bool, owner: str) -> str:
         beside = {entry.name: entry for entry in await list_folder(self._server, self._folder)}
         for name, entry in beside.items():
             ours = name.startswith(self._run + "-") and name.endswith(FOLLOWER_SUFFIX)

@@ -201,10 +201,15 @@ async def delete_journal(server: "ServerClient", path: str) -> None:
         return
     folder, _, name = path.rpartition("/")
     run = name.removesuffix(JOURNAL_SUFFIX)
-    for entry in await list_folder(server, folder) if folder else []:
-        if entry.name.startswith((f"{run}.", f"{run}-")) and entry.name != name:
-            await delete_file(server, entry.path)
+    beside = [
+        entry
+        for entry in (await list_folder(server, folder) if folder else [])
+        if entry.name.startswith((f"{run}.", f"{run}-")) and entry.name != name
+    ]
+    # First the journal: the others say who needs it.
     await delete_file(server, path)
+    for entry in beside:
+        await delete_file(server, entry.path)
     if folder and not await list_folder(server, folder):
         await delete_file(server, folder)
 
