@@ -1,15 +1,18 @@
 """What people see of a run: on a terminal, in a pipe, in a log."""
 
+import os
+import pty
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from tests.support.command import jrc_environment, run_jrc
+from tests.support.command import jrc_command, jrc_environment, run_jrc
 from tests.support.dialog import Dialog
 from tests.support.jupyter import JupyterServer
 from tests.support.running import profile_of, write_notebook
@@ -296,3 +299,25 @@ def test_a_scripts_exit_code_is_said(folder: Path, env: dict[str, str]) -> None:
     done = run_jrc("run", "s.py", env=env)
     assert done.code == 3
     assert done.stderr.splitlines()[-1].startswith("jrc: exit code 3 after ")
+
+
+def test_no_live_line_where_stdout_is_a_pipe(folder: Path, env: dict[str, str]) -> None:
+    """The reader of the pipe may write to the same terminal."""
+    write_notebook(folder / "a.ipynb", ["print('one')"])
+    person, terminal = pty.openpty()
+    with subprocess.Popen(
+        jrc_command("run", "a.ipynb"),
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        env=jrc_environment({"TERM": "xterm", "NO_COLOR": "1", **env}),
+    ) as process:
+        os.close(terminal)
+        shown = b""
+        with suppress(OSError):
+            while received := os.read(person, 4096):
+                shown += received
+        os.close(person)
+        assert process.communicate()[0] == b"one\n"
+    assert shown.startswith(b"jrc: a.ipynb on ")
+    assert b"starting" not in shown
+    assert b"\x1b" not in shown

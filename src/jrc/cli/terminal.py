@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import stat
 import sys
 import threading
 import time
@@ -45,7 +46,8 @@ class Terminal:
         on_out, on_err = self.out.isatty(), self.err.isatty()
         self.interactive = sys.stdin is not None and sys.stdin.isatty() and on_err
         dumb = os.environ.get("TERM") == "dumb"
-        self.live = on_err and not dumb and "CI" not in os.environ
+        # The reader of a pipe (`| tee log`) often writes to the same terminal, over a live line.
+        self.live = on_err and not dumb and "CI" not in os.environ and not _is_pipe(self.out)
         plain = dumb or "NO_COLOR" in os.environ or "CI" in os.environ
         self.color_out = on_out and not plain
         self.color_err = on_err and not plain
@@ -192,6 +194,13 @@ def _ctrl_c_raises() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _is_pipe(stream: SafeStream) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def columns_of(stream: SafeStream) -> int | None:
