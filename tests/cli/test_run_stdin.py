@@ -112,18 +112,69 @@ def test_a_script_reads_lines_at_a_terminal(folder: Path, env: dict[str, str]) -
         assert dialog.end() == 0
 
 
+@pytest.mark.parametrize("head", ["", "# %%\n"])
 @pytest.mark.parametrize(
     ("stdin", "code", "shown"), [("abc", 1, "a detached run has no stdin"), (None, 0, "read ''")]
 )
 def test_a_detached_script_finds_no_stdin_that_was_there(
-    folder: Path, env: dict[str, str], stdin: str | None, code: int, shown: str
+    folder: Path, env: dict[str, str], stdin: str | None, code: int, shown: str, head: str
 ) -> None:
-    (folder / "s.py").write_text("import sys\nprint('read', repr(sys.stdin.read()))\n")
+    (folder / "s.py").write_text(f"{head}import sys\nprint('read', repr(sys.stdin.read()))\n")
     begun = run_jrc("run", "--detach", "s.py", env=env, input=stdin)
     assert begun.code == 0
     done = run_jrc("attach", begun.stdout.strip(), env=env)
     assert done.code == code
     assert shown in done.stdout + done.stderr
+
+
+def test_the_cells_of_a_script_read_one_pipe(folder: Path, env: dict[str, str]) -> None:
+    (folder / "s.py").write_text(
+        "# %%\nimport sys\nprint(repr(sys.stdin.readline()))\n# %%\nprint(repr(input()))\n"
+        "# %%\nprint(repr(sys.stdin.read()))\n# %%\ninput()\n"
+    )
+    done = run_jrc("run", "s.py", env=env, input="one\ntwo\nthree\nfour\n")
+    assert (done.code, done.stdout) == (1, "'one\\n'\n'two'\n'three\\nfour\\n'\n")
+    assert "EOFError: EOF when reading a line" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["0", "'/dev/stdin'"])
+def test_a_cell_of_a_script_opens_stdin(folder: Path, env: dict[str, str], name: str) -> None:
+    (folder / "s.py").write_text(f"# %%\nprint(repr(open({name}).read()))\n")
+    done = run_jrc("run", "s.py", env=env, input="abc")
+    assert (done.code, done.stdout) == (0, "'abc'\n")
+
+
+def test_the_stdin_of_cells_is_not_that_of_the_next_run(
+    folder: Path, env: dict[str, str], jupyter: JupyterServer
+) -> None:
+    (folder / "s.py").write_text("# %%\nimport sys\nprint(sys.stdin.readline())\n")
+    kernel = jupyter.rest("POST", "api/kernels", {"name": "python3"})["id"]
+    try:
+        for text in ("one\ntwo\n", "three\nfour\n"):
+            done = run_jrc("run", "--kernel-id", kernel, "s.py", env=env, input=text)
+            assert (done.code, done.stdout) == (0, text.partition("\n")[0] + "\n\n")
+        write_notebook(
+            folder / "a.ipynb", "print(repr(sys.stdin.read()), input(), open.__code__.co_name)"
+        )
+        done = run_jrc("run", "--kernel-id", kernel, "a.ipynb", env=env, input="five\n")
+    finally:
+        jupyter.rest("DELETE", f"api/kernels/{kernel}")
+    assert (done.code, done.stdout) == (0, "'' five _modified_open\n")
+
+
+def test_the_cells_of_a_script_read_lines_at_a_terminal(folder: Path, env: dict[str, str]) -> None:
+    (folder / "s.py").write_text(
+        "# %%\nimport sys\nprint('first', sys.stdin.readline())\n"
+        "# %%\nname = input('name? ')\nprint('all', [name, *sys.stdin])\n"
+    )
+    with Dialog("run", "s.py", env=env) as dialog:
+        dialog.press("one\n")
+        dialog.expect("first one")
+        dialog.answer("name? ", "ada")
+        dialog.press("two\n")
+        dialog.press("\x04")
+        dialog.expect("all ['ada', 'two\\n']")
+        assert dialog.end() == 0
 
 
 @pytest.mark.parametrize(

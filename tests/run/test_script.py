@@ -423,7 +423,7 @@ def test_huge_script(kernel: Kernel) -> None:
 def test_prologue_of_cells(kernel: Kernel) -> None:
     """A script that runs cell by cell gets its file name and its arguments."""
     kernel.execute("import sys; kept = sys.argv")
-    ended = kernel.execute(prologue_code(FILE, ["train.py", "a'b"]), silent=True)
+    ended = kernel.execute(prologue_code(FILE, ["train.py", "a'b"], "none"), silent=True)
     assert ended.outputs == []
     assert kernel.execute("print(__file__, sys.argv)").text() == f"{FILE} ['train.py', \"a'b\"]\n"
     kernel.execute("sys.argv = kept; del __file__, kept, sys")

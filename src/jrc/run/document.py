@@ -126,7 +126,7 @@ class Document:
         """Code to execute silently before the first cell; empty when there is nothing to do."""
         if self.kind != "percent":
             return ""
-        return prologue_code(self._file, self._argv)
+        return prologue_code(self._file, self._argv, self.stdin)
 
     def code(self, cell: Cell) -> str:
         """What to send to the kernel for a cell."""

@@ -108,7 +108,12 @@ def script_code(source: str, path: str, argv: Sequence[str], stdin: Stdin) -> st
         argv: ``sys.argv`` for it.
         stdin: what it reads from.
     """
-    text = f"{_runner()}\nrun({source!r}, {path!r}, {list(argv)!r}, {stdin!r})\n"
+    call = f"run({source!r}, {path!r}, {list(argv)!r}, {stdin!r})"
+    return _packed(f"{_text_of('streams_in_kernel', 'script_in_kernel')}\n{call}\n")
+
+
+def _packed(text: str) -> str:
+    """One expression that executes a module's text, without a value and in its own namespace."""
     packed = base64.b64encode(zlib.compress(text.encode())).decode()
     # Through __import__: a running kernel's namespace may have its own idea of `exec`.
     return (
@@ -117,18 +122,24 @@ def script_code(source: str, path: str, argv: Sequence[str], stdin: Stdin) -> st
     )
 
 
-def _runner() -> str:
-    """What runs a script: the text of two modules, of which the second uses the first."""
+def _text_of(*modules: str) -> str:
+    """The text of modules for the kernel, of which each uses those before it."""
     folder = Path(__file__).parent
-    modules = ("streams_in_kernel.py", "script_in_kernel.py")
-    texts = [(folder / name).read_text(encoding="utf-8") for name in modules]
+    texts = [(folder / f"{name}.py").read_text(encoding="utf-8") for name in modules]
     future = "from __future__ import annotations\n"
     return future + "".join(text.replace(future, "") for text in texts)
 
 
-def prologue_code(path: str, argv: Sequence[str]) -> str:
-    """The code that gives a script that runs cell by cell its ``__file__`` and ``sys.argv``."""
-    return f"__file__ = {path!r}\n__import__('sys').argv = {list(argv)!r}"
+def prologue_code(path: str, argv: Sequence[str], stdin: Stdin) -> str:
+    """The code that gives a script that runs cell by cell what it finds under python.
+
+    Args:
+        path: its ``__file__``.
+        argv: its ``sys.argv``.
+        stdin: what it reads from.
+    """
+    streams = _packed(f"{_text_of('streams_in_kernel')}\ncells_stdin({stdin!r})\n")
+    return f"__file__ = {path!r}\n__import__('sys').argv = {list(argv)!r}\n{streams}"
 
 
 def exit_code_from_reply(content: Mapping[str, Any]) -> int | None:

@@ -231,7 +231,7 @@ class _Input(io.RawIOBase):
 
     def __init__(self, kernel: Any, kind: str) -> None:
         self.kind = kind
-        self._kernel = kernel
+        self._raw_input = kernel.raw_input
         self._data = b""
         self._over = kind == "none"
         self._lock = threading.RLock()
@@ -244,6 +244,8 @@ class _Input(io.RawIOBase):
         return self.kind == "terminal"
 
     def readinto(self, buffer: Any) -> int:
+        # IPython leaves such a frame out of the traceback of a cell.
+        __tracebackhide__ = True
         with self._lock:
             if not self._data and not self._over:
                 self._data = self._ask()
@@ -253,13 +255,14 @@ class _Input(io.RawIOBase):
             return size
 
     def _ask(self) -> bytes:
+        __tracebackhide__ = True
         if self.kind == "detached":
             raise OSError(errno.ENOTSUP, "a detached run has no stdin: " + _NO_STDIN)
         if os.getpid() != self._pid:
             raise OSError(errno.ENOTSUP, "a forked process has no stdin: " + _NO_STDIN)
         try:
             with _flushable():
-                answer = self._kernel.raw_input(STDIN_PROMPT + str(_STDIN_BYTES))
+                answer = self._raw_input(STDIN_PROMPT + str(_STDIN_BYTES))
         except EOFError:
             return b""
         if answer.startswith(STDIN_ERROR):
@@ -306,9 +309,7 @@ def script_streams(stdin: str) -> Iterator[None]:
         setattr(sys, name, text)
         setattr(sys, f"__{name}__", text)
     _mark_forked(outputs)
-    source = _Input(get_ipython().kernel, stdin)
-    lines = io.TextIOWrapper(io.BufferedReader(source, _PIPE_BYTES), "utf-8")
-    lines.mode = "r"  # type: ignore[misc]
+    source, lines = _stdin_of(get_ipython().kernel, stdin)
     sys.stdin = sys.__stdin__ = lines  # type: ignore[misc]
     builtins.input = _input_of(source, lines, builtins.input)
     builtins.open = io.open = _open_of(lines, opens[0])
@@ -324,6 +325,63 @@ def script_streams(stdin: str) -> Iterator[None]:
         io.open = opens[0]
         for descriptor in descriptors:
             descriptor.release()
+
+
+def cells_stdin(stdin: str) -> None:
+    """Give the cells of a script its stdin, until somebody else sends a request.
+
+    Args:
+        stdin: as the ``kind`` of ``_Input``.
+    """
+    from IPython import get_ipython
+
+    shell: Any = get_ipython()
+    kernel = getattr(shell, "kernel", None)
+    if kernel is None:
+        # No ipykernel: how it would ask is not known.
+        return
+    client = _client_of(kernel)
+    ask = kernel.raw_input
+    source, lines = _stdin_of(kernel, stdin)
+    ours: dict[tuple[Any, str], Any] = {
+        (sys, "stdin"): lines,
+        # The kernel makes it `input` for each cell.
+        (kernel, "raw_input"): _input_of(source, lines, ask),
+        (builtins, "open"): _open_of(lines, builtins.open),
+        (io, "open"): _open_of(lines, io.open),
+    }
+    main = shell.user_module
+    if getattr(vars(main).get("open"), "__wrapped__", None) is io.open:
+        # IPython's, which refuses descriptors.
+        ours[main, "open"] = ours[builtins, "open"]
+    kept = {place: getattr(*place) for place in ours}
+
+    def put_back() -> None:
+        if _client_of(kernel) == client:
+            return
+        shell.events.unregister("pre_execute", put_back)
+        for place, value in ours.items():
+            if getattr(*place, None) is value:
+                setattr(*place, kept[place])
+        if builtins.input is ours[kernel, "raw_input"]:
+            builtins.input = ask
+
+    for place, value in ours.items():
+        setattr(*place, value)
+    shell.events.register("pre_execute", put_back)
+
+
+def _client_of(kernel: Any) -> Any:
+    """Who sent what the kernel executes."""
+    return kernel.get_parent("shell").get("header", {}).get("session")
+
+
+def _stdin_of(kernel: Any, kind: str) -> tuple[_Input, Any]:
+    """What asks the client, and the text file over it."""
+    source = _Input(kernel, kind)
+    lines = io.TextIOWrapper(io.BufferedReader(source, _PIPE_BYTES), "utf-8")
+    lines.mode = "r"  # type: ignore[misc]
+    return source, lines
 
 
 def _mark_forked(outputs: list[_Output]) -> None:
@@ -345,6 +403,7 @@ def _input_of(source: _Input, lines: Any, ask: Any) -> Any:
     """The script's ``input``: asks the person at a terminal, and reads ``sys.stdin`` elsewhere."""
 
     def input(prompt: object = "", /) -> str:
+        __tracebackhide__ = True
         if sys.stdin is None:
             raise RuntimeError("input(): lost sys.stdin")
         if sys.stdin is lines and source.kind == "terminal" and not lines.closed:
