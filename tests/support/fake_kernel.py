@@ -62,6 +62,7 @@ class FakeKernel:
         self.shell_stream = Stream("shell", self.out)
         self.stdin_stream = Stream("stdin", self.out)
         self.control_stream = Stream("control", self.out)
+        self.shell = SimpleNamespace(events=None)
         self.control_handlers: dict[str, Callable[[Any, Any, Any], None]] = {}
         self._parent: dict[str, Any] = {}
 
@@ -85,6 +86,9 @@ class FakeKernel:
 
     def set_parent(self, ident: Any, parent: Any, channel: str = "shell") -> None:
         self._parent = parent
+
+    async def do_execute(self, *args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("its code is no Python")
 
     def should_handle(self, stream: Any, msg: Any, idents: Any) -> bool:
         return True
