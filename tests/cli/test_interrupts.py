@@ -1,5 +1,6 @@
 """Ctrl-C, a closed terminal and SIGTERM, at every moment of a run."""
 
+import asyncio
 import json
 import os
 import signal
@@ -11,6 +12,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from jrc.cli.interrupts import run_interruptibly
+from jrc.errors import InterruptedByUserError
 from tests.support.command import jrc_command, jrc_environment, run_jrc
 from tests.support.dialog import Dialog
 from tests.support.jupyter import JupyterServer, wait_until
@@ -181,3 +184,32 @@ def test_a_press_during_an_import_is_no_traceback(
     )
     assert ended.returncode in (130, -signal.SIGINT)
     assert "Traceback" not in ended.stderr
+
+
+class StartingJob:
+    """A job whose kernel has not been given yet."""
+
+    can_be_left = only_follows = False
+
+    async def run(self) -> int:
+        await asyncio.sleep(3600)
+        return 0
+
+    async def interrupt(self) -> None:
+        raise InterruptedByUserError("Interrupted before the first cell.")
+
+    async def leave(self) -> None:
+        raise AssertionError("it can't be left")
+
+    def how_to_come_back(self) -> str | None:
+        return None
+
+
+@pytest.mark.anyio
+async def test_a_press_before_the_first_cell_is_answered_at_once() -> None:
+    """To end what was begun on the server may take seconds."""
+    said: list[str] = []
+    asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGINT)
+    with pytest.raises(InterruptedByUserError):
+        await run_interruptibly(StartingJob(), say=said.append)
+    assert said == ["jrc: interrupted; ending what was begun on the server"]

@@ -224,7 +224,7 @@ def test_logout_says_that_the_environment_still_has_one(
 def test_a_name_that_does_not_exist(two: ProfileStore, args: tuple[str, ...]) -> None:
     done = run_jrc(*args)
     assert done.code == 5
-    assert done.stderr.splitlines()[0] == "error: There is no profile 'nope'; there are team, gpu."
+    assert done.stderr.splitlines()[0] == "error: There is no profile 'nope'. Saved: team, gpu."
 
 
 @pytest.mark.parametrize("args", [("profile", "list"), ("profile", "show"), ("logout",)])

@@ -393,3 +393,11 @@ def test_the_live_line_shows_what_runs(folder: Path, env: dict[str, str]) -> Non
     with Dialog("run", "a.ipynb", env=env) as dialog:
         dialog.expect("[2/2] import time; time.sleep(1)")
         assert dialog.end() == 0
+
+
+def test_that_the_kernel_died_is_said_once(folder: Path, env: dict[str, str]) -> None:
+    (folder / "a.py").write_text("# %%\nimport os\nos._exit(3)\n", encoding="utf-8")
+    done = run_jrc("run", "a.py", env=env)
+    assert done.code == ExitCode.KERNEL_DIED
+    assert done.stderr.count("The kernel died") == 1
+    assert "error: Cell 1 of a.py: The kernel died" in done.stderr

@@ -81,7 +81,7 @@ def test_resolve_tells_what_is_wrong(jupyter: JupyterServer) -> None:
     login(jupyter)
     missing = run_jrc("companion", "resolve", "other")
     assert (missing.code, missing.stdout) == (5, "")
-    assert "error: There is no profile 'other'; there are ml." in missing.stderr
+    assert "error: There is no profile 'other'. Saved: ml." in missing.stderr
     refused = run_jrc("companion", "resolve", "ml", env={"JRC_TOKEN": "wrong-planted-secret"})
     assert (refused.code, refused.stdout) == (4, "")
     assert "planted" not in refused.stderr

@@ -158,7 +158,7 @@ def test_the_only_profile_is_the_default(profiles: ProfileStore) -> None:
     profiles.save(Profile("b", "https://b/"), make_default=False)
     assert profiles.default_name() is None
     assert profiles.find(None) is None
-    with pytest.raises(NotFoundError, match="No profile is the default; there are a, b"):
+    with pytest.raises(NotFoundError, match=r"No profile is the default\. Saved: a, b"):
         profiles.get(None)
 
 
@@ -174,7 +174,7 @@ def test_a_typo_in_the_environment_is_never_taken_for_no_choice(
     written: ProfileStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JRC_PROFILE", "taem")
-    with pytest.raises(NotFoundError, match=r"'taem' \(named by JRC_PROFILE\); there are team"):
+    with pytest.raises(NotFoundError, match=r"'taem' \(named by JRC_PROFILE\)\. Saved: team"):
         written.find(None)
 
 
@@ -192,7 +192,7 @@ def test_what_does_not_exist_is_named_with_what_does(written: ProfileStore) -> N
         lambda: written.rename("x", "y"),
         lambda: written.remove("x"),
     ):
-        with pytest.raises(NotFoundError, match=r"no profile 'x'; there are team, gpu\.2"):
+        with pytest.raises(NotFoundError, match=r"no profile 'x'\. Saved: team, gpu\.2"):
             act()
     assert written.path.read_text() == HAND_WRITTEN
 

@@ -173,6 +173,8 @@ class _Presses:
         try:
             await self._job.interrupt()
         except JrcError:
+            if self._say is not None and not self._ending:
+                self._say("jrc: interrupted; ending what was begun on the server")
             self.stop_job()
 
     async def _leave(self) -> None:

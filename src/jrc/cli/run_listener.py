@@ -75,6 +75,9 @@ class TerminalListener:
                 self._shown.widget(event.model_id, event.text)
             case CellFinished():
                 self._finish_cell(event)
+            case Notice(kind="kernel-died"):
+                # The error that ends the command says it.
+                pass
             case Notice():
                 self._terminal.say(f"jrc: {event.text}")
                 self.live.draw()

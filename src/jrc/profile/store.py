@@ -117,7 +117,7 @@ class ProfileStore:
             if not profiles:
                 raise NotFoundError("No server is saved yet.", hint="Type: jrc login URL")
             raise NotFoundError(
-                f"No profile is the default; there are {', '.join(profiles)}.",
+                f"No profile is the default. Saved: {', '.join(profiles)}.",
                 hint="Type: jrc profile use NAME",
             )
         return found
@@ -352,6 +352,6 @@ def _not_found(name: str, names: list[str], remark: str = "") -> NotFoundError:
             hint="Type: jrc login URL",
         )
     return NotFoundError(
-        f"There is no profile {name!r}{remark}; there are {', '.join(names)}.",
+        f"There is no profile {name!r}{remark}. Saved: {', '.join(names)}.",
         hint="Type: jrc profile list",
     )

@@ -274,7 +274,7 @@ class Account:
     def kernel_ended(self, event: KernelEnded, pending: Sequence[int]) -> None:
         self.result.ended = event
         self.result.reason = HOW_KERNELS_END[event.how]
-        self.notice("kernel", self.result.reason)
+        self.notice("kernel-died", self.result.reason)
         self.stop("kernel-died", self._cells[pending[0]] if pending else None)
 
     def exited(self) -> None:

@@ -115,7 +115,7 @@ class Attachment:
         if result is None:
             raise await self._nothing_left(about, output)
         if result.status == "kernel-died":
-            self._listener.on_event(Notice("kernel", result.reason))
+            self._listener.on_event(Notice("kernel-died", result.reason))
         return await self._end(about, result)
 
     async def interrupt(self) -> None:

@@ -127,7 +127,7 @@ class Notice(NamedTuple):
 
     Attributes:
         kind: ``link-lost``, ``link-restored``, ``output-lost``, ``unrecorded``,
-            ``interrupted``, ``timeout``, ``kernel``, ``saved``, ``repaired``,
+            ``interrupted``, ``timeout``, ``kernel``, ``kernel-died``, ``saved``, ``repaired``,
             ``parameters``, ``question``.
         text: one sentence.
     """

@@ -43,7 +43,7 @@ class Gate:
         return self._listener.can_answer
 
     def on_event(self, event: RunEvent) -> None:
-        if isinstance(event, Notice) and event.kind == "kernel":
+        if isinstance(event, Notice) and event.kind in ("kernel", "kernel-died"):
             # That its kernel is gone is not yet the end of a run: its journal may know better.
             return
         if isinstance(event, Notice):
