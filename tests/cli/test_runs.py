@@ -346,6 +346,36 @@ def test_logs_of_a_run_that_goes_on(folder: Path, env: dict[str, str], home: Pat
     assert run not in listed(env)
 
 
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_logs_end_with_their_reader(folder: Path, env: dict[str, str], words: list[str]) -> None:
+    """At once, and not when the run prints the next time, or ends."""
+    go = folder / "go"
+    wait = f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.05)"
+    write(folder / "a.ipynb", f"print('first', flush=True)\n{wait}")
+    run = run_jrc("run", "--detach", "a.ipynb", env=env).stdout.strip()
+    command = jrc_command("logs", "-f", *words, run)
+    with subprocess.Popen(
+        command, env=jrc_environment(env), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as following:
+        assert following.stdout
+        assert following.stderr
+        assert following.stdout.readline()
+        following.stdout.close()
+        assert (following.wait(timeout=120), following.stderr.read()) == (0, b"")
+    assert listed(env)[run]["state"] == "running"
+    go.touch()
+    assert run_jrc("attach", run, env=env).code == 0
+
+
+@pytest.mark.parametrize("command", ["runs", "status"])
+def test_a_watch_ends_with_its_reader(command: str) -> None:
+    words = jrc_command(command, "--watch")
+    with subprocess.Popen(words, env=jrc_environment({}), stdout=subprocess.PIPE) as watching:
+        assert watching.stdout
+        watching.stdout.close()
+        assert watching.wait(timeout=120) == 0
+
+
 def test_runs_are_removed(folder: Path, env: dict[str, str], jupyter: JupyterServer) -> None:
     write(folder / "a.ipynb", "print('one')")
     write(folder / "slow.ipynb", TICKS.replace("60", "900"))

@@ -92,4 +92,6 @@ async def _show_logs(
     with TunnelTalk(terminal) as talk:
         async with open_profile(found.profile, on_tunnel=talk) as server, live(listener):
             looking = Logs(found, server, listener, follow=follow, patience=patience)
-            return await run_interruptibly(looking, pressed=lambda: terminal.typed("^C"))
+            return await run_interruptibly(
+                looking, pressed=lambda: terminal.typed("^C"), is_read=terminal.out.is_read
+            )

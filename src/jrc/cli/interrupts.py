@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 from jrc.errors import ExitCode, InterruptedByUserError, JrcError
 
+_LOOK_SECONDS = 0.2
+
 TWICE_WITHIN = 2.0
 """Seconds in which a second Ctrl-C means: leave."""
 
@@ -41,6 +43,7 @@ async def run_interruptibly(
     *,
     say: Callable[[str], None] | None = None,
     pressed: Callable[[], None] = lambda: None,
+    is_read: Callable[[], bool] | None = None,
 ) -> int:
     """Run a job. Ctrl-C interrupts its remote code; twice within two seconds leaves the job.
 
@@ -52,6 +55,8 @@ async def run_interruptibly(
         say: shows the person a line; None where nobody sits at a terminal. Then nobody presses
             twice, and a first signal interrupts at once.
         pressed: called at each Ctrl-C.
+        is_read: for a job whose only purpose is to show something: whether somebody still reads it.
+            When nobody does, the job ends with 0.
 
     A terminal that is closed (SIGHUP) leaves the job where it can be left, and stops it else;
     ``nohup`` is respected. SIGTERM stops it. To stop a job is to interrupt its code, to save what
@@ -69,15 +74,30 @@ async def run_interruptibly(
     hang_up = getattr(signal, "SIGHUP", None)  # Windows has none
     if hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN:
         actions[hang_up] = presses.hung_up
+    reading = None
+    if is_read is not None:
+        reading = asyncio.create_task(_until_unread(is_read, running), name="reading")
     with SignalsInLoop(actions):
         try:
             return await running
         except asyncio.CancelledError:
+            if reading is not None and reading.done():
+                return ExitCode.OK
             if presses.left:
                 return ExitCode.INTERRUPTED
             raise InterruptedByUserError("Interrupted.", hint=job.how_to_come_back()) from None
         finally:
             presses.stop()
+            if reading is not None:
+                reading.cancel()
+
+
+async def _until_unread(is_read: Callable[[], bool], running: asyncio.Task[int]) -> None:
+    while True:
+        if not is_read():
+            running.cancel()
+            return
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 @asynccontextmanager

@@ -77,9 +77,8 @@ def runs(
             if now != shown:
                 _show(listing, terminal, json=json, again=watch)
                 shown, pause = now, WATCH_SECONDS
-            if not watch:
+            if not (watch and terminal.out.is_read(pause)):
                 return
-            time.sleep(pause)
             pause = min(pause * 1.5, WATCH_SECONDS_AT_MOST)
     except KeyboardInterrupt:
         if not watch:

@@ -51,9 +51,8 @@ def status(
                 shown = rows
                 if not json:
                     _tell_of_strays({profile.name for profile in saved}, terminal, paths)
-            if not watch:
+            if not (watch and terminal.out.is_read(LOOK_SECONDS)):
                 return
-            time.sleep(LOOK_SECONDS)
     except KeyboardInterrupt:
         if not watch:
             raise

@@ -7,7 +7,10 @@ none of these is a reason to lose a result. What can't be shown is replaced or l
 import errno
 import io
 import os
+import select
+import stat
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
@@ -29,6 +32,7 @@ class SafeStream(io.TextIOBase):
 
     Attributes:
         broken: nothing is written any more.
+        left: its reader went away.
         place: what it leads to; the same object where two streams lead to the same.
     """
 
@@ -37,6 +41,7 @@ class SafeStream(io.TextIOBase):
         self._name = name
         self._complain = complain
         self.broken = stream is None
+        self.left = False
         self.place = Place()
         if complain is not None and self._leads_to_the_same_as(complain):
             self.place = complain.place
@@ -74,6 +79,30 @@ class SafeStream(io.TextIOBase):
         if self._stream is not None and not self.broken:
             with self._guarded():
                 self._stream.flush()
+
+    def is_read(self, within: float = 0.0) -> bool:
+        """Wait so many seconds, or until the reader of a pipe goes away.
+
+        Returns:
+            whether it is still there. Windows tells only at the next write.
+        """
+        if self.left:
+            return False
+        if not (self.is_pipe() and hasattr(select, "poll")):
+            time.sleep(within)
+            return True
+        poll = select.poll()
+        # An error and a hang-up are told always.
+        poll.register(self.fileno(), 0)
+        return not poll.poll(within * 1000)
+
+    def is_pipe(self) -> bool:
+        """Whether another program reads it."""
+        try:
+            mode = os.fstat(self.fileno()).st_mode
+        except (OSError, ValueError):
+            return False
+        return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
     def writable(self) -> bool:
         return True
@@ -125,7 +154,8 @@ class SafeStream(io.TextIOBase):
             yield
         except OSError as error:
             self._give_up()
-            if error.errno not in _READER_GONE and self._complain is not None:
+            self.left = error.errno in _READER_GONE
+            if not self.left and self._complain is not None:
                 reason = (error.strerror or str(error)).rstrip(".")
                 self._complain.write(
                     f"warning: Can't write to {self._name}: {reason}. "

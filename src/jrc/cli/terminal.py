@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import stat
 import sys
 import threading
 import time
@@ -47,7 +46,7 @@ class Terminal:
         self.interactive = sys.stdin is not None and sys.stdin.isatty() and on_err
         dumb = os.environ.get("TERM") == "dumb"
         # The reader of a pipe (`| tee log`) often writes to the same terminal, over a live line.
-        self.live = on_err and not dumb and "CI" not in os.environ and not _is_pipe(self.out)
+        self.live = on_err and not dumb and "CI" not in os.environ and not self.out.is_pipe()
         plain = dumb or "NO_COLOR" in os.environ or "CI" in os.environ
         self.color_out = on_out and not plain
         self.color_err = on_err and not plain
@@ -194,13 +193,6 @@ def _ctrl_c_raises() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _is_pipe(stream: SafeStream) -> bool:
-    try:
-        return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
-    except (OSError, ValueError):
-        return False
 
 
 def columns_of(stream: SafeStream) -> int | None:
