@@ -154,10 +154,12 @@ class TerminalListener:
         self.close()
         if event.status != "ok" or self._quiet:
             return
-        done = f"exit code {event.exit_code}" if event.exit_code else "done"
+        # A process ends with a byte of what it asks for, but on Windows.
+        code = event.exit_code if sys.platform == "win32" else event.exit_code & 0xFF
+        done = f"exit code {code}" if code else "done"
         if not self._follows:
             took = f"{time.monotonic() - STARTED:.1f} s"
-            done += f" after {took}" if event.exit_code else f" in {took}"
+            done += f" after {took}" if code else f" in {took}"
         place = f", saved in {event.output}" if event.output else ""
         self._terminal.say(f"jrc: {done}{place}")
 

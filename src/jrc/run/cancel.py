@@ -48,12 +48,14 @@ async def cancel_found(found: FoundRun, server: "ServerClient") -> str:
 
 
 async def _interrupt(found: FoundRun, server: "ServerClient", states: States, total: int) -> str:
-    cell = f"Cell {_executed(states) + 1} of {total}"
+    number = _executed(states) + 1
+    cell = f"Cell {number} of {total}"
     if not states.runs[0].running:
         return "No cell was running; none will run any more."
     await server.interrupt(found.kernel_id)
     if await _until_stopped(found, server):
-        return f"{cell} was interrupted; none of those behind it will run."
+        behind = "; none of those behind it will run" if number < total else ""
+        return f"{cell} was interrupted{behind}."
     return f"{cell} did not react to its interrupt within {STOP_SECONDS:.0f} s."
 
 
