@@ -1,5 +1,6 @@
 """Cells that run too long, and what they make of the interrupt."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -8,7 +9,10 @@ import pytest
 from nbclient import NotebookClient
 
 from jrc.errors import DeadlineError
+from jrc.recorder.protocol import CANCEL_REQUEST
 from jrc.run.events import CellFinished, RunFinished
+from jrc.server.channels import Channels
+from jrc.wire.message import Message
 from tests.run.test_faults import notebook, stdout_of
 from tests.support.jupyter import JupyterServer
 from tests.support.running import Recorder, run_document
@@ -45,6 +49,32 @@ async def test_a_cell_that_runs_too_long_ends_the_run(
     (finished,) = listener.of(RunFinished)
     assert (finished.status, finished.exit_code) == ("timeout", 7)
     assert last or stdout_of(output, 2) == ""
+
+
+async def test_no_cell_begins_before_the_kernel_knows_that_the_run_is_stopped(
+    jupyter: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The interrupt goes another way than the cancellation, and could overtake it."""
+    send, sending = Channels.send, set()
+
+    async def slowly(self: Channels, message: Message, **options: bool) -> None:
+        if message.msg_type != CANCEL_REQUEST:
+            return await send(self, message, **options)
+
+        async def later() -> None:
+            await asyncio.sleep(1)
+            await send(self, message, **options)
+
+        sending.add(asyncio.create_task(later()))
+        return None
+
+    monkeypatch.setattr(Channels, "send", slowly)
+    path = notebook(tmp_path, LATE["catches"], "print('next')")
+    output = tmp_path / "out.ipynb"
+    with pytest.raises(DeadlineError):
+        await run_document(jupyter, path, output, cell_timeout=1)
+    assert stdout_of(output, 1) == ""
+    await asyncio.gather(*sending)
 
 
 async def test_with_errors_allowed_the_next_cell_follows(

@@ -27,7 +27,7 @@ from jrc.recorder.protocol import (
 )
 from jrc.recorder.recording import NoReply, NotExecuted, RecorderLost, Recording
 from jrc.recorder.tracker import Lost
-from jrc.run.exchange_events import Event, NotRun, OutputGone, Unrecorded, journal_kept
+from jrc.run.exchange_events import CancelTaken, Event, NotRun, OutputGone, Unrecorded, journal_kept
 from jrc.run.execution import Execution, InputRequested
 from jrc.run.requests import Requests
 from jrc.wire.message import Message
@@ -95,6 +95,7 @@ class Exchange:
         self._installs_aborted = 0
         self._refused: dict[int, int] = {}
         self._info_ids: set[str] = set()
+        self._cancel_ids: set[str] = set()
         self._install_ids: set[str] = set()
         self._journal_about: dict[str, Any] | None = None
         self._journal_id = ""
@@ -198,10 +199,12 @@ class Exchange:
         return fence
 
     def cancel(self) -> list[Message]:
-        """What makes the kernel abort the requests that it has not begun."""
+        """What makes the kernel abort what it has not begun; ``CancelTaken`` is the answer."""
         if not self.recorded:
             return []
-        return [self._requests.control(CANCEL_REQUEST, {"run": self._run})]
+        request = self._requests.control(CANCEL_REQUEST, {"run": self._run})
+        self._cancel_ids.add(request.msg_id)
+        return [request]
 
     def keep_journal(self, about: dict[str, Any]) -> list[Message]:
         """What makes the kernel write a journal from now on; ``JournalKept`` is the answer."""
@@ -287,6 +290,8 @@ class Exchange:
             if message.parent_id == self._journal_id:
                 yield journal_kept(message)
                 return
+            if message.parent_id in self._cancel_ids:
+                yield CancelTaken()
         self._unconfirmed.pop(message.parent_id, None)
         if self._recording is None:
             yield from self._execution.receive(message)

@@ -47,7 +47,11 @@ class JournalKept(NamedTuple):
     reason: str
 
 
-Event = ExecutionEvent | OutputGone | NotRun | Unrecorded | JournalKept
+class CancelTaken(NamedTuple):
+    """The kernel begins none of the requests any more that it has not begun."""
+
+
+Event = ExecutionEvent | OutputGone | NotRun | Unrecorded | JournalKept | CancelTaken
 
 
 def journal_kept(answer: Message) -> JournalKept:

@@ -7,6 +7,7 @@ keeps what came. Here they meet the channels.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from jrc.errors import NotFoundError, UnreachableError
@@ -14,7 +15,14 @@ from jrc.recorder.protocol import read_stamp
 from jrc.run.account import Account, CellRequest, Listener, Result, unrecorded
 from jrc.run.events import KernelReady
 from jrc.run.exchange import Exchange
-from jrc.run.exchange_events import Event, JournalKept, NotRun, OutputGone, Unrecorded
+from jrc.run.exchange_events import (
+    CancelTaken,
+    Event,
+    JournalKept,
+    NotRun,
+    OutputGone,
+    Unrecorded,
+)
 from jrc.run.execution import (
     Finished,
     InputEchoed,
@@ -41,6 +49,9 @@ LANGUAGE_SECONDS = 10.0
 
 HELP_AT_MOST = 10
 """So often in a row an idle kernel gets its cells again, or another session, and begins none."""
+
+CANCEL_SECONDS = 2.0
+"""For the kernel to take in that no other cell may begin; it does so while one is executed."""
 
 DETACH_SECONDS = 10.0
 """For the kernel to open the journal of a run that its client leaves."""
@@ -109,6 +120,7 @@ class Runner:
         self._link_was_half_open = False
         self._resumed = False
         self._journal: asyncio.Future[JournalKept] | None = None
+        self._cancel_taken = asyncio.Event()
         self._questions: set[asyncio.Task[None]] = set()
 
     async def run(self, sent: Callable[[list[str]], None]) -> Result:
@@ -307,6 +319,8 @@ class Runner:
             case JournalKept():
                 if self._journal is not None and not self._journal.done():
                     self._journal.set_result(event)
+            case CancelTaken():
+                self._cancel_taken.set()
             case KernelEnded():
                 self._on_kernel_ended(event)
 
@@ -419,7 +433,15 @@ class Runner:
     async def _stop_remote_code(self) -> None:
         """Interrupt the cell that runs, and let no other begin."""
         self._outbox.drop()
-        await self._outbox.send(self._exchange.cancel())
+        cancel = self._exchange.cancel()
+        self._cancel_taken.clear()
+        await self._outbox.send(cancel)
+        if cancel:
+            # The interrupt goes another way. If it were the first to arrive, a cell that catches it
+            # would end, and the next one begin.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CANCEL_SECONDS):
+                    await self._cancel_taken.wait()
         await self._interrupt_kernel()
 
     async def _interrupt_kernel(self) -> None:
