@@ -256,19 +256,19 @@ def test_planted_secrets_are_nowhere(servers: Servers, tmp_path: Path) -> None:
     command = ("--credential-command", f"{sys.executable} {give}")
     token, password = SECRETS["token"], SECRETS["password"]
     jrc("-vv", "login", backend.url, "-P", "it", "--token-stdin", *header, *command, input=token)
-    jrc("-vv", "run", str(script), "-o", "out.ipynb")
+    jrc("-vv", "run", "-o", "out.ipynb", str(script))
     jrc("-vv", "run", str(bad), fails=True)
     jrc("-vv", "kernel", "list", "--json")
     jrc("profile", "show", "--json")
     jrc("-vv", "login", locked.url, "-P", "pw", "--password-stdin", input=password)
-    jrc("-vv", "run", str(script), "-P", "pw")
+    jrc("-vv", "run", "-P", "pw", str(script))
     # Failures: a refused secret, a command that prints nonsense, a server that is gone.
     jrc("-vv", "login", locked.url, "-P", "x", "--password-stdin", input=token, fails=True)
     jrc("-vv", "login", backend.url, "-P", "x", "--token-stdin", input=password, fails=True)
     wrong = ("--credential-command", f"{sys.executable} {broken}")
     jrc("-vv", "login", backend.url, "-P", "x", "--token-stdin", *wrong, input=token, fails=True)
     backend.kill()
-    jrc("-vv", "run", str(script), "-P", "it", fails=True)
+    jrc("-vv", "run", "-P", "it", str(script), fails=True)
     jrc("-vv", "kernel", "list", "-P", "it", fails=True)
 
     texts = {"output": "".join(outputs), "argv": seen.read_text()}

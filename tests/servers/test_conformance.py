@@ -62,7 +62,7 @@ def test_run_a_notebook(tmp_path: Path) -> None:
     """Cells in order, with their outputs, into a saved notebook."""
     path, out = tmp_path / "a.ipynb", tmp_path / "out.ipynb"
     path.write_text(json.dumps(NOTEBOOK))
-    done = run_jrc("run", path, "-o", out)
+    done = run_jrc("run", "-o", out, path)
     assert done.code == 0, done.stderr
     assert done.stdout.splitlines() == ["line 0", "line 1", "line 2", "{'answer': 42}"]
     first, second = json.loads(out.read_text())["cells"]
@@ -74,7 +74,7 @@ def test_run_a_script(tmp_path: Path) -> None:
     """Arguments arrive, and the exit code comes back."""
     path = tmp_path / "a.py"
     path.write_text("import sys\nprint(sys.argv[1:])\nsys.exit(3)\n")
-    done = run_jrc("run", path, "--", "x", "y")
+    done = run_jrc("run", path, "x", "y")
     assert (done.code, done.stdout) == (3, "['x', 'y']\n"), done.stderr
 
 
@@ -96,10 +96,10 @@ def test_kernels(tmp_path: Path) -> None:
     assert started.code == 0, started.stderr
     kernel = started.stdout.strip()
     assert str(listed_kernels()[kernel]["session_path"]).startswith("jrc/")
-    assert run_jrc("run", path, "--kernel-id", kernel).stdout == "1\n"
+    assert run_jrc("run", "--kernel-id", kernel, path).stdout == "1\n"
     assert run_jrc("kernel", "interrupt", kernel).code == 0
     assert run_jrc("kernel", "restart", kernel).code == 0
-    assert run_jrc("run", path, "--kernel-id", kernel).stdout == "1\n"
+    assert run_jrc("run", "--kernel-id", kernel, path).stdout == "1\n"
     assert run_jrc("kernel", "stop", kernel[:8]).code == 0
 
 
@@ -124,7 +124,7 @@ def test_detach(tmp_path: Path) -> None:
     """A run goes on while nobody listens; it is found, attached to and cleaned up."""
     path, stop, out = tmp_path / "a.py", tmp_path / "stop", tmp_path / "out.ipynb"
     path.write_text(f"# %%\n{WAITS}\n# %%\n6 * 7\n")
-    begun = run_jrc("run", path, "--detach", "-o", out, "--json", "--", str(stop))
+    begun = run_jrc("run", "--detach", "-o", out, "--json", path, str(stop))
     assert begun.code == 0, begun.stderr
     (run,) = [json.loads(line) for line in run_jrc("runs", "--json").stdout.splitlines()]
     assert run["state"] == "running"
