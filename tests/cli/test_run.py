@@ -292,7 +292,8 @@ def test_a_kernel_of_the_same_language_stands_in(folder: Path, env: dict[str, st
     [
         (["nope.ipynb"], 5, "nope.ipynb does not exist"),
         (["broken.ipynb"], 2, "broken.ipynb is not a notebook"),
-        (["a.txt"], 5, "a.txt does not exist"),
+        (["a.txt"], 2, "a.txt is neither a notebook nor"),
+        (["b.txt"], 5, "b.txt does not exist"),
         (["a"], 5, "Did you mean a.ipynb?"),
         (["a.ipynb", "--kernel", "nope"], 5, "no kernel 'nope'. It has: python3."),
         (["a.ipynb", "-o", "x.html"], 2, "does not end in .ipynb"),

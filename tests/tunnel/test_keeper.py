@@ -142,6 +142,8 @@ async def test_a_keeper_that_is_killed_while_the_api_server_starts_is_replaced(
     again = asyncio.create_task(ensure_keeper(spec, paths))
 
     def is_refused() -> bool:
+        if again.done():
+            again.result()
         status = KeeperFiles.of(paths, "lab").read()
         return bool(status and status.cause and status.cause.kind is Kind.FORBIDDEN)
 
