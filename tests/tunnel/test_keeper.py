@@ -139,7 +139,7 @@ async def test_a_keeper_that_is_killed_while_the_api_server_starts_is_replaced(
     first = await ensure_keeper(spec, paths)
     kube.restart(starting=403)
     os.kill(first.pid, signal.SIGKILL)
-    again = asyncio.create_task(ensure_keeper(spec, paths))
+    again = asyncio.create_task(ensure_keeper(spec, paths, patience=60))
 
     def is_refused() -> bool:
         if again.done():
