@@ -20,8 +20,10 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from operator import methodcaller
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -108,11 +110,14 @@ def run_cluster(folder: str) -> None:
                     number += 1
                     kube.jupyter(("127.0.0.1", 9), name=f"jupyter-{number}", ready=False)
                 elif order == "ready":
-                    name = f"jupyter-{number}"
-                    kube.do(lambda stub, name=name: stub.cluster.make_ready(name, address))
+                    kube.do(partial(_make_ready, name=f"jupyter-{number}", address=address))
                 print("done", flush=True)
 
     asyncio.run(serve())
+
+
+def _make_ready(stub: Any, *, name: str, address: tuple[str, int]) -> None:
+    stub.cluster.make_ready(name, address)
 
 
 class Cluster:
