@@ -1,22 +1,16 @@
-"""Two cells that point to the error in a failed result, as papermill writes them. Pure.
+"""Two cells that point to the error in a failed result, where papermill puts them. Pure.
 
-Source: papermill, ``papermill/execute.py``; tools look for its tag and its anchor.
+The tag and the anchor are those of papermill, for tools that look for them.
+
+Source: papermill, ``papermill/execute.py``.
 """
 
 from jrc.run.notebook import ERROR_MARKER_TAG, new_id
 from jrc.run.notebook_shape import Json
 
-_STYLE = (
-    'style="color:red; font-family:Helvetica Neue, Helvetica, Arial, sans-serif; font-size:2em;"'
-)
-_LINK = (
-    f"<span {_STYLE}>An Exception was encountered at "
-    "'<a href=\"#papermill-error-cell\">In [%s]</a>'.</span>"
-)
-_ANCHOR = (
-    f'<span id="papermill-error-cell" {_STYLE}>'
-    "Execution using papermill encountered an exception here and stopped:</span>"
-)
+_STYLE = 'style="color: red; font-size: 1.5em"'
+_LINK = f'<span {_STYLE}>This run failed at <a href="#papermill-error-cell">In [%s]</a>.</span>'
+_ANCHOR = f'<span id="papermill-error-cell" {_STYLE}>The run stopped at this cell:</span>'
 
 
 def with_error_cells(notebook: Json, index: int) -> Json:
@@ -29,7 +23,7 @@ def with_error_cells(notebook: Json, index: int) -> Json:
     cells = notebook["cells"]
     ids = {cell["id"] for cell in cells}
     link = _cell(_LINK % cells[index]["execution_count"], ids)
-    anchor = _cell(_ANCHOR.replace("papermill encountered", "jrc encountered"), ids | {link["id"]})
+    anchor = _cell(_ANCHOR, ids | {link["id"]})
     return {**notebook, "cells": [link, *cells[:index], anchor, *cells[index:]]}
 
 
