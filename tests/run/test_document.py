@@ -596,8 +596,7 @@ def can_be_repaired(candidate: dict[str, Any]) -> bool:
     cells = candidate.get("cells")
     return (
         isinstance(cells, list)
-        and isinstance(candidate.get("metadata") or {}, dict)
-        and candidate.get("metadata") != []
+        and isinstance(candidate.get("metadata"), dict | None)
         and all(isinstance(cell, dict) and can_be_executed(cell) for cell in cells)
     )
 
