@@ -30,6 +30,9 @@ CANCEL_REQUEST = "jrc_cancel_request"
 FORGET_REQUEST = "jrc_forget_request"
 REMOVE_REQUEST = "jrc_remove_request"
 
+JOURNAL_FOLDER = "jrc-runs"
+"""Beside what the kernel was started in: the server serves it, so whoever attaches can read it."""
+
 _PACK_FROM = 1 << 18
 """Characters of code from which on it is compressed: servers refuse messages over 10 MiB."""
 

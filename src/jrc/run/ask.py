@@ -10,13 +10,13 @@ from jrc.errors import NotFoundError, UnreachableError
 from jrc.recorder.protocol import (
     CANCEL_REQUEST,
     FORGET_REQUEST,
+    JOURNAL_FOLDER,
     JOURNAL_REQUEST,
     STATE_REQUEST,
     Answer,
     States,
     parse_answer,
 )
-from jrc.run.exchange import JOURNAL_FOLDER
 from jrc.run.requests import Requests
 from jrc.server.channels import Channels
 from jrc.wire.message import Message

@@ -11,21 +11,21 @@ from jrc.errors import (
     JrcError,
     KernelDiedError,
     NotFoundError,
-    UnreachableError,
     UsageError,
 )
 from jrc.profile.paths import Paths
 from jrc.run.about import About
 from jrc.run.account import Listener, Result
-from jrc.run.ask import forget_run, kept_in_journal
+from jrc.run.ask import kept_in_journal
 from jrc.run.ending import Ending
 from jrc.run.events import Notice, RunDetached, RunFinished, RunStarted
 from jrc.run.filling import Filling
 from jrc.run.followers import ANOTHER_FOLLOWS, Followers
 from jrc.run.following import Following, How
-from jrc.run.found import FoundRun, delete_journal
+from jrc.run.found import FoundRun
 from jrc.run.guarded import Guarded
 from jrc.run.records import RunRecords, client_lives, follower_lives
+from jrc.run.removal import delete_run
 from jrc.run.writers import Writers
 from jrc.tunnel.processes import start_time
 
@@ -291,24 +291,3 @@ def result_file(found: FoundRun, output: Path | None) -> Path | None:
         return Path(found.record.output) if found.record.output else None
     document = PurePosixPath("" if found.remote is None else found.remote.document)
     return Path(f"{document.stem}.out.ipynb") if document.suffix == ".ipynb" else None
-
-
-async def delete_run(server: "ServerClient", found: FoundRun, path: str) -> None:
-    """Delete what a server has of a run: its kernel, if it was started for it, and its journal.
-
-    Args:
-        server: where.
-        found: the run.
-        path: of its journal below the server's root; empty for none that is served.
-    """
-    if found.kernel_id and (not path or not found.session_id):
-        # A kernel that stays, or that has a journal which the server does not serve.
-        try:
-            await forget_run(server, found.kernel_id, found.run)
-        except UnreachableError:
-            # One that answers nothing ends all the same, if it is the run's own.
-            if not found.session_id:
-                raise
-    if found.session_id:
-        await server.delete_session(found.session_id)
-    await delete_journal(server, path)

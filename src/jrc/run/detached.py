@@ -17,8 +17,8 @@ from jrc.run.exchange import Exchange
 from jrc.run.exchange_events import NotRun
 from jrc.run.execution import KernelEnded
 from jrc.run.guarded import Guarded
-from jrc.run.job import Options
-from jrc.run.kernel import RemoteKernel, kernel_for, new_run_id
+from jrc.run.job import Options, kernel_for
+from jrc.run.kernel import RemoteKernel, new_run_id
 from jrc.run.records import RunRecord, RunRecords
 from jrc.run.requested import cell_request, request_fields
 from jrc.run.requests import Requests, owner

@@ -20,6 +20,7 @@ from jrc.recorder.install import (
 from jrc.recorder.protocol import (
     CANCEL_REQUEST,
     FORGET_REQUEST,
+    JOURNAL_FOLDER,
     JOURNAL_REQUEST,
     RunState,
     guarded_parts,
@@ -34,9 +35,6 @@ from jrc.wire.message import Message
 
 REFUSALS_AT_MOST = 5
 """So often a kernel may abort the installation of its recorder, or not execute a cell."""
-
-JOURNAL_FOLDER = "jrc-runs"
-"""Beside what the kernel was started in: the server serves it, so whoever attaches can read it."""
 
 
 class Exchange:

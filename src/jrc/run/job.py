@@ -22,7 +22,7 @@ from jrc.run.document import Document
 from jrc.run.events import Notice, RunDetached, RunFinished, RunStarted
 from jrc.run.filling import Filling
 from jrc.run.guarded import Guarded
-from jrc.run.kernel import START_SECONDS, RemoteKernel, kernel_for, new_run_id
+from jrc.run.kernel import START_SECONDS, KernelChoice, RemoteKernel, new_run_id, start_kernel
 from jrc.run.language import is_python
 from jrc.run.notebook_shape import Json
 from jrc.run.records import RunRecord, RunRecords
@@ -82,6 +82,29 @@ class Options(NamedTuple):
     profile: str = ""
     command: tuple[str, ...] = ("FILE",)
     name: str = ""
+
+
+async def kernel_for(
+    document: Document, server: "ServerClient", options: Options, run: str
+) -> RemoteKernel:
+    """The kernel that the options say, or a new one."""
+    if options.kernel_id is not None:
+        return RemoteKernel(server, options.kernel_id)
+    choice = KernelChoice.of(document, options.kernel)
+    name = _as_text(document.path.name)
+    return await start_kernel(
+        server,
+        choice,
+        document=name,
+        run=run,
+        patience=options.patience,
+        stays=bool(options.profile),
+    )
+
+
+def _as_text(name: str) -> str:
+    """A file name without the lone surrogates that stand for bytes which are no UTF-8."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 class Job:

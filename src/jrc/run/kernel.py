@@ -13,7 +13,6 @@ from jrc.run.requests import owner
 
 if TYPE_CHECKING:
     from jrc.run.document import Document
-    from jrc.run.job import Options
     from jrc.server.channels import Channels
     from jrc.server.client import ServerClient
     from jrc.server.models import KernelSpecs, SessionModel
@@ -282,29 +281,6 @@ async def whole_kernel_id(server: "ServerClient", beginning: str) -> str:
     from jrc.server.models import find_kernel
 
     return find_kernel(await server.kernels(), beginning).id
-
-
-async def kernel_for(
-    document: "Document", server: "ServerClient", options: "Options", run: str
-) -> RemoteKernel:
-    """The kernel that the options say, or a new one."""
-    if options.kernel_id is not None:
-        return RemoteKernel(server, options.kernel_id)
-    choice = KernelChoice.of(document, options.kernel)
-    name = _as_text(document.path.name)
-    return await start_kernel(
-        server,
-        choice,
-        document=name,
-        run=run,
-        patience=options.patience,
-        stays=bool(options.profile),
-    )
-
-
-def _as_text(name: str) -> str:
-    """A file name without the lone surrogates that stand for bytes which are no UTF-8."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 async def start_kernel(

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jrc.errors import ConfigError, JrcError
+from jrc.errors import ConfigError, JrcError, UnreachableError
 from jrc.profile.model import Profile
-from jrc.run.attach import delete_run
-from jrc.run.found import FoundRun, asked, find_run, journal_path, profile_of
+from jrc.run.ask import forget_run
+from jrc.run.found import FoundRun, asked, delete_journal, find_run, journal_path, profile_of
 from jrc.run.listing import state_name
 from jrc.run.records import RunRecord, RunRecords, client_lives, follower_lives
 from jrc.run.survey import survey
@@ -108,3 +108,24 @@ def _has_profile(record: RunRecord, profiles: Sequence[Profile]) -> bool:
     except ConfigError:
         return False
     return True
+
+
+async def delete_run(server: "ServerClient", found: FoundRun, path: str) -> None:
+    """Delete what a server has of a run: its kernel, if it was started for it, and its journal.
+
+    Args:
+        server: where.
+        found: the run.
+        path: of its journal below the server's root; empty for none that is served.
+    """
+    if found.kernel_id and (not path or not found.session_id):
+        # A kernel that stays, or that has a journal which the server does not serve.
+        try:
+            await forget_run(server, found.kernel_id, found.run)
+        except UnreachableError:
+            # One that answers nothing ends all the same, if it is the run's own.
+            if not found.session_id:
+                raise
+    if found.session_id:
+        await server.delete_session(found.session_id)
+    await delete_journal(server, path)

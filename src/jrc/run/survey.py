@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from jrc.errors import JrcError, NotFoundError
 from jrc.recorder.journal import JOURNAL_SUFFIX, STATE_SUFFIX, read_journal
+from jrc.recorder.protocol import JOURNAL_FOLDER
 from jrc.run.ask import state_of_run
-from jrc.run.exchange import JOURNAL_FOLDER
 from jrc.server.contents import Entry, list_folder, read_file
 from jrc.server.models import KernelModel, SessionModel
 
