@@ -33,19 +33,19 @@ from benchmarks.workloads import (
     STREAM,
     Workload,
 )
+from jrc.kernel.channels import Channels
+from jrc.kernel.messages import Requests
+from jrc.notebook.document import load
 from jrc.profile.paths import Paths
 from jrc.recorder.recording import Recording
-from jrc.run.account import Listener
-from jrc.run.ask import state_of_run
 from jrc.run.detached import begin_detached
-from jrc.run.document import load
 from jrc.run.events import RunEvent
 from jrc.run.job import Options
-from jrc.run.records import RunRecords
-from jrc.run.requests import Requests
+from jrc.run.progress import Listener
+from jrc.runs.questions import state_of_run
+from jrc.runs.records import RunRecords
 from jrc.server.address import ServerAddress
 from jrc.server.auth import TokenAuth
-from jrc.server.channels import Channels
 from jrc.server.client import ServerClient
 from jrc.wire.message import Message
 

@@ -107,7 +107,7 @@ def test_a_run_asks_for_its_kernel_before_it_loads_what_executes_cells(tmp_path:
     ended = with_a_dead_server(report, cwd=tmp_path)
     loaded = set(ended.stdout.split())
     assert "jrc.run.job" in loaded, ended.stderr
-    assert {"jrc.run.runner", "jrc.server.channels", "websockets"} & loaded == set()
+    assert {"jrc.run.runner", "jrc.kernel.channels", "websockets"} & loaded == set()
 
 
 @pytest.mark.parametrize("words", COMMAND_LINES, ids=lambda words: " ".join(["jrc", *words]))

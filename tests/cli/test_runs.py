@@ -13,10 +13,10 @@ import pytest
 
 from jrc.cli.complete import offered
 from jrc.cli.runs import complete_run
+from jrc.notebook.document import load
 from jrc.profile.paths import Paths
-from jrc.run.about import About
-from jrc.run.document import load
-from jrc.run.records import RunRecord, RunRecords
+from jrc.runs.manifest import About
+from jrc.runs.records import RunRecord, RunRecords
 from tests.cli.test_run import texts, write
 from tests.support.command import jrc_command, jrc_environment, run_jrc
 from tests.support.dialog import Dialog

@@ -64,7 +64,7 @@ async def test_only_what_follows_a_widget_waits(
     jupyter: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each request is sent once where no widget captures, and those before it are never again."""
-    from jrc.server.link import Link
+    from jrc.kernel.link import Link
     from jrc.wire.message import Message
 
     send, cells = Link.send, list[int]()

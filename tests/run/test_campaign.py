@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jrc.server import link
+from jrc.kernel import link
 from tests.support.campaign import CELLS, Campaign, make_plan, normalized
 from tests.support.environment import CAMPAIGN_RUNS, CAMPAIGN_SEED
 from tests.support.jupyter import JupyterServer

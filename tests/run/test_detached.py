@@ -24,17 +24,16 @@ from jrc.errors import (
     UnreachableError,
     UsageError,
 )
+from jrc.kernel.channels import Channels
+from jrc.kernel.messages import owner
+from jrc.notebook.document import load
+from jrc.notebook.outputs import Outputs
+from jrc.notebook.widgets import CommMessage
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
 from jrc.recorder import recording
-from jrc.run import ask as asking
-from jrc.run import cancel as cancelling
-from jrc.run.about import About, about_from_json
-from jrc.run.ask import state_of_run
 from jrc.run.attach import Attachment, AttachOptions
-from jrc.run.cancel import cancel_found
 from jrc.run.detached import begin_detached
-from jrc.run.document import load
 from jrc.run.events import (
     CellOutput,
     CellStarted,
@@ -44,15 +43,16 @@ from jrc.run.events import (
     RunFinished,
     RunStarted,
 )
-from jrc.run.followers import Followers
-from jrc.run.found import FoundRun, find_run, journal_path
 from jrc.run.job import Job, Options
-from jrc.run.listing import Listing, RunRow, list_runs
-from jrc.run.outputs import Outputs
-from jrc.run.records import RunRecord, RunRecords
-from jrc.run.requests import owner
-from jrc.run.widgets import CommMessage
-from jrc.server.channels import Channels
+from jrc.runs import cancel as cancelling
+from jrc.runs import questions as asking
+from jrc.runs.cancel import cancel_found
+from jrc.runs.followers import Followers
+from jrc.runs.listing import Listing, RunRow, list_runs
+from jrc.runs.lookup import FoundRun, find_run, journal_path
+from jrc.runs.manifest import About, about_from_json
+from jrc.runs.questions import state_of_run
+from jrc.runs.records import RunRecord, RunRecords
 from jrc.server.client import ServerClient
 from jrc.server.models import KernelModel
 from jrc.tunnel.processes import start_time
@@ -946,7 +946,7 @@ def test_what_a_run_says_of_itself_comes_back(tmp_path: Path) -> None:
 
 
 def test_records_are_private(desk: Desk) -> None:
-    from jrc.run.records import RunRecord
+    from jrc.runs.records import RunRecord
 
     desk.records.save(RunRecord("abc", "team", "http://h/", "k", "s", "", 1.0, {}))
     (path,) = (desk.paths.state / "runs").glob("*.json")

@@ -7,8 +7,8 @@ import nbformat
 import pytest
 
 from jrc.errors import ExitCode, JrcError
+from jrc.notebook.script import exit_code_of_cell, is_plain_exit
 from jrc.run.events import CellOutput, RunFinished
-from jrc.run.script import exit_code_of_cell, is_plain_exit
 from tests.support.jupyter import JupyterServer, StartJupyter, wait_until
 from tests.support.running import Recorder, run_document, write_notebook
 

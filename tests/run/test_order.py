@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from jrc.errors import KernelDiedError, RemoteError
+from jrc.kernel import deadlines as watch
+from jrc.kernel.link import Link
 from jrc.recorder import recording
 from jrc.run import detached as detached_module
-from jrc.run import watch
-from jrc.run.ask import state_of_run
 from jrc.run.events import Notice, RunStarted
-from jrc.server.link import Link
+from jrc.runs.questions import state_of_run
 from jrc.wire.message import Message
 from tests.run.test_detached import Desk, nothing_is_left
 from tests.run.test_faults import notebook, stdout_of

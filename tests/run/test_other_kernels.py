@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from jrc.errors import ConfigError, OutputLostError
+from jrc.notebook.document import load
 from jrc.profile.paths import Paths
 from jrc.run.detached import begin_detached
-from jrc.run.document import load
 from jrc.run.events import CellFinished, Notice
 from jrc.run.job import Options
-from jrc.run.records import RunRecords
+from jrc.runs.records import RunRecords
 from tests.run.test_faults import notebook, stdout_of
 from tests.support.jupyter import JupyterServer, StartJupyter
 from tests.support.running import Recorder, client_of, run_document

@@ -10,10 +10,10 @@ import pytest
 from nbclient import NotebookClient
 
 from jrc.errors import DeadlineError, JrcError, KernelDiedError, RemoteError
-from jrc.run.document import load
+from jrc.notebook.document import load
+from jrc.notebook.parameters import parameterize
 from jrc.run.events import CellStarted, Notice, RunFinished, RunStarted
 from jrc.run.job import Job, Options
-from jrc.run.parameters import parameterize
 from tests.support.jupyter import JupyterServer
 from tests.support.running import Recorder, client_of, run_document, write_notebook
 
@@ -161,7 +161,7 @@ async def test_what_arrived_is_saved_whatever_fails(
     jupyter: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bug in the middle of a run costs neither the outputs before it nor the end's event."""
-    from jrc.run.account import Account
+    from jrc.run.progress import Account
 
     finished = Account.finished
 

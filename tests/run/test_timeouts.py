@@ -9,9 +9,9 @@ import pytest
 from nbclient import NotebookClient
 
 from jrc.errors import DeadlineError
+from jrc.kernel.channels import Channels
 from jrc.recorder.protocol import CANCEL_REQUEST
 from jrc.run.events import CellFinished, RunFinished
-from jrc.server.channels import Channels
 from jrc.wire.message import Message
 from tests.run.test_faults import notebook, stdout_of
 from tests.support.jupyter import JupyterServer

@@ -15,7 +15,7 @@ from jrc.profile.secret import Secret
 from jrc.server.address import ServerAddress
 from jrc.server.auth import NoAuth, TokenAuth
 from jrc.server.client import ServerClient
-from jrc.server.failure import from_exception
+from jrc.server.http_errors import from_exception
 from tests.support.jupyter import JupyterServer, StartJupyter
 from tests.support.proxy import Proxy
 from tests.support.web import Reply, Web

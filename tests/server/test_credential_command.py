@@ -14,7 +14,7 @@ from jrc.server import credential_command as module
 from jrc.server.address import ServerAddress
 from jrc.server.auth import NoAuth
 from jrc.server.credential_command import CommandAuth, Credentials, read_credentials, run_command
-from jrc.server.exchange import HttpClient
+from jrc.server.http import HttpClient
 
 pytestmark = pytest.mark.anyio
 

@@ -11,9 +11,9 @@ import pytest
 from jrc.errors import JrcError, UnreachableError
 from jrc.server import detect as module
 from jrc.server.address import ServerAddress
+from jrc.server.connection import DIRECT, Way
 from jrc.server.detect import Detected, HubPlace, auth_from, detect, hub_from, versions_from
-from jrc.server.failure import Answer
-from jrc.server.way import DIRECT, Way
+from jrc.server.http_errors import Answer
 from tests.support.certificates import make_certificate
 from tests.support.jupyter import JupyterServer, StartJupyter
 from tests.support.proxy import Proxy

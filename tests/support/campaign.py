@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from jrc.errors import NotFoundError, RemoteError, UnreachableError, UsageError
+from jrc.kernel.channels import Channels
+from jrc.kernel.messages import Requests
+from jrc.notebook.document import load
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
 from jrc.run.attach import Attachment, AttachOptions
 from jrc.run.detached import begin_detached
-from jrc.run.document import load
 from jrc.run.events import RunEvent, RunFinished, RunStarted
-from jrc.run.found import find_run
 from jrc.run.job import Job, Options
-from jrc.run.records import RunRecords
-from jrc.run.requests import Requests
-from jrc.server.channels import Channels
+from jrc.runs.lookup import find_run
+from jrc.runs.records import RunRecords
 from tests.support.jupyter import JupyterServer
 from tests.support.lines import PROFILE, DirectLine, Line, TunnelLine, direct_line, tunnel_line
 from tests.support.running import Recorder, client_of, write_notebook

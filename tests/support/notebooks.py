@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from jrc.run.spool import apply_carriage_returns
+from jrc.notebook.spool import apply_carriage_returns
 
 
 def neighbours_merged(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jrc.run.document import load
+from jrc.notebook.document import load
 from jrc.run.events import RunEvent
 from jrc.run.job import Job, Options
 from jrc.server.address import ServerAddress

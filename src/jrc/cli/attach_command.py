@@ -12,9 +12,9 @@ from jrc.cli.tunnel_talk import TunnelTalk
 from jrc.errors import UsageError
 from jrc.profile.paths import Paths
 from jrc.run.attach import Attachment, AttachOptions
-from jrc.run.found import find_run
 from jrc.run.logs import Logs
-from jrc.run.records import RunRecords
+from jrc.runs.lookup import find_run
+from jrc.runs.records import RunRecords
 from jrc.server.open import open_profile, profiles_to_ask
 
 

@@ -20,9 +20,9 @@ def cancel(run: AsRun) -> None:
     import asyncio
 
     from jrc.profile.paths import Paths
-    from jrc.run.cancel import cancel_found
-    from jrc.run.found import find_run
-    from jrc.run.records import RunRecords
+    from jrc.runs.cancel import cancel_found
+    from jrc.runs.lookup import find_run
+    from jrc.runs.records import RunRecords
     from jrc.server.open import open_profile, profiles_to_ask
 
     async def stop() -> str:

@@ -8,8 +8,8 @@ import typer
 
 from jrc.cli.durations import seconds
 from jrc.cli.lazy import plain_typer
-from jrc.cli.live import LiveLine
 from jrc.cli.profile import NameOrDefault
+from jrc.cli.status_line import LiveLine
 from jrc.cli.terminal import Terminal
 from jrc.cli.tunnel_talk import TunnelTalk, in_words
 from jrc.errors import UnreachableError, UsageError

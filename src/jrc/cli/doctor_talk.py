@@ -4,7 +4,7 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from jrc.cli.live import LiveLine
+from jrc.cli.status_line import LiveLine
 from jrc.cli.terminal import Terminal
 from jrc.doctor.examine import Check
 from jrc.doctor.finding import Result, Verdict

@@ -11,7 +11,7 @@ from jrc.profile.files import write_atomically
 from jrc.run.events import CellOutput, Notice, RunEvent
 
 if TYPE_CHECKING:
-    from jrc.run.account import Listener
+    from jrc.run.progress import Listener
 
 _SUFFIXES = {
     "image/png": ".png",

@@ -9,10 +9,10 @@ import typer
 
 from jrc.cli.complete import kernelspec_names, offered
 from jrc.cli.lazy import plain_typer
+from jrc.cli.pairs import pairs
 from jrc.cli.profile import complete_profile
 from jrc.cli.terminal import Terminal
 from jrc.cli.tunnel_talk import TunnelTalk
-from jrc.cli.words import pairs
 from jrc.errors import JrcError, KernelDiedError, NotFoundError
 from jrc.server.models import KernelModel, SessionModel, find_kernel, short_ids
 
@@ -119,7 +119,7 @@ def start(
     Example:
       jrc run --kernel-id $(jrc kernel start) analysis.ipynb
     """
-    from jrc.run.kernel import KernelChoice, new_run_id, start_kernel
+    from jrc.kernel.session import KernelChoice, new_run_id, start_kernel
 
     async def begin(server: "ServerClient") -> Row:
         choice = KernelChoice(asked=name)

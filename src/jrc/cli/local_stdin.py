@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jrc.cli.terminal import Terminal
-from jrc.run.script import STDIN_ERROR, STDIN_PROMPT, Stdin
+from jrc.notebook.script import STDIN_ERROR, STDIN_PROMPT, Stdin
 
 END_OF_FILE = "\x04"
 """An answer to ``input()`` that makes a kernel raise EOFError."""

@@ -14,9 +14,9 @@ from jrc.cli.login_access import AccessOptions, approach, save_typed
 from jrc.cli.login_credential import Credential, read_token
 from jrc.cli.login_options import Wanted
 from jrc.cli.login_server import Login, Place, log_in_at_hub, log_in_at_server
+from jrc.cli.pairs import pairs
 from jrc.cli.profile import complete_profile
 from jrc.cli.terminal import Terminal
-from jrc.cli.words import pairs
 from jrc.errors import JrcError, UsageError
 from jrc.profile.logins import note_login
 from jrc.profile.model import Profile, check_name, free_name, name_from_url

@@ -13,7 +13,7 @@ from jrc.profile.model import Profile
 from jrc.profile.secret import Secret
 from jrc.profile.secrets import SecretStore
 from jrc.server.address import ServerAddress
-from jrc.server.way import Way
+from jrc.server.connection import Way
 
 
 @dataclass(frozen=True)

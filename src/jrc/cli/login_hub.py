@@ -11,10 +11,10 @@ from jrc.profile.secret import Secret
 from jrc.server.address import ServerAddress
 from jrc.server.auth import Auth
 from jrc.server.client import ServerClient
-from jrc.server.failure import login_at
-from jrc.server.hub import HubUser, missing_scopes
-from jrc.server.hub_client import HubClient
-from jrc.server.way import Way
+from jrc.server.connection import Way
+from jrc.server.http_errors import login_at
+from jrc.server.kinds.hub import HubUser, missing_scopes
+from jrc.server.kinds.hub_client import HubClient
 
 
 @dataclass(frozen=True)

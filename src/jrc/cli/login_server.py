@@ -183,8 +183,8 @@ def _verify(login: Login, credential: Credential | None) -> str:
 def _client(login: Login, credential: Credential | None) -> "ServerClient":
     address, way = login.target.address, login.reach.way
     if login.detected.kind == "gateway":
-        from jrc.server.gateway import GatewayClient
-        from jrc.server.remembered import RememberedKernels
+        from jrc.server.kinds.gateway import GatewayClient
+        from jrc.server.kinds.gateway_kernels import RememberedKernels
 
         memory = RememberedKernels(Paths.from_environment(), address.base_url)
         return GatewayClient(address, login.auth(credential), way, memory=memory)
@@ -195,7 +195,7 @@ def _client(login: Login, credential: Credential | None) -> "ServerClient":
 
 async def _user(client: "ServerClient", login: Login) -> str:
     """Whom the server takes us for; empty where it does not tell."""
-    from jrc.server.gateway import GatewayClient
+    from jrc.server.kinds.gateway import GatewayClient
 
     if isinstance(client, GatewayClient):
         login.terminal.say(f"It is {await client.title()}.")

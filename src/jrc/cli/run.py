@@ -10,10 +10,10 @@ from jrc.cli import papermill_options as papermill
 from jrc.cli.complete import kernelspec_names
 from jrc.cli.durations import seconds
 from jrc.cli.lazy import plain_typer
+from jrc.cli.pairs import pairs
 from jrc.cli.profile import complete_profile
 from jrc.cli.run_words import arrange
 from jrc.cli.terminal import Terminal
-from jrc.cli.words import pairs
 
 app = plain_typer(add_completion=False)
 
@@ -22,7 +22,7 @@ class RunCommand(TyperCommand):
     """Leaves what stands behind a script to it, and takes ``-p NAME VALUE`` as papermill does."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        from jrc.run.script import is_script
+        from jrc.notebook.script import is_script
 
         values = {
             name: parameter.nargs
@@ -163,7 +163,7 @@ def run(
     """
     from jrc.cli.run_command import Invocation, execute
     from jrc.cli.run_papermill import PapermillOptions
-    from jrc.run.parameter_values import Given
+    from jrc.notebook.parameter_values import Given
 
     code = execute(
         Invocation(

@@ -25,20 +25,20 @@ from jrc.cli.run_papermill import (
 from jrc.cli.terminal import Terminal
 from jrc.cli.tunnel_talk import TunnelTalk
 from jrc.errors import ExitCode, InterruptedByUserError, JrcError, RemoteError, UsageError
+from jrc.kernel.session import ask_language, whole_kernel_id
+from jrc.notebook.document import Document, load
+from jrc.notebook.language import certain_language
+from jrc.notebook.parameter_values import Given, Value
+from jrc.notebook.schema import Json
+from jrc.notebook.script import STDIN
 from jrc.profile.paths import Paths
-from jrc.run.document import Document, load
 from jrc.run.events import Notice
 from jrc.run.job import Job, Options
-from jrc.run.kernel import ask_language, whole_kernel_id
-from jrc.run.language import certain_language
-from jrc.run.notebook_shape import Json
-from jrc.run.parameter_values import Given, Value
-from jrc.run.records import RunRecords, check_name
-from jrc.run.script import STDIN
+from jrc.runs.records import RunRecords, check_name
 from jrc.server.open import chosen_profile, open_profile
 
 if TYPE_CHECKING:
-    from jrc.run.account import Listener
+    from jrc.run.progress import Listener
     from jrc.server.client import ServerClient
 
 _EMBEDDED_PATIENCE = 10.0
@@ -116,7 +116,7 @@ def with_values(invocation: Invocation) -> Invocation:
     """
     values: dict[str, Value] = {}
     if any(invocation.parameters):
-        from jrc.run.parameter_values import read_parameters
+        from jrc.notebook.parameter_values import read_parameters
 
         values = read_parameters(invocation.parameters)
     file = filled_input(invocation.file, values)
@@ -175,7 +175,7 @@ def put_parameters(invocation: Invocation, document: Document, language: str) ->
         NotFoundError: there is no such file of parameters.
     """
     if invocation.values:
-        from jrc.run.parameters import parameterize
+        from jrc.notebook.parameters import parameterize
 
         parameterize(document, invocation.values, language=invocation.language or language)
 
@@ -429,7 +429,7 @@ async def _server(
             raise UsageError(f"{option} needs a server.", hint="jrc login URL")
     from jrc.server.auth import TokenAuth
     from jrc.server.client import ServerClient
-    from jrc.server.embedded import EmbeddedServer
+    from jrc.server.kinds.embedded import EmbeddedServer
 
     async with (
         EmbeddedServer(root=document.path.parent) as embedded,

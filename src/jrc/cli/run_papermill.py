@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from jrc.cli.terminal import Terminal
 from jrc.errors import NotFoundError, UsageError
-from jrc.run.document import Document, cell_tags
+from jrc.notebook.document import Document, cell_tags
+from jrc.notebook.language import PYTHON, normal
+from jrc.notebook.parameter_values import Value
+from jrc.notebook.schema import Json
 from jrc.run.events import CellOutput, RunEvent
-from jrc.run.language import PYTHON, normal
-from jrc.run.notebook_shape import Json
-from jrc.run.parameter_values import Value
 
 if TYPE_CHECKING:
-    from jrc.run.account import Listener
+    from jrc.run.progress import Listener
 
 STDOUT = Path("-")
 """The file of a result that goes to stdout."""
@@ -104,8 +104,8 @@ def show_parameters(document: Document, language: str | None, terminal: Terminal
     Raises:
         NotFoundError: no cell is tagged.
     """
-    from jrc.run.parameter_cell import parameters_of
-    from jrc.run.parameters import PARAMETERS_TAG
+    from jrc.notebook.parameter_cell import parameters_of
+    from jrc.notebook.parameters import PARAMETERS_TAG
 
     cells = document.notebook["cells"]
     source = next((c["source"] for c in cells if PARAMETERS_TAG in cell_tags(c)), None)
@@ -136,7 +136,7 @@ def result_to_stdout(terminal: Terminal) -> Callable[[Json], None]:
     terminal.talk_only = True
 
     def write(notebook: Json) -> None:
-        from jrc.run.notebook_bytes import notebook_bytes
+        from jrc.notebook.writing import notebook_bytes
 
         terminal.talk_only = False
         decoded = "".join(piece.decode("utf-8") for piece in notebook_bytes(notebook))
@@ -156,7 +156,7 @@ def save_prepared(document: Document, output: Path | None, terminal: Terminal) -
     if output == STDOUT:
         result_to_stdout(terminal)(document.notebook)
         return
-    from jrc.run.saving import Saver
+    from jrc.notebook.saving import Saver
 
     Saver(output, lambda: document.notebook).save()
     terminal.say(f"jrc: not executed, saved in {output}")

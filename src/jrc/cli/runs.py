@@ -22,7 +22,7 @@ def complete_run(incomplete: str) -> list[tuple[str, str]]:
     from pathlib import PurePath
 
     from jrc.profile.paths import Paths
-    from jrc.run.records import RunRecords
+    from jrc.runs.records import RunRecords
 
     return offered(
         (word, PurePath(str(record.about.get("document", ""))).name)
@@ -65,7 +65,7 @@ def runs(
     import asyncio
 
     from jrc.profile.paths import Paths
-    from jrc.run.listing import list_runs
+    from jrc.runs.listing import list_runs
 
     terminal, paths = Terminal(), Paths.from_environment()
     shown: list[Any] | None = None

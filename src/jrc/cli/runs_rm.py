@@ -6,9 +6,9 @@ import time
 from jrc.cli.terminal import Terminal
 from jrc.errors import ExitCode, UsageError
 from jrc.profile.paths import Paths
-from jrc.run.listing import list_runs
-from jrc.run.records import RunRecords
-from jrc.run.removal import Removal, plan_removal, remove_run
+from jrc.runs.listing import list_runs
+from jrc.runs.records import RunRecords
+from jrc.runs.removal import Removal, plan_removal, remove_run
 from jrc.server.open import profiles_to_ask
 
 

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from jrc.cli.live import LiveLine
 from jrc.cli.rendering import as_text, image_type, strip_ansi
+from jrc.cli.status_line import LiveLine
 from jrc.cli.terminal import Terminal, columns_of
+from jrc.notebook.script import is_plain_exit
 from jrc.run.events import CellOutput
-from jrc.run.script import is_plain_exit
 
 log = logging.getLogger("jrc.cli")
 

@@ -43,7 +43,7 @@ async def _ask(profile: Profile, paths: Paths, row: dict[str, Any]) -> None:
     from jrc.server.address import ServerAddress
     from jrc.server.client import ServerClient
     from jrc.server.detect import detect
-    from jrc.server.hub_client import HubClient
+    from jrc.server.kinds.hub_client import HubClient
     from jrc.server.open import authentication, way_to
 
     address, _ = ServerAddress.parse(profile.url)

@@ -3,7 +3,7 @@
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from jrc.cli.live import LiveLine
+from jrc.cli.status_line import LiveLine
 from jrc.cli.terminal import Terminal
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from jrc.server.address import ServerAddress
 
 if TYPE_CHECKING:
     from jrc.doctor.conversation import Conversation
-    from jrc.run.kernel import RemoteKernel
+    from jrc.kernel.session import RemoteKernel
     from jrc.server.client import ServerClient
+    from jrc.server.connection import Way
     from jrc.server.models import KernelSpecs
-    from jrc.server.way import Way
 
 T = TypeVar("T")
 
@@ -59,8 +59,8 @@ class Context:
         Raises:
             JrcError: a header's value or a file that the profile names is missing.
         """
+        from jrc.server.connection import DIRECT
         from jrc.server.open import way_to
-        from jrc.server.way import DIRECT
 
         return DIRECT if self.profile is None else way_to(self.profile, self.paths)
 

@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import dataclass, field
 
 from jrc.errors import KernelDiedError, UnreachableError
-from jrc.run.requests import Requests
-from jrc.server.channels import Channels, LinkLost
+from jrc.kernel.channels import Channels, LinkLost
+from jrc.kernel.messages import Requests
 from jrc.wire.message import Message
 
 _DEAD = ("dead", "restarting", "autorestarting")

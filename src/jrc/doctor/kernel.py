@@ -16,7 +16,7 @@ from jrc.errors import (
     ProtocolError,
     UnreachableError,
 )
-from jrc.server.channels import Channels
+from jrc.kernel.channels import Channels
 
 THROUGHPUT_BYTES = 4 * 1024 * 1024
 SLOW_BYTES = 1_000_000
@@ -45,7 +45,7 @@ del _jrc_display
 
 async def kernel(context: Context) -> Finding:
     """The server starts a kernel."""
-    from jrc.run.kernel import KernelChoice, new_run_id, start_kernel
+    from jrc.kernel.session import KernelChoice, new_run_id, start_kernel
 
     client, specs = known(context.client), known(context.specs)
     loop = asyncio.get_running_loop()
@@ -59,7 +59,7 @@ async def kernel(context: Context) -> Finding:
 
 async def websocket(context: Context) -> Finding:
     """The kernel's websocket opens, and by which protocol."""
-    from jrc.run.requests import Requests
+    from jrc.kernel.messages import Requests
 
     requests = Requests()
     channels = Channels(

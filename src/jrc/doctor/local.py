@@ -142,7 +142,7 @@ async def embedded(context: Context) -> Finding:
 
     from jrc.server.auth import TokenAuth
     from jrc.server.client import ServerClient
-    from jrc.server.embedded import EmbeddedServer
+    from jrc.server.kinds.embedded import EmbeddedServer
 
     root = context.stack.enter_context(tempfile.TemporaryDirectory(prefix="jrc-doctor-"))
     server = await context.stack.enter_async_context(EmbeddedServer(root=Path(root)))

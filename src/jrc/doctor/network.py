@@ -13,7 +13,7 @@ from jrc.doctor.context import Context, in_thread, known
 from jrc.doctor.finding import Finding, doubtful, fine, needless
 from jrc.errors import UnreachableError
 from jrc.server.address import ServerAddress
-from jrc.server.failure import from_exception
+from jrc.server.http_errors import from_exception
 from jrc.server.tls import tls_context
 
 CONNECT_SECONDS = 8.0

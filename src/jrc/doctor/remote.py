@@ -12,9 +12,9 @@ from jrc.doctor.finding import Finding, doubtful, fine, needless
 from jrc.errors import NotFoundError
 from jrc.profile.secrets import SecretStore
 from jrc.server.address import ServerAddress
-from jrc.server.exchange import HttpClient, exchange
-from jrc.server.failure import Answer
 from jrc.server.hints import login
+from jrc.server.http import HttpClient, exchange
+from jrc.server.http_errors import Answer
 
 ROUND_TRIPS = 9
 """The first one also connects and does not count."""

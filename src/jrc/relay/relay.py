@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
 from jrc.errors import JrcError, KernelDiedError, NotFoundError, UnreachableError, WireError
+from jrc.kernel.channels import ChannelEvent, LinkLost, LinkRestored
+from jrc.kernel.large_messages import LargeMessages, Oversized
 from jrc.recorder.recording import NoReply, RecorderLost
 from jrc.recorder.tracker import Lost
 from jrc.relay.actions import (
@@ -24,14 +26,12 @@ from jrc.relay.recorded import News as RecordedNews
 from jrc.relay.router import Loss, Router
 from jrc.relay.sockets import Dropped, Received, Sockets, Subscribed
 from jrc.relay.watch import Act, Watch
-from jrc.server.channels import ChannelEvent, LinkLost, LinkRestored
-from jrc.server.large_messages import LargeMessages, Oversized
 from jrc.wire.message import Message
 from jrc.wire.zmq import Addressed
 
 if TYPE_CHECKING:
+    from jrc.kernel.channels import Channels
     from jrc.relay.kernel import RemoteKernel
-    from jrc.server.channels import Channels
 
 log = logging.getLogger("jrc.relay")
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jrc.errors import DeadlineError, JrcError, KernelDiedError, UnreachableError
+from jrc.kernel.channels import Channels, backoff
 from jrc.profile.paths import Paths
 from jrc.relay.kernel import RemoteKernel, session_path
 from jrc.relay.messages import Messages
 from jrc.relay.parent import parent_exit
 from jrc.relay.relay import Relay
 from jrc.relay.sockets import Sockets
-from jrc.server.channels import Channels, backoff
 from jrc.server.open import open_server
 from jrc.server.orphans import RecordFile
 

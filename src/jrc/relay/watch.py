@@ -6,7 +6,7 @@ All times are seconds of one monotonic clock.
 from dataclasses import dataclass
 from enum import Enum
 
-from jrc.server.link import SILENT_BYTES
+from jrc.kernel.link import SILENT_BYTES
 
 NOTICE_AFTER = 10.0
 """Of a link that is down: a shorter loss is bridged without a word."""

@@ -13,20 +13,20 @@ from jrc.errors import (
     NotFoundError,
     UsageError,
 )
+from jrc.notebook.result_notebook import Filling
+from jrc.notebook.writers import Writers
 from jrc.profile.paths import Paths
-from jrc.run.about import About
-from jrc.run.account import Listener, Result
-from jrc.run.ask import kept_in_journal
-from jrc.run.ending import Ending
 from jrc.run.events import Notice, RunDetached, RunFinished, RunStarted
-from jrc.run.filling import Filling
-from jrc.run.followers import ANOTHER_FOLLOWS, Followers
 from jrc.run.following import Following, How
-from jrc.run.found import FoundRun
 from jrc.run.guarded import Guarded
-from jrc.run.records import RunRecords, client_lives, follower_lives
-from jrc.run.removal import delete_run
-from jrc.run.writers import Writers
+from jrc.run.outcome import Ending
+from jrc.run.progress import Listener, Result
+from jrc.runs.followers import ANOTHER_FOLLOWS, Followers
+from jrc.runs.lookup import FoundRun
+from jrc.runs.manifest import About
+from jrc.runs.questions import kept_in_journal
+from jrc.runs.records import RunRecords, client_lives, follower_lives
+from jrc.runs.removal import delete_run
 from jrc.tunnel.processes import start_time
 
 if TYPE_CHECKING:

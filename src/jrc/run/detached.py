@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jrc.errors import ConfigError, DeadlineError, KernelDiedError, RemoteError
+from jrc.kernel.channels import Channels, LinkLost, LinkRestored
+from jrc.kernel.execution import KernelEnded
+from jrc.kernel.large_messages import TOO_LARGE, USUAL_LIMIT
+from jrc.kernel.messages import Requests, owner
+from jrc.kernel.session import RemoteKernel, new_run_id
+from jrc.notebook.document import Document
 from jrc.recorder.install import Installed, NotPossible
-from jrc.run.about import MOST_BYTES, About
-from jrc.run.account import CellRequest, Listener
-from jrc.run.document import Document
 from jrc.run.events import KernelReady, Notice, RunDetached, RunStarted
-from jrc.run.exchange import Exchange
-from jrc.run.exchange_events import NotRun
-from jrc.run.execution import KernelEnded
 from jrc.run.guarded import Guarded
 from jrc.run.job import Options, kernel_for
-from jrc.run.kernel import RemoteKernel, new_run_id
-from jrc.run.records import RunRecord, RunRecords
+from jrc.run.progress import CellRequest, Listener
+from jrc.run.protocol import Exchange
+from jrc.run.protocol_events import NotRun
 from jrc.run.requested import cell_request, request_fields
-from jrc.run.requests import Requests, owner
-from jrc.server.channels import Channels, LinkLost, LinkRestored
-from jrc.server.large_messages import TOO_LARGE, USUAL_LIMIT
+from jrc.runs.manifest import MOST_BYTES, About
+from jrc.runs.records import RunRecord, RunRecords
 from jrc.wire.message import Message
 
 if TYPE_CHECKING:

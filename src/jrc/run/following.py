@@ -7,24 +7,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jrc.errors import NotFoundError
+from jrc.kernel.channels import Channels
+from jrc.kernel.execution import KernelEnded
+from jrc.kernel.messages import Requests
+from jrc.kernel.session import RemoteKernel
+from jrc.notebook.result_notebook import Filling
 from jrc.recorder.journal import Journal
-from jrc.run.about import About, about_from_json
-from jrc.run.account import Account, Listener, Result
-from jrc.run.ask import KeptPast, kept_past
 from jrc.run.events import CellOutput, Notice, RunEvent
-from jrc.run.exchange import Exchange
-from jrc.run.execution import KernelEnded
-from jrc.run.filling import Filling
-from jrc.run.found import FoundRun, journal_path, read_journal_at
-from jrc.run.gate import Gate
-from jrc.run.kernel import RemoteKernel
-from jrc.run.past import PastChannels, PastKernel
+from jrc.run.journal_replay import PastChannels, PastKernel
+from jrc.run.new_events_filter import Gate
+from jrc.run.progress import Account, Listener, Result
+from jrc.run.protocol import Exchange
 from jrc.run.remote import KernelChannels, KernelControl
 from jrc.run.requested import cell_request
-from jrc.run.requests import Requests
 from jrc.run.runner import Runner
 from jrc.run.true_end import end_with_kernel, kernel_was_ended
-from jrc.server.channels import Channels
+from jrc.runs.lookup import FoundRun, journal_path, read_journal_at
+from jrc.runs.manifest import About, about_from_json
+from jrc.runs.questions import KeptPast, kept_past
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient

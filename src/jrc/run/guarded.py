@@ -4,8 +4,8 @@ import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jrc.run.account import Listener
     from jrc.run.events import RunEvent
+    from jrc.run.progress import Listener
 
 log = logging.getLogger("jrc.run")
 

@@ -16,25 +16,25 @@ from jrc.errors import (
     JrcError,
     UnreachableError,
 )
+from jrc.kernel.messages import Requests, owner
+from jrc.kernel.session import START_SECONDS, KernelChoice, RemoteKernel, new_run_id, start_kernel
+from jrc.notebook.document import Document
+from jrc.notebook.language import is_python
+from jrc.notebook.result_notebook import Filling
+from jrc.notebook.schema import Json
+from jrc.notebook.writers import Writers
 from jrc.profile.paths import Paths
-from jrc.run.about import About
-from jrc.run.document import Document
 from jrc.run.events import Notice, RunDetached, RunFinished, RunStarted
-from jrc.run.filling import Filling
 from jrc.run.guarded import Guarded
-from jrc.run.kernel import START_SECONDS, KernelChoice, RemoteKernel, new_run_id, start_kernel
-from jrc.run.language import is_python
-from jrc.run.notebook_shape import Json
-from jrc.run.records import RunRecord, RunRecords
-from jrc.run.requests import Requests, owner
-from jrc.run.writers import Writers
+from jrc.runs.manifest import About
+from jrc.runs.records import RunRecord, RunRecords
 
 if TYPE_CHECKING:
-    from jrc.run.account import Listener, Result
-    from jrc.run.ending import Ending
-    from jrc.run.exchange import Exchange
+    from jrc.kernel.channels import Channels
+    from jrc.run.outcome import Ending
+    from jrc.run.progress import Listener, Result
+    from jrc.run.protocol import Exchange
     from jrc.run.runner import Runner
-    from jrc.server.channels import Channels
     from jrc.server.client import ServerClient
 
 log = logging.getLogger("jrc.run.job")
@@ -48,7 +48,7 @@ class Options(NamedTuple):
     Attributes:
         kernel: kernelspec to start; None for what the document says, then the server's default.
         kernel_id: a running kernel to use instead.
-        language: of that kernel, as ``jrc.run.language`` has it; None for what the document says.
+        language: of that kernel, as ``notebook.language`` has it; None for what the document says.
         keep_kernel: do not delete the kernel at the end.
         keep_kernel_on_error: do not delete it when a cell failed.
         first: how many of the cells are left out, because the kernel executed them already.
@@ -237,7 +237,7 @@ class Job:
         async with self._started_kernel() as kernel:
             # Not before: it would hold up the request that starts the kernel.
             loading = asyncio.create_task(asyncio.to_thread(_load_runner), name="load-runner")
-            from jrc.server.channels import Channels
+            from jrc.kernel.channels import Channels
 
             channels = Channels(
                 self._server,
@@ -289,8 +289,8 @@ class Job:
     def _make_runner(
         self, channels: "Channels", kernel: RemoteKernel, requests: Requests
     ) -> "Runner":
-        from jrc.run.account import Account
-        from jrc.run.exchange import Exchange
+        from jrc.run.progress import Account
+        from jrc.run.protocol import Exchange
         from jrc.run.requested import cell_request, request_fields
         from jrc.run.runner import Runner
 
@@ -354,7 +354,7 @@ class Job:
 
     def _announce(self, kernel: RemoteKernel) -> None:
         if self._options.recorder and not self._wants_recorder:
-            from jrc.run.account import unrecorded
+            from jrc.run.progress import unrecorded
 
             text = unrecorded(f"it is for {self._language}")
             self._listener.on_event(Notice("unrecorded", text))
@@ -468,7 +468,7 @@ class Job:
 
     @property
     def _ending(self) -> "Ending":
-        from jrc.run.ending import Ending
+        from jrc.run.outcome import Ending
 
         go_on = ""
         if self._keep and self._kernel is not None and self._document.kind != "script":
@@ -485,7 +485,7 @@ class Job:
 
 def _load_runner() -> None:
     """Import what executes the cells, in a thread, while the kernel begins to live."""
-    import jrc.run.ending
+    import jrc.run.outcome
     import jrc.run.requested
     import jrc.run.runner  # noqa: F401
 

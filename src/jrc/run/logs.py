@@ -4,11 +4,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from jrc.errors import JrcError, NotFoundError
-from jrc.run.account import Listener
-from jrc.run.filling import Filling
-from jrc.run.followers import Followers
+from jrc.notebook.result_notebook import Filling
 from jrc.run.following import Following, How
-from jrc.run.found import FoundRun, delete_journal
+from jrc.run.progress import Listener
+from jrc.runs.followers import Followers
+from jrc.runs.lookup import FoundRun, delete_journal
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient

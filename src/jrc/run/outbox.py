@@ -5,11 +5,11 @@ import bisect
 from collections.abc import Callable, Iterable, Sequence
 
 from jrc.errors import ConfigError
-from jrc.run.account import CellRequest
-from jrc.run.exchange import Exchange
+from jrc.kernel.channels import LinkLost
+from jrc.kernel.large_messages import LargeMessages
+from jrc.run.progress import CellRequest
+from jrc.run.protocol import Exchange
 from jrc.run.remote import KernelChannels
-from jrc.server.channels import LinkLost
-from jrc.server.large_messages import LargeMessages
 from jrc.wire.message import Message
 
 

@@ -6,7 +6,7 @@ from jrc.wire.message import Message
 
 
 class KernelChannels(Protocol):
-    """What the runner needs of ``server.channels.Channels``."""
+    """What the runner needs of ``kernel.channels.Channels``."""
 
     @property
     def received(self) -> int: ...

@@ -3,10 +3,10 @@
 import re
 from typing import Any
 
-from jrc.run.account import CellRequest
-from jrc.run.document import Cell, Document
-from jrc.run.requests import owner
-from jrc.run.script import EXIT_EXPRESSIONS
+from jrc.kernel.messages import owner
+from jrc.notebook.document import Cell, Document
+from jrc.notebook.script import EXIT_EXPRESSIONS
+from jrc.run.progress import CellRequest
 
 _HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
 

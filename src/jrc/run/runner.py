@@ -11,19 +11,9 @@ from contextlib import suppress
 from typing import Any
 
 from jrc.errors import NotFoundError, UnreachableError
-from jrc.recorder.protocol import read_stamp
-from jrc.run.account import Account, CellRequest, Listener, Result, unrecorded
-from jrc.run.events import KernelReady
-from jrc.run.exchange import Exchange
-from jrc.run.exchange_events import (
-    CancelTaken,
-    Event,
-    JournalKept,
-    NotRun,
-    OutputGone,
-    Unrecorded,
-)
-from jrc.run.execution import (
+from jrc.kernel.channels import ChannelEvent, LinkLost, LinkRestored
+from jrc.kernel.deadlines import Act, Found, Watch
+from jrc.kernel.execution import (
     Finished,
     InputEchoed,
     InputRequested,
@@ -33,11 +23,21 @@ from jrc.run.execution import (
     Replied,
     Started,
 )
+from jrc.kernel.messages import Requests
+from jrc.recorder.protocol import read_stamp
+from jrc.run.events import KernelReady
 from jrc.run.outbox import Outbox
+from jrc.run.progress import Account, CellRequest, Listener, Result, unrecorded
+from jrc.run.protocol import Exchange
+from jrc.run.protocol_events import (
+    CancelTaken,
+    Event,
+    JournalKept,
+    NotRun,
+    OutputGone,
+    Unrecorded,
+)
 from jrc.run.remote import KernelChannels, KernelControl
-from jrc.run.requests import Requests
-from jrc.run.watch import Act, Found, Watch
-from jrc.server.channels import ChannelEvent, LinkLost, LinkRestored
 from jrc.wire.message import Message
 
 log = logging.getLogger("jrc.run")

@@ -9,9 +9,9 @@ import logging
 from typing import TYPE_CHECKING
 
 from jrc.errors import JrcError, NotFoundError
-from jrc.run.account import HOW_KERNELS_END, Result
-from jrc.run.ask import state_of_run
-from jrc.run.execution import KernelEnded
+from jrc.kernel.execution import KernelEnded
+from jrc.run.progress import HOW_KERNELS_END, Result
+from jrc.runs.questions import state_of_run
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient

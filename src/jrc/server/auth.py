@@ -12,8 +12,8 @@ from jrc.profile.secret import Secret
 from jrc.server.address import ServerAddress
 
 if TYPE_CHECKING:
-    from jrc.server.exchange import HttpClient
-    from jrc.server.failure import Answer
+    from jrc.server.http import HttpClient
+    from jrc.server.http_errors import Answer
 
 XSRF_COOKIE = "_xsrf"
 
@@ -126,8 +126,8 @@ class PasswordAuth:
         self._headers = None
 
     async def _log_in(self, http: "HttpClient") -> dict[str, str]:
-        from jrc.server.exchange import exchange
-        from jrc.server.failure import from_answer, login_at
+        from jrc.server.http import exchange
+        from jrc.server.http_errors import from_answer, login_at
 
         url = self._address.rest("login")
         page = await exchange(http, self._address, "GET", url)

@@ -24,7 +24,7 @@ from jrc.server.address import ServerAddress
 from jrc.server.auth import Auth, token_headers
 
 if TYPE_CHECKING:
-    from jrc.server.exchange import HttpClient
+    from jrc.server.http import HttpClient
 
 COMMAND_SECONDS = 120.0
 """It may open a browser for a person to log in."""

@@ -9,8 +9,9 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from jrc.errors import JrcError, ProtocolError, UnreachableError
 from jrc.server.address import ServerAddress
-from jrc.server.exchange import CONNECT_SECONDS, HttpClient, exchange
-from jrc.server.failure import (
+from jrc.server.connection import DIRECT, Way
+from jrc.server.http import CONNECT_SECONDS, HttpClient, exchange
+from jrc.server.http_errors import (
     INGRESS_HINT,
     Answer,
     closed_early,
@@ -19,7 +20,6 @@ from jrc.server.failure import (
     login_at,
     not_tls,
 )
-from jrc.server.way import DIRECT, Way
 
 DETECT_SECONDS = 15.0
 """For each answer; somebody waits at a terminal."""

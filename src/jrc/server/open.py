@@ -19,10 +19,10 @@ from jrc.profile.secrets import SecretStore
 from jrc.profile.store import ProfileStore
 from jrc.server.address import ServerAddress
 from jrc.server.auth import Auth, NoAuth, PasswordAuth, TokenAuth
+from jrc.server.connection import Way
 from jrc.server.hints import login, name_environment, name_profile
 from jrc.server.orphans import Orphans, orphans_removed
-from jrc.server.relogin import Relogin, SavedAuth
-from jrc.server.way import Way
+from jrc.server.reauth import Relogin, SavedAuth
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
@@ -294,7 +294,7 @@ def _tunnel_verdict(profile: str, paths: Paths) -> Callable[[], JrcError | None]
 async def _running_server(
     profile: Profile, address: ServerAddress, auth: Auth, way: Way, talk: Talk
 ) -> ServerAddress:
-    from jrc.server.hub_client import HubClient
+    from jrc.server.kinds.hub_client import HubClient
 
     async with HubClient(address, auth, way) as hub:
         return await hub.running_server(profile.user, profile.server, profile.options, talk)
@@ -319,8 +319,8 @@ def _client(
         Relogin(auth, profile.name, talk) if isinstance(auth, SavedAuth) and not fixed else None
     )
     if profile.kind == "gateway":
-        from jrc.server.gateway import GatewayClient, check_kernel_env
-        from jrc.server.remembered import RememberedKernels
+        from jrc.server.kinds.gateway import GatewayClient, check_kernel_env
+        from jrc.server.kinds.gateway_kernels import RememberedKernels
 
         check_kernel_env(kernel_env or {})
         user = {"KERNEL_USERNAME": profile.user} if profile.user else {}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Never
 
 from jrc.errors import ConfigError
 from jrc.server.address import ServerAddress
-from jrc.server.way import Way
+from jrc.server.connection import Way
 
 if TYPE_CHECKING:
     import ssl

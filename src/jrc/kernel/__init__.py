@@ -1,0 +1,1 @@
+"""What speaks to one kernel: the websocket, the messages, what is in flight, the session."""

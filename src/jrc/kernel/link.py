@@ -1,0 +1,368 @@
+"""One websocket to one kernel: frames in, frames out, and a verdict on a silent line.
+
+The thin edge around the ``websockets`` library. ``channels`` decides when to connect again.
+"""
+
+import asyncio
+import logging
+import socket
+import threading
+import time
+from contextlib import suppress
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from jrc.errors import (
+    AuthError,
+    ConfigError,
+    JrcError,
+    NotFoundError,
+    ProtocolError,
+    UnreachableError,
+)
+from jrc.kernel.tcp import connect_tcp
+from jrc.wire.message import Message
+from jrc.wire.websocket import (
+    V1_SUBPROTOCOL,
+    decode_legacy,
+    decode_v1,
+    encode_legacy,
+    encode_v1,
+)
+
+if TYPE_CHECKING:
+    import ssl
+
+FIRST_OPEN_TIMEOUT = 75.0
+"""Seconds for the first connection to a kernel: the server opens it when the kernel has answered,
+and gives a slow one 60 s (``kernel_info_timeout``)."""
+
+OPEN_TIMEOUT = 20.0
+"""Seconds for a later connection to a kernel that was seen to live."""
+
+SILENCE_LIMIT = 45.0
+"""Seconds without a byte after which a link counts as half-open. A server pings every 30 s."""
+
+SILENT_BYTES = 1024
+"""More than the pings of a link with nothing to say, and less than a part of a large message."""
+
+ARRIVAL_TIMEOUT = 3.0
+"""Seconds for the answer to a ping that tells that all before it arrived."""
+
+_PROBE_INTERVAL = 15.0
+_GOODBYE_SECONDS = 0.002
+_CLOSE_TIMEOUT = 1.0
+_IMPORTING = threading.Lock()
+"""The library's modules import each other in circles, in which two threads can lock each other
+out: a connection that fails at once is explained while the library is still being imported."""
+
+_MAX_QUEUED_FRAMES = 32
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+
+
+class LinkClosedError(UnreachableError):
+    """The websocket is closed.
+
+    Attributes:
+        half_open: we closed it because nothing was heard any more: what the server sent meanwhile
+            is lost, even for a client that comes back.
+        code: of the websocket's close frame; None where there was none.
+    """
+
+    def __init__(self, reason: str, *, half_open: bool = False, code: int | None = None) -> None:
+        super().__init__(reason)
+        self.half_open = half_open
+        self.code = code
+
+
+class Link:
+    """An open websocket. Made by ``open_link``."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._v1 = connection.subprotocol == V1_SUBPROTOCOL
+        self._half_open = False
+        self._watch = asyncio.create_task(self._watch_silence(), name="link-watch")
+
+    @property
+    def protocol(self) -> str:
+        """``v1`` or ``legacy``."""
+        return "v1" if self._v1 else "legacy"
+
+    @property
+    def usable(self) -> bool:
+        """Not known to be closed: what is sent now has a chance to arrive."""
+        return bool(self._connection.state == 1)
+
+    @property
+    def received(self) -> int:
+        """How many bytes came, those of a message that is not complete yet among them."""
+        return int(self._connection.received)
+
+    async def send(self, message: Message) -> None:
+        """Send one message.
+
+        Raises:
+            LinkClosedError: it may or may not have arrived.
+        """
+        from websockets.exceptions import ConnectionClosed
+
+        frame = encode_v1(message) if self._v1 else encode_legacy(message)
+        try:
+            await self._connection.send(frame)
+        except ConnectionClosed as error:
+            raise self._closed(error) from error
+
+    async def all_arrived(self) -> bool:
+        """Whether the server has all that was sent: it soon answers a ping behind it."""
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            async with asyncio.timeout(ARRIVAL_TIMEOUT):
+                await (await self._connection.ping())
+        except (ConnectionClosed, TimeoutError):
+            return False
+        return True
+
+    async def receive(self) -> Message:
+        """The next message.
+
+        Raises:
+            LinkClosedError: there is none.
+            WireError: the frame can't be decoded.
+        """
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            frame = await self._connection.recv()
+        except ConnectionClosed as error:
+            raise self._closed(error) from error
+        if self._v1 and isinstance(frame, bytes):
+            return decode_v1(frame)
+        return decode_legacy(frame)
+
+    async def close(self) -> None:
+        """Say goodbye. A server that is near may answer, one that is far is not waited for.
+
+        What was sent before is on its way; only what still waits in this process needs the time.
+        """
+        self._watch.cancel()
+        transport = self._connection.transport
+        waiting = transport.get_write_buffer_size() > 0
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_TIMEOUT if waiting else _GOODBYE_SECONDS):
+                    await self._connection.close()
+        finally:
+            # Whoever is cancelled while waiting leaves nothing open.
+            transport.abort()
+
+    def abort(self) -> None:
+        """Drop the connection without a word."""
+        self._watch.cancel()
+        self._connection.transport.abort()
+
+    def _closed(self, error: Any) -> LinkClosedError:
+        self._watch.cancel()
+        if self._half_open:
+            return LinkClosedError("nothing was heard from the server", half_open=True)
+        frame = error.rcvd or error.sent
+        if frame is None:
+            return LinkClosedError("connection lost")
+        reason = f"closed with code {frame.code} {frame.reason}".strip()
+        return LinkClosedError(reason, code=frame.code)
+
+    async def _watch_silence(self) -> None:
+        """Abort the connection when nothing was heard for ``SILENCE_LIMIT`` seconds.
+
+        A process that was stopped, or a laptop that slept, must not take its own pause for the
+        server's: a tick that comes late starts the count again, with a shorter limit.
+        """
+        connection = self._connection
+        limit = SILENCE_LIMIT
+        while True:
+            before = time.time()
+            await asyncio.sleep(min(_PROBE_INTERVAL, limit))
+            if time.time() - before > 2 * _PROBE_INTERVAL:
+                connection.heard = asyncio.get_running_loop().time()
+                limit = _PROBE_INTERVAL / 3
+            if not connection.transport.is_reading():
+                continue
+            silent = asyncio.get_running_loop().time() - connection.heard
+            if silent < min(_PROBE_INTERVAL, limit):
+                limit = SILENCE_LIMIT
+            elif silent >= limit:
+                self._half_open = True
+                connection.transport.abort()
+                return
+            await self._ping()
+
+    async def _ping(self) -> None:
+        """Make the server say something. On a dead link even the sending may block."""
+        from websockets.exceptions import ConnectionClosed
+
+        with suppress(ConnectionClosed, TimeoutError):
+            async with asyncio.timeout(_PROBE_INTERVAL / 3):
+                await self._connection.ping()
+
+
+async def open_link(
+    url: str,
+    headers: dict[str, str],
+    *,
+    tls: "ssl.SSLContext | None",
+    use_proxy: bool,
+    timeout: float = OPEN_TIMEOUT,
+) -> Link:
+    """Connect to a kernel's channels.
+
+    Args:
+        url: ``ws://`` or ``wss://``, without a secret.
+        headers: the authentication.
+        tls: how to verify the server; None for the system's way, or without TLS.
+        use_proxy: go through the proxy that the environment names.
+        timeout: seconds for TCP, TLS and the websocket handshake together.
+
+    Raises:
+        AuthError, NotFoundError, UnreachableError, ProtocolError: see ``_refused``.
+    """
+    # At DEBUG it logs the headers of the handshake, and they hold credentials.
+    logging.getLogger("websockets.client").setLevel(logging.INFO)
+    options: dict[str, Any] = {"ssl": tls} if tls is not None else {}
+    proxy = _proxy_for(url) if use_proxy else None
+    try:
+        async with asyncio.timeout(timeout):
+            # The library's import takes as long as a round trip: TCP has its own meanwhile.
+            importing = asyncio.create_task(asyncio.to_thread(_websocket_classes))
+            if proxy is None:
+                options["sock"] = await connect_tcp(url)
+            try:
+                connect, connection_class = await importing
+            except BaseException:
+                if proxy is None:
+                    options["sock"].close()
+                raise
+            connection = await connect(
+                url,
+                additional_headers=headers,
+                subprotocols=[V1_SUBPROTOCOL],
+                compression=None,
+                proxy=proxy,
+                open_timeout=None,
+                ping_interval=None,
+                close_timeout=_CLOSE_TIMEOUT,
+                max_size=None,
+                max_queue=_MAX_QUEUED_FRAMES,
+                create_connection=connection_class,
+                **options,
+            )
+    except Exception as error:
+        meaning = _not_opened(error, url, timeout)
+        if meaning is None:
+            raise
+        raise meaning from error
+    return Link(connection)
+
+
+def _not_opened(error: Exception, url: str, timeout: float) -> JrcError | None:
+    """What a failure to connect means; None where it is a bug."""
+    with _IMPORTING:
+        from websockets.exceptions import InvalidHandshake, InvalidStatus
+
+    match error:
+        case InvalidStatus():
+            return _refused(error.response.status_code, url)
+        case TimeoutError():
+            return UnreachableError(
+                f"The websocket {_place(url)} did not open within {timeout:.0f} s."
+            )
+        case ImportError():
+            return ConfigError(
+                "The environment names a SOCKS proxy, for which a package is missing.",
+                hint="pip install 'httpx[socks]' python-socks (or go around it with NO_PROXY)",
+            )
+        case OSError() | InvalidHandshake() | EOFError():
+            return UnreachableError(f"Can't open the websocket {_place(url)}: {error}.")
+    return None
+
+
+def _proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for a URL, as REST finds it: ALL_PROXY counts too."""
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(url)
+    if proxy_bypass(parts.hostname or ""):
+        return None
+    proxies = getproxies()
+    found = proxies.get("https" if parts.scheme == "wss" else "http") or proxies.get("all")
+    return found if not found or "://" in found else f"http://{found}"
+
+
+def _refused(status: int, url: str) -> JrcError:
+    """What an HTTP status instead of a websocket means."""
+    place = _place(url)
+    if status in (401, 403):
+        return AuthError(
+            f"The server refused the credentials for {place} (HTTP {status}).",
+            hint="Log in again: jrc login URL",
+        )
+    if status == 404:
+        return NotFoundError(f"There is no kernel behind {place}.", hint="jrc kernel list")
+    if status >= 500 or status == 429:
+        return UnreachableError(f"The server can't open {place} now (HTTP {status}).")
+    return ProtocolError(
+        f"{place} answered HTTP {status} instead of opening a websocket.",
+        hint="A proxy in front of the server may not pass websockets through.",
+    )
+
+
+def _place(url: str) -> str:
+    return url.partition("?")[0]
+
+
+@cache
+def _websocket_classes() -> tuple[Any, Any]:
+    """The library's classes with our changes, made at first use: the import is slow."""
+    with _IMPORTING:
+        from websockets.asyncio.client import ClientConnection, connect
+        from websockets.frames import Frame
+
+    class Connection(ClientConnection):
+        """Notes what it hears and when, acknowledges every segment at once, holds no old frame.
+
+        The server writes a cell's busy, input, reply and idle as separate small segments with
+        Nagle's algorithm on: a delayed acknowledgement holds each of them for 40 ms. Linux
+        forgets TCP_QUICKACK, so it is set again after every segment.
+        """
+
+        heard = 0.0
+        received = 0
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            self._socket: socket.socket | None = transport.get_extra_info("socket")
+            self.heard = self.loop.time()
+
+        def data_received(self, data: bytes) -> None:
+            self.heard = self.loop.time()
+            self.received += len(data)
+            if _QUICKACK is not None and self._socket is not None:
+                self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+            super().data_received(data)
+
+        def process_event(self, event: Any) -> None:
+            # The library's parser holds a frame until it has read the next one: let it hold an
+            # empty one. The largest message is the largest part of the memory that a run needs.
+            if isinstance(event, Frame):
+                data, event.data = event.data, b""
+                event = Frame(event.opcode, data, event.fin, event.rsv1, event.rsv2, event.rsv3)
+            super().process_event(event)
+
+    class Connect(connect):
+        """Follows no redirect: it would take the credentials along."""
+
+        def process_redirect(self, exc: Exception) -> Exception | str:
+            return exc
+
+    return Connect, Connection

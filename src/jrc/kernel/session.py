@@ -1,0 +1,399 @@
+"""The remote kernel of a run: which kernelspec, its session, its end."""
+
+import asyncio
+import logging
+import secrets
+import shlex
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from jrc.errors import JrcError, KernelDiedError, NotFoundError, UnreachableError
+from jrc.kernel.messages import owner
+from jrc.notebook.language import normal
+
+if TYPE_CHECKING:
+    from jrc.kernel.channels import Channels
+    from jrc.notebook.document import Document
+    from jrc.server.client import ServerClient
+    from jrc.server.models import KernelSpecs, SessionModel
+
+log = logging.getLogger("jrc.kernel.session")
+
+_T = TypeVar("_T")
+
+DELETE_PAUSES = (1.0, 3.0)
+"""Seconds before a kernel is deleted once more: the line may break in just that moment, and a
+kernel that stays may hold a GPU."""
+
+
+START_SECONDS = 120.0
+"""For a new kernel's first answer. A server waits 60 s for one, and lets clients in without it."""
+
+WHOLE_ID = 32
+"""Characters of a kernel's id, a UUID, with or without its dashes."""
+
+_WATCH_AFTER = 3.0
+_WATCH_PAUSE = 1.0
+
+
+class KernelChoice(NamedTuple):
+    """What a person or a document says about the kernel to start.
+
+    Attributes:
+        asked: name of a kernelspec that the person asked for; it or nothing.
+        named: name of the kernelspec that the document was written with.
+        language: of the document, lower case, when it is known.
+    """
+
+    asked: str | None = None
+    named: str | None = None
+    language: str | None = None
+
+    @classmethod
+    def of(cls, document: "Document", asked: str | None) -> "KernelChoice":
+        """What a document says, and a person."""
+        return cls(asked, document.kernel_name, normal(document.language) or None)
+
+    @property
+    def first_try(self) -> str | None:
+        """The kernelspec to ask for; None for the server's default."""
+        return self.asked or self.named
+
+
+def choose_kernelspec(choice: KernelChoice, available: "KernelSpecs") -> str:
+    """The kernelspec to start, where the first try is not on the server.
+
+    A notebook names the kernelspec of the machine that it was written on (``.venv``, ``my-env``):
+    one of the same language is meant.
+
+    Raises:
+        NotFoundError: there is none that would do.
+    """
+    have = ", ".join(sorted(available.specs)) or "none"
+    wanted = choice.first_try
+    if choice.asked is None:
+        default = available.specs.get(available.default)
+        candidates = [*([default] if default else []), *available.specs.values()]
+        for spec in candidates:
+            if choice.language is None or normal(spec.language) == choice.language:
+                return spec.name
+    raise NotFoundError(
+        f"The server has no kernel '{wanted}'"
+        + (f", and none for {choice.language}" if choice.asked is None else "")
+        + f". It has: {have}.",
+        hint="Choose one of them: jrc run --kernel NAME FILE",
+    )
+
+
+class RemoteKernel:
+    """One kernel on the server, as long as a run needs it.
+
+    Attributes:
+        id: of the kernel.
+        session_id: of the session that owns it; None for a kernel that was already running.
+        session_path: of the session that owns it; empty for a kernel that was already running.
+        notice: what the person should know about the choice of the kernel; empty for nothing.
+        name: of its kernelspec; empty for a kernel that was already running.
+        stays: the server lives on without us: what can't be deleted now is deleted later.
+    """
+
+    def __init__(
+        self,
+        server: "ServerClient",
+        kernel_id: str,
+        *,
+        session_id: str | None = None,
+        session_path: str = "",
+        notice: str = "",
+        name: str = "",
+        stays: bool = False,
+    ) -> None:
+        self._server = server
+        self.stays = stays
+        self.name = name
+        self.session_id = session_id
+        self.id = kernel_id
+        self.session_path = session_path
+        self.notice = notice
+
+    async def interrupt(self) -> None:
+        await self._server.interrupt(self.id)
+
+    async def state(self) -> str | None:
+        """What the server says that it does; None when the server has no such kernel."""
+        kernel = await self._server.kernel(self.id)
+        return None if kernel is None else kernel.state
+
+    async def open(
+        self, channels: "Channels", *, start_timeout: float | None = START_SECONDS
+    ) -> None:
+        """Open its channels.
+
+        Args:
+            channels: of this kernel.
+            start_timeout: seconds for a new kernel's first answer; None for no limit.
+
+        Raises:
+            KernelDiedError: the new kernel ended, or does not answer.
+            NotFoundError: the server has no such kernel.
+            JrcError: the server can't be reached, or does not let us in.
+        """
+        if self.session_id is not None:
+            await self._open_new(channels, start_timeout)
+            return
+        try:
+            await channels.open(known=False)
+        except NotFoundError as error:
+            raise self._unknown() from error
+        except UnreachableError as error:
+            # Nothing was asked of the server before; REST tells best what is wrong with it.
+            if await self.state() is None:
+                raise self._unknown() from error
+            await channels.open()
+
+    async def _open_new(self, channels: "Channels", start_timeout: float | None) -> None:
+        """Open the channels of a kernel that begins to live, or find out that it does not."""
+        opening = asyncio.create_task(channels.open(), name="open-channels")
+        ending = asyncio.create_task(self._until_gone(), name="watch-start")
+        try:
+            async with asyncio.timeout(start_timeout):
+                await asyncio.wait([opening, ending], return_when=asyncio.FIRST_COMPLETED)
+            if not opening.done():
+                raise self.died_at_start()
+            await opening
+        except NotFoundError as error:
+            raise self.died_at_start() from error
+        except TimeoutError as error:
+            raise self.silent_at_start(start_timeout) from error
+        finally:
+            opening.cancel()
+            ending.cancel()
+            await asyncio.gather(opening, ending, return_exceptions=True)
+
+    async def _until_gone(self) -> None:
+        """Return when the server has this kernel no longer: it gives up one that never lives."""
+        await asyncio.sleep(_WATCH_AFTER)
+        while True:
+            try:
+                if await self.state() in (None, "dead"):
+                    return
+            except JrcError as error:
+                log.info("could not ask for the new kernel: %s", error)
+            await asyncio.sleep(_WATCH_PAUSE)
+
+    def died_at_start(self) -> KernelDiedError:
+        """The error for a kernel that ended before it answered."""
+        return KernelDiedError(
+            f"{self._what} died at its start; the server's log says why.",
+            hint="Does the server have what its kernelspec starts? See: jrc doctor",
+        )
+
+    def silent_at_start(self, seconds: float | None) -> KernelDiedError:
+        """The error for a kernel that was started, and never answered."""
+        return KernelDiedError(
+            f"{self._what} did not answer within {seconds:g} s of its start.",
+            hint="The server's log may say why. --start-timeout waits longer.",
+        )
+
+    @property
+    def _what(self) -> str:
+        return f"The kernel '{self.name}'" if self.name else f"The kernel {self.id}"
+
+    def _unknown(self) -> NotFoundError:
+        return NotFoundError(
+            f"The server has no kernel with the id {self.id}.", hint="jrc kernel list"
+        )
+
+    async def delete(self) -> str:
+        """End the kernel, if the run started it.
+
+        Returns:
+            what the person should know about a kernel that may have stayed; empty for nothing.
+        """
+        if self.session_id is None:
+            return ""
+        from jrc.server.http_errors import may_pass
+
+        problem = await self._try_to_delete(self.session_id)
+        for pause in DELETE_PAUSES:
+            if problem is None or not may_pass(problem) or self._server.way.verdict() is not None:
+                break
+            await asyncio.sleep(pause)
+            problem = await self._try_to_delete(self.session_id)
+        if problem is None:
+            return ""
+        later = "Later"
+        if self.stays and self.session_path:
+            left = _leave_for_later(self._server, self.session_path, self.session_id)
+            later = "The next jrc command there deletes it, or" if left else later
+        return (
+            f"The kernel could not be deleted and may still run: {problem.message} "
+            f"{later}: jrc kernel stop {shlex.quote(self.id)}"
+        )
+
+    async def _try_to_delete(self, session_id: str) -> JrcError | None:
+        try:
+            await self._server.delete_session(session_id)
+        except JrcError as error:
+            log.info("could not delete the session %s: %s", self.session_path, error)
+            return error
+        return None
+
+
+async def ask_language(
+    document: "Document",
+    server: "ServerClient",
+    kernel: str | None = None,
+    kernel_id: str | None = None,
+) -> str:
+    """The language of the kernel, from the server's kernelspecs; empty where it does not say.
+
+    Raises:
+        NotFoundError: the server has no kernel that will do.
+    """
+    try:
+        specs = await server.kernelspecs()
+        running = None if kernel_id is None else await server.kernel(kernel_id)
+    except JrcError as error:
+        # What is wrong with the server shows again when it is asked for a kernel.
+        log.info("the language of the kernel is not known: %s", error)
+        return normal(document.language)
+    if kernel_id is not None:
+        name = "" if running is None else running.name
+        spec = specs.specs.get(name)
+        return normal(spec.language) if spec is not None else normal(document.language)
+    choice = KernelChoice.of(document, kernel)
+    name = choice.first_try or specs.default
+    if name not in specs.specs:
+        name = choose_kernelspec(choice, specs)
+    return normal(specs.specs[name].language)
+
+
+async def whole_kernel_id(server: "ServerClient", beginning: str) -> str:
+    """The id of the running kernel that a person means by the beginning of its id.
+
+    Raises:
+        NotFoundError: there is none.
+        UsageError: there are several.
+    """
+    if len(beginning) >= WHOLE_ID:
+        return beginning
+    from jrc.server.models import find_kernel
+
+    return find_kernel(await server.kernels(), beginning).id
+
+
+async def start_kernel(
+    server: "ServerClient",
+    choice: KernelChoice,
+    *,
+    document: str,
+    run: str,
+    patience: float = 0.0,
+    stays: bool = False,
+) -> RemoteKernel:
+    """Start a kernel in a session of its own.
+
+    A session's path is unique: the server gives every client that asks for the same path the same
+    kernel. It is also the only place that says whose kernel this is.
+
+    Args:
+        server: where.
+        choice: which kernel.
+        document: file name of the document.
+        run: id of the run.
+        patience: seconds to try again where the line breaks meanwhile.
+        stays: the server lives on without us. Where it is not known whether it has started the
+            kernel, the next jrc command there looks for it.
+
+    Raises:
+        NotFoundError: no kernel of the server will do.
+    """
+    path = f"jrc/{owner()}/{document}-{run}"
+
+    async def create(kernel: str | None) -> "SessionModel":
+        return await server.create_session(path, document, "notebook", kernel)
+
+    name = choice.first_try
+    notice = ""
+    is_final = _is_final(server)
+    try:
+        try:
+            session = await _patiently(lambda: create(name), patience, is_final)
+        except NotFoundError:
+            chosen = choose_kernelspec(choice, await server.kernelspecs())
+            notice = f"The server has no kernel '{name}': using '{chosen}'."
+            session = await _patiently(lambda: create(chosen), patience, is_final)
+    except BaseException as error:
+        if stays and _may_have_started(error):
+            _leave_for_later(server, path)
+        raise
+    return RemoteKernel(
+        server,
+        session.kernel.id,
+        session_id=session.id,
+        session_path=path,
+        notice=notice,
+        name=session.kernel.name,
+        stays=stays,
+    )
+
+
+def _is_final(server: "ServerClient") -> Callable[[], bool]:
+    """Whether the way to the server is closed until a person opens it."""
+    return lambda: server.way.verdict() is not None
+
+
+def _may_have_started(error: BaseException) -> bool:
+    """Whether the server may start the kernel though we heard no answer."""
+    from jrc.server.http_errors import closed_early, was_silent
+
+    if isinstance(error, UnreachableError):
+        return closed_early(error) or was_silent(error)
+    # A person pressed Ctrl-C, for example.
+    return not isinstance(error, JrcError)
+
+
+def _leave_for_later(server: "ServerClient", session_path: str, session_id: str = "") -> bool:
+    """Let the next jrc command delete a kernel; whether it will."""
+    from jrc.server.orphans import leave_for_later
+
+    base_url, why = server.address.base_url, "the server was out of reach at the end of its run"
+    return leave_for_later(base_url, session_path, session_id, why)
+
+
+async def _patiently(
+    create: Callable[[], Awaitable[_T]], patience: float, is_final: Callable[[], bool]
+) -> _T:
+    """Ask again where the line breaks as the server is asked: it gives each path one kernel."""
+    try:
+        return await create()
+    except UnreachableError as error:
+        from jrc.server.http_errors import closed_early
+
+        # A server that refuses connections from the beginning is not waited for.
+        if not closed_early(error):
+            raise
+        last = error
+    from jrc.kernel.channels import backoff
+    from jrc.server.http_errors import may_pass
+
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + patience
+    for pause in backoff():
+        if clock() + pause > deadline or is_final():
+            break
+        log.info("asking for the kernel again: %s", last)
+        await asyncio.sleep(pause)
+        try:
+            return await create()
+        except UnreachableError as error:
+            if not may_pass(error):
+                raise
+            last = error
+    raise last
+
+
+def new_run_id() -> str:
+    """Eight hex digits: enough for one person's runs, short enough to type."""
+    return secrets.token_hex(4)

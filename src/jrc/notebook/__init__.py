@@ -1,0 +1,1 @@
+"""Documents, cells, outputs and the saved file. Knows no server."""

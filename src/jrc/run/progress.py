@@ -1,0 +1,352 @@
+"""What a run has to show: outputs in their cells, events for the listener, and how it ended.
+
+Pure but for the listener that it tells; the clock is an argument.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from jrc.errors import JrcError
+from jrc.kernel.execution import (
+    NO_REPLY_NAME,
+    Finished,
+    InputEchoed,
+    KernelEnded,
+    LimitReached,
+    Published,
+    Replied,
+    Started,
+)
+from jrc.notebook.outputs import Outputs, display_id_of, to_output
+from jrc.notebook.script import exit_code_of_cell
+from jrc.notebook.widgets import CommMessage
+from jrc.run.events import (
+    CellFinished,
+    CellOutput,
+    CellStarted,
+    Notice,
+    RunEvent,
+    WidgetChanged,
+)
+from jrc.wire.message import Message
+
+if TYPE_CHECKING:
+    from jrc.notebook.widget_text import WidgetTexts
+
+log = logging.getLogger("jrc.run.progress")
+
+HOW_KERNELS_END = {
+    "died": "The kernel died (out of memory, or os._exit) and the server restarted it.",
+    "dead": "The kernel died and the server gave up restarting it.",
+    "restarted": "Somebody restarted the kernel.",
+    "shutdown": "Somebody shut the kernel down.",
+    "gone": "The kernel is gone: it died, somebody ended it, or the server culled it.",
+    "deleted": "The kernel was deleted on the server: by somebody, or culled as idle.",
+    "mute": "The kernel is idle and begins nothing of what it is sent, however often.",
+    "unanswered": "The kernel never answered after its start; the server's log may say why.",
+    "ended": "The kernel was ended while it worked: by somebody, or together with its server.",
+    "unreached": "The kernel is idle and never got it: whoever began the run ended too soon.",
+}
+
+
+def unrecorded(reason: str) -> str:
+    """The sentence about a kernel without a recorder."""
+    return (
+        f"There is no recorder in this kernel ({reason}): cells are sent one by one, and output "
+        "that gets lost on the way stays lost."
+    )
+
+
+@dataclass(frozen=True)
+class CellRequest:
+    """One cell as the kernel gets it.
+
+    Attributes:
+        index: of the cell in the notebook.
+        number: how a person calls it; see ``document.Cell``.
+        source: what the person wrote.
+        code: what the kernel executes; for a plain script more than ``source``.
+        allows_error: an error is expected, and the next cell runs.
+        user_expressions: expressions that the kernel evaluates after the code.
+        store_history: keep the code in the kernel's history, and count it as ``In[n]``.
+        title: what the cell is called.
+        has_exit_code: ``sys.exit(n)`` in it is the end of the run, whatever n is; else only for 0.
+    """
+
+    index: int
+    number: int
+    source: str
+    code: str
+    allows_error: bool = False
+    user_expressions: dict[str, str] = field(default_factory=dict)
+    store_history: bool = True
+    title: str = ""
+    has_exit_code: bool = False
+
+    def exits(self, reply: Mapping[str, Any] | None) -> bool:
+        """Whether its reply says that it ended the run, and did not fail."""
+        code = None if reply is None or self.allows_error else exit_code_of_cell(reply)
+        return code is not None and (code == 0 or self.has_exit_code)
+
+
+@dataclass
+class Result:
+    """How the cells ended.
+
+    Attributes:
+        status: as in ``events.RunFinished``.
+        cell: the one that ended the run before its last cell; None when all were executed.
+        reply: content of the last ``execute_reply``.
+        ended: how the kernel went, when it is gone.
+        reason: the same in words.
+        lost: one sentence for each loss of output.
+        language_info: what the kernel says of its language.
+    """
+
+    status: str = "ok"
+    cell: CellRequest | None = None
+    reply: dict[str, Any] | None = None
+    ended: KernelEnded | None = None
+    reason: str = ""
+    lost: list[str] = field(default_factory=list)
+    language_info: dict[str, Any] | None = None
+
+    @property
+    def interrupted(self) -> bool:
+        """Code was interrupted, and not by this client, or ended without a reply."""
+        name = (self.reply or {}).get("ename")
+        return self.status == "error" and name in ("KeyboardInterrupt", NO_REPLY_NAME)
+
+
+class Listener(Protocol):
+    """Who is told what happens, and who is asked."""
+
+    @property
+    def can_answer(self) -> bool: ...
+
+    def on_event(self, event: RunEvent) -> None: ...
+
+    async def ask(self, prompt: str, *, hidden: bool) -> str | None:
+        """One line from the person; None when there is no answer to be had."""
+        ...
+
+
+class Account:
+    """The cells of one run and what became of them.
+
+    Args:
+        cells: in order; an event's ``key`` is the position in here.
+        outputs: gets what the cells publish.
+        listener: who is told.
+        changed: called with a cell's index when its outputs changed, and whether it is finished.
+        total: the number of the document's last cell.
+        shown: positions of cells that have outputs already, which stay.
+    """
+
+    def __init__(
+        self,
+        cells: Sequence[CellRequest],
+        *,
+        outputs: Outputs,
+        listener: Listener,
+        changed: Callable[[int, bool], None],
+        total: int,
+        shown: Iterable[int] = (),
+    ) -> None:
+        self.result = Result()
+        self._cells = cells
+        self._outputs = outputs
+        self._listener = listener
+        self._changed = changed
+        self._total = total
+        self._shown = set(shown)
+        self._limited: set[int] = set()
+        self._widget_texts: WidgetTexts | None = None
+        self._exited = False
+
+    def started(self, event: Started) -> None:
+        cell = self._shown_cell(event.key)
+        self._outputs.mark(cell.index, "iopub.status.busy", event.message)
+        # What an earlier run left in the cell is no output of this one.
+        self._changed(cell.index, False)
+        number = self.number(event.key)
+        self._tell(CellStarted(cell.index, number, self._total, cell.source, cell.title))
+
+    def echoed(self, event: InputEchoed) -> None:
+        cell = self._shown_cell(event.key)
+        self._outputs.mark(cell.index, "iopub.execute_input", event.message)
+        self._count(cell.index, event.message)
+
+    def published(self, event: Published) -> list[CommMessage]:
+        """An output; returns what the kernel must be told of it."""
+        cell = self._shown_cell(event.key)
+        told: list[CommMessage] = []
+        # Hostile until checked: one output that we trip over must not cost the others, now and
+        # with each client that comes back to the run.
+        try:
+            widget = self._outputs.captured_by(event.message)
+            told = self._outputs.publish(cell.index, event.message)
+        except JrcError:
+            raise
+        except Exception as error:
+            log.info("an output was not understood", exc_info=True)
+            what = f"an output could not be understood ({type(error).__name__})."
+            self._lose_of(event.key, what)
+        else:
+            self._tell_output(cell.index, event.message, widget)
+            self._tell_widgets(cell.index, event.message)
+        self._changed(cell.index, False)
+        return told
+
+    def replied(self, event: Replied) -> None:
+        if event.message.content_fields.get("status") == "aborted":
+            return
+        cell = self._shown_cell(event.key)
+        self._outputs.mark(cell.index, "shell.execute_reply", event.message)
+        self._count(cell.index, event.message)
+
+    def finished(self, event: Finished, *, status: str, seconds: float) -> None:
+        """A cell is done; one that was aborted is as it was before the run.
+
+        Args:
+            event: its end.
+            status: how it ended.
+            seconds: how long it took here, where the kernel does not say it.
+        """
+        if status == "aborted":
+            return
+        cell = self._shown_cell(event.key)
+        self._note_losses(event)
+        if event.error_lost and event.reply is not None:
+            self._outputs.error(cell.index, event.reply)
+            self._tell(CellOutput(cell.index, to_output("error", event.reply)))
+        if event.idle is not None:
+            self._outputs.mark(cell.index, "iopub.status.idle", event.idle)
+        self.result.reply = event.reply
+        took = self._outputs.took(cell.index)
+        self._tell(
+            CellFinished(
+                cell=cell.index,
+                number=self.number(event.key),
+                total=self._total,
+                status=status,
+                seconds=seconds if took is None else took,
+                execution_count=self._outputs.execution_count(cell.index),
+            )
+        )
+        if self._widget_texts is not None:
+            self._widget_texts.finished(cell.index)
+        self._changed(cell.index, True)
+
+    def _tell_widgets(self, index: int, message: Message) -> None:
+        if self._widget_texts is None:
+            # A widget opens a comm before it is displayed.
+            if message.msg_type != "comm_open":
+                return
+            from jrc.notebook.widget_text import WidgetTexts
+
+            self._widget_texts = WidgetTexts()
+        for view in self._widget_texts.heard(index, message):
+            self._tell(WidgetChanged(*view))
+
+    def limit_reached(self, event: LimitReached) -> None:
+        if event.key in self._limited:
+            return
+        self._limited.add(event.key)
+        self._lose_of(
+            event.key, f"the server dropped output that came too fast ({event.notice.rstrip('.')})."
+        )
+
+    def output_gone(self, count: int) -> None:
+        self.lose(f"{count} messages are gone: the recorder could not keep more than its bound.")
+
+    def half_open(self, pending: Sequence[int]) -> None:
+        """A link that was silent before it broke is back; what was sent into it is lost."""
+        for key in pending:
+            self._lose_of(
+                key,
+                "the link was silent before it broke; what the server sent into the silence is "
+                "lost.",
+            )
+
+    def kernel_ended(self, event: KernelEnded, pending: Sequence[int]) -> None:
+        self.result.ended = event
+        self.result.reason = HOW_KERNELS_END[event.how]
+        self.notice("kernel-died", self.result.reason)
+        self.stop("kernel-died", self._cells[pending[0]] if pending else None)
+
+    def exited(self) -> None:
+        """A cell ended the run, as it wanted. What becomes of those behind it is no failure."""
+        self._exited = True
+
+    def stop(self, status: str, cell: CellRequest | None) -> None:
+        """The run ends before its last cell. The first reason counts."""
+        if self.result.status == "ok" and not self._exited:
+            self.result.status = "output-lost" if status == "lost" else status
+            self.result.cell = cell
+
+    def was_cancelled(self) -> None:
+        """Somebody cancelled the run before it was complete, whatever its last cell made of it."""
+        if self.result.status in ("ok", "error", "aborted", "interrupted"):
+            self.result.status = "cancelled"
+
+    def lose(self, sentence: str) -> None:
+        self.result.lost.append(sentence)
+        self.notice("output-lost", sentence)
+
+    def notice(self, kind: str, text: str) -> None:
+        self._tell(Notice(kind, text))
+
+    def number(self, key: int) -> int:
+        """Of a cell among the document's, from 1."""
+        return self._cells[key].number
+
+    def _shown_cell(self, key: int) -> CellRequest:
+        """The cell of an event. Its first event makes room for the new outputs."""
+        cell = self._cells[key]
+        if key not in self._shown:
+            self._shown.add(key)
+            self._outputs.start(cell.index)
+        return cell
+
+    def _tell_output(self, index: int, message: Message, widget: str | None) -> None:
+        msg_type = message.msg_type
+        if msg_type.startswith("comm"):
+            return
+        content = message.content_fields
+        if msg_type == "clear_output":
+            output = {"output_type": msg_type, **content}
+        elif msg_type == "update_display_data":
+            display = to_output("display_data", content)
+            output = {**content, **display, "output_type": msg_type}
+        else:
+            output = to_output(msg_type, content)
+        self._tell(CellOutput(index, output, display_id_of(content), widget))
+
+    def _note_losses(self, event: Finished) -> None:
+        if event.reply is None:
+            self._lose_of(
+                event.key,
+                "its reply was lost while the link was down; whether it was executed to its end "
+                "is not known.",
+            )
+        elif event.idle is None:
+            self._lose_of(
+                event.key,
+                "the kernel's end-of-output mark was lost between kernel and server, and probably "
+                "output before it.",
+            )
+
+    def _lose_of(self, key: int, what: str) -> None:
+        """Output of one cell is lost: told, and noted in the cell."""
+        sentence = f"Cell {self.number(key)}: {what}"
+        self._outputs.note_loss(self._cells[key].index, sentence)
+        self.lose(sentence)
+
+    def _count(self, index: int, message: Message) -> None:
+        self._outputs.set_execution_count(index, message.content_fields.get("execution_count"))
+
+    def _tell(self, event: RunEvent) -> None:
+        self._listener.on_event(event)

@@ -1,0 +1,154 @@
+"""Stop a run that goes on without a client, and free what its kernel holds."""
+
+import asyncio
+import shlex
+from typing import TYPE_CHECKING
+
+from jrc.errors import JrcError, NotFoundError, UnreachableError
+from jrc.kernel.session import RemoteKernel
+from jrc.recorder.protocol import States
+from jrc.runs.lookup import FoundRun, served_path
+from jrc.runs.questions import cancel_run, cells_of, kept_in_journal, start_journal, state_of_run
+from jrc.runs.records import client_lives
+
+if TYPE_CHECKING:
+    from jrc.server.client import ServerClient
+
+STOP_SECONDS = 10.0
+"""For the cell to end after its interrupt."""
+
+_PAUSE = 0.2
+_ANSWER_SECONDS = 2.0
+
+
+async def cancel_found(found: FoundRun, server: "ServerClient") -> str:
+    """Cancel a run, interrupt its cell, and end its kernel when its journal has all of it.
+
+    Returns:
+        what happened, in a few sentences.
+
+    Raises:
+        NotFoundError: it has no kernel any more.
+        UnreachableError: the kernel does not answer; it was interrupted all the same.
+    """
+    states = await _states(found, server)
+    if states is None:
+        raise NotFoundError(
+            f"The kernel of the run {found.run} is gone: there is nothing to stop.",
+            hint=f"What it did before may be in its journal: jrc attach {found.run}",
+        )
+    total = cells_of(states)
+    state = states.runs[0]
+    if not state.running and (state.stopped or state.done >= total):
+        what = f"The run {found.run} had ended already."
+    else:
+        await cancel_run(server, found.kernel_id, found.run)
+        what = await _interrupt(found, server, states, total)
+    return f"{what} {await _end_kernel(found, server)}"
+
+
+async def _interrupt(found: FoundRun, server: "ServerClient", states: States, total: int) -> str:
+    number = _executed(states) + 1
+    cell = f"Cell {number} of {total}"
+    if not states.runs[0].running:
+        return "No cell was running; none will run any more."
+    await server.interrupt(found.kernel_id)
+    if await _until_stopped(found, server):
+        behind = "; none of those behind it will run" if number < total else ""
+        return f"{cell} was interrupted{behind}."
+    return f"{cell} did not react to its interrupt within {STOP_SECONDS:.0f} s."
+
+
+async def _end_kernel(found: FoundRun, server: "ServerClient") -> str:
+    """End the kernel of a run that was cancelled, and say what became of it."""
+    if not found.session_id:
+        return (
+            f"Its kernel stays: it was not started for this run. The result: jrc attach {found.run}"
+        )
+    if found.record is not None and client_lives(found.record):
+        return (
+            f"The process {found.record.pid} on this computer has the result, and ends the kernel."
+        )
+    fetch = f"The result: jrc attach {found.run}"
+    try:
+        reason = await _not_in_journal(found, server)
+    except NotFoundError:
+        return "Its client saw the end, and ended the kernel."
+    except JrcError as error:
+        reason = error.message.rstrip(".")
+    if reason:
+        return (
+            f"Its kernel stays until the result is fetched: {reason}. {fetch} "
+            "To free the kernel's memory without it: "
+            f"jrc kernel stop {shlex.quote(found.kernel_id)}"
+        )
+    kernel = RemoteKernel(
+        server,
+        found.kernel_id,
+        session_id=found.session_id,
+        session_path=found.session_path,
+        stays=True,
+    )
+    problem = await kernel.delete()
+    return f"{problem or 'Its kernel was ended; what it printed is in its journal.'} {fetch}"
+
+
+async def _not_in_journal(found: FoundRun, server: "ServerClient") -> str:
+    """Why the kernel may not end: what it holds is nowhere else. Empty when it may.
+
+    Raises:
+        NotFoundError: it is gone.
+        JrcError: it does not answer.
+    """
+    record = found.record
+    kept = await kept_in_journal(server, found.kernel_id, found.run)
+    if not kept.path and record is not None:
+        # A run that was not begun as a detached one, and whose client was killed.
+        await start_journal(server, found.kernel_id, found.run, record.about)
+        kept = await kept_in_journal(server, found.kernel_id, found.run)
+    if kept and not kept.path:
+        raise NotFoundError(f"The kernel {found.kernel_id} is gone.")
+    if not kept:
+        return f"there is no complete journal ({kept.reason})"
+    if not await served_path(server, kept.path):
+        return "the server does not serve its journal"
+    return ""
+
+
+async def _states(found: FoundRun, server: "ServerClient") -> States | None:
+    if not found.kernel_id:
+        return None
+    try:
+        states = await state_of_run(server, found.kernel_id, found.run)
+    except NotFoundError:
+        return None
+    except UnreachableError:
+        await server.interrupt(found.kernel_id)
+        raise
+    return states if states is not None and states.runs else None
+
+
+async def _until_stopped(found: FoundRun, server: "ServerClient") -> bool:
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            while True:
+                if not await _runs(found, server):
+                    return True
+                await asyncio.sleep(_PAUSE)
+    except TimeoutError:
+        return False
+
+
+async def _runs(found: FoundRun, server: "ServerClient") -> bool:
+    try:
+        states = await state_of_run(server, found.kernel_id, found.run, seconds=_ANSWER_SECONDS)
+    except NotFoundError:
+        return False
+    except UnreachableError:
+        # A kernel that ends just now swallows the question.
+        return await server.kernel(found.kernel_id) is not None
+    return states is not None and bool(states.runs) and bool(states.runs[0].running)
+
+
+def _executed(states: States) -> int:
+    return sum(each.state == "done" and each.status != "aborted" for each in states.requests)

@@ -1,0 +1,237 @@
+"""Find one run by the beginning of its id: in the records of this computer, then on the servers."""
+
+import asyncio
+import shlex
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING
+
+from jrc.errors import ConfigError, JrcError, NotFoundError, UnreachableError
+from jrc.kernel.messages import user_name
+from jrc.profile.model import Profile
+from jrc.recorder.journal import JOURNAL_SUFFIX, Journal, read_journal
+from jrc.runs.records import RunRecord, RunRecords, choose_run, no_such_run
+from jrc.runs.server_runs import RemoteRun, survey
+from jrc.server.contents import delete_file, find_file, list_folder, read_file
+from jrc.server.open import open_profile
+
+if TYPE_CHECKING:
+    from jrc.server.client import ServerClient
+
+SERVER_SECONDS = 10.0
+"""For one server to say which runs it knows."""
+
+TUNNEL_SECONDS = 120.0
+"""The same for the server of a run that is remembered: its tunnel may have to be brought up."""
+
+
+@dataclass(frozen=True)
+class FoundRun:
+    """One run, and where it is.
+
+    Attributes:
+        run: its id.
+        profile: of the server.
+        record: what this computer remembers; None on another computer.
+        remote: what the server says; None when it says nothing.
+    """
+
+    run: str
+    profile: Profile
+    record: RunRecord | None
+    remote: RemoteRun | None
+
+    @property
+    def kernel_id(self) -> str:
+        """Of its kernel; empty when that is gone."""
+        if self.remote is not None and self.remote.kernel is not None:
+            return self.remote.kernel.id
+        # A kernel that somebody else started has no session of ours.
+        record = self.record
+        return record.kernel_id if record is not None and not record.session_id else ""
+
+    @property
+    def session_id(self) -> str:
+        """Of the session that owns the kernel; empty when there is none."""
+        return "" if self.remote is None else self.remote.session_id
+
+    @property
+    def session_path(self) -> str:
+        """Of that session."""
+        if self.remote is None or not self.remote.session_id:
+            return ""
+        return f"jrc/{self.remote.owner}/{self.remote.document}-{self.run}"
+
+    @property
+    def owner(self) -> str:
+        """Who began it, ``user@host``; empty when that is not known."""
+        if self.remote is not None and self.remote.owner:
+            return self.remote.owner
+        return "" if self.record is None else str(self.record.about.get("owner", ""))
+
+    @property
+    def is_mine(self) -> bool:
+        """This person began it, on this computer or on another one."""
+        return self.record is not None or self.owner.rpartition("@")[0] == user_name()
+
+
+async def find_run(
+    prefix: str,
+    records: RunRecords,
+    profiles: Sequence[Profile],
+    *,
+    seconds: float = SERVER_SECONDS,
+) -> FoundRun:
+    """The run that a person means.
+
+    Args:
+        prefix: its id, or the beginning of it that no other run has.
+        records: what this computer remembers; asked first.
+        profiles: the servers to ask.
+        seconds: for each of them.
+
+    Raises:
+        NotFoundError: nobody knows it, or it may be one of several.
+        UnreachableError, AuthError: the server of a run that is remembered does not answer.
+    """
+    record = records.find(prefix)
+    if record is not None:
+        profile = profile_of(record, profiles)
+        async with asked(profile, TUNNEL_SECONDS, bring_up=True) as server:
+            runs = {run.run: run for run in await survey(server, states=False)}
+        return FoundRun(record.run, profile, record, runs.get(record.run))
+    # What has a name says it in its state.
+    states = not set(prefix) <= set("0123456789abcdef")
+    found: list[FoundRun] = []
+    trouble: list[JrcError] = []
+    for profile, answer in zip(
+        profiles,
+        await asyncio.gather(*(_survey(profile, seconds, states) for profile in profiles)),
+        strict=True,
+    ):
+        if isinstance(answer, JrcError):
+            trouble.append(answer)
+        else:
+            found += [FoundRun(run.run, profile, None, run) for run in answer]
+    run = choose_run(prefix, {each.run: each.remote.name if each.remote else "" for each in found})
+    if run is None:
+        raise no_such_run(prefix, trouble=trouble)
+    return next(each for each in found if each.run == run)
+
+
+async def _survey(profile: Profile, seconds: float, states: bool) -> list[RemoteRun] | JrcError:
+    try:
+        async with asked(profile, seconds) as server:
+            return await survey(server, states=states)
+    except JrcError as error:
+        return error
+
+
+@asynccontextmanager
+async def asked(
+    profile: Profile, seconds: float, *, bring_up: bool = False
+) -> "AsyncIterator[ServerClient]":
+    """The server of a profile, for a question that must not take long.
+
+    Args:
+        profile: whose server.
+        seconds: for the whole.
+        bring_up: bring its tunnel up when that is down.
+
+    Raises:
+        UnreachableError: the time is over.
+    """
+    try:
+        async with (
+            asyncio.timeout(seconds) as deadline,
+            open_profile(profile, bring_up=bring_up) as server,
+        ):
+            yield server
+            # It has answered. What is done beside the question has a deadline of its own.
+            deadline.reschedule(None)
+    except TimeoutError as error:
+        raise UnreachableError(
+            f"The server of the profile '{profile.name}' did not answer within {seconds:.0f} s."
+        ) from error
+
+
+def profile_of(record: RunRecord, profiles: Sequence[Profile]) -> Profile:
+    """The profile of a run that is remembered: by its name, else by the server's URL.
+
+    Raises:
+        ConfigError: it is no longer there.
+    """
+    for profile in profiles:
+        if profile.name == record.profile:
+            return profile
+    for profile in profiles:
+        if profile.url.rstrip("/") == record.server.rstrip("/"):
+            return profile
+    raise ConfigError(
+        f"The run {record.run} is on {record.server}, and no profile leads there.",
+        hint=f"jrc login {shlex.quote(record.server)}",
+    )
+
+
+async def read_journal_at(server: "ServerClient", path: str) -> Journal | None:
+    """The journal at this path; None when there is none.
+
+    Raises:
+        WireError: it is damaged.
+        AuthError, UnreachableError: the server does not answer.
+    """
+    if not path:
+        return None
+    try:
+        return read_journal(await read_file(server, path))
+    except NotFoundError:
+        return None
+
+
+async def delete_journal(server: "ServerClient", path: str) -> None:
+    """Delete a run's journal, what lies beside it, and the folder when it is empty then.
+
+    Args:
+        server: where.
+        path: of the journal below the server's root; empty for none.
+    """
+    if not path:
+        return
+    folder, _, name = path.rpartition("/")
+    run = name.removesuffix(JOURNAL_SUFFIX)
+    beside = [
+        entry
+        for entry in (await list_folder(server, folder) if folder else [])
+        if entry.name.startswith((f"{run}.", f"{run}-")) and entry.name != name
+    ]
+    # First the journal: the others say who needs it.
+    await delete_file(server, path)
+    for entry in beside:
+        await delete_file(server, entry.path)
+    if folder and not await list_folder(server, folder):
+        await delete_file(server, folder)
+
+
+async def journal_path(server: "ServerClient", found: FoundRun) -> str:
+    """Path of a run's journal below the server's root; empty when there is none."""
+    if found.remote is not None and found.remote.journal is not None:
+        return found.remote.journal.path
+    if found.record is None or not found.record.journal:
+        return ""
+    return await served_path(server, found.record.journal)
+
+
+async def served_path(server: "ServerClient", path: str) -> str:
+    """Where a server serves a file that has this absolute path on its machine; empty if nowhere.
+
+    The server's root is not known to its clients, so each way down to the file is tried.
+    """
+    windows = "\\" in path or path[1:2] == ":"
+    parts = (PureWindowsPath(path) if windows else PurePosixPath(path)).parts[1:]
+    for start in range(len(parts) - 2, -1, -1):
+        below = "/".join(parts[start:])
+        if await find_file(server, below) is not None:
+            return below
+    return ""

@@ -1,0 +1,101 @@
+"""What whoever attaches to a run must know of it: the document without its outputs, the requests.
+
+It goes into the journal's first note and into the local record. Pure.
+"""
+
+import base64
+import binascii
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jrc.errors import WireError
+from jrc.notebook.document import Document, Kind
+from jrc.notebook.schema import Json
+
+FORMAT = 1
+
+MOST_BYTES = 6 << 20
+"""Of the packed document. Servers refuse messages over 10 MiB."""
+
+_KINDS: dict[str, Kind] = {"notebook": "notebook", "percent": "percent", "script": "script"}
+
+
+class About(NamedTuple):
+    """One run, apart from its messages.
+
+    Attributes:
+        owner: who began it, ``user@host``.
+        document: what is executed.
+        requests: ids of the requests, one for each of the document's cells that are executed.
+        first: position of the first of these among the document's cells.
+        allow_errors: go on after a cell that failed.
+        allow_loss: lost output does not make the exit code non-zero.
+    """
+
+    owner: str
+    document: Document
+    requests: Sequence[str]
+    first: int = 0
+    allow_errors: bool = False
+    allow_loss: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """As the journal and the record hold it. Outputs of earlier runs stay out."""
+        document = self.document
+        inside = {
+            "kind": document.kind,
+            "notebook": without_outputs(document.notebook),
+            "args": document.args,
+            "lines": document.lines,
+            "requests": list(self.requests),
+            "first": self.first,
+            "allow_errors": self.allow_errors,
+            "allow_loss": self.allow_loss,
+        }
+        return {
+            "format": FORMAT,
+            "owner": self.owner,
+            "document": str(document.path.absolute()),
+            "packed": base64.b85encode(zlib.compress(json.dumps(inside).encode())).decode(),
+        }
+
+
+def about_from_json(value: Mapping[str, Any]) -> About:
+    """Read what ``About.to_json`` wrote.
+
+    Raises:
+        WireError: it can't be understood.
+    """
+    if value.get("format") != FORMAT:
+        raise WireError("Another version of jrc began this run: what it wrote can't be understood.")
+    try:
+        inside = json.loads(zlib.decompress(base64.b85decode(value["packed"])))
+        document = Document(
+            _KINDS[inside["kind"]],
+            Path(value["document"]),
+            inside["notebook"],
+            [str(word) for word in inside["args"]],
+            {str(cell): int(line) for cell, line in inside["lines"].items()},
+        )
+        return About(
+            owner=str(value["owner"]),
+            document=document,
+            requests=[str(request) for request in inside["requests"]],
+            first=int(inside["first"]),
+            allow_errors=bool(inside["allow_errors"]),
+            allow_loss=bool(inside["allow_loss"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, zlib.error, binascii.Error) as error:
+        raise WireError(f"What the run says of itself can't be read: {error!r}.") from error
+
+
+def without_outputs(notebook: Json) -> Json:
+    """A copy of a notebook as it is before its first execution."""
+    cells = [
+        {**cell, "outputs": [], "execution_count": None} if cell["cell_type"] == "code" else cell
+        for cell in notebook["cells"]
+    ]
+    return {**notebook, "cells": cells}

@@ -1,0 +1,207 @@
+"""The runs that a server knows of: by its sessions, and by the journals in its files."""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Container, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from jrc.errors import JrcError, NotFoundError
+from jrc.recorder.journal import JOURNAL_SUFFIX, STATE_SUFFIX, read_journal
+from jrc.recorder.protocol import JOURNAL_FOLDER
+from jrc.runs.questions import state_of_run
+from jrc.server.contents import Entry, list_folder, read_file
+from jrc.server.models import KernelModel, SessionModel
+
+if TYPE_CHECKING:
+    from jrc.server.client import ServerClient
+
+_SESSION = re.compile(r"jrc/(?P<owner>[^/]+@[^/]+)/(?P<document>.+\.\w+)-(?P<run>[0-9a-f]{8})$")
+
+FOLDERS = (JOURNAL_FOLDER, f"jrc/{JOURNAL_FOLDER}")
+"""A kernel starts in the nearest folder of its session's path that exists on the server."""
+
+_AT_ONCE = 8
+_QUIET_SECONDS = 5.0
+"""Without a change for so long, the kernel itself is asked."""
+
+_KERNEL_SECONDS = 2.0
+"""For its answer. One that is inside one long call of C code gives none."""
+
+_LARGEST_STATE = 1 << 20
+_LARGEST_JOURNAL = 4 << 20
+
+
+@dataclass(frozen=True)
+class RemoteRun:
+    """What a server says of a run.
+
+    Attributes:
+        run: its id.
+        owner: who began it, ``user@host``; empty when that is not known.
+        document: file name of the document.
+        name: that a person gave it; empty when none is known.
+        session_id: of the session that owns its kernel; empty when there is none.
+        kernel: it, when it lives.
+        journal: the file; None when there is none.
+        state: what the recorder wrote beside the journal; empty when there is nothing.
+        changed: POSIX time in seconds of the last change; 0 when it is not known.
+        executed: how many cells were executed of a run that stopped early; None when that is not
+            known.
+        abandoned: the run has not ended, and its kernel knows nothing of it: it is another process.
+    """
+
+    run: str
+    owner: str = ""
+    document: str = ""
+    name: str = ""
+    session_id: str = ""
+    kernel: KernelModel | None = None
+    journal: Entry | None = None
+    state: Mapping[str, Any] = field(default_factory=dict)
+    changed: float = 0.0
+    executed: int | None = None
+    abandoned: bool = False
+
+
+async def survey(
+    server: "ServerClient", *, states: bool = True, ask: Container[str] = ()
+) -> list[RemoteRun]:
+    """Every run that the server knows of, whoever began it.
+
+    Args:
+        server: which.
+        states: read the state files, too.
+        ask: the runs whose kernels may be asked where there is no such file. A server throws away
+            what it keeps for a client that was cut off, when another one comes: with a recorder
+            nothing is lost by that.
+
+    Raises:
+        AuthError, UnreachableError, ProtocolError: it can't be asked.
+    """
+    sessions, files = await asyncio.gather(server.sessions(), _files(server))
+    runs = {run.run: run for run in map(_of_session, sessions) if run is not None}
+    for name, entry in files.items():
+        if name.endswith(JOURNAL_SUFFIX):
+            run = name.removesuffix(JOURNAL_SUFFIX)
+            runs[run] = replace(runs.get(run, RemoteRun(run)), journal=entry)
+    if states:
+        limit = asyncio.Semaphore(_AT_ONCE)
+        found = await asyncio.gather(
+            *(
+                _with_state(server, run, files.get(run.run + STATE_SUFFIX), limit, run.run in ask)
+                for run in runs.values()
+            )
+        )
+        runs = {run.run: run for run in found}
+    return list(runs.values())
+
+
+async def _files(server: "ServerClient") -> dict[str, Entry]:
+    """The files beside the journals by name; none on a server that serves no files."""
+    try:
+        folders = await asyncio.gather(*(list_folder(server, folder) for folder in FOLDERS))
+    except JrcError:
+        return {}
+    return {entry.name: entry for folder in folders for entry in folder}
+
+
+def _of_session(session: SessionModel) -> RemoteRun | None:
+    match = _SESSION.match(session.path)
+    if match is None:
+        return None
+    return RemoteRun(
+        match["run"],
+        owner=match["owner"],
+        document=match["document"],
+        session_id=session.id,
+        kernel=session.kernel,
+    )
+
+
+async def _with_state(
+    server: "ServerClient",
+    run: RemoteRun,
+    entry: Entry | None,
+    limit: asyncio.Semaphore,
+    may_ask: bool,
+) -> RemoteRun:
+    if entry is None or entry.size > _LARGEST_STATE:
+        if not may_ask or run.kernel is None:
+            return run
+        async with limit:
+            return await _told_by_kernel(server, run, run.kernel)
+    async with limit:
+        state = await _read_state(server, entry)
+        if state is None:
+            return run
+        abandoned = bool(state.get("running")) and await _is_abandoned(server, run, entry)
+    last = state.get("last")
+    told = last if isinstance(last, dict) else {}
+    return replace(
+        run,
+        owner=run.owner or str(told.get("owner", "")),
+        document=run.document or str(told.get("document", "")),
+        name=str(told.get("name", "")),
+        state=state,
+        changed=max(entry.modified, 0.0 if run.journal is None else run.journal.modified),
+        executed=await _executed(server, run.journal) if state.get("stopped") else None,
+        abandoned=abandoned,
+    )
+
+
+async def _told_by_kernel(server: "ServerClient", run: RemoteRun, kernel: KernelModel) -> RemoteRun:
+    """The same from the recorder of a run that has one; nothing new when it does not answer."""
+    try:
+        known = await state_of_run(server, kernel.id, run.run, seconds=_KERNEL_SECONDS)
+    except JrcError:
+        return run
+    if known is None:
+        return replace(run, abandoned=True)
+    statuses = [request.status for request in known.requests]
+    return replace(
+        run,
+        name=str((known.runs[0].last or {}).get("name", "")),
+        state=asdict(known.runs[0]),
+        changed=0.0 if kernel.last_activity is None else kernel.last_activity.timestamp(),
+        executed=sum(bool(status) and status != "aborted" for status in statuses),
+    )
+
+
+async def _read_state(server: "ServerClient", entry: Entry) -> dict[str, Any] | None:
+    try:
+        state = json.loads(await read_file(server, entry.path))
+    except (NotFoundError, ValueError):
+        return None
+    return state if isinstance(state, dict) else None
+
+
+async def _is_abandoned(server: "ServerClient", run: RemoteRun, entry: Entry) -> bool:
+    """Whether the kernel has forgotten the run: the server restarted it.
+
+    The server's word for what a kernel does is not enough. One that died in its first seconds is
+    restarted with other ports, and stays "busy" for a jupyter_server 2 until a client connects.
+    """
+    if run.kernel is None:
+        return False
+    quiet = time.time() - max(entry.modified, run.journal.modified if run.journal else 0.0)
+    if run.kernel.state == "busy" and quiet < _QUIET_SECONDS:
+        return False
+    try:
+        known = await state_of_run(server, run.kernel.id, run.run, seconds=_KERNEL_SECONDS)
+    except JrcError:
+        return False
+    return known is None
+
+
+async def _executed(server: "ServerClient", entry: Entry | None) -> int | None:
+    """The state counts the cells that were refused, too; the journal tells them apart."""
+    if entry is None or entry.size > _LARGEST_JOURNAL:
+        return None
+    try:
+        journal = read_journal(await read_file(server, entry.path))
+    except JrcError:
+        return None
+    return sum(bool(each.status) and each.status != "aborted" for each in journal.requests.values())

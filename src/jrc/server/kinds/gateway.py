@@ -1,0 +1,209 @@
+"""A Kernel Gateway or Enterprise Gateway: kernels alone, each perhaps in a pod of its own.
+
+What differs from a Jupyter Server: no contents and no identity; lists are forbidden unless the
+administrator allowed them; a session can't carry an environment, so a kernel is started without
+one; and a launch may take minutes.
+
+Source: jupyter_kernel_gateway ``services/kernels/handlers.py``, jupyter_enterprise_gateway
+``services/kernels/{handlers,remotemanager}.py``, both at their version 3.
+"""
+
+import asyncio
+import getpass
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+
+from jrc.errors import AuthError, JrcError, UnreachableError, UsageError
+from jrc.server import models
+from jrc.server.address import ServerAddress
+from jrc.server.auth import Auth
+from jrc.server.client import ServerClient
+from jrc.server.connection import DIRECT, Way
+from jrc.server.http_errors import Answer, from_answer
+from jrc.server.kinds.gateway_kernels import RememberedKernels
+from jrc.server.models import KernelModel, SessionModel
+from jrc.server.reauth import Relogin
+
+LAUNCH_SECONDS = 900.0
+"""For the launch of a kernel: a node may have to be added to the cluster for its pod. The gateway
+has a shorter limit of its own, and says so when it is reached."""
+
+TELL_SECONDS = 10.0
+"""After that, and again and again, the person is told that a launch still goes on."""
+
+LONGEST_VALUE = 4096
+"""Characters of a variable's value. Source: Enterprise Gateway ``MAX_ENV_VALUE_LENGTH``."""
+
+Talk = Callable[[str], None]
+
+
+def check_kernel_env(env: Mapping[str, str]) -> None:
+    """Check variables for a kernel before a gateway does it in its own words.
+
+    Raises:
+        UsageError: the gateway would refuse one.
+    """
+    for name, value in env.items():
+        if not name.isidentifier():
+            raise UsageError(f"{name!r} can't be the name of a variable.")
+        if len(value) > LONGEST_VALUE:
+            raise UsageError(
+                f"The value of {name} is longer than the {LONGEST_VALUE} characters that a "
+                "gateway takes."
+            )
+
+
+class GatewayClient(ServerClient):
+    """One gateway, while the context is open. See ``ServerClient``.
+
+    Args:
+        address: where.
+        auth: with which credentials.
+        way: how to get there.
+        memory: the kernels that jrc started there.
+        kernel_env: variables for the kernels; ``KERNEL_USERNAME`` is added where it is missing.
+        talk: called with a line for the person while a kernel is launched.
+        relogin: see ``ServerClient``.
+    """
+
+    def __init__(
+        self,
+        address: ServerAddress,
+        auth: Auth,
+        way: Way = DIRECT,
+        *,
+        memory: RememberedKernels,
+        kernel_env: Mapping[str, str] | None = None,
+        talk: Talk | None = None,
+        relogin: Relogin | None = None,
+    ) -> None:
+        super().__init__(address, auth, way, relogin=relogin)
+        self._memory = memory
+        self._env = {"KERNEL_USERNAME": _user_name(), **(kernel_env or {})}
+        self._talk = talk or _silent
+
+    async def title(self) -> str:
+        """What it calls itself, ``Enterprise Gateway 3.3.0``; it tells only with its token."""
+        body = (await self._ask("GET", "api")).json()
+        version = body.field("gateway_version").text(default="")
+        # A Kernel Gateway names the version of the Jupyter Server that it is made of.
+        return f"Enterprise Gateway {version}" if version else "Kernel Gateway"
+
+    async def verify(self) -> None:
+        await self._ask("GET", "api", "kernelspecs")
+
+    async def kernels(self) -> list[KernelModel]:
+        """The kernels that run; where the gateway does not list them, those that jrc started."""
+        answer = await self._send("GET", "api", "kernels")
+        if answer.status != 403:
+            return models.list_of(models.kernel, self._checked(answer).json())
+        self.lists_kernels = False
+        return await self._remembered()
+
+    async def sessions(self) -> list[SessionModel]:
+        """A session for each kernel that jrc started: its document and its kernel.
+
+        The gateway's own sessions can't be listed by default, and jrc makes none.
+        """
+        paths = self._memory.all()
+        return [_session(kernel, paths[kernel.id]) for kernel in await self._remembered()]
+
+    async def create_session(
+        self,
+        path: str,
+        name: str,
+        type: str,
+        kernel_name: str | None,
+        kernel_id: str | None = None,
+    ) -> SessionModel:
+        """Start a kernel for a document, and remember it. Its id is the session's id."""
+        kernel = await self.kernel(kernel_id) if kernel_id is not None else None
+        if kernel is None:
+            kernel = await self.start_kernel(kernel_name)
+        self._memory.add(kernel.id, path)
+        return _session(kernel, path, name, type)
+
+    async def delete_session(self, session_id: str) -> None:
+        self._checked(await self._delete_surely("kernels", session_id), fine=(404,))
+        self._memory.forget(session_id)
+
+    async def start_kernel(self, name: str | None, path: str | None = None) -> KernelModel:  # noqa: ARG002
+        """Launch a kernel with the environment. It has no folder: a gateway has no files."""
+        body = {"env": self._env} if name is None else {"name": name, "env": self._env}
+        async with self._told_of_waiting():
+            answer = await self._start(name, "kernels", body, seconds=LAUNCH_SECONDS)
+        return models.kernel(answer.json())
+
+    async def delete_kernel(self, kernel_id: str) -> None:
+        await super().delete_kernel(kernel_id)
+        self._memory.forget(kernel_id)
+
+    async def _remembered(self) -> list[KernelModel]:
+        """The remembered kernels that still run; the others are forgotten."""
+        ids = list(self._memory.all())
+        found = await asyncio.gather(*(self.kernel(kernel_id) for kernel_id in ids))
+        ended = [kernel_id for kernel_id, kernel in zip(ids, found, strict=True) if kernel is None]
+        self._memory.forget(*ended)
+        return [kernel for kernel in found if kernel is not None]
+
+    def _refuses(self, answer: Answer) -> bool:
+        return answer.status == 401
+
+    def _error(self, answer: Answer) -> JrcError:
+        return error_from(answer, self.address)
+
+    @asynccontextmanager
+    async def _told_of_waiting(self) -> AsyncIterator[None]:
+        async def tell() -> None:
+            begun = asyncio.get_running_loop().time()
+            while True:
+                await asyncio.sleep(TELL_SECONDS)
+                seconds = asyncio.get_running_loop().time() - begun
+                self._talk(f"The gateway is still launching the kernel ({seconds:.0f} s).")
+
+        telling = asyncio.create_task(tell(), name="launch-talk")
+        try:
+            yield
+        finally:
+            telling.cancel()
+            with suppress(asyncio.CancelledError):
+                await telling
+
+
+def error_from(answer: Answer, address: ServerAddress) -> JrcError:
+    """The error that a gateway's status of 300 and more means: 403 is not about the token."""
+    said = answer.message()
+    if "not authorized to start kernel" in said:
+        return AuthError(
+            f"{address.base_url} does not let this user start the kernel ({_without_code(said)}).",
+            hint="Say who you are there: jrc run --kernel-env KERNEL_USERNAME=NAME FILE",
+        )
+    if answer.status == 403 and "Resource Limit" in said:
+        return UnreachableError(
+            f"{address.base_url} starts no more kernels: its limit is reached.",
+            hint="Stop one that is not needed: jrc kernel list",
+        )
+    if answer.status == 403:
+        return UnreachableError(f"{address.base_url} does not allow {answer.request} ({said}).")
+    return from_answer(answer, address)
+
+
+def _without_code(said: str) -> str:
+    return said.removeprefix("HTTP 403: ").rstrip(".")
+
+
+def _session(
+    kernel: KernelModel, path: str, name: str = "", type: str = "notebook"
+) -> SessionModel:
+    return SessionModel(id=kernel.id, path=path, name=name, type=type, kernel=kernel)
+
+
+def _user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return "unknown"
+
+
+def _silent(_: str) -> None:
+    """Nobody listens."""

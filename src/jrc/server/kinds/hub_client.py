@@ -1,0 +1,300 @@
+"""A JupyterHub asked and told: whose token this is, and the start of a user's server."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+from types import TracebackType
+from typing import Self
+
+from jrc.errors import AuthError, DeadlineError, JrcError, NotFoundError, UnreachableError
+from jrc.profile.secret import Secret
+from jrc.server.address import ServerAddress
+from jrc.server.auth import XSRF_COOKIE, Auth, cookie_headers, cookies_of
+from jrc.server.connection import DIRECT, Way
+from jrc.server.http import ANSWER_SECONDS, HttpClient, exchange, lines
+from jrc.server.http_errors import Answer, from_answer, login_at
+from jrc.server.kinds.hub import (
+    HubUser,
+    SpawnEvent,
+    State,
+    missing_scopes,
+    read_event,
+    read_user,
+    server_url,
+    state_of,
+)
+
+SPAWN_SECONDS = 900.0
+"""For the start of a server; a node may have to be added to the cluster. The hub has a limit of its
+own (``Spawner.start_timeout``) and says so when it is reached."""
+
+SILENCE_SECONDS = 60.0
+"""A hub that starts a server sends a blank line every 8 s."""
+
+STOP_SECONDS = 120.0
+POLL_SECONDS = 0.5
+
+Talk = Callable[[str], None]
+
+
+class HubClient:
+    """One JupyterHub, while the context is open.
+
+    Args:
+        address: the hub's base URL, the part before ``hub/``.
+        auth: a token of the hub.
+        way: how to get there.
+    """
+
+    def __init__(self, address: ServerAddress, auth: Auth, way: Way = DIRECT) -> None:
+        self.address = address
+        self._auth = auth
+        self._http = HttpClient(address, way)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._http.__aexit__(kind, error, traceback)
+
+    @property
+    def token_page(self) -> str:
+        """Where a person makes a token."""
+        return self.address.rest("hub", "token")
+
+    async def me(self) -> HubUser:
+        """Whom the token belongs to, and what it may do.
+
+        Raises:
+            AuthError: the hub does not know it.
+        """
+        answer = await self._send("GET", "user")
+        if answer.refused and self._auth.renewable:
+            self._auth.forget()
+            answer = await self._send("GET", "user")
+        if answer.refused:
+            raise AuthError(
+                f"The hub at {self.address.base_url} refused the token.",
+                hint=f"Make one at {self.token_page} and log in: {login_at(self.address.base_url)}",
+            )
+        return read_user(self._checked(answer).json())
+
+    async def make_token(self, user: str, password: Secret, note: str) -> Secret:
+        """Buy a token with a user name and a password, which the hub's authenticator checks.
+
+        Raises:
+            AuthError: it does not accept them.
+        """
+        url = self.address.rest(*_api("users", user, "tokens"))
+        body = {"auth": {"username": user, "password": password.reveal()}, "note": note}
+        answer = await exchange(self._http, self.address, "POST", url, json=body)
+        # The hub also refuses those who never logged in before: it has no such user yet.
+        if answer.refused and await self._log_in_by_form(user, password):
+            answer = await exchange(self._http, self.address, "POST", url, json=body)
+        if answer.refused:
+            raise AuthError(
+                f"The hub at {self.address.base_url} refused the user name or the password.",
+                hint=f"If the hub wants a login in the browser, make a token at {self.token_page} "
+                f"and log in with it: {login_at(self.address.base_url)}",
+            )
+        return Secret(self._checked(answer).json().field("token").text())
+
+    async def _log_in_by_form(self, user: str, password: Secret) -> bool:
+        """Log in as a browser does. Returns whether the hub accepted it."""
+        url = self.address.rest("hub", "login")
+        cookies = cookies_of(await exchange(self._http, self.address, "GET", url))
+        if XSRF_COOKIE not in cookies:
+            return False
+        answer = await exchange(
+            *(self._http, self.address, "POST", url),
+            headers=cookie_headers(cookies),
+            form={
+                "username": user,
+                "password": password.reveal(),
+                XSRF_COOKIE: cookies[XSRF_COOKIE],
+            },
+        )
+        # A wrong password shows the form again, with 403.
+        return answer.status == 302 and bool(cookies_of(answer).keys() - {XSRF_COOKIE})
+
+    async def running_server(
+        self, user: str, server: str, options: Mapping[str, str], talk: Talk
+    ) -> ServerAddress:
+        """The user's server, started if it is down.
+
+        Args:
+            user: whose; empty for the token's owner.
+            server: its name; empty for the default one.
+            options: what it is started with, where it is started.
+            talk: told of the progress.
+
+        Raises:
+            AuthError: the token may not use it, or not start it.
+            UnreachableError: it could not be started.
+            DeadlineError: that took too long.
+        """
+        me = await self.me()
+        user = user or me.name
+        lacks = missing_scopes(me.scopes, user, server)
+        if "access:servers" in lacks and me.scopes:
+            raise self._not_allowed("use", user, server, "access:servers")
+        state = state_of(me, server) if user == me.name else State.UNKNOWN
+        if state is State.STOPPING:
+            talk(f"The server {_name(user, server)} is stopping; waiting for its end.")
+            await self._stopped(server)
+            state = State.STOPPED
+        if state is State.STOPPED and "start:servers" in lacks and me.scopes:
+            raise self._not_allowed("start", user, server, "start:servers")
+        if state in (State.STOPPED, State.STARTING):
+            await self._start(user, server, options, talk, begin=state is State.STOPPED)
+            me = await self.me()
+        found = (me.servers or {}).get(server) if user == me.name else None
+        return ServerAddress(server_url(self.address.base_url, found, user, server))
+
+    async def _start(
+        self, user: str, server: str, options: Mapping[str, str], talk: Talk, *, begin: bool
+    ) -> None:
+        """Start a server, or join its start, and follow the hub's own progress."""
+        segments = ["users", user, "servers", server] if server else ["users", user, "server"]
+        if begin:
+            talk(f"Starting the server {_name(user, server)} on the hub.")
+            body = {"user_options": dict(options)} if options else None
+            posting = asyncio.create_task(
+                self._send("POST", *segments, json=body, seconds=SILENCE_SECONDS), name="hub-start"
+            )
+            try:
+                await self._follow_while(posting, segments, user, server, talk)
+                answer = await posting
+            finally:
+                posting.cancel()
+            if answer.status == 201:
+                return
+            if answer.status != 202:
+                raise self._refused_start(answer, user, server)
+        try:
+            async with asyncio.timeout(SPAWN_SECONDS):
+                await self._follow(segments, user, server, talk)
+        except TimeoutError as error:
+            raise DeadlineError(
+                f"The server {_name(user, server)} did not start within {SPAWN_SECONDS:.0f} s.",
+                hint=f"See {self.address.rest('hub', 'home')}",
+            ) from error
+
+    async def _follow_while(
+        self,
+        posting: "asyncio.Task[Answer]",
+        segments: list[str],
+        user: str,
+        server: str,
+        talk: Talk,
+    ) -> None:
+        """Follow the progress of a start that the hub has begun, but not yet answered.
+
+        A hub waits ten seconds for the server before it answers (``slow_spawn_timeout``).
+        """
+        while not posting.done():
+            await asyncio.wait({posting}, timeout=POLL_SECONDS)
+            if not posting.done() and state_of(await self.me(), server) is State.STARTING:
+                await self._follow(segments, user, server, talk)
+                return
+
+    async def _follow(self, segments: list[str], user: str, server: str, talk: Talk) -> None:
+        url = self.address.rest(*_api(*segments, "progress"))
+        headers = await self._auth.headers(self._http)
+        shown = ""
+        stream = lines(self._http, self.address, url, headers=headers, seconds=SILENCE_SECONDS)
+        async with aclosing(stream):
+            async for line in stream:
+                event = read_event(line)
+                if event is None:
+                    continue
+                if event.failed:
+                    raise _failed(event, user, server, self.address)
+                if event.message and event.message != shown:
+                    shown = event.message
+                    talk(shown if event.progress is None else f"{event.progress:>3} %  {shown}")
+                if event.ready:
+                    return
+        raise UnreachableError(
+            f"The hub stopped to tell how the start of {_name(user, server)} goes.",
+            hint=f"See {self.address.rest('hub', 'home')} and try again.",
+        )
+
+    async def _stopped(self, server: str) -> None:
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                while state_of(await self.me(), server) is State.STOPPING:  # noqa: ASYNC110
+                    await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError as error:
+            raise DeadlineError(
+                f"The server did not stop within {STOP_SECONDS:.0f} s, so it can't be started.",
+                hint=f"See {self.address.rest('hub', 'home')}",
+            ) from error
+
+    def _refused_start(self, answer: Answer, user: str, server: str) -> JrcError:
+        said = answer.message()
+        if answer.refused:
+            return self._not_allowed("start", user, server, "start:servers")
+        if answer.status == 404:
+            return NotFoundError(f"The hub has no user {user}.")
+        if answer.status in (400, 409):
+            return UnreachableError(
+                f"The hub does not start the server {_name(user, server)}: {said or 'no reason'}",
+                hint=f"See {self.address.rest('hub', 'home')}",
+            )
+        if answer.status == 429:
+            return UnreachableError(
+                f"The hub is starting too many servers just now ({said or 'HTTP 429'}).",
+                hint="Try again in a minute.",
+            )
+        if answer.status >= 500:
+            return _failed(SpawnEvent(said, failed=True), user, server, self.address)
+        return from_answer(answer, self.address)
+
+    def _not_allowed(self, action: str, user: str, server: str, scope: str) -> AuthError:
+        return AuthError(
+            f"The token may not {action} the server {_name(user, server)}: it lacks the scope "
+            f"{scope}.",
+            hint=f"Make a token without narrowed scopes at {self.token_page}, then: "
+            f"{login_at(self.address.base_url)}",
+        )
+
+    def _checked(self, answer: Answer) -> Answer:
+        if answer.status >= 300:
+            raise from_answer(answer, self.address)
+        return answer
+
+    async def _send(
+        self,
+        method: str,
+        *segments: str,
+        json: object = None,
+        seconds: float = ANSWER_SECONDS,
+    ) -> Answer:
+        return await exchange(
+            *(self._http, self.address, method, self.address.rest(*_api(*segments))),
+            headers=await self._auth.headers(self._http),
+            json=json,
+            seconds=seconds,
+        )
+
+
+def _api(*segments: str) -> tuple[str, ...]:
+    return ("hub", "api", *segments)
+
+
+def _name(user: str, server: str) -> str:
+    return f"{user}/{server}" if server else f"of {user}"
+
+
+def _failed(event: SpawnEvent, user: str, server: str, address: ServerAddress) -> UnreachableError:
+    why = event.message.removeprefix("Spawn failed: ") or "the hub does not say why"
+    return UnreachableError(
+        f"The start of the server {_name(user, server)} failed: {why}",
+        hint=f"See its log, or start it on {address.rest('hub', 'home')}",
+    )
