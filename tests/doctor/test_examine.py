@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jrc.doctor.context import Context, in_thread
+from jrc.doctor.context import Context
 from jrc.doctor.examine import Check, blockers, examine
 from jrc.doctor.finding import (
     Finding,
@@ -27,6 +27,7 @@ from jrc.errors import AuthError, UnreachableError
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
 from jrc.profile.route import Route
+from jrc.tasks import in_daemon_thread
 
 pytestmark = pytest.mark.anyio
 
@@ -57,7 +58,7 @@ async def _never(_context: Context) -> Finding:
 async def _hangs(_context: Context) -> Finding:
     import threading
 
-    await in_thread(lambda: threading.Event().wait())
+    await in_daemon_thread(threading.Event().wait, name="doctor")
     return fine("")
 
 

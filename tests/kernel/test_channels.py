@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from itertools import islice
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from jrc.errors import AuthError, NotFoundError, UnreachableError
 from jrc.kernel import link as link_module
-from jrc.kernel.channels import ChannelEvent, Channels, LinkLost, LinkRestored, backoff
+from jrc.kernel.channels import ChannelEvent, Channels, LinkLost, LinkRestored
 from jrc.kernel.messages import Requests
 from jrc.profile.secret import Secret
 from jrc.server.address import ServerAddress
@@ -259,13 +258,6 @@ async def test_a_password_login_is_renewed_for_a_reconnect(start_jupyter: StartJ
             proxy.cut()
             await until(events, LinkRestored)
             assert (await client.headers())["Cookie"] != "username-x=old"
-
-
-def test_pauses_grow_and_stay_bounded() -> None:
-    pauses = list(islice(backoff(first=0.1, last=5.0), 20))
-    assert pauses[0] <= 0.1
-    assert max(pauses) <= 5.0
-    assert min(pauses[10:]) >= 2.5
 
 
 class NoServer:

@@ -1,13 +1,9 @@
 """What a run shows: to a person at a terminal, or to a program that reads JSON lines."""
 
-import asyncio
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
-from typing import Any, TypeVar
 
 from jrc.cli.local_stdin import END_OF_FILE, LocalStdin
 from jrc.cli.shown import Shown
@@ -24,6 +20,7 @@ from jrc.run.events import (
     RunStarted,
     WidgetChanged,
 )
+from jrc.tasks import in_daemon_thread
 
 _LONG = 1.0
 """Seconds of a cell that are worth a line behind its output."""
@@ -103,10 +100,10 @@ class TerminalListener:
         if self._stdin is None:
             return None
         if self._stdin.kind != "terminal":
-            return await in_daemon_thread(self._stdin.answer, prompt, hidden)
+            return await in_daemon_thread(self._stdin.answer, prompt, hidden, name="prompt")
         self._shown.head()
         with self.live.away(), _same_terminal_after():
-            answer = await in_daemon_thread(self._stdin.answer, prompt, hidden)
+            answer = await in_daemon_thread(self._stdin.answer, prompt, hidden, name="prompt")
             if answer != END_OF_FILE:
                 self._terminal.err.place.answered()
         return answer
@@ -191,7 +188,7 @@ class JsonListener:
     async def ask(self, prompt: str, *, hidden: bool) -> str | None:
         if self._stdin is None:
             return None
-        return await in_daemon_thread(self._stdin.answer, prompt, hidden)
+        return await in_daemon_thread(self._stdin.answer, prompt, hidden, name="prompt")
 
 
 def _event_name(event: RunEvent) -> str:
@@ -219,31 +216,3 @@ def _same_terminal_after() -> Iterator[None]:
     finally:
         with suppress(termios.error):
             termios.tcsetattr(number, termios.TCSADRAIN, before)
-
-
-_T = TypeVar("_T")
-
-
-async def in_daemon_thread(function: Callable[..., _T], *args: Any) -> _T:
-    """Call ``function`` in a thread that does not keep the process alive.
-
-    A thread of the event loop's pool would: a person who presses Ctrl-C at a prompt would have to
-    press Enter as well.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[_T] = loop.create_future()
-
-    def deliver(act: Callable[[], None]) -> None:
-        if not future.done():
-            act()
-
-    def work() -> None:
-        try:
-            act = partial(future.set_result, function(*args))
-        except Exception as error:  # noqa: BLE001  it is raised again where it is awaited
-            act = partial(future.set_exception, error)
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(deliver, act)
-
-    threading.Thread(target=work, name="jrc-prompt", daemon=True).start()
-    return await future

@@ -1,11 +1,8 @@
 """What the checks of one examination share: each one leaves there what the next ones need."""
 
-import asyncio
-from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import cached_property
-from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
 
 from jrc.profile.model import Profile
@@ -70,34 +67,3 @@ def known(value: T | None) -> T:
     if value is None:
         raise RuntimeError("a check was made before one that it needs")
     return value
-
-
-async def in_thread(work: Callable[[], T]) -> T:
-    """Do blocking work in a thread that may be left behind when it hangs.
-
-    The event loop's own threads would be waited for at its end.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-
-    def settle(values: list[T], errors: list[Exception]) -> None:
-        if done.done():
-            return
-        if errors:
-            done.set_exception(errors[0])
-        else:
-            done.set_result(values[0])
-
-    def run() -> None:
-        values: list[T] = []
-        errors: list[Exception] = []
-        try:
-            values.append(work())
-        except Exception as error:  # noqa: BLE001  it is raised where it is waited for
-            errors.append(error)
-        # The loop may be closed by now: nobody waits any more.
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(settle, values, errors)
-
-    Thread(target=run, name="doctor", daemon=True).start()
-    return await done

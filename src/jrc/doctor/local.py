@@ -7,11 +7,12 @@ import stat
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from jrc.doctor.context import Context, in_thread, known
+from jrc.doctor.context import Context, known
 from jrc.doctor.finding import Finding, doubtful, fine
 from jrc.errors import ConfigError
 from jrc.profile.secrets import NO_KEYRING, SecretSource, SecretStore
 from jrc.profile.store import ProfileStore
+from jrc.tasks import in_daemon_thread
 
 LIBRARIES = (
     "typer",
@@ -98,7 +99,7 @@ async def secrets(context: Context) -> Finding:
     # First, because the store mends the mode when it reads the file.
     mode = _mode(store.file_path)
     name = context.profile.name if context.profile else "doctor"
-    found = await in_thread(lambda: _ask(store, name))
+    found = await in_daemon_thread(_ask, store, name, name="doctor")
     place = found[1].value if found else None
     details = {"keyring": store.keyring_name or None, "file_mode": mode, "found_in": place}
     if mode is not None and os.name == "posix" and mode != "0600":
@@ -160,7 +161,7 @@ async def editors(_context: Context) -> Finding:
     from jrc.editor.editors import find_editors
     from jrc.editor.surroundings import here
 
-    found = await in_thread(lambda: find_editors(here(), shutil.which))
+    found = await in_daemon_thread(lambda: find_editors(here(), shutil.which), name="doctor")
     names = [editor.name for editor in found]
     listed = [{"name": editor.name, "command": editor.command} for editor in found]
     if not found:
@@ -176,7 +177,7 @@ async def editor_kernelspecs(context: Context) -> Finding:
 
     profile = known(context.profile)
     root = jupyter_data(here()) / "kernels"
-    files = await in_thread(lambda: read_specs(root))
+    files = await in_daemon_thread(read_specs, root, name="doctor")
     texts = {name: each.get("kernel.json") for name, each in files.items()}
     ours = kernelspecs_of(profile.name, texts)
     if not ours:

@@ -9,12 +9,13 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from jrc.doctor.context import Context, in_thread, known
+from jrc.doctor.context import Context, known
 from jrc.doctor.finding import Finding, doubtful, fine, needless
 from jrc.errors import UnreachableError
 from jrc.server.address import ServerAddress
 from jrc.server.http_errors import from_exception
 from jrc.server.tls import tls_context
+from jrc.tasks import in_daemon_thread
 
 CONNECT_SECONDS = 8.0
 
@@ -27,7 +28,9 @@ async def dns(context: Context) -> Finding:
     address = _address(context)
     host, port, proxy = way_out(address)
     try:
-        found = await in_thread(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        found = await in_daemon_thread(
+            lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), name="doctor"
+        )
     except OSError as error:
         raise from_exception(error, f"the name {host}", _place(address, proxy)) from error
     numbers = list(dict.fromkeys(str(entry[4][0]) for entry in found))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 
-from jrc.doctor.context import Context, in_thread, known
+from jrc.doctor.context import Context, known
 from jrc.doctor.finding import Finding, doubtful, fine, needless
 from jrc.errors import NotFoundError
 from jrc.profile.secrets import SecretStore
@@ -15,6 +15,7 @@ from jrc.server.address import ServerAddress
 from jrc.server.hints import login
 from jrc.server.http import HttpClient, exchange
 from jrc.server.http_errors import Answer
+from jrc.tasks import in_daemon_thread
 
 ROUND_TRIPS = 9
 """The first one also connects and does not count."""
@@ -63,7 +64,7 @@ async def authentication(context: Context) -> Finding:
     if profile.auth == "none":
         return fine("The server asks for none.", auth="none")
     name = profile.name
-    places = await in_thread(lambda: SecretStore(context.paths).sources(name))
+    places = await in_daemon_thread(SecretStore(context.paths).sources, name, name="doctor")
     place = places[0].value if places else "url"
     return fine(
         f"The server accepts the {profile.auth} (from the {place}).",

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 from jrc.doctor.bundle import kubeconfigs_of, make_redactor, secret_names
-from jrc.doctor.context import Context, in_thread
+from jrc.doctor.context import Context
 from jrc.doctor.examine import Check, examine
 from jrc.doctor.finding import Result
 from jrc.doctor.local import jrc_version
@@ -17,6 +17,7 @@ from jrc.errors import JrcError
 from jrc.profile.paths import Paths
 from jrc.profile.store import ProfileStore
 from jrc.server.address import ServerAddress
+from jrc.tasks import in_daemon_thread
 
 
 async def examine_profile(
@@ -63,7 +64,7 @@ async def known_secrets(paths: Paths) -> Redactor:
         names = [name for profile in profiles.values() for name in secret_names(profile)]
         return make_redactor(paths, names, kubeconfigs_of(profiles.values()))
 
-    return await in_thread(collect)
+    return await in_daemon_thread(collect, name="doctor")
 
 
 def _url(context: Context) -> str:

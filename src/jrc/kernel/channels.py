@@ -9,9 +9,8 @@ Source: jupyter_server ``services/kernels/connection/channels.py``.
 import asyncio
 import logging
 import os
-import random
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import NamedTuple, Protocol
 
 from jrc.errors import AuthError, JrcError, NotFoundError, ProtocolError, UnreachableError
@@ -20,6 +19,7 @@ from jrc.kernel.link import Link, LinkClosedError, open_link
 from jrc.server.address import ServerAddress
 from jrc.server.connection import Way
 from jrc.server.tls import tls_context
+from jrc.tasks import backoff
 from jrc.wire.message import Message
 
 STABLE_SECONDS = 10.0
@@ -289,11 +289,3 @@ class Channels:
         final = None if self._stubborn else self._server.way.verdict()
         if final is not None:
             raise UnreachableError(final.message, hint=final.hint) from error
-
-
-def backoff(first: float = 0.1, factor: float = 2.0, last: float = 5.0) -> Iterator[float]:
-    """Pauses in seconds between tries: growing, with jitter so that clients do not come at once."""
-    pause = first
-    while True:
-        yield pause * random.uniform(0.5, 1.0)  # noqa: S311  jitter, not a secret
-        pause = min(pause * factor, last)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from jrc.errors import JrcError, KernelDiedError, NotFoundError, UnreachableError
 from jrc.kernel.messages import owner
 from jrc.notebook.language import normal
+from jrc.tasks import backoff
 
 if TYPE_CHECKING:
     from jrc.kernel.channels import Channels
@@ -375,13 +376,10 @@ async def _patiently(
         if not closed_early(error):
             raise
         last = error
-    from jrc.kernel.channels import backoff
     from jrc.server.http_errors import may_pass
 
-    clock = asyncio.get_running_loop().time
-    deadline = clock() + patience
-    for pause in backoff():
-        if clock() + pause > deadline or is_final():
+    for pause in backoff(within=patience):
+        if is_final():
             break
         log.info("asking for the kernel again: %s", last)
         await asyncio.sleep(pause)

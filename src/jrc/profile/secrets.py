@@ -5,8 +5,6 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from enum import StrEnum
-from queue import Empty, SimpleQueue
-from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
 
 from jrc.errors import ConfigError
@@ -14,6 +12,7 @@ from jrc.profile.files import locked, write_atomically
 from jrc.profile.paths import Paths
 from jrc.profile.secret import Secret
 from jrc.profile.store import read_text
+from jrc.tasks import in_daemon_thread_within
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -245,14 +244,14 @@ class _Keyring:
         return bool(self._call(remove))
 
     def _call(self, act: "Callable[[KeyringBackend], Result]") -> Result | None:
-        """Run one call in a thread of its own, which may be left behind: it is a daemon."""
+        """Make one call, and go on without its answer where there is none in time."""
         if self._silent:
             return None
-        answers: SimpleQueue[tuple[str, Result | None, str | None]] = SimpleQueue()
-        Thread(target=lambda: answers.put(_attempt(act)), name="keyring", daemon=True).start()
         try:
-            self.name, result, self.fault = answers.get(timeout=KEYRING_DEADLINE)
-        except Empty:
+            self.name, result, self.fault = in_daemon_thread_within(
+                KEYRING_DEADLINE, _attempt, act, name="keyring"
+            )
+        except TimeoutError:
             # It will not answer the next call either; do not wait again.
             self._silent, self.name = True, ""
             self.fault = f"the keyring did not answer within {KEYRING_DEADLINE:g} s"

@@ -4,13 +4,13 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jrc.errors import DeadlineError, JrcError, KernelDiedError, UnreachableError
-from jrc.kernel.channels import Channels, backoff
+from jrc.kernel.channels import Channels
 from jrc.profile.paths import Paths
 from jrc.relay.kernel import RemoteKernel, session_path
 from jrc.relay.messages import Messages
@@ -19,6 +19,7 @@ from jrc.relay.relay import Relay
 from jrc.relay.sockets import Sockets
 from jrc.server.open import open_server
 from jrc.server.orphans import RecordFile
+from jrc.tasks import backoff, first_of
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
@@ -50,7 +51,7 @@ async def serve(sockets: Sockets, environment: Mapping[str, str]) -> None:
     relay = Relay(sockets, messages, restarts_in_place=not managed)
     relay.start()
     with _signals(relay):
-        await _first_of(
+        await first_of(
             _connect_and_relay(relay, messages, environment), relay.stopped.wait(), parent_exit()
         )
     relay.check()
@@ -105,20 +106,6 @@ async def _open(channels: Channels, kernel: RemoteKernel) -> None:
         raise DeadlineError(
             f"The remote kernel did not speak within {KERNEL_START:.0f} s. Last try: {last}"
         ) from error
-
-
-async def _first_of(*works: Coroutine[Any, Any, object]) -> None:
-    """Run all until one ends, end the others, and raise what one of them raised."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-    for outcome in outcomes:
-        if isinstance(outcome, Exception):
-            raise outcome
 
 
 @contextmanager

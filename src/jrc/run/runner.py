@@ -6,7 +6,7 @@ keeps what came. Here they meet the channels.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -38,6 +38,7 @@ from jrc.run.protocol_events import (
     Unrecorded,
 )
 from jrc.run.remote import KernelChannels, KernelControl
+from jrc.tasks import cancel_all, first_of
 from jrc.wire.message import Message
 
 log = logging.getLogger("jrc.run")
@@ -195,7 +196,10 @@ class Runner:
 
     async def _follow(self) -> Result:
         self._began = self._now()
-        await self._until_first_ends(self._consume(), self._keep_watch())
+        try:
+            await first_of(self._consume(), self._keep_watch())
+        finally:
+            await cancel_all([*self._questions])
         if self._interrupted:
             self._account.stop("interrupted", None)
         if self._aborted is not None:
@@ -214,20 +218,6 @@ class Runner:
     async def forget(self) -> None:
         """What the recorder and the journal hold of the run is no longer needed."""
         await self._outbox.send(self._exchange.forget())
-
-    async def _until_first_ends(self, *loops: Coroutine[Any, Any, None]) -> None:
-        """Run until one of the loops ends; raise what any of them raised."""
-        tasks = [asyncio.create_task(loop, name="run") for loop in loops]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            tasks.extend(self._questions)
-            for task in tasks:
-                task.cancel()
-            ended = await asyncio.gather(*tasks, return_exceptions=True)
-        for outcome in ended:
-            if isinstance(outcome, Exception):
-                raise outcome
 
     async def _consume(self) -> None:
         try:

@@ -15,6 +15,7 @@ import time
 from dataclasses import replace
 
 from jrc.errors import ConfigError
+from jrc.tasks import first_of
 from jrc.tunnel.cause import Cause
 from jrc.tunnel.machine import REFUSAL_SECONDS, Phase, State
 from jrc.tunnel.processes import start_time
@@ -80,22 +81,14 @@ class Keeper:
     async def run(self) -> Cause | None:
         """Keep the tunnel until it can't be, until nobody wants it (None), or until cancelled."""
         await self._listen(self._supervisor.pump)
-        supervising = asyncio.create_task(self._supervisor.run(), name="supervisor")
         writing = asyncio.create_task(self._write(), name="state file")
-        idle = asyncio.create_task(self._idle(), name="idle")
-        tasks: set[asyncio.Task[Cause] | asyncio.Task[None]] = {supervising, writing, idle}
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-            return supervising.result() if supervising in done else None
+            # The shield: a write that still goes on in its thread would come after the last one.
+            return await first_of(self._supervisor.run(), self._idle(), asyncio.shield(writing))
         finally:
-            supervising.cancel()
-            idle.cancel()
-            # Not cancelled: a write that still goes on in its thread would come after the last one.
             self._ending = True
             self._changed.set()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(writing, return_exceptions=True)
             await self._supervisor.pump.close()
 
     async def _listen(self, pump: Pump) -> None:
