@@ -18,6 +18,7 @@ from jrc.errors import ExitCode, UsageError
 from tests.support.command import jrc_command, jrc_environment, run_jrc
 from tests.support.dialog import Dialog
 from tests.support.jupyter import JupyterServer
+from tests.support.notebooks import texts, write
 from tests.support.running import profile_of
 
 EVENTS = {
@@ -45,16 +46,6 @@ def env(jupyter: JupyterServer) -> dict[str, str]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def write(path: Path, *sources: str) -> Path:
-    nbformat.write(new_notebook(cells=[new_code_cell(source) for source in sources]), path)
-    return path
-
-
-def texts(path: Path) -> list[str]:
-    cells = nbformat.read(path, as_version=4).cells
-    return ["".join(o.get("text", "") for o in cell.get("outputs", [])) for cell in cells]
 
 
 def test_a_notebook_runs_and_is_saved_beside_itself(folder: Path, env: dict[str, str]) -> None:

@@ -17,10 +17,10 @@ from jrc.notebook.document import load
 from jrc.profile.paths import Paths
 from jrc.runs.manifest import About
 from jrc.runs.records import RunRecord, RunRecords
-from tests.cli.test_run import texts, write
 from tests.support.command import jrc_command, jrc_environment, run_jrc
 from tests.support.dialog import Dialog
 from tests.support.jupyter import JupyterServer, wait_until
+from tests.support.notebooks import texts, write
 from tests.support.running import profile_of
 
 TICKS = "import time\nfor i in range(60):\n    print(i, flush=True)\n    time.sleep(0.1)"

@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.jupyter import JupyterServer
-from tests.support.relay import Kernel, write_kernelspec
-
-StartKernel = Callable[..., Kernel]
+from tests.support.relay import Kernel, StartKernel, write_kernelspec
 
 
 @pytest.fixture

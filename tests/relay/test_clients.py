@@ -15,9 +15,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import v4
 
-from tests.relay.conftest import StartKernel
 from tests.support.jupyter import JupyterServer, wait_until
-from tests.support.relay import START_SECONDS, Kernel, answer_to, ask_control
+from tests.support.relay import START_SECONDS, Kernel, StartKernel, answer_to, ask_control
 
 BUFFERS = """
 from ipykernel.comm import Comm

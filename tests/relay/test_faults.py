@@ -18,11 +18,10 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 
 from jrc.errors import ExitCode
-from tests.relay.conftest import StartKernel
 from tests.support import echo_kernel
 from tests.support.jupyter import JupyterServer, StartJupyter, wait_until
 from tests.support.proxy import Deafening, Proxy, SlowUplink
-from tests.support.relay import Kernel, ask_control, write_kernelspec
+from tests.support.relay import Kernel, StartKernel, ask_control, write_kernelspec
 
 MIB = 2**20
 

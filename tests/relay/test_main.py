@@ -14,9 +14,8 @@ from jrc.errors import ExitCode
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
 from jrc.profile.store import ProfileStore
-from tests.relay.conftest import StartKernel
 from tests.support.jupyter import JupyterServer
-from tests.support.relay import free_ports, relay_argv, write_kernelspec
+from tests.support.relay import StartKernel, free_ports, relay_argv, write_kernelspec
 
 ROOT = Path(__file__).parents[2]
 

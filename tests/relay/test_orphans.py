@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.relay.conftest import StartKernel
 from tests.support.command import run_jrc
 from tests.support.jupyter import JupyterServer
+from tests.support.relay import StartKernel
 
 SCRIPT = "print(1)\n"
 

@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.run.corpus.make import WIDGET
-from tests.run.test_faults import notebook, stdout_of
 from tests.support.jupyter import JupyterServer
 from tests.support.proxy import Proxy
-from tests.support.running import run_document
+from tests.support.running import notebook, run_document, stdout_of
 
 pytestmark = pytest.mark.anyio
 

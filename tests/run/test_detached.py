@@ -2,13 +2,11 @@
 
 import asyncio
 import json
-import re
 import shutil
 import subprocess
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -32,8 +30,6 @@ from jrc.notebook.widgets import CommMessage
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
 from jrc.recorder import recording
-from jrc.run.attach import Attachment, AttachOptions
-from jrc.run.detached import begin_detached
 from jrc.run.events import (
     CellOutput,
     CellStarted,
@@ -46,10 +42,8 @@ from jrc.run.events import (
 from jrc.run.job import Job, Options
 from jrc.runs import cancel as cancelling
 from jrc.runs import questions as asking
-from jrc.runs.cancel import cancel_found
 from jrc.runs.followers import Followers
-from jrc.runs.listing import Listing, RunRow, list_runs
-from jrc.runs.lookup import FoundRun, find_run, journal_path
+from jrc.runs.lookup import journal_path
 from jrc.runs.manifest import About, about_from_json
 from jrc.runs.questions import state_of_run
 from jrc.runs.records import RunRecord, RunRecords
@@ -57,127 +51,13 @@ from jrc.server.client import ServerClient
 from jrc.server.models import KernelModel
 from jrc.tunnel.processes import start_time
 from jrc.wire.message import Message
-from tests.run.test_faults import TICKS, notebook, stdout_of
 from tests.support.command import jrc_command, jrc_environment, run_jrc
+from tests.support.desk import Desk, nothing_is_left, printed
 from tests.support.jupyter import JupyterServer, launch_jupyter
 from tests.support.proxy import Proxy
-from tests.support.running import Recorder, client_of
+from tests.support.running import TICKS, Recorder, client_of, notebook, stdout_of
 
 pytestmark = pytest.mark.anyio
-
-
-class Desk:
-    """One computer with its state folder, at which somebody types commands."""
-
-    def __init__(self, server: JupyterServer, folder: Path) -> None:
-        folder.mkdir()
-        self.server = server
-        self.folder = folder
-        self.paths = Paths(folder / "config", folder / "state", folder / "logs")
-        self.records = RunRecords(self.paths)
-        self.profile = Profile(name="team", url=server.url)
-
-    @property
-    def output(self) -> Path:
-        return self.folder / "out.ipynb"
-
-    async def begin(
-        self,
-        path: Path,
-        *,
-        listener: Recorder | None = None,
-        url: str | None = None,
-        **options: Any,
-    ) -> str:
-        """``jrc run --detach``; returns the run's id."""
-        async with client_of(self.server, url=url) as client:
-            begun = await begin_detached(
-                load(path, args=options.pop("args", [])),
-                client,
-                options=Options(profile="team", **options),
-                listener=listener or Recorder(),
-                output=self.output,
-                records=self.records,
-            )
-        return begun.run
-
-    async def find(self, prefix: str) -> FoundRun:
-        return await find_run(prefix, self.records, [self.profile])
-
-    async def attach(
-        self,
-        prefix: str,
-        listener: Recorder | None = None,
-        *,
-        url: str | None = None,
-        **options: Any,
-    ) -> int:
-        found = await self.find(prefix)
-        async with client_of(self.server, url=url) as client:
-            attachment = Attachment(
-                found,
-                client,
-                options=AttachOptions(**options),
-                listener=listener or Recorder(),
-                output=self.output,
-                records=self.records,
-            )
-            return await attachment.run()
-
-    async def cancel(self, prefix: str) -> str:
-        found = await self.find(prefix)
-        async with client_of(self.server) as client:
-            return await cancel_found(found, client)
-
-    async def list(self, now: float = 0.0) -> Listing:
-        return await list_runs(self.paths, everybody=False, now=now)
-
-    async def row(self, run: str) -> RunRow | None:
-        return next((row for row in (await self.list()).rows if row.run == run), None)
-
-    async def state(self, run: str) -> str:
-        row = await self.row(run)
-        return "not listed" if row is None else row.state
-
-    async def until_journal_has(self, run: str, text: str) -> None:
-        """Wait until a detached run has printed this."""
-        journal = self.server.root / "jrc-runs" / f"{run}.jrcjournal"
-        async with asyncio.timeout(60):
-            while not re.search(b'"text": ?"' + text.encode(), journal.read_bytes()):
-                await asyncio.sleep(0.05)
-
-    async def until(self, run: str, *states: str) -> None:
-        """Wait until a run is in one of the states."""
-        async with asyncio.timeout(60):
-            while await self.state(run) not in states:
-                await asyncio.sleep(0.1)
-
-
-@pytest.fixture(autouse=True)
-def environment(jupyter: JupyterServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The listing finds the server as a command would."""
-    monkeypatch.setenv("JRC_URL", jupyter.url)
-    monkeypatch.setenv("JRC_TOKEN", jupyter.token)
-
-
-@pytest.fixture
-def desk(jupyter: JupyterServer, tmp_path: Path) -> Desk:
-    return Desk(jupyter, tmp_path / "desk")
-
-
-@pytest.fixture
-def other_desk(jupyter: JupyterServer, tmp_path: Path) -> Desk:
-    return Desk(jupyter, tmp_path / "other-desk")
-
-
-def printed(listener: Recorder) -> str:
-    return "".join(str(event.output.get("text", "")) for event in listener.of(CellOutput))
-
-
-def nothing_is_left(server: JupyterServer, run: str) -> bool:
-    sessions = [s["path"] for s in server.rest("GET", "api/sessions")]
-    files = [path.name for path in server.root.rglob("*")]
-    return not any(run in name for name in [*sessions, *files])
 
 
 async def test_a_run_goes_on_without_us_and_is_taken_home(desk: Desk, tmp_path: Path) -> None:

@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,65 +15,21 @@ from jrc.errors import (
     RemoteError,
     UnreachableError,
 )
-from jrc.run.events import CellFinished, CellOutput, Notice, RunFinished, RunStarted
+from jrc.run.events import CellFinished, Notice, RunFinished
 from jrc.server.client import ServerClient
 from tests.support.jupyter import JupyterServer, StartJupyter
 from tests.support.proxy import Proxy
-from tests.support.running import Recorder, run_document, write_notebook
+from tests.support.running import (
+    TICKS,
+    Recorder,
+    kernel_of,
+    notebook,
+    run_document,
+    run_with_fault,
+    stdout_of,
+)
 
 pytestmark = pytest.mark.anyio
-
-TICKS = "import time\nfor i in range(40):\n    print(i, flush=True)\n    time.sleep(0.1)"
-
-
-def notebook(folder: Path, *sources: str) -> Path:
-    return write_notebook(folder / "document.ipynb", sources)
-
-
-def stdout_of(path: Path, cell: int = 0) -> str:
-    outputs = json.loads(path.read_text())["cells"][cell]["outputs"]
-    return "".join("".join(o["text"]) for o in outputs if o.get("name") == "stdout")
-
-
-async def when(condition: Callable[[], Any], act: Callable[[], Awaitable[None] | None]) -> None:
-    """Act as soon as the condition holds."""
-    while not condition():
-        await asyncio.sleep(0.02)
-    done = act()
-    if done is not None:
-        await done
-
-
-def saw(listener: Recorder, text: str) -> Callable[[], bool]:
-    """Whether the output that arrived until now contains the text."""
-    return lambda: any(text in str(e.output.get("text")) for e in listener.of(CellOutput))
-
-
-async def run_with_fault(
-    server: JupyterServer,
-    path: Path,
-    output: Path,
-    *,
-    after: str,
-    fault: Callable[[Recorder], Any],
-    listener: Recorder | None = None,
-    **options: Any,
-) -> Recorder:
-    """Run a document and let something happen once it printed ``after``."""
-    listener = listener or Recorder()
-    breaking = asyncio.create_task(
-        when(saw(listener, after), lambda: asyncio.to_thread(fault, listener))
-    )
-    try:
-        await run_document(server, path, output, listener=listener, **options)
-    finally:
-        breaking.cancel()
-    return listener
-
-
-def kernel_of(listener: Recorder) -> str:
-    (started,) = listener.of(RunStarted)
-    return str(started.kernel_id)
 
 
 async def test_a_cut_in_mid_cell_loses_nothing_that_the_server_buffered(

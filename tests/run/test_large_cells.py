@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from jrc.errors import ConfigError
-from tests.run.test_detached import Desk
-from tests.run.test_faults import notebook, stdout_of
+from tests.support.desk import Desk
 from tests.support.jupyter import JupyterServer
-from tests.support.running import run_document
+from tests.support.running import notebook, run_document, stdout_of
 
 pytestmark = pytest.mark.anyio
 

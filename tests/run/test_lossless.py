@@ -8,10 +8,9 @@ import pytest
 
 from jrc.errors import KernelDiedError, RemoteError
 from jrc.run.events import CellFinished, CellStarted, Notice
-from tests.run.test_faults import notebook, run_with_fault, stdout_of
 from tests.support.jupyter import JupyterServer
 from tests.support.proxy import Proxy
-from tests.support.running import Recorder, run_document
+from tests.support.running import Recorder, notebook, run_document, run_with_fault, stdout_of
 
 pytestmark = pytest.mark.anyio
 

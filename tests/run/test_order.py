@@ -13,11 +13,10 @@ from jrc.run import detached as detached_module
 from jrc.run.events import Notice, RunStarted
 from jrc.runs.questions import state_of_run
 from jrc.wire.message import Message
-from tests.run.test_detached import Desk, nothing_is_left
-from tests.run.test_faults import notebook, stdout_of
+from tests.support.desk import Desk, nothing_is_left
 from tests.support.jupyter import JupyterServer
 from tests.support.proxy import Proxy, SlowUplink
-from tests.support.running import Recorder, client_of, run_document
+from tests.support.running import Recorder, client_of, notebook, run_document, stdout_of
 
 pytestmark = pytest.mark.anyio
 

@@ -13,9 +13,8 @@ from jrc.run.detached import begin_detached
 from jrc.run.events import CellFinished, Notice
 from jrc.run.job import Options
 from jrc.runs.records import RunRecords
-from tests.run.test_faults import notebook, stdout_of
 from tests.support.jupyter import JupyterServer, StartJupyter
-from tests.support.running import Recorder, client_of, run_document
+from tests.support.running import Recorder, client_of, notebook, run_document, stdout_of
 
 pytestmark = pytest.mark.anyio
 

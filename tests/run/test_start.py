@@ -10,11 +10,10 @@ import pytest
 from jrc.errors import KernelDiedError, UnreachableError
 from jrc.run.events import RunFinished
 from jrc.server.orphans import remove_orphans
-from tests.run.test_detached import Desk
-from tests.run.test_faults import notebook, stdout_of
+from tests.support.desk import Desk
 from tests.support.jupyter import JupyterServer, StartJupyter
 from tests.support.proxy import Proxy
-from tests.support.running import Recorder, client_of, run_document
+from tests.support.running import Recorder, client_of, notebook, run_document, stdout_of
 
 pytestmark = pytest.mark.anyio
 

@@ -13,9 +13,8 @@ from jrc.kernel.channels import Channels
 from jrc.recorder.protocol import CANCEL_REQUEST
 from jrc.run.events import CellFinished, RunFinished
 from jrc.wire.message import Message
-from tests.run.test_faults import notebook, stdout_of
 from tests.support.jupyter import JupyterServer
-from tests.support.running import Recorder, run_document
+from tests.support.running import Recorder, notebook, run_document, stdout_of
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -232,3 +232,7 @@ class Kernel:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+StartKernel = Callable[..., Kernel]
+"""What the fixture ``start_kernel`` is: takes what ``Kernel`` takes."""

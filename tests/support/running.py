@@ -1,18 +1,22 @@
 """Runs inside the test's own process, and ``jrc run`` as a command."""
 
+import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from jrc.notebook.document import load
-from jrc.run.events import RunEvent
+from jrc.run.events import CellOutput, RunEvent, RunStarted
 from jrc.run.job import Job, Options
 from jrc.server.address import ServerAddress
 from jrc.server.auth import TokenAuth
 from jrc.server.client import ServerClient
 from tests.support.jupyter import JupyterServer
+
+TICKS = "import time\nfor i in range(40):\n    print(i, flush=True)\n    time.sleep(0.1)"
+"""Forty lines in four seconds."""
 
 
 def write_notebook(path: Path, sources: Sequence[str]) -> Path:
@@ -88,3 +92,56 @@ async def run_document(
 def profile_of(server: JupyterServer, *, url: str | None = None) -> dict[str, str]:
     """The environment that makes ``jrc`` go to this server."""
     return {"JRC_URL": url or server.url, "JRC_TOKEN": server.token}
+
+
+def notebook(folder: Path, *sources: str) -> Path:
+    """The notebook ``document.ipynb`` in a folder, of these code cells."""
+    return write_notebook(folder / "document.ipynb", sources)
+
+
+def stdout_of(path: Path, cell: int = 0) -> str:
+    """What a cell of a saved notebook printed."""
+    outputs = json.loads(path.read_text())["cells"][cell]["outputs"]
+    return "".join("".join(o["text"]) for o in outputs if o.get("name") == "stdout")
+
+
+async def when(condition: Callable[[], Any], act: Callable[[], Awaitable[None] | None]) -> None:
+    """Act as soon as the condition holds."""
+    while not condition():
+        await asyncio.sleep(0.02)
+    done = act()
+    if done is not None:
+        await done
+
+
+def saw(listener: Recorder, text: str) -> Callable[[], bool]:
+    """Whether the output that arrived until now contains the text."""
+    return lambda: any(text in str(e.output.get("text")) for e in listener.of(CellOutput))
+
+
+async def run_with_fault(
+    server: JupyterServer,
+    path: Path,
+    output: Path,
+    *,
+    after: str,
+    fault: Callable[[Recorder], Any],
+    listener: Recorder | None = None,
+    **options: Any,
+) -> Recorder:
+    """Run a document and let something happen once it printed ``after``."""
+    listener = listener or Recorder()
+    breaking = asyncio.create_task(
+        when(saw(listener, after), lambda: asyncio.to_thread(fault, listener))
+    )
+    try:
+        await run_document(server, path, output, listener=listener, **options)
+    finally:
+        breaking.cancel()
+    return listener
+
+
+def kernel_of(listener: Recorder) -> str:
+    """The id of the kernel that a run was told of."""
+    (started,) = listener.of(RunStarted)
+    return str(started.kernel_id)

@@ -1,27 +1,20 @@
 """A stand-in cluster, the real kubectl programs, and tunnels between them."""
 
 import asyncio
-import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 
 from jrc.profile.route import Route
-from jrc.tunnel.cause import Cause
-from jrc.tunnel.machine import Phase, State
+from jrc.tunnel.machine import State
 from jrc.tunnel.supervise import Supervisor
-from tests.support.http import request
 from tests.support.kube import Kube
 from tests.support.kubectls import KubectlProgram, chosen_kubectls
+from tests.support.tunnels import OpenTunnel, Tunnel
 from tests.support.webapp import WebApp
-
-PATIENCE = 60.0
-"""Seconds after which a test that waits for something fails: far more than anything takes."""
 
 
 @pytest.fixture(params=chosen_kubectls(), ids=str)
@@ -52,61 +45,6 @@ def app() -> Iterator[WebApp]:
     """A server that stands for Jupyter."""
     with WebApp() as app:
         yield app
-
-
-@dataclass
-class Tunnel:
-    """A supervisor under test, and all the states that it went through."""
-
-    supervisor: Supervisor
-    states: list[State]
-    running: "asyncio.Task[Cause]" = field(repr=False)
-
-    @property
-    def port(self) -> int:
-        return self.supervisor.pump.port
-
-    @property
-    def state(self) -> State:
-        return self.supervisor.state
-
-    async def get(self, path: str = "/api") -> tuple[int, bytes]:
-        """One request through the tunnel: status and body."""
-        return await request(self.port, path)
-
-    async def until(self, condition: Callable[[State], object]) -> State:
-        """Wait for a state."""
-        async with asyncio.timeout(PATIENCE):
-            while not condition(self.state):
-                assert not self.running.done(), self.state
-                await asyncio.sleep(0.01)
-        return self.state
-
-    async def until_ready(self) -> State:
-        return await self.until(lambda state: state.phase is Phase.READY)
-
-    async def until_failed(self) -> Cause:
-        async with asyncio.timeout(PATIENCE):
-            return await asyncio.shield(self.running)
-
-    async def until_restarted(self, times: int = 1) -> State:
-        return await self.until(
-            lambda state: state.phase is Phase.READY and state.restarts >= times
-        )
-
-
-def forwarders_of(pid: int) -> list[psutil.Process]:
-    """The port-forwards that a process runs."""
-    found = []
-    for child in psutil.Process(pid).children(recursive=True):
-        # It may end between the list and the look at it.
-        with contextlib.suppress(psutil.Error):
-            if "port-forward" in child.cmdline():
-                found.append(child)
-    return found
-
-
-OpenTunnel = Callable[..., AbstractAsyncContextManager[Tunnel]]
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ from jrc.tunnel.connect import keeper_status, keepers, stop_keeper
 from tests.support.command import Result, jrc_command, jrc_environment, run_jrc
 from tests.support.jupyter import JupyterServer, StartJupyter, wait_until
 from tests.support.kube import Kube
+from tests.support.tunnels import forwarders_of
 from tests.support.webapp import WebApp
-from tests.tunnel.conftest import forwarders_of
 
 pytestmark = pytest.mark.usefixtures("newest")
 

@@ -21,7 +21,7 @@ from tests.support.command import jrc_command, jrc_environment, run_jrc
 from tests.support.jupyter import JupyterServer, StartJupyter, wait_until
 from tests.support.kube import Kube
 from tests.support.running import write_notebook
-from tests.tunnel.conftest import forwarders_of
+from tests.support.tunnels import forwarders_of
 
 pytestmark = pytest.mark.usefixtures("newest")
 

@@ -23,8 +23,8 @@ from tests.support.http import request
 from tests.support.kube import Kube
 from tests.support.kube.api import KubeStub
 from tests.support.kube.cluster import Object
+from tests.support.tunnels import OpenTunnel, forwarders_of
 from tests.support.webapp import WebApp
-from tests.tunnel.conftest import OpenTunnel, forwarders_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("kubectl")]
 

@@ -4,8 +4,8 @@ import pytest
 
 from tests.support.kube import Kube
 from tests.support.kubectls import KubectlProgram, all_kubectls
+from tests.support.tunnels import OpenTunnel
 from tests.support.webapp import WebApp
-from tests.tunnel.conftest import OpenTunnel
 
 pytestmark = pytest.mark.anyio
 
