@@ -1,7 +1,9 @@
 """The tests' own tools do what their names say."""
 
+import ast
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -9,6 +11,17 @@ import pytest
 from tests.support.command import run_jrc
 from tests.support.jupyter import JupyterServer, StartJupyter, wait_until
 from tests.support.proxy import Proxy
+
+TESTS = sorted(Path(__file__).parent.rglob("test_*.py"))
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
+def test_no_test_module_imports_another(path: Path) -> None:
+    """What two of them need lies in ``tests.support``: each can be read, run and moved alone."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            last = (node.module or "").rpartition(".")[2]
+            assert not last.startswith(("test_", "conftest")), f"{path}: {node.module}"
 
 
 def connected(proxy: Proxy) -> socket.socket:

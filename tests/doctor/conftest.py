@@ -6,14 +6,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
-from jrc.profile.route import Route
-from jrc.profile.store import ProfileStore
 from jrc.tunnel.connect import keepers, stop_keeper
 from tests.support.jupyter import JupyterServer
 from tests.support.kube import Kube
 from tests.support.kubectls import chosen_kubectls
+from tests.support.profiles import save_lab
 
 
 @pytest.fixture
@@ -31,10 +29,3 @@ def kube(jupyter: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         yield kube
         for profile in keepers(paths):
             stop_keeper(profile, paths)
-
-
-def save_lab(kube: Kube, *, context: str = "stub", target: str = "svc/jupyter") -> None:
-    """Save the profile ``lab``."""
-    route = Route(context, "default", target, 80, str(kube.kubeconfig))
-    profile = Profile("lab", "http://127.0.0.1:20999/", kubernetes=route)
-    ProfileStore(Paths.from_environment()).save(profile, make_default=True)

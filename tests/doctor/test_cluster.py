@@ -8,10 +8,10 @@ import pytest
 
 from jrc.doctor.cluster import rights_for, version_in
 from jrc.tunnel.target import Target
-from tests.doctor.conftest import save_lab
 from tests.support.command import run_jrc
 from tests.support.jupyter import JupyterServer
 from tests.support.kube import Kube
+from tests.support.profiles import save_lab
 
 CLUSTER = ["kubectl", "context", "permissions", "pod", "tunnel"]
 

@@ -11,8 +11,7 @@ from jrc.editor.editors import EXTENSION, EditorCommand, find_editors
 from jrc.editor.surroundings import here
 from jrc.editor.vsix import build_vsix
 from jrc.errors import ConfigError, DeadlineError
-from tests.editor.test_places import machine
-from tests.support.editors import FakeEditor, fake_editor
+from tests.support.editors import FakeEditor, fake_editor, machine
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Settings folders on three platforms, none of which needs to be the one of the test."""
 
 import json
-from pathlib import PurePath, PurePosixPath, PureWindowsPath
+from pathlib import PurePath, PurePosixPath
 
 import pytest
 
@@ -15,28 +15,7 @@ from jrc.editor.places import (
     workspace_place,
 )
 from jrc.editor.surroundings import Surroundings, here
-
-
-def machine(
-    platform: str,
-    home: str,
-    *,
-    folders: tuple[str, ...] = (),
-    files: dict[str, str] | None = None,
-    env: dict[str, str] | None = None,
-) -> Surroundings[PurePath]:
-    """A machine of which these folders and files exist."""
-    kind = PureWindowsPath if platform == "win32" else PurePosixPath
-    there = {kind(folder) for folder in folders}
-    texts = {kind(file): text for file, text in (files or {}).items()}
-    return Surroundings(
-        platform=platform,
-        environment=env or {},
-        home=kind(home),
-        exists=lambda path: path in there,
-        read=lambda path: texts.get(kind(path)),
-        children=lambda path: sorted(folder for folder in there if folder.parent == path),
-    )
+from tests.support.editors import machine
 
 
 def found(machine: Surroundings[PurePath]) -> list[str]:

@@ -7,9 +7,8 @@ from jrc.recorder.in_kernel.frames import RECORDER_VERSION
 from jrc.recorder.install import Installed
 from jrc.recorder.protocol import REMOVE_REQUEST
 from jrc.wire.message import Message
-from tests.recorder.test_in_kernel import NEWER, evaluate, newer_source
 from tests.support.kernels import ZmqKernel, collect
-from tests.support.recorded import RecordedRun
+from tests.support.recorded import NEWER, RecordedRun, evaluate, newer_source
 
 NEST = """
 import asyncio

@@ -1,10 +1,15 @@
-"""Editors of the VS Code family as programs: they keep a list of extensions, and note each call."""
+"""Machines with editors of the VS Code family, and such editors as programs.
+
+The programs keep a list of extensions, and note each call.
+"""
 
 import json
 import os
 import sys
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
+
+from jrc.editor.surroundings import Surroundings
 
 _PROGRAM = """\
 #!{python}
@@ -66,3 +71,25 @@ def fake_editor(bin_folder: Path, name: str) -> FakeEditor:
     command.write_text(_PROGRAM.format(python=sys.executable, folder=os.fspath(folder)))
     command.chmod(0o755)
     return FakeEditor(command, folder)
+
+
+def machine(
+    platform: str,
+    home: str,
+    *,
+    folders: tuple[str, ...] = (),
+    files: dict[str, str] | None = None,
+    env: dict[str, str] | None = None,
+) -> Surroundings[PurePath]:
+    """A machine of which these folders and files exist."""
+    kind = PureWindowsPath if platform == "win32" else PurePosixPath
+    there = {kind(folder) for folder in folders}
+    texts = {kind(file): text for file, text in (files or {}).items()}
+    return Surroundings(
+        platform=platform,
+        environment=env or {},
+        home=kind(home),
+        exists=lambda path: path in there,
+        read=lambda path: texts.get(kind(path)),
+        children=lambda path: sorted(folder for folder in there if folder.parent == path),
+    )

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from jrc.recorder import install
+from jrc.recorder.in_kernel.frames import RECORDER_VERSION
 from jrc.recorder.install import (
     Installed,
     InstallOptions,
@@ -170,3 +172,67 @@ class RecordedRun:
 
 def _answers(message: Message, msg_id: str) -> bool:
     return message.channel == "shell" and message.parent_id == msg_id
+
+
+SLEEPS = "import time\nprint('asleep', flush=True)\ntime.sleep(600)"
+"""Before its first output, the kernel itself may swallow an interrupt."""
+
+
+def run_plainly(kernel: ZmqKernel, code: str, **content: Any) -> list[Message]:
+    """Execute code without a run, and everything that belongs to it."""
+    request = kernel.make(
+        "shell",
+        "execute_request",
+        {"code": code, "silent": False, "store_history": False, "allow_stdin": False, **content},
+    )
+    msg_id = kernel.send(request)
+
+    def finished(messages: list[Message]) -> bool:
+        ours = [each for each in messages if each.parent_id == msg_id]
+        replied = any(each.channel == "shell" for each in ours)
+        return replied and any(
+            each.content_fields.get("execution_state") == "idle" for each in ours
+        )
+
+    messages = collect(kernel, finished)
+    return [each for each in messages if each.parent_id == msg_id]
+
+
+def evaluate(kernel: ZmqKernel, expression: str) -> str:
+    """The ``repr`` of an expression in the kernel."""
+    messages = run_plainly(kernel, "", user_expressions={"it": expression}, silent=True)
+    (reply,) = [each for each in messages if each.channel == "shell"]
+    answer = reply.content_fields["user_expressions"]["it"]
+    assert answer["status"] == "ok", answer
+    return str(answer["data"]["text/plain"])
+
+
+class LoseEvery:
+    """Loses every ``n``-th live message of a run."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.seen = 0
+
+    def __call__(self, message: Message) -> bool:
+        if "jrc" not in message.metadata_fields:
+            return False
+        self.seen += 1
+        return self.seen % self.n == 0
+
+
+def is_idle(message: Message, request: str) -> bool:
+    return (
+        message.parent_id == request
+        and message.msg_type == "status"
+        and message.content_fields["execution_state"] == "idle"
+    )
+
+
+NEWER = RECORDER_VERSION + 1
+
+
+def newer_source() -> str:
+    """The recorder of a later jrc, as far as its number goes."""
+    old, new = f"RECORDER_VERSION = {RECORDER_VERSION}\n", f"RECORDER_VERSION = {NEWER}\n"
+    return install.source().replace(old, new)

@@ -18,6 +18,9 @@ from tests.support.jupyter import JupyterServer
 TICKS = "import time\nfor i in range(40):\n    print(i, flush=True)\n    time.sleep(0.1)"
 """Forty lines in four seconds."""
 
+SLEEP = "import time\nprint('on', flush=True)\ntime.sleep(60)"
+"""One line, and a minute of nothing."""
+
 
 def write_notebook(path: Path, sources: Sequence[str]) -> Path:
     """A notebook of these code cells."""

@@ -1,0 +1,179 @@
+"""Several clients that follow one run."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from jrc.errors import (
+    InterruptedByUserError,
+    JrcError,
+    NotFoundError,
+    RemoteError,
+    UsageError,
+)
+from jrc.recorder import recording
+from jrc.run.events import (
+    Notice,
+    RunFinished,
+)
+from jrc.runs.followers import Followers
+from jrc.runs.lookup import journal_path
+from jrc.tunnel.processes import start_time
+from tests.support.desk import Desk, nothing_is_left, printed
+from tests.support.proxy import Proxy
+from tests.support.running import SLEEP, Recorder, client_of, notebook, stdout_of
+
+pytestmark = pytest.mark.anyio
+
+
+def ticking(count: int) -> str:
+    return f"import time\nfor i in range({count}):\n    print(i, flush=True)\n    time.sleep(0.05)"
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_each_follower_sees_the_end(
+    desk: Desk, other_desk: Desk, tmp_path: Path, late: bool
+) -> None:
+    """Whichever of them ends the kernel, the others have what it printed from the journal."""
+    last = "print('last')" if not late else "print('last')\n1 / 0"
+    run = await desk.begin(notebook(tmp_path, ticking(40), last))
+    desks = [desk, other_desk, Desk(desk.server, tmp_path / "third")]
+    listeners = [Recorder() for _ in desks]
+    ends = await asyncio.gather(
+        *(each.attach(run, heard) for each, heard in zip(desks, listeners, strict=True)),
+        return_exceptions=True,
+    )
+    for each, heard, end in zip(desks, listeners, ends, strict=True):
+        assert end == 0 if not late else isinstance(end, RemoteError), end
+        assert stdout_of(each.output) == "".join(f"{i}\n" for i in range(40))
+        assert stdout_of(each.output, 1) == "last\n"
+        assert printed(heard).endswith("39\nlast\n")
+        assert not [notice for notice in heard.of(Notice) if notice.kind.startswith("kernel")]
+    assert nothing_is_left(desk.server, run)
+
+
+async def test_followers_of_a_run_that_is_cancelled_in_its_last_cell(
+    desk: Desk, other_desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel is ended before they ask for its last reply: only the journal has that."""
+    monkeypatch.setattr(recording, "GAP_GRACE", 60.0)
+    script = tmp_path / "script.py"
+    script.write_text(ticking(600))
+    run = await desk.begin(script)
+    desks, listeners = [desk, other_desk], [Recorder(), Recorder()]
+    following = [
+        asyncio.create_task(each.attach(run, heard))
+        for each, heard in zip(desks, listeners, strict=True)
+    ]
+    async with asyncio.timeout(60):
+        while not all(printed(heard) for heard in listeners):
+            await asyncio.sleep(0.05)
+    await desk.cancel(run)
+    for end in await asyncio.gather(*following, return_exceptions=True):
+        assert isinstance(end, InterruptedByUserError), end
+        assert "was cancelled" in end.message
+    for heard in listeners:
+        assert heard.of(RunFinished)[0].status == "cancelled"
+        assert not [notice for notice in heard.of(Notice) if notice.kind == "output-lost"]
+
+
+async def test_of_two_that_end_together_none_misses_the_other(
+    desk: Desk, other_desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that began the run follows no longer, and has deleted nothing yet."""
+    left, go_on = asyncio.Event(), asyncio.Event()
+    ask = Followers.who_needs_it
+
+    async def ask_late(self: Followers, *, began_here: bool, owner: str) -> str:
+        if began_here:
+            left.set()
+            await go_on.wait()
+        return await ask(self, began_here=began_here, owner=owner)
+
+    monkeypatch.setattr(Followers, "who_needs_it", ask_late)
+    run = await desk.begin(notebook(tmp_path, "print('one')"))
+    home = asyncio.create_task(desk.attach(run))
+    await left.wait()
+    heard = Recorder()
+    assert await other_desk.attach(run, heard) == 0
+    assert not heard.of(Notice)
+    go_on.set()
+    assert await home == 0
+    assert stdout_of(desk.output) == stdout_of(other_desk.output) == "one\n"
+    assert nothing_is_left(desk.server, run)
+
+
+async def test_a_run_that_is_fetched_while_another_computer_looks_for_it(
+    desk: Desk, other_desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It found the kernel and the journal, and says what became of them."""
+    join = Followers.join
+    run = await desk.begin(notebook(tmp_path, "print('one')"))
+    await desk.until(run, "finished")
+
+    async def join_late(self: Followers) -> None:
+        monkeypatch.setattr(Followers, "join", join)
+        assert await desk.attach(run) == 0
+        await join(self)
+
+    monkeypatch.setattr(Followers, "join", join_late)
+    with pytest.raises(NotFoundError, match="another client has fetched it just now"):
+        await other_desk.attach(run)
+    assert nothing_is_left(desk.server, run)
+
+
+async def test_a_run_that_is_fetched_twice_is_left_to_those_who_follow(
+    desk: Desk, other_desk: Desk, tmp_path: Path
+) -> None:
+    """Each time the computer that began it says that it has it."""
+    run = await desk.begin(notebook(tmp_path, "print('one')"))
+    record = desk.records.find(run)
+    assert record is not None
+    found = await desk.find(run)
+    async with client_of(desk.server) as client:
+        other = Followers(client, await journal_path(client, found))
+        await other.join()
+        for _ in range(2):
+            assert await desk.attach(run) == 0
+            assert desk.records.find(run) is None
+            desk.records.save(record)
+        assert not nothing_is_left(desk.server, run)
+        await other.leave()
+        assert await other.who_needs_it(began_here=False, owner="") == ""
+    assert await other_desk.attach(run) == 0
+    assert nothing_is_left(desk.server, run)
+
+
+async def test_a_follower_that_lags_behind_has_the_rest_from_the_journal(
+    desk: Desk, other_desk: Desk, tmp_path: Path
+) -> None:
+    """Its link is down when the first one ends the kernel."""
+    run = await desk.begin(notebook(tmp_path, ticking(60), "print('last')"))
+    slow = Recorder()
+    with Proxy(desk.server.url) as proxy:
+        lagging = asyncio.create_task(other_desk.attach(run, slow, url=proxy.url))
+        while "3\n" not in printed(slow):
+            await asyncio.sleep(0.02)
+        proxy.cut()
+        proxy.black_hole()
+        assert await desk.attach(run) == 0
+        assert await desk.state(run) != "running"
+        proxy.cut()
+        proxy.restore()
+        assert await lagging == 0
+    assert stdout_of(other_desk.output) == "".join(f"{i}\n" for i in range(60))
+    assert stdout_of(other_desk.output, 1) == "last\n"
+    assert nothing_is_left(desk.server, run)
+
+
+async def test_one_attach_a_computer(desk: Desk, tmp_path: Path) -> None:
+    """Two would write one file."""
+    run = await desk.begin(notebook(tmp_path, SLEEP))
+    desk.records.change(run, follower=1, follower_began=start_time(1))
+    with pytest.raises(UsageError, match="followed already: by the process 1 on this computer"):
+        await desk.attach(run)
+    desk.records.change(run, follower=0, follower_began="")
+    await desk.cancel(run)
+    with pytest.raises(JrcError, match="was cancelled"):
+        await desk.attach(run)
