@@ -189,6 +189,7 @@ async def test_an_html_error_page_is_not_quoted(
         (Reply(500, b'{"message": "", "reason": "why"}'), UnreachableError, "(HTTP 500: why)"),
         (Reply(500, b'{"message": ["a"]}'), UnreachableError, "(HTTP 500)"),
         (Reply(500, b"[]"), UnreachableError, "(HTTP 500)"),
+        (Reply(500, b"[" * 100_000), UnreachableError, "(HTTP 500)"),
         (Reply(500, b'{"message": "%s"}' % (b"x" * 999)), UnreachableError, "xxx…)"),
         (Reply(502, b"<h1>", "text/html"), UnreachableError, "A proxy answers for 127.0.0.1:"),
         (Reply(429), UnreachableError, "(HTTP 429)"),

@@ -92,7 +92,7 @@ class Answer:
         """
         try:
             value = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return ""
         if not isinstance(value, dict):
             return ""
