@@ -48,7 +48,7 @@ def test_it_is_saved_and_taken_away() -> None:
         ({"headers": {"X-A": "s3cret"}}, "does not say where X-A comes from"),
         ({"headers": {"X A": "keyring"}}, "can't be the name of a header"),
         ({"credential_command": "get token"}, "is not a list of words"),
-        ({"options": {"a": 1}}, "its options is not a table of texts"),
+        ({"options": {"a": 1}}, "its options.a is not text but a number"),
     ],
 )
 def test_faults(table: dict[str, object], words: str) -> None:

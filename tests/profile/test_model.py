@@ -155,10 +155,13 @@ def test_a_way_through_kubernetes_survives_the_table() -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("prod", "its kubernetes is no table but text"),
+        ("prod", "its kubernetes is not a table but text"),
         ({}, "has no kubernetes.context"),
-        ({**ROUTE.to_table(), "port": "8888"}, "its kubernetes.port is not a number but text"),
-        ({**ROUTE.to_table(), "port": True}, "its kubernetes.port is not a number"),
+        (
+            {**ROUTE.to_table(), "port": "8888"},
+            "its kubernetes.port is not a whole number but text",
+        ),
+        ({**ROUTE.to_table(), "port": True}, "its kubernetes.port is not a whole number"),
         ({**ROUTE.to_table(), "target": 1}, "its kubernetes.target is not text but a number"),
     ],
 )

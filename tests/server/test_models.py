@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from jrc.errors import NotFoundError, ProtocolError
 from jrc.server import models
-from jrc.server.models import Body, KernelModel, find_kernel, short_ids
+from jrc.server.models import KernelModel, answer_of, find_kernel, short_ids
+from jrc.shapes import Reader
 
 KERNEL = {
     "id": "4ba6651a-3cd6-461a-8135-b3d8b2864061",
@@ -29,8 +30,8 @@ ODD_KERNELS = st.fixed_dictionaries(
 )
 
 
-def body(value: object) -> Body:
-    return Body(value, "GET http://h/api/x")
+def body(value: object) -> Reader:
+    return answer_of("GET http://h/api/x", value)
 
 
 def some_kernel(kernel_id: str) -> KernelModel:

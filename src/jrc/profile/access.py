@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from jrc.shapes import Reader
+
 HEADER_SOURCES = ("env:", "plain:")
 """Prefixes of a header's source; ``keyring`` has none."""
 
@@ -47,32 +49,23 @@ class Access(NamedTuple):
         return table
 
     @classmethod
-    def from_table(
-        cls, table: Mapping[object, object], fault: Callable[[str, str], Exception]
-    ) -> "Access":
+    def from_table(cls, read: Reader, fault: Callable[[str, str], Exception]) -> "Access":
         """Read it from a profile's table.
 
         Args:
-            table: the table.
-            fault: makes the error for a key and what is wrong with it.
+            read: the table.
+            fault: makes the error for a key and what is wrong with its value.
         """
-        files = {key: table.get(key, "") for key in _FILES}
-        for key, value in files.items():
-            if not isinstance(value, str):
-                raise fault(key, "is not text")
-        headers = table.get("headers", {})
-        if not isinstance(headers, Mapping):
-            raise fault("headers", "is not a table")
-        for name, source in headers.items():
-            if wrong := header_fault(str(name), source):
-                raise fault("headers", wrong)
-        command = table.get("credential_command", [])
-        if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
-            raise fault("credential_command", 'is not a list of words such as ["gettoken", "-q"]')
+        headers, command = read.field("headers"), read.field("credential_command")
+        for name, source in {} if headers.is_null else headers.mapping().items():
+            if wrong := header_fault(name, source):
+                raise fault(headers.place, wrong)
+        if not isinstance(command.value, list | None):
+            raise fault(command.place, 'is not a list of words such as ["gettoken", "-q"]')
         return cls(
-            **{key: str(value) for key, value in files.items()},
-            headers={str(name): str(source) for name, source in headers.items()},
-            credential_command=tuple(str(word) for word in command),
+            **{key: read.field(key).text(default="") for key in _FILES},
+            headers=headers.texts(),
+            credential_command=command.words(),
         )
 
 

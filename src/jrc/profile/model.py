@@ -3,13 +3,13 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from jrc.errors import ConfigError, UsageError
 from jrc.profile.access import KEYS as ACCESS_KEYS
 from jrc.profile.access import NOTHING_SPECIAL, Access
 from jrc.profile.route import IDLE_MINUTES, Route
+from jrc.shapes import NOTHING, Reader
 
 KINDS = ("server", "hub", "gateway")
 AUTHS = ("token", "password", "none")
@@ -78,36 +78,50 @@ class Profile:
         Raises:
             ConfigError: the table is not a profile; the message names the key.
         """
-        if not isinstance(table, Mapping):
-            raise ConfigError(f"Profile {name!r} is not a table but {_kind_of(table)}.")
         if not is_name(name):
             raise ConfigError(f"{name!r} can't name a profile: {_NAME_RULE}.")
-        read = _TableReader(name, table)
+
+        def reject(place: str, found: str, wanted: str) -> ConfigError:
+            wanted = wanted.replace("an object", "a table")
+            if not place:
+                return ConfigError(f"Profile {name!r} is not {wanted} but {found}.")
+            if found == NOTHING:
+                return ConfigError(f"Profile {name!r} has no {place}.")
+            return fault(place, f"is not {wanted} but {found}")
+
+        def fault(place: str, words: str) -> ConfigError:
+            return ConfigError(f"Profile {name!r}: its {place} {words}.")
+
+        def checked(key: str, default: str | None, check: Callable[[str], str | None]) -> str:
+            value = read.field(key).text(default)
+            if wrong := check(value):
+                raise fault(key, wrong)
+            return value
+
+        read = Reader(table, reject)
+        kubernetes = read.field("kubernetes")
         return cls(
             name=name,
-            url=read.text("url", check=url_fault),
-            kind=read.text("kind", default="server", check=_one_of(KINDS)),
-            auth=read.text("auth", default="token", check=_one_of(AUTHS)),
-            user=read.text("user", default=""),
-            verify_tls=read.flag("verify_tls", default=True),
-            access=Access.from_table(table, read.fault),
-            server=read.text("server", default=""),
-            options=read.texts("options"),
-            kubernetes=_route(name, table["kubernetes"]) if "kubernetes" in table else None,
+            url=checked("url", None, url_fault),
+            kind=checked("kind", "server", _one_of(KINDS)),
+            auth=checked("auth", "token", _one_of(AUTHS)),
+            user=read.field("user").text(default=""),
+            verify_tls=read.field("verify_tls").flag(default=True),
+            access=Access.from_table(read, fault),
+            server=read.field("server").text(default=""),
+            options=read.field("options").texts(),
+            kubernetes=None if kubernetes.is_null else _route(kubernetes),
         )
 
 
-def _route(name: str, table: object) -> Route:
-    if not isinstance(table, Mapping):
-        raise ConfigError(f"Profile {name!r}: its kubernetes is no table but {_kind_of(table)}.")
-    read = _TableReader(name, table, within="kubernetes.")
+def _route(read: Reader) -> Route:
     return Route(
-        context=read.text("context"),
-        namespace=read.text("namespace"),
-        target=read.text("target"),
-        port=read.number("port"),
-        kubeconfig=read.text("kubeconfig", default=""),
-        idle_minutes=read.number("idle_minutes", default=IDLE_MINUTES),
+        context=read.field("context").text(),
+        namespace=read.field("namespace").text(),
+        target=read.field("target").text(),
+        port=read.field("port").number(),
+        kubeconfig=read.field("kubeconfig").text(default=""),
+        idle_minutes=read.field("idle_minutes").number(default=IDLE_MINUTES),
     )
 
 
@@ -169,57 +183,3 @@ def _one_of(choices: tuple[str, ...]) -> Callable[[str], str | None]:
         return None if value in choices else f"is none of {', '.join(choices)}"
 
     return fault
-
-
-def _kind_of(value: object) -> str:
-    return {str: "text", bool: "true or false", int: "a number"}.get(
-        type(value), type(value).__name__
-    )
-
-
-class _TableReader(NamedTuple):
-    """Takes values of a known type out of a profile's table, or out of the table ``within``."""
-
-    name: str
-    table: Mapping[object, object]
-    within: str = ""
-
-    def text(
-        self,
-        key: str,
-        *,
-        default: str | None = None,
-        check: Callable[[str], str | None] | None = None,
-    ) -> str:
-        value = self.table.get(key, default)
-        if value is None:
-            raise ConfigError(f"Profile {self.name!r} has no {self.within}{key}.")
-        if not isinstance(value, str):
-            raise self.fault(key, f"is not text but {_kind_of(value)}")
-        fault = check(value) if check else None
-        if fault:
-            raise self.fault(key, fault)
-        return value
-
-    def number(self, key: str, *, default: int | None = None) -> int:
-        value = self.table.get(key, default)
-        if value is None:
-            raise ConfigError(f"Profile {self.name!r} has no {self.within}{key}.")
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise self.fault(key, f"is not a number but {_kind_of(value)}")
-        return value
-
-    def flag(self, key: str, *, default: bool) -> bool:
-        value = self.table.get(key, default)
-        if not isinstance(value, bool):
-            raise self.fault(key, f"is not true or false but {_kind_of(value)}")
-        return value
-
-    def texts(self, key: str) -> dict[str, str]:
-        value = self.table.get(key, {})
-        if not isinstance(value, Mapping) or not all(isinstance(v, str) for v in value.values()):
-            raise self.fault(key, "is not a table of texts")
-        return {str(name): str(text) for name, text in value.items()}
-
-    def fault(self, key: str, fault: str) -> ConfigError:
-        return ConfigError(f"Profile {self.name!r}: its {self.within}{key} {fault}.")

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from jrc.errors import WireError
 from jrc.recorder.in_kernel.frames import METADATA_KEY
+from jrc.shapes import Reader, text_at
 from jrc.wire.message import Message, Part
 
 REPLAY_REQUEST = "jrc_replay_request"
@@ -98,7 +99,7 @@ def read_stamp(message: Message) -> Stamp | None:
     if not isinstance(fields, dict) or not isinstance(fields.get("run"), str):
         return None
     number = fields.get("n", 0)
-    if not _is_count(number):
+    if type(number) is not int or number < 0:
         raise WireError(f"A message's number in its run is {number!r}.")
     cancelled = fields.get("stopped") == "cancelled"
     return Stamp(fields["run"], number, str(fields.get("disabled", "")), cancelled)
@@ -263,85 +264,82 @@ def parse_answer(message: Message) -> Answer:
     Raises:
         WireError: it breaks the protocol.
     """
-    content = message.content_fields
+    content, msg_type = message.content_fields, message.msg_type
     if content.get("status") != "ok":
-        return Refused(str(content.get("ename", "")), str(content.get("evalue", "")))
-    try:
-        if message.msg_type == "jrc_replay_reply":
-            return _replay(content, message)
-        if message.msg_type == "jrc_state_reply":
-            return _states(content)
-        if message.msg_type == "jrc_journal_reply":
-            return Journaled(_run_state(content))
-    except (KeyError, TypeError, ValueError) as error:
-        raise WireError(f"A {message.msg_type} breaks the protocol: {error!r}.") from error
+        return Refused(text_at(content, "ename"), text_at(content, "evalue"))
+
+    def reject(place: str, found: str, wanted: str) -> WireError:
+        return WireError(f"A {msg_type} has {found} at {place} where {wanted} belongs.")
+
+    read = Reader(content, reject)
+    if msg_type == "jrc_replay_reply":
+        return _replay(read, message.buffers)
+    if msg_type == "jrc_state_reply":
+        return _states(read)
+    if msg_type == "jrc_journal_reply":
+        return Journaled(_run_state(read))
     return Done()
 
 
-def _replay(content: dict[str, Any], message: Message) -> Replay:
-    if len(message.buffers) > 1:
-        raise ValueError("more than one buffer")
-    data: Part = message.buffers[0] if message.buffers else b""
-    first = _pair(content["first"]) if content["first"] is not None else (0, 0)
+def _replay(read: Reader, buffers: Sequence[Part]) -> Replay:
+    if len(buffers) > 1:
+        raise WireError("A jrc_replay_reply has more than one buffer.")
+    first, following = read.field("first"), read.field("next")
     return Replay(
-        state=_run_state(content),
-        disabled=str(content["disabled"]),
-        first=first,
-        missing=tuple(_pair(each) for each in content["missing"]),
-        next=None if content["next"] is None else _pair(content["next"]),
-        data=data,
+        state=_run_state(read),
+        disabled=read.field("disabled").text(),
+        first=(0, 0) if first.is_null else _pair(first),
+        missing=tuple(_pair(each) for each in read.field("missing").items()),
+        next=None if following.is_null else _pair(following),
+        data=buffers[0] if buffers else b"",
     )
 
 
-def _states(content: dict[str, Any]) -> States:
+def _states(read: Reader) -> States:
+    requests = read.field("requests")
     return States(
-        version=_count(content["version"]),
-        disabled=str(content["disabled"]),
-        runs=tuple(_run_state(each) for each in content["runs"]),
-        requests=tuple(
-            RequestState(
-                str(each["id"]), str(each["state"]), str(each["status"]), _object(each["fields"])
-            )
-            for each in content.get("requests", [])
-        ),
+        version=_count(read, "version"),
+        disabled=read.field("disabled").text(),
+        runs=tuple(map(_run_state, read.field("runs").items())),
+        requests=() if requests.is_null else tuple(map(_request_state, requests.items())),
     )
 
 
-def _run_state(fields: dict[str, Any]) -> RunState:
+def _request_state(read: Reader) -> RequestState:
+    return RequestState(
+        id=read.field("id").text(),
+        state=read.field("state").text(),
+        status=read.field("status").text(),
+        fields=read.field("fields").mapping(),
+    )
+
+
+def _run_state(read: Reader) -> RunState:
+    last, journal = read.field("last"), read.field("journal")
     return RunState(
-        run=str(fields["run"]),
-        instance=str(fields["instance"]),
-        opened=float(fields["opened"]),
-        count=_count(fields["count"]),
-        gone=_count(fields["gone"]),
-        running=_count(fields["running"]),
-        done=_count(fields["done"]),
-        last=None if fields["last"] is None else _object(fields["last"]),
-        stopped=str(fields["stopped"]),
-        asking=_count(fields["asking"]),
-        journal=None if fields["journal"] is None else str(fields["journal"]),
-        journal_error=str(fields["journal_error"]),
-        ending=bool(fields.get("ending")),
-        journaled=_count(fields.get("journaled", 0)),
+        run=read.field("run").text(),
+        instance=read.field("instance").text(),
+        opened=read.field("opened").real(),
+        count=_count(read, "count"),
+        gone=_count(read, "gone"),
+        running=_count(read, "running"),
+        done=_count(read, "done"),
+        last=None if last.is_null else last.mapping(),
+        stopped=read.field("stopped").text(),
+        asking=_count(read, "asking"),
+        journal=None if journal.is_null else journal.text(),
+        journal_error=read.field("journal_error").text(),
+        ending=read.field("ending").flag(default=False),
+        journaled=read.field("journaled").number(default=0, at_least=0),
     )
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+def _count(read: Reader, key: str) -> int:
+    return read.field(key).number(at_least=0)
 
 
-def _count(value: Any) -> int:
-    if not _is_count(value):
-        raise ValueError(f"{value!r} is not a count")
-    return int(value)
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    first, second = value
-    return _count(first), _count(second)
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError(f"{value!r} is not an object")
-    return value
+def _pair(read: Reader) -> tuple[int, int]:
+    numbers = [each.number(at_least=0) for each in read.items()]
+    if len(numbers) != 2:
+        raise read.fault("a pair of numbers")
+    return numbers[0], numbers[1]

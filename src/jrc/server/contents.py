@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jrc.errors import NotFoundError, ProtocolError, UnreachableError
-from jrc.server.models import Body
+from jrc.server.models import answer_of
+from jrc.shapes import Reader
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
@@ -52,7 +53,7 @@ async def list_folder(server: "ServerClient", path: str) -> list[Entry]:
         if error.__cause__ is None and await find_file(server, path) is None:
             return []
         raise
-    body = Body(answer, f"GET api/contents/{path}")
+    body = answer_of(f"GET api/contents/{path}", answer)
     return [_entry(item) for item in body.field("content").items()]
 
 
@@ -64,7 +65,7 @@ async def find_file(server: "ServerClient", path: str) -> Entry | None:
         )
     except NotFoundError:
         return None
-    return _entry(Body(answer, f"GET api/contents/{path}"))
+    return _entry(answer_of(f"GET api/contents/{path}", answer))
 
 
 async def read_file(server: "ServerClient", path: str) -> bytes:
@@ -83,7 +84,7 @@ async def read_file(server: "ServerClient", path: str) -> bytes:
         seconds=READ_SECONDS,
     )
     try:
-        return base64.b64decode(Body(answer, endpoint).field("content").text())
+        return base64.b64decode(answer_of(endpoint, answer).field("content").text())
     except binascii.Error as error:
         raise ProtocolError(f"{endpoint} answered what is not base64.") from error
 
@@ -120,7 +121,7 @@ async def delete_file(server: "ServerClient", path: str) -> None:
         return
 
 
-def _entry(body: Body) -> Entry:
+def _entry(body: Reader) -> Entry:
     modified = body.field("last_modified").time()
     return Entry(
         name=body.field("name").text(default=""),

@@ -1,6 +1,5 @@
 """What went wrong with a request, in words: pure, from facts to one of our errors."""
 
-import json
 import re
 import shlex
 import socket
@@ -19,14 +18,12 @@ from jrc.errors import (
     UnreachableError,
 )
 from jrc.server.address import ServerAddress
-from jrc.server.models import Body
+from jrc.server.models import answer_of
+from jrc.shapes import Reader, line_at, parse, text_at
 from jrc.tunnel import TUNNEL_DOWN
 
 if TYPE_CHECKING:
     import httpx
-
-MESSAGE_LIMIT = 300
-"""Characters of a server's own words that are shown."""
 
 _TRUST_HINT = (
     "Ask the server's administrator for the CA's certificate: jrc login URL --ca-file FILE"
@@ -91,14 +88,10 @@ class Answer:
         Only JSON is looked at: Jupyter Server's HTML error pages contain its token.
         """
         try:
-            value = json.loads(self.body)
-        except (ValueError, RecursionError):
+            value = parse(self.body)
+        except ValueError:
             return ""
-        if not isinstance(value, dict):
-            return ""
-        words = next((w for w in (value.get("message"), value.get("reason")) if w), "")
-        line = " ".join(words.split()) if isinstance(words, str) else ""
-        return line if len(line) <= MESSAGE_LIMIT else line[: MESSAGE_LIMIT - 1] + "…"
+        return line_at(value, "message") or line_at(value, "reason")
 
     @property
     def is_of_tunnel(self) -> bool:
@@ -106,20 +99,19 @@ class Answer:
         if self.status != 503:
             return False
         try:
-            value = json.loads(self.body)
-        except (ValueError, RecursionError):
+            return text_at(parse(self.body), "reason") == TUNNEL_DOWN
+        except ValueError:
             return False
-        return isinstance(value, dict) and value.get("reason") == TUNNEL_DOWN
 
-    def json(self) -> Body:
+    def json(self) -> Reader:
         """The decoded body.
 
         Raises:
             ProtocolError: it is not JSON.
         """
         try:
-            return Body(json.loads(self.body), self.request)
-        except (ValueError, RecursionError) as error:
+            return answer_of(self.request, parse(self.body))
+        except ValueError as error:
             found = "a web page" if self.is_html else "something else"
             raise ProtocolError(
                 f"{self.request} answered {found} where JSON belongs.",

@@ -1,11 +1,12 @@
 """What a server answers, as values that are known to have the right shape."""
 
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 from jrc.errors import NotFoundError, ProtocolError
 from jrc.server.ids import find_id
+from jrc.shapes import Reader
 
 T = TypeVar("T")
 
@@ -71,89 +72,25 @@ class SessionModel(NamedTuple):
     kernel: KernelModel
 
 
-class Body(NamedTuple):
-    """A decoded JSON body, or a part of one, that says what is wrong with itself.
+def answer_of(endpoint: str, value: object) -> Reader:
+    """A reader of what an endpoint answered: whatever is wrong with it is a ``ProtocolError``.
 
-    Attributes:
-        value: what was decoded.
+    Args:
         endpoint: who answered it, ``GET https://…/api/kernels``.
-        place: the way to this part, ``[0].kernel``; empty for the whole.
+        value: the decoded answer.
     """
 
-    value: object
-    endpoint: str
-    place: str = ""
-
-    def items(self) -> Iterator["Body"]:
-        """The parts of a list."""
-        if not isinstance(self.value, list):
-            raise self.fault("a list")
-        for index, value in enumerate(self.value):
-            yield Body(value, self.endpoint, f"{self.place}[{index}]")
-
-    def fields(self) -> dict[str, "Body"]:
-        """The parts of an object."""
-        if not isinstance(self.value, dict):
-            raise self.fault("an object")
-        return {
-            key: Body(value, self.endpoint, f"{self.place}.{key}")
-            for key, value in self.value.items()
-        }
-
-    def field(self, key: str) -> "Body":
-        """One part of an object; a missing one is null."""
-        if not isinstance(self.value, dict):
-            raise self.fault("an object")
-        return Body(self.value.get(key), self.endpoint, f"{self.place}.{key}")
-
-    def text(self, default: str | None = None) -> str:
-        """The string that it is; the default, when there is one, for null."""
-        return self._is(str, "text", default)
-
-    def number(self, default: int | None = None) -> int:
-        """The whole number that it is; the default, when there is one, for null."""
-        return self._is(int, "a whole number", default)
-
-    def time(self) -> datetime | None:
-        """The ISO 8601 time that it is, in UTC where it names no zone; None for null."""
-        if self.value is None:
-            return None
-        try:
-            time = datetime.fromisoformat(self.text())
-        except ValueError as error:
-            raise self.fault("a time") from error
-        return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-    def fault(self, wanted: str) -> ProtocolError:
-        """The error for a part of the wrong shape. It does not show the value."""
-        place = f" at {self.place.lstrip('.')}" if self.place else ""
-        found = _KINDS.get(type(self.value), "something else")
+    def reject(place: str, found: str, wanted: str) -> ProtocolError:
+        where = f" at {place}" if place else ""
         return ProtocolError(
-            f"{self.endpoint} answered {found}{place} where {wanted} belongs.",
+            f"{endpoint} answered {found}{where} where {wanted} belongs.",
             hint="Is this a Jupyter Server? A proxy or another program may have answered.",
         )
 
-    def _is(self, kind: type[T], name: str, default: T | None) -> T:
-        if self.value is None and default is not None:
-            return default
-        # bool is an int to Python, and is not one to JSON.
-        if not isinstance(self.value, kind) or isinstance(self.value, bool):
-            raise self.fault(name)
-        return self.value
+    return Reader(value, reject)
 
 
-_KINDS: dict[type[object], str] = {
-    type(None): "nothing",
-    bool: "true or false",
-    int: "a number",
-    float: "a number",
-    str: "text",
-    list: "a list",
-    dict: "an object",
-}
-
-
-def kernel(body: Body) -> KernelModel:
+def kernel(body: Reader) -> KernelModel:
     """Read one kernel.
 
     Raises:
@@ -168,7 +105,7 @@ def kernel(body: Body) -> KernelModel:
     )
 
 
-def session(body: Body) -> SessionModel:
+def session(body: Reader) -> SessionModel:
     """Read one session.
 
     Raises:
@@ -183,7 +120,7 @@ def session(body: Body) -> SessionModel:
     )
 
 
-def kernelspecs(body: Body) -> KernelSpecs:
+def kernelspecs(body: Reader) -> KernelSpecs:
     """Read the kernelspecs.
 
     Raises:
@@ -200,7 +137,7 @@ def kernelspecs(body: Body) -> KernelSpecs:
     return KernelSpecs(default=body.field("default").text(default=""), specs=specs)
 
 
-def version(body: Body) -> str:
+def version(body: Reader) -> str:
     """Read the answer of ``GET /api``.
 
     Raises:
@@ -209,7 +146,7 @@ def version(body: Body) -> str:
     return body.field("version").text()
 
 
-def list_of(read: Callable[[Body], T], body: Body) -> list[T]:
+def list_of(read: Callable[[Reader], T], body: Reader) -> list[T]:
     """Read a list of models.
 
     Raises:

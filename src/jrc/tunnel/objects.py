@@ -7,7 +7,7 @@ json`` prints it. Foreign data ends here: a field that is missing or of another 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jrc.tunnel.fields import list_at, map_at, number_at, text_at, value_at
+from jrc.shapes import list_at, map_at, number_at, text_at, value_at
 from jrc.tunnel.trouble import ContainerEnd, Trouble, read_ends, read_trouble
 
 
@@ -68,7 +68,7 @@ class Service:
 
 def items(listing: object) -> list[object]:
     """The objects of a List."""
-    return list(list_at(listing, "items"))
+    return list_at(listing, "items")
 
 
 def read_pod(obj: object) -> Pod:
@@ -166,5 +166,5 @@ def _labels(obj: object) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((str(key), str(value)) for key, value in labels.items()))
 
 
-def _equals(labels: Mapping[object, object]) -> str:
+def _equals(labels: Mapping[str, object]) -> str:
     return ",".join(f"{key}={value}" for key, value in labels.items())

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from jrc.tunnel.fields import list_at, number_at, said_at, text_at
+from jrc.shapes import line_at, list_at, number_at, text_at
 
 _STARTING = frozenset({"ContainerCreating", "PodInitializing", ""})
 _NO_IMAGE = frozenset(
@@ -58,7 +58,7 @@ class ContainerEnd:
 def read_ends(pod: object) -> list[ContainerEnd]:
     """The last end of each container that began again."""
     return [
-        ContainerEnd(said_at(status, "name"), finished, _ended(status, "lastState"))
+        ContainerEnd(line_at(status, "name"), finished, _ended(status, "lastState"))
         for status in _statuses(pod, "")
         if (finished := text_at(status, "lastState", "terminated", "finishedAt"))
     ]
@@ -83,7 +83,7 @@ def with_event(trouble: Trouble, events: Iterable[object]) -> Trouble:
     newest = max(better or telling, key=_when, default=None)
     if newest is None:
         return trouble
-    text = f"{said_at(newest, 'reason')}: {said_at(newest, 'message').rstrip('.')}"
+    text = f"{line_at(newest, 'reason')}: {line_at(newest, 'message').rstrip('.')}"
     return Trouble(
         f"{trouble.text}; {text}" if trouble.text else text,
         trouble.stuck or _MISSING.search(text) is not None,
@@ -97,14 +97,14 @@ def _statuses(pod: object, kind: str) -> Iterable[object]:
 
 def _container(status: object, what: str) -> Trouble | None:
     """What is wrong with one container; None when nothing is, or it does not say."""
-    name = f"{what} {said_at(status, 'name')}"
-    reason = said_at(status, "state", "waiting", "reason")
-    message = said_at(status, "state", "waiting", "message").rstrip(".")
+    name = f"{what} {line_at(status, 'name')}"
+    reason = line_at(status, "state", "waiting", "reason")
+    message = line_at(status, "state", "waiting", "message").rstrip(".")
     if reason == "CrashLoopBackOff":
         text = f"{name} keeps ending (CrashLoopBackOff){_restarts(status)}"
         return Trouble(text, stuck=True, known=True)
     if reason in _NO_IMAGE:
-        image = said_at(status, "image")
+        image = line_at(status, "image")
         why = f": {message}" if message else ""
         # "Back-off pulling image" alone hides why it could not be pulled.
         known = bool(message) and not re.fullmatch(r'Back-off pulling image "[^"]*"', message)
@@ -146,7 +146,7 @@ def _restarts(status: object) -> str:
 def _ended(status: object, state: str) -> str:
     """How a container ended: ``exit code 137 (OOMKilled): …``."""
     where = (state, "terminated")
-    reason, message = said_at(status, *where, "reason"), said_at(status, *where, "message")
+    reason, message = line_at(status, *where, "reason"), line_at(status, *where, "message")
     text = f"exit code {number_at(status, *where, 'exitCode')}"
     text += f" ({reason})" if reason not in ("", "Error") else ""
     return text + (f": {message.rstrip('.')}" if message else "")
@@ -161,11 +161,11 @@ def _condition(pod: object) -> Trouble:
     ]
     # The scheduler's words come first: the others only follow from them.
     for condition in sorted(missing, key=lambda each: text_at(each, "type") != "PodScheduled"):
-        text = said_at(condition, "message")
+        text = line_at(condition, "message")
         # "containers with unready status: [main]" says no more than that.
         if text and not text.startswith("containers with"):
             return Trouble(text, _MISSING.search(text) is not None, known=True)
-    reason, message = said_at(pod, "status", "reason"), said_at(pod, "status", "message")
+    reason, message = line_at(pod, "status", "reason"), line_at(pod, "status", "message")
     text = ": ".join(part for part in (reason, message) if part)
     return Trouble(text, known=bool(text))
 

@@ -18,13 +18,16 @@ from jrc.server.kinds.hub import (
     server_url,
     state_of,
 )
-from jrc.server.models import Body
+from jrc.server.models import answer_of
+from jrc.shapes import Reader
 
 HUB = "https://hub.org/p/"
 
 
-def user(**servers: object) -> Body:
-    return Body({"name": "ann", "scopes": ["access:servers!user=ann"], "servers": servers}, "GET x")
+def user(**servers: object) -> Reader:
+    return answer_of(
+        "GET x", {"name": "ann", "scopes": ["access:servers!user=ann"], "servers": servers}
+    )
 
 
 @pytest.mark.parametrize(
@@ -43,7 +46,7 @@ def test_states(server: object, state: State) -> None:
 
 
 def test_servers_that_may_not_be_seen() -> None:
-    assert state_of(read_user(Body({"name": "ann"}, "GET x")), "") is State.UNKNOWN
+    assert state_of(read_user(answer_of("GET x", {"name": "ann"})), "") is State.UNKNOWN
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,13 @@ Source: jupyterhub ``apihandlers/users.py`` and ``scopes.py`` at version 6; vers
 have ``servers`` where 6 has ``start:servers``.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from urllib.parse import quote, urljoin, urlsplit
 
 from jrc.errors import ProtocolError
-from jrc.server.models import Body
+from jrc.shapes import Reader, one_line, parse, text_at
 
 EVENT_LINE = "data:"
 
@@ -76,24 +75,23 @@ class SpawnEvent:
     failed: bool = False
 
 
-def read_user(body: Body) -> HubUser:
+def read_user(body: Reader) -> HubUser:
     """Read the answer of ``GET /hub/api/user``.
 
     Raises:
         ProtocolError: it is not one.
     """
-    fields = body.fields()
     servers = None
-    if isinstance(fields.get("servers", Body(None, "")).value, dict):
+    if isinstance(body.field("servers").value, dict):
         servers = {
             name: _read_server(name, each) for name, each in body.field("servers").fields().items()
         }
     scopes = body.field("scopes")
-    named = scopes.items() if scopes.value is not None else ()
+    named = () if scopes.is_null else scopes.items()
     return HubUser(body.field("name").text(), frozenset(each.text() for each in named), servers)
 
 
-def _read_server(name: str, body: Body) -> HubServer:
+def _read_server(name: str, body: Reader) -> HubServer:
     return HubServer(
         name=name,
         ready=body.field("ready").value is True,
@@ -122,14 +120,14 @@ def read_event(line: str) -> SpawnEvent | None:
     if not line.startswith(EVENT_LINE):
         return None
     try:
-        value = json.loads(line.removeprefix(EVENT_LINE))
-    except (ValueError, RecursionError):
+        value = parse(line.removeprefix(EVENT_LINE))
+    except ValueError:
         return None
     if not isinstance(value, dict):
         return None
-    message, progress = value.get("message"), value.get("progress")
+    progress = value.get("progress")
     return SpawnEvent(
-        message=" ".join(message.split()) if isinstance(message, str) else "",
+        message=one_line(text_at(value, "message")),
         progress=int(progress)
         if isinstance(progress, int | float) and 0 <= progress <= 100
         else None,
