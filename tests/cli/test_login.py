@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from jrc.cli.login_credential import read_token
-from jrc.cli.login_server import user_from
+from jrc.cli.login.credentials import read_token
+from jrc.cli.login.server import user_from
 from jrc.errors import UsageError
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths

@@ -19,7 +19,9 @@ class RootGroup(LazyGroup):
         "attach": LazyCommand("jrc.cli.attach", "Come back to a run, and follow it to its end."),
         "logs": LazyCommand("jrc.cli.logs", "Show what a run printed so far."),
         "cancel": LazyCommand("jrc.cli.cancel", "Stop a run."),
-        "login": LazyCommand("jrc.cli.login", "Save a server and its credentials as a profile."),
+        "login": LazyCommand(
+            "jrc.cli.login.flow", "Save a server and its credentials as a profile."
+        ),
         "logout": LazyCommand("jrc.cli.logout", "Forget the credentials of a profile."),
         "profile": LazyCommand("jrc.cli.profile", "List, show, choose, rename, remove profiles."),
         "connect": LazyCommand("jrc.cli.connect", "Reach a server, and put it into the editors."),

@@ -39,7 +39,7 @@ async def _look(profile: Profile, paths: Paths) -> dict[str, Any]:
 
 async def _ask(profile: Profile, paths: Paths, row: dict[str, Any]) -> None:
     """Fill in what the server says, first without credentials and then with them."""
-    from jrc.cli.login_server import user_from
+    from jrc.cli.login.server import user_from
     from jrc.server.address import ServerAddress
     from jrc.server.client import ServerClient
     from jrc.server.detect import detect

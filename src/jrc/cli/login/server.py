@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jrc.cli.login_access import Approach
-from jrc.cli.login_credential import Credential, from_environment, read_token
+from jrc.cli.login.access import Approach
+from jrc.cli.login.credentials import Credential, from_environment, read_token
 from jrc.cli.terminal import Terminal
 from jrc.errors import AuthError, InterruptedByUserError, JrcError, UsageError
 from jrc.profile.model import Profile
@@ -13,8 +13,8 @@ from jrc.profile.secret import Secret
 from jrc.server.address import ServerAddress
 
 if TYPE_CHECKING:
-    from jrc.cli.login import Target
-    from jrc.cli.login_hub import HubTarget
+    from jrc.cli.login.flow import Target
+    from jrc.cli.login.hub import HubTarget
     from jrc.server.auth import Auth
     from jrc.server.client import ServerClient
     from jrc.server.detect import Detected
@@ -93,7 +93,7 @@ def log_in_at_server(login: Login, given: Credential | None) -> tuple[Profile, C
 
 def log_in_at_hub(login: Login, given: Credential | None) -> tuple[Profile, Credential | None]:
     """At a JupyterHub: the profile is the hub's, and names the server."""
-    from jrc.cli.login_hub import HubTarget, check_and_start
+    from jrc.cli.login.hub import HubTarget, check_and_start
 
     detected, place, before = login.detected, login.place, login.target.before
     same = before if before and before.url == detected.hub else None
@@ -119,7 +119,7 @@ def log_in_at_hub(login: Login, given: Credential | None) -> tuple[Profile, Cred
 
 
 def _hub_credential(hub: "HubTarget", login: Login, given: Credential | None) -> Credential:
-    from jrc.cli.login_hub import ask_for_token, buy_token
+    from jrc.cli.login.hub import ask_for_token, buy_token
 
     given = given or from_environment("token")
     if given and given.auth == "token":

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jrc.cli.login_options import Wanted
+from jrc.cli.login.options import Wanted
 from jrc.cli.terminal import Terminal
 from jrc.cli.tunnel_talk import TunnelTalk
 from jrc.errors import ConfigError, JrcError, NotFoundError, UnreachableError, UsageError

@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 
 from jrc.cli.lazy import plain_typer
-from jrc.cli.login_access import AccessOptions, approach, save_typed
-from jrc.cli.login_credential import Credential, read_token
-from jrc.cli.login_options import Wanted
-from jrc.cli.login_server import Login, Place, log_in_at_hub, log_in_at_server
+from jrc.cli.login.access import AccessOptions, approach, save_typed
+from jrc.cli.login.credentials import Credential, read_token
+from jrc.cli.login.options import Wanted
+from jrc.cli.login.server import Login, Place, log_in_at_hub, log_in_at_server
 from jrc.cli.pairs import pairs
 from jrc.cli.profile import complete_profile
 from jrc.cli.terminal import Terminal
@@ -142,7 +142,7 @@ def _with_what_to_type(
 
     urls = [target.address.base_url, *([target.before.url] if target.before else [])]
     if target.way is not None:
-        from jrc.cli.login_kubernetes import in_cluster
+        from jrc.cli.login.kubernetes import in_cluster
 
         return in_cluster(error, target.way, urls, wanted)
     if target.before:
@@ -236,7 +236,7 @@ def _target_in_cluster(
     terminal: Terminal,
     paths: Paths,
 ) -> Target:
-    from jrc.cli.login_kubernetes import reach
+    from jrc.cli.login.kubernetes import reach
 
     reached = reach(wanted, profile, terminal, paths)
     address, _ = ServerAddress.parse(reached.url)

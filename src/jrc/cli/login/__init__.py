@@ -1,0 +1,1 @@
+"""``jrc login``: save a server and its credentials as a profile."""
