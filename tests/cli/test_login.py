@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from jrc.cli.login.credentials import read_token
-from jrc.cli.login.server import user_from
 from jrc.errors import UsageError
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
 from jrc.profile.secret import Secret
 from jrc.profile.secrets import SecretSource, SecretStore
 from jrc.profile.store import ProfileStore
+from jrc.server.models import user_of_identity
 from tests.support.command import Result, run_jrc
 from tests.support.jupyter import JupyterServer, StartJupyter, launch_jupyter, shown_on_failure
 from tests.support.keyrings import FileKeyring, HangingKeyring, LockedKeyring, keyring_environment
@@ -361,7 +361,7 @@ def test_a_token_is_itself_or_in_its_url() -> None:
     ],
 )
 def test_the_user_whom_a_server_names(answer: object, user: str) -> None:
-    assert user_from(answer) == user
+    assert user_of_identity(answer) == user
 
 
 if os.name == "posix":

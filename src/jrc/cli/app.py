@@ -20,7 +20,7 @@ class RootGroup(LazyGroup):
         "logs": LazyCommand("jrc.cli.logs", "Show what a run printed so far."),
         "cancel": LazyCommand("jrc.cli.cancel", "Stop a run."),
         "login": LazyCommand(
-            "jrc.cli.login.flow", "Save a server and its credentials as a profile."
+            "jrc.cli.login.command", "Save a server and its credentials as a profile."
         ),
         "logout": LazyCommand("jrc.cli.logout", "Forget the credentials of a profile."),
         "profile": LazyCommand("jrc.cli.profile", "List, show, choose, rename, remove profiles."),

@@ -39,11 +39,11 @@ async def _look(profile: Profile, paths: Paths) -> dict[str, Any]:
 
 async def _ask(profile: Profile, paths: Paths, row: dict[str, Any]) -> None:
     """Fill in what the server says, first without credentials and then with them."""
-    from jrc.cli.login.server import user_from
     from jrc.server.address import ServerAddress
     from jrc.server.client import ServerClient
     from jrc.server.detect import detect
     from jrc.server.kinds.hub_client import HubClient
+    from jrc.server.models import user_of_identity
     from jrc.server.open import authentication, way_to
 
     address, _ = ServerAddress.parse(profile.url)
@@ -62,7 +62,7 @@ async def _ask(profile: Profile, paths: Paths, row: dict[str, Any]) -> None:
         if profile.kind == "server":
             # Servers before 2.0 do not say who asks.
             with suppress(JrcError):
-                row["user"] = user_from(await client.request("GET", "api", "me")) or None
+                row["user"] = user_of_identity(await client.request("GET", "api", "me")) or None
 
 
 def _asked_with_credentials(profile: Profile) -> str:

@@ -188,3 +188,17 @@ def find_kernel(kernels: list[KernelModel], prefix: str) -> KernelModel:
             f"No kernel's id begins with {prefix!r}.", hint="See those that run: jrc kernel list"
         )
     return next(kernel for kernel in kernels if kernel.id == found)
+
+
+def user_of_identity(answer: object) -> str:
+    """The user name in an answer of ``/api/me``; empty where all share one token.
+
+    Source: jupyter_server ``auth/identity.py``: without a login of your own you get a random user
+    name and the display name "Anonymous MOON".
+    """
+    identity = answer.get("identity") if isinstance(answer, dict) else None
+    if not isinstance(identity, dict):
+        return ""
+    name, shown = identity.get("username"), identity.get("display_name")
+    anonymous = isinstance(shown, str) and shown.startswith("Anonymous ")
+    return name if isinstance(name, str) and not anonymous else ""

@@ -3,9 +3,11 @@
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
+from jrc.cli.login.options import AccessOptions
 from jrc.cli.terminal import Terminal
 from jrc.errors import ConfigError, UsageError
 from jrc.profile.access import NOTHING_SPECIAL, Access, header_fault, header_key
@@ -16,26 +18,7 @@ from jrc.server.address import ServerAddress
 from jrc.server.connection import Way
 
 
-@dataclass(frozen=True)
-class AccessOptions:
-    """The words of the person; None where nothing was said, and the saved profile holds.
-
-    Attributes:
-        insecure: do not check the certificate.
-        headers: ``NAME=SOURCE``.
-        credential_command: a command line; an empty one takes the saved command away.
-    """
-
-    insecure: bool = False
-    ca_file: Path | None = None
-    client_cert: Path | None = None
-    client_key: Path | None = None
-    headers: tuple[str, ...] = ()
-    credential_command: str | None = None
-
-
-@dataclass(frozen=True)
-class Approach:
+class Approach(NamedTuple):
     """The way to a server, as the login and the profile need it.
 
     Attributes:
@@ -44,23 +27,21 @@ class Approach:
         typed: values of headers that were typed now, to be saved with the profile.
     """
 
-    access: Access = NOTHING_SPECIAL
-    way: Way = Way()  # noqa: RUF009  it is frozen
-    typed: Mapping[str, Secret] = field(default_factory=dict, repr=False)
+    access: Access
+    way: Way
+    typed: Mapping[str, Secret]
 
-    def for_detection(self, address: ServerAddress) -> Way:
-        """The way with the headers of the credential command: an ingress lets nobody else look.
+    async def for_detection(self, address: ServerAddress) -> Way:
+        """The way with the headers of the credential command: an ingress refuses all others.
 
         Raises:
             JrcError: the command gave none.
         """
-        import asyncio
-
         if not self.access.credential_command:
             return self.way
         from jrc.server.credential_command import run_command
 
-        given = asyncio.run(run_command(self.access.credential_command, address))
+        given = await run_command(self.access.credential_command, address)
         return replace(self.way, headers={**self.way.headers, **given.headers})
 
 

@@ -1,280 +1,99 @@
-"""``jrc login``: save a server and its credentials as a profile."""
+"""``jrc login``, from what was typed to a saved profile. One event loop runs all of it.
+
+A question to the person stops that loop. Nothing else has to go on meanwhile: no connection is
+open then.
+"""
 
 import os
-import shlex
-import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from jrc.cli.lazy import plain_typer
-from jrc.cli.login.access import AccessOptions, approach, save_typed
-from jrc.cli.login.credentials import Credential, read_token
-from jrc.cli.login.options import Wanted
-from jrc.cli.login.server import Login, Place, log_in_at_hub, log_in_at_server
-from jrc.cli.pairs import pairs
-from jrc.cli.profile import complete_profile
+from jrc.cli.login.access import approach, save_typed
+from jrc.cli.login.credentials import Credential, ask_for, from_environment, from_stdin
+from jrc.cli.login.options import LoginOptions
+from jrc.cli.login.target import Login, LoginTarget, direct_target, name_direct_login
 from jrc.cli.terminal import Terminal
-from jrc.errors import JrcError, UsageError
+from jrc.errors import AuthError, JrcError, UsageError
 from jrc.profile.logins import note_login
-from jrc.profile.model import Profile, check_name, free_name, name_from_url
+from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
-from jrc.profile.secret import Secret
 from jrc.profile.secrets import NO_KEYRING, SecretSource, SecretStore
 from jrc.profile.store import ProfileStore
 from jrc.server.address import ServerAddress
+from jrc.server.client import ServerClient
+from jrc.server.detect import detect
+from jrc.server.kinds.gateway import GatewayClient
+from jrc.server.kinds.gateway_kernels import RememberedKernels
+from jrc.server.models import user_of_identity
 
-app = plain_typer(add_completion=False)
+TRIES = 3
+"""How often a person may type a token or password before login gives up."""
 
 
-@app.command()
-def login(
-    url: Annotated[
-        str | None, typer.Argument(metavar="URL", help="The server; asked for when missing.")
-    ] = None,
-    profile: Annotated[
-        str | None,
-        typer.Option(
-            "-P",
-            "--profile",
-            help="The profile's name; else the host.",
-            autocompletion=complete_profile,
-        ),
-    ] = None,
-    token_stdin: Annotated[
-        bool, typer.Option("--token-stdin", help="Read the token from standard input.")
-    ] = False,
-    password_stdin: Annotated[
-        bool, typer.Option("--password-stdin", help="Read the password from standard input.")
-    ] = False,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Do not check the server's TLS certificate.")
-    ] = False,
-    ca_file: Annotated[
-        Path | None, typer.Option("--ca-file", metavar="PEM", help="CAs to trust as well.")
-    ] = None,
-    client_cert: Annotated[
-        Path | None, typer.Option("--client-cert", metavar="PEM", help="A client certificate.")
-    ] = None,
-    client_key: Annotated[
-        Path | None, typer.Option("--client-key", metavar="PEM", help="Its key.")
-    ] = None,
-    header: Annotated[
-        list[str] | None,
-        typer.Option("--header", metavar="K=FROM", help="Send it; FROM: env:NAME or keyring."),
-    ] = None,
-    credential_command: Annotated[
-        str | None,
-        typer.Option("--credential-command", metavar="CMD", help="A program that gives a token."),
-    ] = None,
-    user: Annotated[
-        str | None, typer.Option("--user", metavar="NAME", help="Who you are at a hub or gateway.")
-    ] = None,
-    server: Annotated[
-        str | None, typer.Option("--server", metavar="NAME", help="Hub: your named server.")
-    ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option("--option", metavar="K=V", help="Hub: start the server with it."),
-    ] = None,
-    context: Annotated[
-        str | None,
-        typer.Option("--context", metavar="NAME", help="Kubernetes: kubectl's context."),
-    ] = None,
-    namespace: Annotated[
-        str | None,
-        typer.Option("--namespace", "-n", metavar="NAME", help="Kubernetes: the namespace."),
-    ] = None,
-    target: Annotated[
-        str | None,
-        typer.Option("--target", metavar="KIND/NAME", help="Kubernetes: svc/NAME, pod/NAME …"),
-    ] = None,
-    port: Annotated[
-        int | None, typer.Option("--port", help="Kubernetes: the target's port; else 8888.")
-    ] = None,
-    base_url: Annotated[
-        str | None,
-        typer.Option("--base-url", metavar="PATH", help="Kubernetes: the server's prefix."),
-    ] = None,
-    token_from: Annotated[
-        str | None,
-        typer.Option(metavar="PLACE", help="Kubernetes: secret/NAME:KEY, or pod to ask it."),
-    ] = None,
-) -> None:
-    """Save a server as a profile, and its token or password in the keyring.
+async def log_in(options: LoginOptions, terminal: Terminal, paths: Paths) -> None:
+    """Reach the server, detect its kind, check the credentials, and save the profile.
 
-    \b
-    Example:
-      jrc login https://jupyter.example.org --profile team
-      jrc login --context prod -n team --target svc/jupyter --token-from pod
+    Args:
+        options: what was typed.
+        terminal: for questions, and for what is found.
+        paths: jrc's folders.
+
+    Raises:
+        JrcError: the login failed, and nothing is saved. The hint can be typed as it is printed.
     """
-    if token_stdin + password_stdin + (token_from is not None) > 1:
-        raise UsageError("--token-stdin, --password-stdin and --token-from exclude each other.")
-    terminal, paths = Terminal(), Paths.from_environment()
-    wanted = Wanted(context, namespace, target, port, token_from, base_url)
-    given = _stdin_secret(token_stdin, password_stdin)
-    chosen = _target(url, profile, wanted, terminal, paths)
-    access = AccessOptions(
-        insecure=insecure,
-        ca_file=ca_file,
-        client_cert=client_cert,
-        client_key=client_key,
-        headers=tuple(header or ()),
-        credential_command=credential_command,
-    )
-    there = Place(user=user, server=server, options=pairs(option or [], "--option"))
+    given = from_stdin(options.stdin)
+    target = await _find_target(options, terminal, paths)
     try:
-        _log_in(chosen, given or chosen.pasted, access, there, terminal, paths)
+        await _log_in_at(target, given or target.pasted, options, terminal, paths)
     except BaseException as error:
+        if target.brought_up:
+            _end_tunnel(target, paths)
         if isinstance(error, JrcError):
-            error = _with_what_to_type(error, chosen, wanted, named=profile is not None)
-        _leave_cluster(chosen, paths)
-        raise error
+            better = _with_what_to_type(error, target, options)
+            if better is not error:
+                raise better from error
+        raise
 
 
-def _with_what_to_type(
-    error: JrcError, target: "Target", wanted: Wanted, *, named: bool
-) -> JrcError:
-    """The error of a login whose hint repeats what the person typed, and may have to change."""
-    from jrc.server.hints import name_login, name_profile
-
-    urls = [target.address.base_url, *([target.before.url] if target.before else [])]
-    if target.way is not None:
-        from jrc.cli.login.kubernetes import in_cluster
-
-        return in_cluster(error, target.way, urls, wanted)
-    if target.before:
-        name_profile(error, target.name, urls)
-    else:
-        elsewhere = f" --profile {shlex.quote(target.name)}" if named else ""
-        name_login(error, f"jrc login {shlex.quote(urls[0])}{elsewhere}", urls, elsewhere)
-    return error
-
-
-@dataclass(frozen=True)
-class Target:
-    """The server to log in to and the profile that it becomes.
-
-    Attributes:
-        address: the server.
-        name: of the profile.
-        before: the profile of that name as it is saved now.
-        first: no profile is saved yet.
-        pasted: the token that the URL carried, or that the cluster gave.
-        way: the profile's way through Kubernetes with its saved URL; None for a direct one.
-        brought_up: this login brought its tunnel up.
-    """
-
-    address: ServerAddress
-    name: str
-    before: Profile | None
-    first: bool
-    pasted: Credential | None
-    way: Profile | None = None
-    brought_up: bool = False
-
-
-def _leave_cluster(target: Target, paths: Paths) -> None:
-    """End the tunnel of a login that failed: nothing is saved that would show it."""
-    if target.brought_up:
-        from jrc.tunnel.connect import stop_keeper
-
-        stop_keeper(target.name, paths)
-
-
-def _stdin_secret(token: bool, password: bool) -> Credential | None:
-    if token:
-        return Credential(read_token(_stdin_line()), "token")
-    if password:
-        text = _stdin_line()
-        if not text:
-            raise UsageError("The password on standard input is empty.")
-        return Credential(Secret(text), "password")
-    return None
-
-
-def _stdin_line() -> str:
-    # PowerShell's pipes may put a byte order mark in front. Spaces may be a password's own.
-    return sys.stdin.readline().removeprefix("\ufeff").rstrip("\r\n")
-
-
-def _target(
-    url: str | None, profile: str | None, wanted: Wanted, terminal: Terminal, paths: Paths
-) -> Target:
+async def _find_target(options: LoginOptions, terminal: Terminal, paths: Paths) -> LoginTarget:
     saved = ProfileStore(paths).all()
-    known = saved.get(profile) if profile else None
-    if wanted and url is not None:
+    known = saved.get(options.profile) if options.profile else None
+    url, in_cluster = options.url, options.kubernetes.given
+    if in_cluster and url is not None:
         raise UsageError("A URL and the options for Kubernetes exclude each other.")
-    if wanted or (url is None and known and known.kubernetes):
-        return _target_in_cluster(profile, wanted, saved, terminal, paths)
+    if in_cluster or (url is None and known and known.kubernetes):
+        from jrc.cli.login.kubernetes import target_in_cluster
+
+        return await target_in_cluster(options, saved, terminal, paths)
     if url is None and known:
         url = known.url
     if url is None:
         url = terminal.ask("URL of the server", without="Type: jrc login URL")
-    address, pasted = ServerAddress.parse(url)
-    if pasted:
+    target = direct_target(url, options.profile, saved)
+    if target.pasted:
         terminal.say("The token was taken out of the URL. It may stay in your shell's history.")
-    if profile:
-        name = check_name(profile)
-    else:
-        name = free_name(name_from_url(address.base_url), address.base_url, saved)
-    return Target(
-        address=address,
-        name=name,
-        before=saved.get(name),
-        first=not saved,
-        pasted=Credential(pasted, "token") if pasted else None,
-    )
+    return target
 
 
-def _target_in_cluster(
-    profile: str | None,
-    wanted: Wanted,
-    saved: dict[str, Profile],
-    terminal: Terminal,
-    paths: Paths,
-) -> Target:
-    from jrc.cli.login.kubernetes import reach
-
-    reached = reach(wanted, profile, terminal, paths)
-    address, _ = ServerAddress.parse(reached.url)
-    return Target(
-        address=address,
-        name=reached.profile.name,
-        before=saved.get(reached.profile.name),
-        first=not saved,
-        pasted=Credential(reached.token, "token") if reached.token else None,
-        way=reached.profile,
-        brought_up=reached.brought_up,
-    )
-
-
-def _log_in(
-    target: Target,
+async def _log_in_at(
+    target: LoginTarget,
     given: Credential | None,
-    options: AccessOptions,
-    place: Place,
+    options: LoginOptions,
     terminal: Terminal,
     paths: Paths,
 ) -> None:
-    import asyncio
-
-    from jrc.server.detect import detect
-
     address, secrets = target.address, SecretStore(paths)
-    reach = approach(options, address, target.name, target.before, terminal, secrets)
-    _warn_of_open_lines(address, reach.way.verify_tls, terminal)
-    detected = asyncio.run(detect(address, reach.for_detection(address)))
+    found = approach(options.access, address, target.name, target.before, terminal, secrets)
+    _warn_of_open_lines(address, found.way.verify_tls, terminal)
+    detected = await detect(address, await found.for_detection(address))
     terminal.say(f"Found {detected.title} at {detected.hub or address.base_url}")
-    login = Login(target, reach, detected, place, terminal)
+    login = Login(target, found, detected, options.identity, terminal)
     if detected.kind == "hub":
-        profile, credential = log_in_at_hub(login, given)
+        from jrc.cli.login.hub import log_in_at_hub
+
+        profile, credential = await log_in_at_hub(login, given)
     else:
-        profile, credential = log_in_at_server(login, given)
+        profile, credential = await _log_in_at_server(login, given, paths)
     _save(target, profile, credential, terminal, paths)
-    save_typed(profile.name, reach.typed, secrets)
+    save_typed(profile.name, found.typed, secrets)
     note_login(paths, profile.name)
 
 
@@ -285,8 +104,97 @@ def _warn_of_open_lines(address: ServerAddress, verify_tls: bool, terminal: Term
         terminal.warn("http is not encrypted: others on the way can read the token and the code.")
 
 
+def _with_what_to_type(error: JrcError, target: LoginTarget, options: LoginOptions) -> JrcError:
+    """The error of a login whose hint repeats what was typed, with what may have to change."""
+    if target.in_cluster:
+        from jrc.cli.login.kubernetes import named_in_cluster
+
+        return named_in_cluster(error, target, options.kubernetes.token_from)
+    name_direct_login(error, target, named=options.profile is not None)
+    return error
+
+
+def _end_tunnel(target: LoginTarget, paths: Paths) -> None:
+    """End the tunnel of a login that failed: no profile is saved that would show it."""
+    from jrc.tunnel.connect import stop_keeper
+
+    stop_keeper(target.name, paths)
+
+
+# At a Jupyter Server or a gateway
+
+
+async def _log_in_at_server(
+    login: Login, given: Credential | None, paths: Paths
+) -> tuple[Profile, Credential | None]:
+    credential = None
+    detected, before = login.detected, login.target.before
+    if detected.auth == "none":
+        login.terminal.say("It asks for no token and no password.")
+        user = await _verified(login, None, paths)
+    elif credential := given or from_environment(detected.auth):
+        user = await _verified(login, credential, paths)
+    else:
+        credential, user = await _ask_until_accepted(login, paths)
+    profile = login.profile(
+        login.target.address.base_url,
+        auth=credential.auth if credential else "none",
+        user=user or login.identity.user or (before.user if before else ""),
+    )
+    return profile, credential
+
+
+async def _ask_until_accepted(login: Login, paths: Paths) -> tuple[Credential, str]:
+    for left in reversed(range(TRIES)):
+        try:
+            credential = ask_for(login.detected.auth, login.terminal)
+            return credential, await _verified(login, credential, paths)
+        except (AuthError, UsageError) as error:
+            if not left:
+                raise
+            login.terminal.error(error)
+    raise AssertionError("unreachable")
+
+
+async def _verified(login: Login, credential: Credential | None, paths: Paths) -> str:
+    """Check that the server accepts a credential. Returns your user name there, or ''."""
+    address = login.target.address
+    async with _client(login, credential, paths) as client:
+        try:
+            await client.verify()
+        except AuthError as error:
+            if credential is None or credential.auth == "password":
+                raise
+            which = "token" if credential.kept else "token of JRC_TOKEN"
+            raise AuthError(
+                f"{address.base_url} refused the {which}.",
+                hint="Where the server runs, `jupyter server list` shows its token."
+                if login.detected.kind == "server"
+                else "The gateway's administrator has it.",
+            ) from error
+        if isinstance(client, GatewayClient):
+            login.terminal.say(f"It is {await client.title()}.")
+            return ""
+        try:
+            return user_of_identity(await client.request("GET", "api", "me"))
+        except JrcError:
+            # Servers before 2.0 do not say who asks, and a login does not fail for that.
+            return ""
+
+
+def _client(login: Login, credential: Credential | None, paths: Paths) -> ServerClient:
+    address, auth, way = login.target.address, login.auth(credential), login.approach.way
+    if login.detected.kind == "gateway":
+        memory = RememberedKernels(paths, address.base_url)
+        return GatewayClient(address, auth, way, memory=memory)
+    return ServerClient(address, auth, way)
+
+
+# Saving
+
+
 def _save(
-    target: Target,
+    target: LoginTarget,
     profile: Profile,
     credential: Credential | None,
     terminal: Terminal,

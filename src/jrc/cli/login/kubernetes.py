@@ -1,23 +1,22 @@
 """``jrc login`` through Kubernetes: from the options to a tunnel that is up."""
 
-import asyncio
 import os
 import re
 import shlex
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from jrc.cli.login.options import Wanted
+from jrc.cli.login.credentials import Credential
+from jrc.cli.login.options import KubernetesOptions, LoginOptions
+from jrc.cli.login.target import LoginTarget
 from jrc.cli.terminal import Terminal
 from jrc.cli.tunnel_talk import TunnelTalk
 from jrc.errors import ConfigError, JrcError, NotFoundError, UnreachableError, UsageError
 from jrc.profile.model import Profile, check_name
 from jrc.profile.paths import Paths
 from jrc.profile.route import Route
-from jrc.profile.secret import Secret
-from jrc.profile.store import ProfileStore
+from jrc.server.address import ServerAddress
 from jrc.server.detect import BaseUrlError
 from jrc.server.hints import name_login
 from jrc.tunnel.cause import CauseError, completed
@@ -30,65 +29,64 @@ from jrc.tunnel.target import Target, TargetKind
 from jrc.tunnel.token import Fetched, fetch_token, parse_source
 
 
-@dataclass(frozen=True)
-class Reached:
-    """A server behind a tunnel that is up.
-
-    Attributes:
-        profile: as it is to be saved, but for what the server itself says.
-        url: where the server answers on this machine now.
-        token: fetched from the cluster; None when it was not asked for there.
-        brought_up: the tunnel was not up before.
-    """
-
-    profile: Profile
-    url: str
-    token: Secret | None
-    brought_up: bool
-
-
-def reach(wanted: Wanted, name: str | None, terminal: Terminal, paths: Paths) -> Reached:
-    """Bring up the tunnel that the options, or the profile of that name, describe.
+async def target_in_cluster(
+    options: LoginOptions, saved: Mapping[str, Profile], terminal: Terminal, paths: Paths
+) -> LoginTarget:
+    """Bring up the tunnel that the options, or the saved profile that they name, describe.
 
     Raises:
         UsageError: an option can't be understood.
         NotFoundError: there is no such context, target or token.
         JrcError: the tunnel does not come up; another class for each kind of cause.
     """
-    return asyncio.run(_reach(wanted, name, terminal, ProfileStore(paths).all(), paths))
-
-
-async def _reach(
-    wanted: Wanted,
-    name: str | None,
-    terminal: Terminal,
-    saved: Mapping[str, Profile],
-    paths: Paths,
-) -> Reached:
+    typed, name = options.kubernetes, options.profile
     before = saved.get(check_name(name)) if name else None
-    source = parse_source(wanted.token_from) if wanted.token_from else None
-    route = await _route(wanted, before.kubernetes if before else None, terminal)
+    source = parse_source(typed.token_from) if typed.token_from else None
+    route = await _route(typed, before.kubernetes if before else None, terminal)
     name = name or _free_name(route, saved)
     fetched = await fetch_token(route, source, name) if source else None
-    path = _path(wanted, fetched, before)
+    path = _path(typed.base_url, fetched, before)
     profile = Profile(name, f"http://127.0.0.1:{_port(name, saved)}{path}", kubernetes=route)
+    url, brought_up = await _bring_up(profile, terminal, paths, saved=before is not None)
+    return LoginTarget(
+        address=ServerAddress.parse(url)[0],
+        name=name,
+        before=saved.get(name),
+        first=not saved,
+        pasted=Credential(fetched.token, "token") if fetched else None,
+        in_cluster=profile,
+        brought_up=brought_up,
+    )
+
+
+async def _bring_up(
+    profile: Profile, terminal: Terminal, paths: Paths, *, saved: bool
+) -> tuple[str, bool]:
+    """Bring up the tunnel of a profile.
+
+    Args:
+        saved: a profile of that name exists.
+
+    Returns:
+        where the server answers on this machine, and whether the tunnel was not up before.
+    """
     spec = spec_of(profile)
-    there = keeper_status(name, paths)
-    was_up = there is not None and there.spec == spec and there.runs()
+    before = keeper_status(profile.name, paths)
+    was_up = before is not None and before.spec == spec and before.runs()
     try:
         with TunnelTalk(terminal) as talk:
             status = await ensure_keeper(spec, paths, on_progress=talk)
     except BaseException:
-        if before is None:
-            # Of a profile that does not exist nobody asks how its tunnel is.
-            stop_keeper(name, paths)
+        if not saved:
+            # Nobody can ask for the state of a tunnel that has no profile.
+            stop_keeper(profile.name, paths)
         raise
-    terminal.say(f"The tunnel to {route.target} (pod {status.pod}) is up.")
-    await _tell_of_other_pods(route, terminal)
-    return Reached(profile, status.url, fetched.token if fetched else None, not was_up)
+    terminal.say(f"The tunnel to {spec.route.target} (pod {status.pod}) is up.")
+    await _warn_of_other_pods(spec.route, terminal)
+    return status.url, not was_up
 
 
-async def _tell_of_other_pods(route: Route, terminal: Terminal) -> None:
+async def _warn_of_other_pods(route: Route, terminal: Terminal) -> None:
     """A person who has several pods behind a Service should know it before kernels are missing."""
     try:
         found = await Resolver(route, Kubectl(route)).find()
@@ -101,23 +99,25 @@ async def _tell_of_other_pods(route: Route, terminal: Terminal) -> None:
         )
 
 
-def in_cluster(error: JrcError, reached: Profile, urls: list[str], wanted: Wanted) -> JrcError:
+def named_in_cluster(error: JrcError, target: LoginTarget, token_from: str | None) -> JrcError:
     """The error of a login behind a tunnel, whose local address is nothing to type.
 
     Args:
         error: of the login.
-        reached: the profile that was to be saved.
-        urls: the server's addresses on this machine.
-        wanted: what the person typed.
+        target: what the login was about.
+        token_from: as it was typed.
     """
-    route, path = reached.kubernetes, spec_of(reached).path
-    assert route
-    token = f" --token-from {shlex.quote(wanted.token_from)}" if wanted.token_from else ""
+    profile = target.in_cluster
+    assert profile
+    assert profile.kubernetes
+    route, path = profile.kubernetes, spec_of(profile).path
+    token = f" --token-from {shlex.quote(token_from)}" if token_from else ""
     if not isinstance(error, BaseUrlError):
-        name_login(error, completed("jrc login", reached.name, route), urls)
+        urls = [target.address.base_url, *([target.before.url] if target.before else [])]
+        name_login(error, completed("jrc login", profile.name, route), urls)
         return error
     base_url = shlex.quote(error.path) if error.path else "/PREFIX/"
-    again = completed(f"jrc login --base-url {base_url}{token}", reached.name, route)
+    again = completed(f"jrc login --base-url {base_url}{token}", profile.name, route)
     if error.path:
         message = f"The Jupyter Server behind {route.target} is not at {path} but at {error.path}."
         return UnreachableError(message, hint=again)
@@ -127,12 +127,12 @@ def in_cluster(error: JrcError, reached: Profile, urls: list[str], wanted: Wante
     )
 
 
-async def _route(wanted: Wanted, before: Route | None, terminal: Terminal) -> Route:
+async def _route(typed: KubernetesOptions, before: Route | None, terminal: Terminal) -> Route:
     kubeconfig = _kubeconfig()
-    context = await _context(wanted, before, kubeconfig, terminal)
+    context = await _context(typed, before, kubeconfig, terminal)
     same = before if before and before.context == context.name else None
-    namespace = wanted.namespace or (same.namespace if same else context.namespace)
-    target, port = wanted.target, wanted.port
+    namespace = typed.namespace or (same.namespace if same else context.namespace)
+    target, port = typed.target, typed.port
     if target is None and same:
         target, port = same.target, port or same.port
     if target is None:
@@ -153,11 +153,11 @@ async def _route(wanted: Wanted, before: Route | None, terminal: Terminal) -> Ro
 
 
 async def _context(
-    wanted: Wanted, before: Route | None, kubeconfig: str, terminal: Terminal
+    typed: KubernetesOptions, before: Route | None, kubeconfig: str, terminal: Terminal
 ) -> Context:
     contexts, current = await find_contexts(kubeconfig)
     known = {context.name: context for context in contexts}
-    asked = wanted.context or (before.context if before else None)
+    asked = typed.context or (before.context if before else None)
     name = asked or current
     if name not in known:
         if name:
@@ -199,10 +199,10 @@ def _kubeconfig() -> str:
     return os.pathsep.join(str(Path(file).expanduser().absolute()) for file in files if file)
 
 
-def _path(wanted: Wanted, fetched: Fetched | None, before: Profile | None) -> str:
+def _path(base_url: str | None, fetched: Fetched | None, before: Profile | None) -> str:
     """The server's base path: as asked for, as the pod says, or as it was."""
-    if wanted.base_url is not None:
-        path = wanted.base_url
+    if base_url is not None:
+        path = base_url
     elif fetched and fetched.base_url != "/":
         path = fetched.base_url
     else:
