@@ -187,6 +187,7 @@ async def test_code_that_was_interrupted_is_no_dead_kernel(desk: Desk, tmp_path:
         await desk.attach(run)
 
 
+@pytest.mark.usefixtures("environment")
 async def test_a_server_that_ends_takes_its_kernels_along(
     jupyter: JupyterServer, tmp_path: Path
 ) -> None:
