@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.command import run_jrc
 from tests.support.jupyter import JupyterServer, StartJupyter, wait_until
+from tests.support.limits import Size, sizes
 from tests.support.proxy import Proxy
 
 TESTS = sorted(Path(__file__).parent.rglob("test_*.py"))
@@ -111,3 +112,25 @@ def test_run_jrc_runs_the_command() -> None:
     result = run_jrc("--help")
     assert (result.code, result.stderr) == (0, "")
     assert "jrc run" in result.stdout
+
+
+def test_classes_and_functions_are_measured() -> None:
+    module = ast.parse(
+        "class A:\n"
+        "    x: int = 0\n"
+        "    def __init__(self, a, /, b, *, c):\n"
+        "        self.y, self.z = a, b\n"
+        "        self.z.w = c\n"
+        "        def inner(): ...\n"
+        "def command(\n"
+        "    a: Annotated[str, 1],\n"
+        "    b: int,\n"
+        "):\n"
+        "    return a\n"
+    )
+    assert list(sizes(module)) == [
+        Size("A", attributes=3),
+        Size("A.__init__", lines=4, parameters=3),
+        Size("A.__init__.inner", lines=1),
+        Size("command", lines=1),
+    ]

@@ -3,13 +3,16 @@
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jrc.editor.jsonc import JsoncError
 from jrc.editor.kernelspecs import SpecFolder, owner_of
 from jrc.editor.places import Place
 from jrc.editor.settings import Outcome, Record
 from jrc.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Decide = Callable[[str | None, Record | None], Outcome]
 """What a settings file becomes: (its text, what jrc knows about it) in, its new state out."""
@@ -28,7 +31,7 @@ class SettingsChange:
         outcome: its new state.
     """
 
-    place: Place[Path]
+    place: "Place[Path]"
     before: str | None
     outcome: Outcome
 
@@ -48,7 +51,7 @@ class FileChange:
         after: its new content; None if it is to go.
     """
 
-    path: Path
+    path: "Path"
     before: bytes | None
     after: bytes | None
 
@@ -64,7 +67,7 @@ class SpecChange:
         new: the folder was not there.
     """
 
-    folder: Path
+    folder: "Path"
     display_name: str
     files: tuple[FileChange, ...]
     new: bool = False
@@ -76,7 +79,7 @@ class SpecChange:
 
 
 def settings_change(
-    place: Place[Path], text: str | None, record: Record | None, decide: Decide
+    place: "Place[Path]", text: str | None, record: Record | None, decide: Decide
 ) -> SettingsChange:
     """The change of one settings file.
 
@@ -97,7 +100,7 @@ def settings_change(
 def spec_changes(
     folders: Iterable[SpecFolder],
     profile: str,
-    root: Path,
+    root: "Path",
     existing: Mapping[str, Mapping[str, bytes]],
 ) -> list[SpecChange]:
     """The changes that give a profile exactly the kernelspecs that are wanted.
@@ -144,7 +147,7 @@ def _bytes(text: str | None) -> bytes | None:
     return None if text is None else text.encode()
 
 
-def _diff(path: Path, before: bytes | None, after: bytes | None) -> str:
+def _diff(path: "Path", before: bytes | None, after: bytes | None) -> str:
     old_name = "/dev/null" if before is None else str(path)
     new_name = "/dev/null" if after is None else str(path)
     old, new = _lines(before), _lines(after)

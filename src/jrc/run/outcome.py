@@ -1,7 +1,6 @@
 """How a run ended, as an exit code or an error with a sentence and a hint. Pure."""
 
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from jrc.errors import (
     DeadlineError,
@@ -17,6 +16,9 @@ from jrc.notebook.repair import valid_traceback
 from jrc.notebook.script import exit_code_from_reply
 from jrc.run.failure import error_sentence, failing_line
 from jrc.run.progress import Result
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _NOBODY_TO_ASK = (
     "The code asks a question: begin the run at a terminal. A detached one waits until you "
@@ -36,7 +38,7 @@ class Ending(NamedTuple):
     """
 
     document: Document
-    output: Path | None
+    output: "Path | None"
     cell_timeout: float | None = None
     allow_loss: bool = False
     go_on: str = ""

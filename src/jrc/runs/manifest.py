@@ -1,6 +1,6 @@
 """What whoever attaches to a run must know of it: the document without its outputs, the requests.
 
-It goes into the journal's first note and into the local record. Pure.
+It goes into the journal's first note and into the local record.
 """
 
 import base64
