@@ -61,6 +61,31 @@ def test_list_of_nothing_says_how_to_begin() -> None:
     assert (done.stdout, done.stderr) == ("", "No server is saved yet. Type: jrc login URL\n")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["kernel", "list"], ["kernel", "start"], ["open"], ["connect"], ["disconnect"]),
+        *(["profile", "show"], ["logout"]),
+    ],
+    ids=" ".join,
+)
+def test_every_command_that_needs_a_server_says_the_same_without_one(words: list[str]) -> None:
+    done = run_jrc(*words)
+    assert (done.code, done.stdout) == (3, "")
+    assert done.stderr == "error: No server is saved yet.\nhint: Type: jrc login URL\n"
+
+
+@pytest.mark.parametrize("words", [["kernel", "list"], ["open"]], ids=" ".join)
+def test_several_profiles_without_a_default_are_named(two: ProfileStore, words: list[str]) -> None:
+    text = two.path.read_text()
+    two.path.write_text("".join(line for line in text.splitlines(True) if "default" not in line))
+    done = run_jrc(*words)
+    assert done.code == 3
+    assert done.stderr == (
+        "error: No profile is the default. Saved: team, gpu.\nhint: Type: jrc profile use NAME\n"
+    )
+
+
 def test_list_is_a_table_that_marks_the_default(two: ProfileStore) -> None:
     rows = [line.split() for line in jrc("profile", "list").stdout.splitlines()]
     assert rows == [

@@ -182,6 +182,7 @@ def test_a_server_that_does_not_answer_is_one_line(
         (["run", "--detach", "a.ipynb", "--timeout", "3"], 2, "--detach and --timeout exclude"),
         (["run", "--detach", "a.ipynb", "--no-recorder"], 2, "--detach and --no-recorder"),
         (["run", "a.ipynb", "--from", "2"], 2, "needs the kernel that executed"),
+        (["run", "a.ipynb", "--kernel-id", ""], 2, "--kernel-id is empty. It takes the id"),
         (["run", "a.ipynb", "--from", "9", "--kernel-id", "x"], 2, "has only 2 to execute"),
         (["attach", "zz"], 5, "No run's id begins with 'zz'"),
         (["attach", ""], 5, "No run's id begins with ''"),

@@ -158,7 +158,7 @@ def test_the_only_profile_is_the_default(profiles: ProfileStore) -> None:
     profiles.save(Profile("b", "https://b/"), make_default=False)
     assert profiles.default_name() is None
     assert profiles.find(None) is None
-    with pytest.raises(NotFoundError, match=r"No profile is the default\. Saved: a, b"):
+    with pytest.raises(ConfigError, match=r"No profile is the default\. Saved: a, b"):
         profiles.get(None)
 
 
@@ -198,8 +198,8 @@ def test_what_does_not_exist_is_named_with_what_does(written: ProfileStore) -> N
 
 
 def test_the_first_step_is_said_where_nothing_is_saved(profiles: ProfileStore) -> None:
-    for name in ("x", None):
-        with pytest.raises(NotFoundError, match="o server is saved yet") as caught:
+    for name, kind in (("x", NotFoundError), (None, ConfigError)):
+        with pytest.raises(kind, match="o server is saved yet") as caught:
             profiles.get(name)
         assert caught.value.hint == "Type: jrc login URL"
 

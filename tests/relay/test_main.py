@@ -86,7 +86,7 @@ def test_no_connection_file_gets_one_line(args: tuple[str, ...]) -> None:
 def test_other_arguments_are_passed_over(args: tuple[str, ...], connection_file: Path) -> None:
     """Clients add some for ipykernel; a kernel that refuses them looks dead."""
     ended = run(*(word.replace("FILE", str(connection_file)) for word in args))
-    assert ended.stderr == "jrc-kernel: No server is configured. (jrc login URL)\n"
+    assert ended.stderr == "jrc-kernel: No server is saved yet. (Type: jrc login URL)\n"
 
 
 def test_a_missing_connection_file_gets_one_line(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_little_is_imported_before_the_ports_are_bound(connection_file: Path) ->
 def test_no_server_is_an_error_of_configuration(connection_file: Path) -> None:
     ended = run("-f", str(connection_file))
     assert ended.returncode == ExitCode.CONFIG
-    assert ended.stderr == "jrc-kernel: No server is configured. (jrc login URL)\n"
+    assert ended.stderr == "jrc-kernel: No server is saved yet. (Type: jrc login URL)\n"
 
 
 def test_a_missing_profile_is_named(connection_file: Path) -> None:

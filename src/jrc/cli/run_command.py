@@ -246,6 +246,10 @@ def check_choices(invocation: Invocation, document: Document) -> None:
     """
     if invocation.start_timeout < 1:
         raise UsageError("No kernel starts in less than a second.", hint="--start-timeout 120")
+    if invocation.kernel_id == "":
+        raise UsageError(
+            "--kernel-id is empty. It takes the id of a running kernel.", hint="jrc kernel list"
+        )
     cells = document.cell_count
     if invocation.first > max(cells, 1):
         raise UsageError(

@@ -107,20 +107,21 @@ class ProfileStore:
             name: None means the one in force: ``JRC_PROFILE``, else the default.
 
         Raises:
-            NotFoundError: there is none; the message names those that exist.
+            NotFoundError: there is none of that name; the message names those that exist.
+            ConfigError: no name was given, and no profile is in force.
         """
         if name is not None:
             return self._existing(name)
         found = self.find(None)
-        if found is None:
-            profiles = self.all()
-            if not profiles:
-                raise NotFoundError("No server is saved yet.", hint="Type: jrc login URL")
-            raise NotFoundError(
-                f"No profile is the default. Saved: {', '.join(profiles)}.",
-                hint="Type: jrc profile use NAME",
-            )
-        return found
+        if found is not None:
+            return found
+        profiles = self.all()
+        if not profiles:
+            raise ConfigError("No server is saved yet.", hint="Type: jrc login URL")
+        raise ConfigError(
+            f"No profile is the default. Saved: {', '.join(profiles)}.",
+            hint="Type: jrc profile use NAME",
+        )
 
     def save(self, profile: Profile, *, make_default: bool) -> None:
         """Add a profile, or bring the one of its name up to date.

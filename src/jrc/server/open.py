@@ -165,13 +165,11 @@ async def open_server(
         on_tunnel, bring_up, talk, kernel_env, orphans: see :func:`open_profile`.
 
     Raises:
-        ConfigError: there is no profile.
-        NotFoundError: there is none of that name.
+        ConfigError: no name was given, and no profile is in force.
+        NotFoundError: there is no profile of that name.
         AuthError: its secret is missing.
     """
-    profile = chosen_profile(name)
-    if profile is None:
-        raise ConfigError("No server is configured.", hint="jrc login URL")
+    profile = chosen_profile(name) or ProfileStore(Paths.from_environment()).get(name)
     async with open_profile(
         profile,
         on_tunnel=on_tunnel,
