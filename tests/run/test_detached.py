@@ -36,7 +36,7 @@ from jrc.server.models import KernelModel
 from jrc.wire.message import Message
 from tests.support.desk import Desk, nothing_is_left, printed
 from tests.support.proxy import Proxy
-from tests.support.running import TICKS, Recorder, client_of, notebook, stdout_of
+from tests.support.running import TICKS, Recorder, client_of, notebook, options_of, stdout_of
 
 pytestmark = pytest.mark.anyio
 
@@ -268,7 +268,7 @@ async def test_a_kernel_that_can_not_be_recorded_is_not_left_alone(
             job = Job(
                 load(spoil, args=[]),
                 client,
-                options=Options(kernel_id=kernel, recorder=False),
+                options=options_of(kernel_id=kernel, recorder=False),
                 listener=Recorder(),
                 output=None,
             )

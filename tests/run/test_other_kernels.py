@@ -11,10 +11,9 @@ from jrc.notebook.document import load
 from jrc.profile.paths import Paths
 from jrc.run.detached import begin_detached
 from jrc.run.events import CellFinished, Notice
-from jrc.run.job import Options
 from jrc.runs.records import RunRecords
 from tests.support.jupyter import JupyterServer, StartJupyter
-from tests.support.running import Recorder, client_of, notebook, run_document, stdout_of
+from tests.support.running import Recorder, client_of, notebook, options_of, run_document, stdout_of
 
 pytestmark = pytest.mark.anyio
 
@@ -86,7 +85,7 @@ async def test_it_can_not_run_detached(with_echo: JupyterServer, tmp_path: Path)
             await begin_detached(
                 load(notebook(tmp_path, "one"), args=[]),
                 client,
-                options=Options(kernel="echo", profile="team"),
+                options=options_of(kernel="echo", profile="team"),
                 listener=Recorder(),
                 output=None,
                 records=RunRecords(paths),

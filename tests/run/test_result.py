@@ -13,9 +13,9 @@ from jrc.errors import DeadlineError, JrcError, KernelDiedError, RemoteError
 from jrc.notebook.document import load
 from jrc.notebook.parameters import parameterize
 from jrc.run.events import CellStarted, Notice, RunFinished, RunStarted
-from jrc.run.job import Job, Options
+from jrc.run.job import Job
 from tests.support.jupyter import JupyterServer
-from tests.support.running import Recorder, client_of, run_document, write_notebook
+from tests.support.running import Recorder, client_of, options_of, run_document, write_notebook
 
 pytestmark = pytest.mark.anyio
 
@@ -218,7 +218,7 @@ async def test_injected_parameters_count_as_no_cell(jupyter: JupyterServer, tmp_
     parameterize(document, {"a": 2})
     listener = Recorder()
     async with client_of(jupyter) as client:
-        options = Options(command=("a.ipynb",), keep_kernel_on_error=True)
+        options = options_of(command=("a.ipynb",), keep_kernel_on_error=True)
         job = Job(document, client, options=options, listener=listener, output=None)
         with pytest.raises(RemoteError, match=r"Cell 3 of a\.ipynb") as caught:
             await job.run()
@@ -230,7 +230,7 @@ async def test_injected_parameters_count_as_no_cell(jupyter: JupyterServer, tmp_
         path.write_text(path.read_text().replace("1 / 0", "print(a * 10)"))
         document = load(path, args=[])
         parameterize(document, {"a": 2})
-        options = Options(kernel_id=kernel, first=document.position(3))
+        options = options_of(kernel_id=kernel, first=document.position(3))
         again = Recorder()
         job = Job(document, client, options=options, listener=again, output=tmp_path / "o.ipynb")
         assert await job.run() == 0

@@ -11,13 +11,12 @@ from jrc.profile.paths import Paths
 from jrc.run.attach import Attachment, AttachOptions
 from jrc.run.detached import begin_detached
 from jrc.run.events import CellOutput
-from jrc.run.job import Options
 from jrc.runs.cancel import cancel_found
 from jrc.runs.listing import Listing, RunRow, list_runs
 from jrc.runs.lookup import FoundRun, find_run
 from jrc.runs.records import RunRecords
 from tests.support.jupyter import JupyterServer
-from tests.support.running import Recorder, client_of
+from tests.support.running import Recorder, client_of, options_of
 
 
 class Desk:
@@ -48,7 +47,7 @@ class Desk:
             begun = await begin_detached(
                 load(path, args=options.pop("args", [])),
                 client,
-                options=Options(profile="team", **options),
+                options=options_of(profile="team", **options),
                 listener=listener or Recorder(),
                 output=self.output,
                 records=self.records,

@@ -9,7 +9,7 @@ from typing import Any
 
 from jrc.notebook.document import load
 from jrc.run.events import CellOutput, RunEvent, RunStarted
-from jrc.run.job import Job, Options
+from jrc.run.job import CellOptions, Job, KernelOptions, Options
 from jrc.server.address import ServerAddress
 from jrc.server.auth import TokenAuth
 from jrc.server.client import ServerClient
@@ -63,6 +63,32 @@ class Recorder:
         return [event for event in self.events if isinstance(event, kind)]
 
 
+_OF_THE_KERNEL = {
+    "kernel": "spec",
+    "kernel_id": "id",
+    "start_timeout": "start_timeout",
+    "keep_kernel": "keep",
+    "keep_kernel_on_error": "keep_on_error",
+}
+_OF_CELLS = {
+    "first": "first",
+    "cell_timeout": "timeout",
+    "allow_errors": "allow_errors",
+    "mark_error": "mark_error",
+    "allow_loss": "allow_loss",
+}
+
+
+def options_of(**given: Any) -> Options:
+    """The options of a run by their names on the command line, whatever group they are in."""
+
+    def group(names: dict[str, str]) -> dict[str, Any]:
+        return {name: given.pop(word) for word, name in names.items() if word in given}
+
+    kernel, cells = KernelOptions(**group(_OF_THE_KERNEL)), CellOptions(**group(_OF_CELLS))
+    return Options(kernel=kernel, cells=cells, **given)
+
+
 def client_of(server: JupyterServer, *, url: str | None = None) -> ServerClient:
     """A client with the server's token, going to ``url`` (a proxy in front of it) if given."""
     address, token = ServerAddress.parse(f"{url or server.url}?token={server.token}")
@@ -85,7 +111,7 @@ async def run_document(
         job = Job(
             load(path, args=args or []),
             client,
-            options=Options(**options),
+            options=options_of(**options),
             listener=listener or Recorder(),
             output=output,
         )

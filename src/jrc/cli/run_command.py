@@ -33,7 +33,7 @@ from jrc.notebook.schema import Json
 from jrc.notebook.script import STDIN
 from jrc.profile.paths import Paths
 from jrc.run.events import Notice
-from jrc.run.job import Job, Options
+from jrc.run.job import CellOptions, Job, KernelOptions, Options
 from jrc.runs.records import RunRecords, check_name
 from jrc.server.open import chosen_profile, open_profile
 
@@ -309,7 +309,7 @@ async def _run(invocation: Invocation, document: Document, terminal: Terminal) -
         say_notices(document, listener)
         if invocation.papermill.report_mode:
             hide_code(document)
-        options = _options(invocation, document, profile)._replace(language=language)
+        options = _options(invocation, document, profile, language)
         records = RunRecords(Paths.from_environment())
         if invocation.name:
             check_name(invocation.name, records)
@@ -371,21 +371,30 @@ async def _detach(
     return ExitCode.OK
 
 
-def _options(invocation: Invocation, document: Document, profile: str) -> Options:
-    return Options(
-        kernel=invocation.kernel,
-        kernel_id=invocation.kernel_id,
-        keep_kernel=invocation.keep_kernel,
-        keep_kernel_on_error=invocation.keep_kernel_on_error,
+def _options(
+    invocation: Invocation, document: Document, profile: str, language: str | None
+) -> Options:
+    kernel = KernelOptions(
+        spec=invocation.kernel,
+        id=invocation.kernel_id,
+        language=language,
+        start_timeout=invocation.start_timeout,
+        keep=invocation.keep_kernel,
+        keep_on_error=invocation.keep_kernel_on_error,
+    )
+    cells = CellOptions(
         first=document.position(invocation.first),
-        cell_timeout=invocation.timeout,
+        timeout=invocation.timeout,
         allow_errors=invocation.allow_errors,
         mark_error=invocation.papermill.mark_error,
         allow_loss=invocation.allow_loss,
+    )
+    return Options(
+        kernel=kernel,
+        cells=cells,
+        patience=invocation.reconnect if profile else _EMBEDDED_PATIENCE,
         recorder=invocation.recorder,
         pipeline=invocation.pipeline,
-        start_timeout=invocation.start_timeout,
-        patience=invocation.reconnect if profile else _EMBEDDED_PATIENCE,
         profile=profile,
         command=_document_words(invocation),
         name=invocation.name,

@@ -73,7 +73,7 @@ async def begin_detached(
     try:
         begin = _Begin(document, server, kernel, options, run, can_answer=listener.can_answer)
         place = server.address.base_url
-        cells = document.counted(options.first)
+        cells = document.counted(options.cells.first)
         listener.on_event(
             RunStarted(
                 run=run,
@@ -144,33 +144,32 @@ class _Begin:
         self._document = document
         self._kernel = kernel
         self._requests = Requests()
-        cells = document.cells[options.first :]
+        cells = document.cells[options.cells.first :]
         # What it happens to receive is for whoever attaches: it acknowledges nothing.
         self._exchange = Exchange(
             self._requests,
             recorded_as=run,
             acknowledge=False,
             fields=request_fields(document, len(cells), options.name),
-            own_kernel=options.kernel_id is None,
+            own_kernel=options.kernel.id is None,
         )
         self._channels = Channels(
             server, kernel.id, session_id=self._requests.session, patience=options.patience
         )
-        self._start_timeout = options.start_timeout
+        self._start_timeout = options.kernel.start_timeout
         self._lives = kernel.session_id is None
+        allow_errors = options.cells.allow_errors
         self._cells = [
-            self._cell(
-                key, cell_request(document, cell, allow_errors=options.allow_errors), can_answer
-            )
+            self._cell(key, cell_request(document, cell, allow_errors=allow_errors), can_answer)
             for key, cell in enumerate(cells)
         ]
         self.about = About(
             owner=owner(),
             document=document,
             requests=[cell.msg_id for cell in self._cells],
-            first=options.first,
-            allow_errors=options.allow_errors,
-            allow_loss=options.allow_loss,
+            first=options.cells.first,
+            allow_errors=allow_errors,
+            allow_loss=options.cells.allow_loss,
         ).to_json()
         if len(self.about["packed"]) > MOST_BYTES:
             raise ConfigError(

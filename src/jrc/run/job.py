@@ -42,22 +42,51 @@ log = logging.getLogger("jrc.run.job")
 _FAILED = ("error", "timeout", "interrupted", "cancelled", "aborted")
 
 
+class KernelOptions(NamedTuple):
+    """Which kernel a run uses, and what becomes of it.
+
+    Attributes:
+        spec: kernelspec to start; None for what the document says, then the server's default.
+        id: a running kernel to use instead.
+        language: of that kernel, as ``notebook.language`` has it; None for what the document says.
+        start_timeout: seconds for a new kernel's first answer.
+        keep: do not delete the kernel at the end.
+        keep_on_error: do not delete it when a cell failed.
+    """
+
+    spec: str | None = None
+    id: str | None = None
+    language: str | None = None
+    start_timeout: float = START_SECONDS
+    keep: bool = False
+    keep_on_error: bool = False
+
+
+class CellOptions(NamedTuple):
+    """Which cells are executed, and which ends of them are failures.
+
+    Attributes:
+        first: how many of the cells are left out, because the kernel executed them already.
+        timeout: seconds for one cell.
+        allow_errors: go on after a cell that failed.
+        mark_error: let a failed result begin with a link to the cell that failed.
+        allow_loss: lost output does not make the exit code non-zero.
+    """
+
+    first: int = 0
+    timeout: float | None = None
+    allow_errors: bool = False
+    mark_error: bool = False
+    allow_loss: bool = False
+
+
 class Options(NamedTuple):
     """What a person may say about a run.
 
     Attributes:
-        kernel: kernelspec to start; None for what the document says, then the server's default.
-        kernel_id: a running kernel to use instead.
-        language: of that kernel, as ``notebook.language`` has it; None for what the document says.
-        keep_kernel: do not delete the kernel at the end.
-        keep_kernel_on_error: do not delete it when a cell failed.
-        first: how many of the cells are left out, because the kernel executed them already.
-        cell_timeout: seconds for one cell.
-        allow_errors: go on after a cell that failed.
-        mark_error: let a failed result begin with a link to the cell that failed.
-        allow_loss: lost output does not make the exit code non-zero.
+        kernel: which one, and what becomes of it.
+        cells: which ones, and which ends of them are failures.
         patience: seconds to try to bring a lost link back.
-        start_timeout: seconds for a new kernel's first answer.
         recorder: let a recorder in the kernel keep what is published until it arrived.
         pipeline: send all cells at once.
         profile: name of the server's profile; empty for a server that ends with us.
@@ -65,18 +94,9 @@ class Options(NamedTuple):
         name: that the person gives the run; empty for none.
     """
 
-    kernel: str | None = None
-    kernel_id: str | None = None
-    language: str | None = None
-    keep_kernel: bool = False
-    keep_kernel_on_error: bool = False
-    first: int = 0
-    cell_timeout: float | None = None
-    allow_errors: bool = False
-    mark_error: bool = False
-    allow_loss: bool = False
+    kernel: KernelOptions = KernelOptions()
+    cells: CellOptions = CellOptions()
     patience: float = 60.0
-    start_timeout: float = START_SECONDS
     recorder: bool = True
     pipeline: bool = True
     profile: str = ""
@@ -88,9 +108,9 @@ async def kernel_for(
     document: Document, server: "ServerClient", options: Options, run: str
 ) -> RemoteKernel:
     """The kernel that the options say, or a new one."""
-    if options.kernel_id is not None:
-        return RemoteKernel(server, options.kernel_id)
-    choice = KernelChoice.of(document, options.kernel)
+    if options.kernel.id is not None:
+        return RemoteKernel(server, options.kernel.id)
+    choice = KernelChoice.of(document, options.kernel.spec)
     name = _as_text(document.path.name)
     return await start_kernel(
         server,
@@ -137,22 +157,22 @@ class Job:
         self.run_id = new_run_id()
         self._deliver = deliver
         self._document = document
-        self._cells = document.cells[options.first :]
+        self._cells = document.cells[options.cells.first :]
         self._server = server
         self._options = options
         self._listener = Guarded(listener)
         self._known_runs = records
         self._records = records if options.profile else None
         self._filling = Filling(document, output)
-        if output is not None and options.first:
-            self._filling.take_up(output, document.cells[: options.first])
+        if output is not None and options.cells.first:
+            self._filling.take_up(output, document.cells[: options.cells.first])
         self._exchange: Exchange | None = None
         self._runner: Runner | None = None
         self._kernel: RemoteKernel | None = None
-        self._keep = options.keep_kernel
+        self._keep = options.kernel.keep
         self._left: RunDetached | None = None
         self._started = time.time()
-        self._start_left = options.start_timeout
+        self._start_left = options.kernel.start_timeout
         self._result_saved = False
         self._recording: asyncio.Task[None] | None = None
 
@@ -247,19 +267,19 @@ class Job:
             )
             try:
                 began = time.monotonic()
-                await kernel.open(channels, start_timeout=self._options.start_timeout)
+                await kernel.open(channels, start_timeout=self._options.kernel.start_timeout)
                 await loading
                 # A server lets clients in after a minute, also where the kernel says nothing.
-                self._start_left = self._options.start_timeout - (time.monotonic() - began)
+                self._start_left = self._options.kernel.start_timeout - (time.monotonic() - began)
                 self._runner = runner = self._make_runner(channels, kernel, requests)
                 self._announce(kernel)
                 result = await runner.run(self._remember)
                 await self._find_true_end(result)
                 self._filling.language_info = result.language_info
                 self._keep = self._keep or (
-                    self._options.keep_kernel_on_error and result.status in _FAILED
+                    self._options.kernel.keep_on_error and result.status in _FAILED
                 )
-                if self._options.mark_error and result.status == "error" and result.cell:
+                if self._options.cells.mark_error and result.status == "error" and result.cell:
                     self._filling.mark_error(result.cell.index)
                 # Before the kernel lets go of what it recorded, and before it is deleted.
                 self._save_result()
@@ -295,14 +315,14 @@ class Job:
         from jrc.run.runner import Runner
 
         requested = [
-            cell_request(self._document, cell, allow_errors=self._options.allow_errors)
+            cell_request(self._document, cell, allow_errors=self._options.cells.allow_errors)
             for cell in self._cells
         ]
         self._exchange = Exchange(
             requests,
             recorded_as=self.run_id if self._wants_recorder else None,
             fields=request_fields(self._document, len(self._cells), self._options.name),
-            own_kernel=self._options.kernel_id is None,
+            own_kernel=self._options.kernel.id is None,
         )
         if self._wants_recorder and self._records is not None:
             # Somebody may attach after us: what is not in the file stays in the kernel.
@@ -321,7 +341,7 @@ class Job:
                 changed=self._changed,
                 total=self._document.cell_count,
             ),
-            cell_timeout=self._options.cell_timeout,
+            cell_timeout=self._options.cells.timeout,
             start_timeout=None if kernel.session_id is None else max(self._start_left, 1.0),
             prologue=self._document.prologue,
             pipelined=self._options.pipeline,
@@ -348,9 +368,9 @@ class Job:
 
     @property
     def _language(self) -> str | None:
-        if self._options.language is None:
+        if self._options.kernel.language is None:
             return self._document.language
-        return self._options.language
+        return self._options.kernel.language
 
     def _announce(self, kernel: RemoteKernel) -> None:
         if self._options.recorder and not self._wants_recorder:
@@ -365,7 +385,7 @@ class Job:
                 server=self._server.address.base_url,
                 kernel_id=kernel.id,
                 session=kernel.session_path,
-                cells=self._document.counted(self._options.first),
+                cells=self._document.counted(self._options.cells.first),
                 kind=self._document.kind,
                 profile=self._options.profile,
                 kernel_name=kernel.name,
@@ -385,9 +405,9 @@ class Job:
             owner=owner(),
             document=self._document,
             requests=sent,
-            first=self._options.first,
-            allow_errors=self._options.allow_errors,
-            allow_loss=self._options.allow_loss,
+            first=self._options.cells.first,
+            allow_errors=self._options.cells.allow_errors,
+            allow_loss=self._options.cells.allow_loss,
         )
 
     def _leave(self, journal: str | None) -> None:
@@ -477,8 +497,8 @@ class Job:
         return Ending(
             self._document,
             self._filling.result,
-            cell_timeout=self._options.cell_timeout,
-            allow_loss=self._options.allow_loss,
+            cell_timeout=self._options.cells.timeout,
+            allow_loss=self._options.cells.allow_loss,
             go_on=go_on,
         )
 
