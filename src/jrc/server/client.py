@@ -12,11 +12,11 @@ from jrc.errors import AuthError, JrcError, NotFoundError, UnreachableError
 from jrc.server import models
 from jrc.server.address import ServerAddress
 from jrc.server.auth import Auth
+from jrc.server.authorized import Relogin
 from jrc.server.connection import DIRECT, Way
 from jrc.server.http import ANSWER_SECONDS, HttpClient, exchange
 from jrc.server.http_errors import Answer, from_answer, may_pass, was_silent
 from jrc.server.models import KernelModel, KernelSpecs, SessionModel
-from jrc.server.reauth import Relogin
 
 START_SECONDS = 120.0
 """For a request that starts or stops a kernel: a pod may have to be made for it."""

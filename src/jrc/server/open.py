@@ -19,10 +19,10 @@ from jrc.profile.secrets import SecretStore
 from jrc.profile.store import ProfileStore
 from jrc.server.address import ServerAddress
 from jrc.server.auth import Auth, NoAuth, PasswordAuth, TokenAuth
+from jrc.server.authorized import Relogin, SavedAuth
 from jrc.server.connection import Way
 from jrc.server.hints import login, name_environment, name_profile
 from jrc.server.orphans import Orphans, orphans_removed
-from jrc.server.reauth import Relogin, SavedAuth
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient

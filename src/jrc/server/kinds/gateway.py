@@ -17,12 +17,12 @@ from jrc.errors import AuthError, JrcError, UnreachableError, UsageError
 from jrc.server import models
 from jrc.server.address import ServerAddress
 from jrc.server.auth import Auth
+from jrc.server.authorized import Relogin
 from jrc.server.client import ServerClient
 from jrc.server.connection import DIRECT, Way
 from jrc.server.http_errors import Answer, from_answer
 from jrc.server.kinds.gateway_kernels import RememberedKernels
 from jrc.server.models import KernelModel, SessionModel
-from jrc.server.reauth import Relogin
 
 LAUNCH_SECONDS = 900.0
 """For the launch of a kernel: a node may have to be added to the cluster for its pod. The gateway

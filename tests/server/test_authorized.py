@@ -6,11 +6,11 @@ import pytest
 
 from jrc.errors import AuthError
 from jrc.profile.secret import Secret
-from jrc.server import reauth as module
+from jrc.server import authorized as module
 from jrc.server.address import ServerAddress
 from jrc.server.auth import Auth, TokenAuth
+from jrc.server.authorized import Relogin, SavedAuth
 from jrc.server.client import ServerClient
-from jrc.server.reauth import Relogin, SavedAuth
 from tests.support.jupyter import JupyterServer
 
 pytestmark = pytest.mark.anyio

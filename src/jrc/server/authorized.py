@@ -19,7 +19,7 @@ POLL_SECONDS = 2.0
 
 Talk = Callable[[str], None]
 
-log = logging.getLogger("jrc.server.reauth")
+log = logging.getLogger("jrc.server.authorized")
 
 
 class SavedAuth:
