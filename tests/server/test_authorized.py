@@ -6,10 +6,9 @@ import pytest
 
 from jrc.errors import AuthError
 from jrc.profile.secret import Secret
-from jrc.server import authorized as module
 from jrc.server.address import ServerAddress
 from jrc.server.auth import Auth, TokenAuth
-from jrc.server.authorized import Relogin, SavedAuth
+from jrc.server.authorized import Relogin, ReloginTiming, SavedAuth
 from jrc.server.client import ServerClient
 from tests.support.jupyter import JupyterServer
 
@@ -42,14 +41,12 @@ async def test_a_command_fails_at_once(jupyter: JupyterServer) -> None:
     assert said == []
 
 
-async def test_a_session_waits_and_goes_on(
-    jupyter: JupyterServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_session_waits_and_goes_on(jupyter: JupyterServer) -> None:
     """Two requests that wait are told of once; a login that is wrong too waits again."""
-    monkeypatch.setattr(module, "POLL_SECONDS", 0.01)
     saved, said = Saved("expired"), list[str]()
     auth = saved.auth()
-    async with client(jupyter, auth, Relogin(auth, "team", said.append)) as server:
+    relogin = Relogin(auth, "team", said.append, ReloginTiming(poll=0.01))
+    async with client(jupyter, auth, relogin) as server:
         server.session_began()
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(server.kernelspecs()) for _ in range(2)]
@@ -62,12 +59,10 @@ async def test_a_session_waits_and_goes_on(
     assert said[1] == "Logged in again; going on."
 
 
-async def test_it_does_not_wait_for_ever(
-    jupyter: JupyterServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "WAIT_SECONDS", 0.05)
+async def test_it_does_not_wait_for_ever(jupyter: JupyterServer) -> None:
     auth = Saved("expired").auth()
-    async with client(jupyter, auth, Relogin(auth, "team", lambda _: None)) as server:
+    relogin = Relogin(auth, "team", lambda _: None, ReloginTiming(wait=0.05))
+    async with client(jupyter, auth, relogin) as server:
         server.session_began()
         with pytest.raises(AuthError):
             await server.kernelspecs()

@@ -9,10 +9,17 @@ from threading import Thread
 import pytest
 
 from jrc.errors import JrcError, UnreachableError
-from jrc.server import detect as module
 from jrc.server.address import ServerAddress
 from jrc.server.connection import DIRECT, Way
-from jrc.server.detect import Detected, HubPlace, auth_from, detect, hub_from, versions_from
+from jrc.server.detect import (
+    Detected,
+    DetectTiming,
+    HubPlace,
+    auth_from,
+    detect,
+    hub_from,
+    versions_from,
+)
 from jrc.server.http_errors import Answer
 from tests.support.certificates import make_certificate
 from tests.support.jupyter import JupyterServer, StartJupyter
@@ -27,9 +34,11 @@ VERSION = Reply(body=b'{"version": "2.21.1"}')
 FORBIDDEN = Reply(403, b'{"message": "Forbidden", "reason": null}')
 
 
-async def failure(url: str, way: Way = DIRECT) -> UnreachableError:
+async def failure(
+    url: str, way: Way = DIRECT, timing: DetectTiming | None = None
+) -> UnreachableError:
     with pytest.raises(UnreachableError) as raised:
-        await detect(ServerAddress(url), way)
+        await detect(ServerAddress(url), way, timing)
     return raised.value
 
 
@@ -127,11 +136,14 @@ async def test_nothing_listens() -> None:
     assert error.message == f"Nothing listens at 127.0.0.1:{port} (connection refused)."
 
 
-async def test_a_silent_port(jupyter: JupyterServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "DETECT_SECONDS", 0.2)
+async def test_a_silent_port(jupyter: JupyterServer) -> None:
+    timing = DetectTiming(answer=0.2)
     with Proxy(jupyter.url) as proxy:
         proxy.black_hole()
-        assert "took the connection but did not answer" in (await failure(proxy.url)).message
+        assert (
+            "took the connection but did not answer"
+            in (await failure(proxy.url, timing=timing)).message
+        )
 
 
 async def test_a_port_that_only_closes(jupyter: JupyterServer) -> None:

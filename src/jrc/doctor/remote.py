@@ -13,7 +13,7 @@ from jrc.errors import NotFoundError
 from jrc.profile.secrets import SecretStore
 from jrc.server.address import ServerAddress
 from jrc.server.hints import login
-from jrc.server.http import HttpClient, exchange
+from jrc.server.http import HttpClient, Request
 from jrc.server.http_errors import Answer
 from jrc.tasks import in_daemon_thread
 
@@ -156,4 +156,4 @@ def _http(context: Context) -> HttpClient:
 
 async def _ask(http: HttpClient, address: ServerAddress) -> Answer:
     """``GET /api``: small, and asks for no credentials."""
-    return await exchange(http, address, "GET", address.rest("api"), seconds=10.0)
+    return await http.send(Request("GET", address.rest("api"), seconds=10.0))

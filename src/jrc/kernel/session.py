@@ -213,11 +213,15 @@ class RemoteKernel:
         """
         if self.session_id is None:
             return ""
-        from jrc.server.http_errors import may_pass
+        from jrc.server.http_errors import classify
 
         problem = await self._try_to_delete(self.session_id)
         for pause in DELETE_PAUSES:
-            if problem is None or not may_pass(problem) or self._server.way.verdict() is not None:
+            if (
+                problem is None
+                or not classify(problem).may_pass
+                or self._server.way.verdict() is not None
+            ):
                 break
             await asyncio.sleep(pause)
             problem = await self._try_to_delete(self.session_id)
@@ -347,10 +351,11 @@ def _is_final(server: "ServerClient") -> Callable[[], bool]:
 
 def _may_have_started(error: BaseException) -> bool:
     """Whether the server may start the kernel though we heard no answer."""
-    from jrc.server.http_errors import closed_early, was_silent
+    from jrc.server.http_errors import classify
 
     if isinstance(error, UnreachableError):
-        return closed_early(error) or was_silent(error)
+        failure = classify(error)
+        return failure.closed_early or failure.was_silent
     # A person pressed Ctrl-C, for example.
     return not isinstance(error, JrcError)
 
@@ -367,17 +372,15 @@ async def _patiently(
     create: Callable[[], Awaitable[_T]], patience: float, is_final: Callable[[], bool]
 ) -> _T:
     """Ask again where the line breaks as the server is asked: it gives each path one kernel."""
+    from jrc.server.http_errors import classify
+
     try:
         return await create()
     except UnreachableError as error:
-        from jrc.server.http_errors import closed_early
-
         # A server that refuses connections from the beginning is not waited for.
-        if not closed_early(error):
+        if not classify(error).closed_early:
             raise
         last = error
-    from jrc.server.http_errors import may_pass
-
     for pause in backoff(within=patience):
         if is_final():
             break
@@ -386,7 +389,7 @@ async def _patiently(
         try:
             return await create()
         except UnreachableError as error:
-            if not may_pass(error):
+            if not classify(error).may_pass:
                 raise
             last = error
     raise last

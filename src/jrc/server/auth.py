@@ -126,11 +126,11 @@ class PasswordAuth:
         self._headers = None
 
     async def _log_in(self, http: "HttpClient") -> dict[str, str]:
-        from jrc.server.http import exchange
+        from jrc.server.http import Request
         from jrc.server.http_errors import from_answer, login_at
 
         url = self._address.rest("login")
-        page = await exchange(http, self._address, "GET", url)
+        page = await http.send(Request("GET", url))
         cookies = cookies_of(page)
         if page.status == 404 or (page.status == 200 and XSRF_COOKIE not in cookies):
             raise AuthError(
@@ -139,14 +139,8 @@ class PasswordAuth:
             )
         if page.status != 200:
             raise from_answer(page, self._address)
-        answer = await exchange(
-            http,
-            self._address,
-            "POST",
-            url,
-            headers=cookie_headers(cookies),
-            form={"password": self._secret.reveal(), XSRF_COOKIE: cookies[XSRF_COOKIE]},
-        )
+        form = {"password": self._secret.reveal(), XSRF_COOKIE: cookies[XSRF_COOKIE]}
+        answer = await http.send(Request("POST", url, form=form), cookie_headers(cookies))
         if answer.status == 401:
             raise AuthError(
                 f"{self._address.base_url} refused the password.",

@@ -1,25 +1,40 @@
-"""Credentials that may change while jrc runs: a person logs in again in another terminal."""
+"""Requests with credentials, which may change while jrc runs.
+
+A cookie or a short-lived token is renewed. Saved credentials are read again when you log in in
+another terminal, and in a session jrc waits for that.
+"""
 
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Self
 
-from jrc.errors import JrcError
+from jrc.errors import AuthError, JrcError, UnreachableError
+from jrc.server.address import ServerAddress
 from jrc.server.auth import Auth
+from jrc.server.connection import DIRECT, Talk, Way
 from jrc.server.hints import login
 
 if TYPE_CHECKING:
-    from jrc.server.http import HttpClient
+    from jrc.server.http import HttpClient, Request
+    from jrc.server.http_errors import Answer
 
-WAIT_SECONDS = 3600.0
-"""So long a session waits for the person; then the refusal is an error."""
-
-POLL_SECONDS = 2.0
-
-Talk = Callable[[str], None]
+REFUSALS = frozenset((401, 403))
+"""With these a server refuses the credentials: 403 is a Jupyter Server's, 401 a gateway's."""
 
 log = logging.getLogger("jrc.server.authorized")
+
+
+class ReloginTiming(NamedTuple):
+    """How a session waits for a new login.
+
+    Attributes:
+        wait: seconds until the refusal is an error after all.
+        poll: seconds between two looks at what is saved.
+    """
+
+    wait: float = 3600.0
+    poll: float = 2.0
 
 
 class SavedAuth:
@@ -74,12 +89,16 @@ class Relogin:
         auth: whose change is waited for.
         profile: its name, for what to type.
         talk: told that it waits, and that it goes on.
+        timing: how long it waits.
     """
 
-    def __init__(self, auth: SavedAuth, profile: str, talk: Talk) -> None:
+    def __init__(
+        self, auth: SavedAuth, profile: str, talk: Talk, timing: ReloginTiming | None = None
+    ) -> None:
         self._auth = auth
         self._profile = profile
         self._talk = talk
+        self._timing = timing or ReloginTiming()
         self._waiting = asyncio.Lock()
 
     @property
@@ -103,11 +122,124 @@ class Relogin:
                 f"In another terminal: {login(self._profile)}"
             )
             try:
-                async with asyncio.timeout(WAIT_SECONDS):
+                async with asyncio.timeout(self._timing.wait):
                     # Another request may read the new login before this one sees the change.
                     while not self._auth.has_changed() and self._auth.logins == since:  # noqa: ASYNC110
-                        await asyncio.sleep(POLL_SECONDS)
+                        await asyncio.sleep(self._timing.poll)
             except TimeoutError:
                 return False
             self._talk("Logged in again; going on.")
             return True
+
+
+class AuthorizedClient:
+    """Requests to one server with its credentials, while the context is open.
+
+    Args:
+        address: where.
+        auth: with which credentials.
+        way: how to get there.
+        relogin: waits for a new login when a session's credentials are refused; None to fail.
+        refusals: the statuses that refuse credentials.
+        retry_pauses: seconds before a request that found no server, and may be sent twice, is
+            sent again.
+    """
+
+    def __init__(
+        self,
+        address: ServerAddress,
+        auth: Auth,
+        way: Way = DIRECT,
+        *,
+        relogin: Relogin | None = None,
+        refusals: frozenset[int] = REFUSALS,
+        retry_pauses: tuple[float, ...] = (0.2, 0.6),
+    ) -> None:
+        from jrc.server.http import HttpClient
+
+        self.http = HttpClient(address, way)
+        self._auth = auth
+        self._relogin = relogin
+        self._refusals = refusals
+        self._retry_pauses = retry_pauses
+        self._in_session = False
+
+    async def __aenter__(self) -> Self:
+        await self.http.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.http.__aexit__(*error)
+
+    async def headers(self) -> dict[str, str]:
+        """The headers that carry the credentials. May log in for them."""
+        return await self._auth.headers(self.http)
+
+    def forget_login(self) -> None:
+        """The credentials were refused: get new ones at the next need, where that is possible."""
+        self._auth.forget()
+
+    def session_began(self) -> None:
+        """From now on a refusal is not the end: the person is asked to log in again."""
+        self._in_session = True
+
+    @property
+    def logins(self) -> int:
+        """How often the person logged in again so far."""
+        return self._relogin.logins if self._relogin is not None else 0
+
+    async def login_again(self, since: int) -> bool:
+        """In a session, wait until the person logged in again. Returns whether that happened.
+
+        Args:
+            since: ``logins`` when the request was sent that was refused.
+        """
+        return self._in_session and self._relogin is not None and await self._relogin.wait(since)
+
+    async def send(self, request: "Request", *, again: bool = False) -> "Answer":
+        """Send a request with the credentials, and once more with new ones when it is refused.
+
+        Args:
+            request: what to ask.
+            again: it may be done twice. As a GET, it is sent again where the server could not be
+                reached.
+
+        Raises:
+            AuthError: there are no credentials, or no new ones.
+            UnreachableError: there is no answer.
+        """
+        patient = again or request.method == "GET"
+        renewed = False
+        while True:
+            answer = refusal = None
+            logins = self.logins
+            try:
+                answer = await (self._send_patiently if patient else self._send_once)(request)
+                if answer.status not in self._refusals:
+                    return answer
+            except AuthError as error:
+                refusal = error
+            if answer is not None and not renewed and self._auth.renewable:
+                renewed = True
+            elif await self.login_again(logins):
+                renewed = False
+            elif answer is not None:
+                return answer
+            elif refusal is not None:
+                raise refusal
+            self.forget_login()
+
+    async def _send_once(self, request: "Request") -> "Answer":
+        return await self.http.send(request, await self.headers())
+
+    async def _send_patiently(self, request: "Request") -> "Answer":
+        from jrc.server.http_errors import classify
+
+        for pause in self._retry_pauses:
+            try:
+                return await self._send_once(request)
+            except UnreachableError as error:
+                if not classify(error).may_pass:
+                    raise
+            await asyncio.sleep(pause)
+        return await self._send_once(request)

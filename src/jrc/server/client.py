@@ -4,31 +4,34 @@ Source: jupyter_server ``services/api/api.yaml``; a live server where it is sile
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
-from jrc.errors import AuthError, JrcError, NotFoundError, UnreachableError
+from jrc.errors import JrcError, NotFoundError, UnreachableError
 from jrc.server import models
 from jrc.server.address import ServerAddress
 from jrc.server.auth import Auth
-from jrc.server.authorized import Relogin
+from jrc.server.authorized import REFUSALS, AuthorizedClient, Relogin
 from jrc.server.connection import DIRECT, Way
-from jrc.server.http import ANSWER_SECONDS, HttpClient, exchange
-from jrc.server.http_errors import Answer, from_answer, may_pass, was_silent
+from jrc.server.http import Request
+from jrc.server.http_errors import Answer, classify, from_answer
 from jrc.server.models import KernelModel, KernelSpecs, SessionModel
 
-START_SECONDS = 120.0
-"""For a request that starts or stops a kernel: a pod may have to be made for it."""
 
-RETRY_PAUSES = (0.2, 0.6)
-"""Seconds before a request that found no server, and may be sent twice, is sent again."""
+class ClientTiming(NamedTuple):
+    """How long a server may take, and when it is asked again.
 
-SWALLOWED_SECONDS = 15.0
-"""Without an answer for so long, a request may have met a line that is dead."""
+    Attributes:
+        start: seconds for a request that starts or stops a kernel: a pod may have to be made.
+        swallowed: seconds without an answer after which a request may have met a dead line.
+        retry_pauses: seconds before a request that found no server, and may be sent twice, is
+            sent again.
+        delete_pauses: seconds before a DELETE that the server failed to do is sent again.
+    """
 
-DELETE_PAUSES = (0.1, 0.3, 0.6, 1.5)
-"""Seconds before a DELETE that the server failed to do is sent again."""
+    start: float = 120.0
+    swallowed: float = 15.0
+    retry_pauses: tuple[float, ...] = (0.2, 0.6)
+    delete_pauses: tuple[float, ...] = (0.1, 0.3, 0.6, 1.5)
 
 
 class ServerClient:
@@ -42,7 +45,8 @@ class ServerClient:
         address: where.
         auth: with which credentials.
         way: how to get there.
-        relogin: what to do in a session when the credentials are refused; None for nothing.
+        relogin: waits for a new login when a session's credentials are refused; None to fail.
+        timing: how long the server may take.
 
     Attributes:
         lists_kernels: False once the server refused to list its kernels: then ``kernels`` knows
@@ -50,6 +54,7 @@ class ServerClient:
     """
 
     lists_kernels = True
+    refusals = REFUSALS
 
     def __init__(
         self,
@@ -58,52 +63,47 @@ class ServerClient:
         way: Way = DIRECT,
         *,
         relogin: Relogin | None = None,
+        timing: ClientTiming | None = None,
     ) -> None:
         self.address = address
-        self._relogin = relogin
-        self._in_session = False
         self.way = way
-        self._auth = auth
-        self._client: HttpClient | None = None
+        self.timing = timing or ClientTiming()
+        self._client = AuthorizedClient(
+            address,
+            auth,
+            way,
+            relogin=relogin,
+            refusals=self.refusals,
+            retry_pauses=self.timing.retry_pauses,
+        )
 
     async def __aenter__(self) -> Self:
-        self._client = HttpClient(self.address, self.way)
+        await self._client.__aenter__()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            await client.__aexit__(kind, error, traceback)
+    async def __aexit__(self, *error: object) -> None:
+        await self._client.__aexit__(*error)
 
     async def headers(self) -> dict[str, str]:
         """What the websocket must carry: the credentials, and the headers of the way there."""
-        return {**self.way.headers, **await self._auth.headers(self._http)}
+        return {**self.way.headers, **await self._client.headers()}
 
     def forget_login(self) -> None:
-        """The credentials were refused: get new ones at the next need, where that is possible."""
-        self._auth.forget()
+        """See ``AuthorizedClient``."""
+        self._client.forget_login()
 
     def session_began(self) -> None:
-        """From now on a refusal is not the end: the person is asked to log in again."""
-        self._in_session = True
+        """See ``AuthorizedClient``."""
+        self._client.session_began()
 
     @property
     def logins(self) -> int:
-        """How often the person logged in again so far."""
-        return self._relogin.logins if self._relogin is not None else 0
+        """See ``AuthorizedClient``."""
+        return self._client.logins
 
     async def login_again(self, since: int) -> bool:
-        """In a session, wait until the person logged in again. Returns whether that happened.
-
-        Args:
-            since: ``logins`` when the request was sent that was refused.
-        """
-        return self._in_session and self._relogin is not None and await self._relogin.wait(since)
+        """See ``AuthorizedClient``."""
+        return await self._client.login_again(since)
 
     async def request(
         self,
@@ -111,7 +111,7 @@ class ServerClient:
         *segments: str,
         json: object = None,
         params: dict[str, str] | None = None,
-        seconds: float = ANSWER_SECONDS,
+        seconds: float | None = None,
     ) -> object:
         """Ask an endpoint that has no method of its own here.
 
@@ -120,7 +120,7 @@ class ServerClient:
             segments: of the path below the base URL, unquoted: ``"api", "contents", "a b.txt"``.
             json: the body.
             params: the query.
-            seconds: how long the server may think.
+            seconds: how long the server may think; None for the usual time.
 
         Returns:
             the decoded JSON body; None for an empty one.
@@ -232,8 +232,9 @@ class ServerClient:
         endpoint: str,
         body: object,
         *,
-        seconds: float = START_SECONDS,
+        seconds: float | None = None,
     ) -> Answer:
+        seconds = self.timing.start if seconds is None else seconds
         answer = await self._send("POST", "api", endpoint, json=body, seconds=seconds)
         # An unknown kernelspec is 500 on one endpoint and 501 on the other.
         if answer.status in (500, 501) and kernel_name is not None:
@@ -250,7 +251,7 @@ class ServerClient:
 
     async def _ask_kernel(self, method: str, kernel_id: str, *action: str) -> Answer:
         answer = await self._send(
-            method, "api", "kernels", kernel_id, *action, seconds=START_SECONDS
+            method, "api", "kernels", kernel_id, *action, seconds=self.timing.start
         )
         return await self._check_kernel(kernel_id, answer)
 
@@ -260,14 +261,14 @@ class ServerClient:
         A line that goes dead swallows a request, or its answer.
         """
         try:
-            return await self._delete(endpoint, id, seconds=SWALLOWED_SECONDS, again=True)
+            return await self._delete(endpoint, id, seconds=self.timing.swallowed, again=True)
         except UnreachableError as error:
-            if not was_silent(error):
+            if not classify(error).was_silent:
                 raise
         return await self._delete(endpoint, id, again=True)
 
     async def _delete(
-        self, endpoint: str, id: str, *, seconds: float = START_SECONDS, again: bool = False
+        self, endpoint: str, id: str, *, seconds: float | None = None, again: bool = False
     ) -> Answer:
         """Delete a kernel or a session, whatever else the server is doing to it just now.
 
@@ -275,7 +276,8 @@ class ServerClient:
         (jupyter_client ``multikernelmanager.py`` asks a future that is not done). A moment later
         it can.
         """
-        for pause in (*DELETE_PAUSES, 0.0):
+        seconds = self.timing.start if seconds is None else seconds
+        for pause in (*self.timing.delete_pauses, 0.0):
             answer = await self._send("DELETE", "api", endpoint, id, seconds=seconds, again=again)
             if answer.status != 500:
                 break
@@ -303,75 +305,16 @@ class ServerClient:
         """What a status of 300 and more means here."""
         return from_answer(answer, self.address)
 
-    def _refuses(self, answer: Answer) -> bool:
-        """Whether it is the credentials that an answer refuses."""
-        return answer.refused
-
     async def _send(
         self,
         method: str,
         *segments: str,
         json: object = None,
         params: dict[str, str] | None = None,
-        seconds: float = ANSWER_SECONDS,
+        seconds: float | None = None,
         again: bool = False,
     ) -> Answer:
-        """Send a request with the credentials, and once more with new ones when it is refused.
-
-        A GET, and what may be done ``again``, is sent again where the server could not be reached.
-        """
-
-        async def send() -> Answer:
-            return await exchange(
-                self._http,
-                self.address,
-                method,
-                self.address.rest(*segments),
-                headers=await self._auth.headers(self._http),
-                json=json,
-                params=params,
-                seconds=seconds,
-            )
-
-        patient_send = _again_after_pauses(send) if again or method == "GET" else send
-        renewed = False
-        while True:
-            answer = refusal = None
-            logins = self.logins
-            try:
-                answer = await patient_send()
-                if not self._refuses(answer):
-                    return answer
-            except AuthError as error:
-                refusal = error
-            if answer is not None and not renewed and self._auth.renewable:
-                renewed = True
-            elif await self.login_again(logins):
-                renewed = False
-            elif answer is not None:
-                return answer
-            elif refusal is not None:
-                raise refusal
-            self._auth.forget()
-
-    @property
-    def _http(self) -> HttpClient:
-        if self._client is None:
-            raise RuntimeError("ServerClient is used outside of its context")
-        return self._client
-
-
-def _again_after_pauses(send: Callable[[], Awaitable[Answer]]) -> Callable[[], Awaitable[Answer]]:
-    """Send again when the server could not be reached and may be back a moment later."""
-
-    async def patient_send() -> Answer:
-        for pause in RETRY_PAUSES:
-            try:
-                return await send()
-            except UnreachableError as error:
-                if not may_pass(error):
-                    raise
-            await asyncio.sleep(pause)
-        return await send()
-
-    return patient_send
+        """See ``AuthorizedClient.send``."""
+        url = self.address.rest(*segments)
+        request = Request(method, url, json=json, params=params, seconds=seconds)
+        return await self._client.send(request, again=again)

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 
 from jrc.errors import JrcError
 
+Talk = Callable[[str], None]
+"""Called with a line for the person while something takes its time."""
+
 
 def _may_come_back() -> JrcError | None:
     return None

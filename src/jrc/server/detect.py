@@ -5,27 +5,36 @@ import re
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote, urljoin, urlsplit
 
 from jrc.errors import JrcError, ProtocolError, UnreachableError
 from jrc.server.address import ServerAddress
 from jrc.server.connection import DIRECT, Way
-from jrc.server.http import CONNECT_SECONDS, HttpClient, exchange
+from jrc.server.http import HttpClient, Request
 from jrc.server.http_errors import (
     INGRESS_HINT,
     Answer,
-    closed_early,
-    found_no_connection_in_time,
+    classify,
     from_answer,
     login_at,
     not_tls,
 )
 
-DETECT_SECONDS = 15.0
-"""For each answer; somebody waits at a terminal."""
 
-SLOW_SECONDS = 2.0
-"""After that a TLS handshake that does not come is looked into."""
+class DetectTiming(NamedTuple):
+    """How long a server may take; somebody waits at a terminal.
+
+    Attributes:
+        answer: seconds for each answer.
+        connect: seconds for the TCP connection and TLS.
+        suspicious: seconds after which a TLS handshake that does not come is looked into.
+    """
+
+    answer: float = 15.0
+    connect: float = 10.0
+    suspicious: float = 2.0
+
 
 _HUB_HEADER = "x-jupyterhub-version"
 _USER_PATH = re.compile(r"(?P<hub>/(?:.*?/)?)user/(?P<user>[^/]+)/(?:(?P<server>[^/]+)/)?$")
@@ -66,24 +75,27 @@ class Detected:
         return f"{'JupyterHub' if self.kind == 'hub' else 'Jupyter Server'} {self.version}"
 
 
-async def detect(address: ServerAddress, way: Way = DIRECT) -> Detected:
+async def detect(
+    address: ServerAddress, way: Way = DIRECT, timing: DetectTiming | None = None
+) -> Detected:
     """Ask a URL, without any credentials, what it is.
 
     Args:
         address: what the person gave.
         way: how to get there.
+        timing: how long the answers may take.
 
     Raises:
         UnreachableError: it is not a Jupyter Server that jrc can use, or it does not answer; the
             sentence says what it is instead and the hint what to type.
     """
+    timing = timing or DetectTiming()
     async with HttpClient(address, way) as http:
 
         async def ask(*segments: str, at: ServerAddress = address) -> Answer:
-            url = at.rest(*segments)
-            return await exchange(http, at, "GET", url, seconds=DETECT_SECONDS)
+            return await http.send(Request("GET", at.rest(*segments), seconds=timing.answer))
 
-        api = await _ask_api(http, address)
+        api = await _ask_api(http, address, timing)
         if place := hub_from(api, address):
             at = ServerAddress(place.url)
             return hub_detected(
@@ -313,54 +325,60 @@ def _wants_https(address: ServerAddress) -> UnreachableError:
     )
 
 
-async def _ask_api(http: HttpClient, address: ServerAddress) -> Answer:
+async def _ask_api(http: HttpClient, address: ServerAddress, timing: DetectTiming) -> Answer:
     """``GET /api``, or the error that says it when http was typed for https, or the reverse.
 
     A Jupyter Server that gets the beginning of TLS waits for more of it, so the first try is short;
     one that gets plain HTTP where TLS belongs closes the connection.
     """
-    for connect in (SLOW_SECONDS, CONNECT_SECONDS):
-        try:
-            return await exchange(
-                *(http, address, "GET", address.rest("api")),
-                seconds=DETECT_SECONDS,
-                connect=connect,
-            )
-        except UnreachableError as error:
-            slow = found_no_connection_in_time(error)
-            if slow or closed_early(error):
-                if address.is_tls and await _speaks_plain(address):
-                    raise not_tls(address) from error
-                if not address.is_tls and not slow and await _speaks_tls(address):
-                    raise _wants_https(address) from error
-            if not slow or connect == CONNECT_SECONDS:
-                raise
-    raise AssertionError("unreachable")
+    request = Request("GET", address.rest("api"), seconds=timing.answer)
+    try:
+        return await http.send(request._replace(connect=timing.suspicious))
+    except UnreachableError as error:
+        await _raise_for_other_scheme(error, address, timing)
+        if not classify(error).no_connection:
+            raise
+    try:
+        return await http.send(request._replace(connect=timing.connect))
+    except UnreachableError as error:
+        await _raise_for_other_scheme(error, address, timing)
+        raise
 
 
-async def _speaks_plain(address: ServerAddress) -> bool:
+async def _raise_for_other_scheme(
+    error: UnreachableError, address: ServerAddress, timing: DetectTiming
+) -> None:
+    """Raise a better error where https was typed for http, or the reverse."""
+    failure = classify(error)
+    if not failure.no_connection and not failure.closed_early:
+        return
+    if address.is_tls and await _speaks_plain(address, timing):
+        raise not_tls(address) from error
+    if not address.is_tls and not failure.no_connection and await _speaks_tls(address, timing):
+        raise _wants_https(address) from error
+
+
+async def _speaks_plain(address: ServerAddress, timing: DetectTiming) -> bool:
     """Whether plain HTTP gets an answer."""
     plain = ServerAddress(f"http{address.base_url.removeprefix('https')}")
     with suppress(UnreachableError):
         async with HttpClient(plain) as http:
-            answer = await exchange(
-                *(http, plain, "GET", plain.rest("api")),
-                seconds=SLOW_SECONDS,
-                connect=SLOW_SECONDS,
-            )
+            soon = timing.suspicious
+            request = Request("GET", plain.rest("api"), seconds=soon, connect=soon)
+            answer = await http.send(request)
             # A TLS port may know plain HTTP well enough to complain about it.
             return answer.status != 400 and not answer.location
     return False
 
 
-async def _speaks_tls(address: ServerAddress) -> bool:
+async def _speaks_tls(address: ServerAddress, timing: DetectTiming) -> bool:
     """Whether a TLS handshake succeeds, whatever the certificate."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     parts = urlsplit(address.base_url)
     with suppress(OSError, TimeoutError):
-        async with asyncio.timeout(CONNECT_SECONDS):
+        async with asyncio.timeout(timing.connect):
             _, writer = await asyncio.open_connection(parts.hostname, parts.port or 80, ssl=context)
             writer.transport.abort()
             return True

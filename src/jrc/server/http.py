@@ -1,4 +1,4 @@
-"""One HTTP request and its answer: the thin edge around httpx. What went wrong is ours from here.
+"""One HTTP client for one server: the thin edge around httpx, whose errors become ours here.
 
 No redirect is followed and no cookie is kept: credentials go to the server that they are for, and
 a token-authenticated client that sends the server's cookie back is asked for an XSRF token.
@@ -6,8 +6,8 @@ a token-authenticated client that sends the server's cookie back is asked for an
 
 import logging
 import sys
-from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, Self
+from collections.abc import AsyncGenerator, Mapping
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from jrc.errors import ConfigError
 from jrc.server.address import ServerAddress
@@ -18,11 +18,40 @@ from jrc.server.tls import tls_context
 if TYPE_CHECKING:
     import httpx
 
-CONNECT_SECONDS = 10.0
-"""For the TCP connection and TLS."""
 
-ANSWER_SECONDS = 30.0
-"""For each part of an answer; a server that is busy with a large notebook needs some."""
+class HttpTiming(NamedTuple):
+    """How long requests may take, where they do not say it themselves.
+
+    Attributes:
+        connect: seconds for the TCP connection and TLS.
+        answer: seconds for each part of an answer; a server that is busy with a large notebook
+            needs some.
+    """
+
+    connect: float = 10.0
+    answer: float = 30.0
+
+
+class Request(NamedTuple):
+    """What to ask a server.
+
+    Attributes:
+        method: ``GET`` and so on.
+        url: holds no secret.
+        json, form: the body.
+        params: the query.
+        seconds: how long the server may think; None for what ``HttpTiming`` says.
+        connect: how long connecting may take, in seconds; None for what ``HttpTiming`` says.
+    """
+
+    method: str
+    url: str
+    json: object = None
+    form: dict[str, str] | None = None
+    params: dict[str, str] | None = None
+    seconds: float | None = None
+    connect: float | None = None
+
 
 log = logging.getLogger("jrc.server")
 
@@ -44,33 +73,107 @@ def load_httpx() -> None:
 
 
 class HttpClient:
-    """A client for one server; httpx is loaded and asked at the first request.
+    """The connections to one server, while the context is open.
 
-    A run on a kernel that is already there needs the websocket only.
+    httpx is loaded at the first request: a run on a kernel that is already there needs the
+    websocket only.
 
     Args:
         address: the server. On this machine it goes around the environment's proxies.
         way: how to get there.
+        timing: how long requests may take.
     """
 
-    def __init__(self, address: ServerAddress, way: Way = DIRECT) -> None:
-        self._address = address
-        self._way = way
-        self._client: httpx.AsyncClient | None = None
-
-    @property
-    def client(self) -> "httpx.AsyncClient":
-        if self._client is None:
-            self._client = self._make()
-        return self._client
+    def __init__(
+        self, address: ServerAddress, way: Way = DIRECT, timing: HttpTiming | None = None
+    ) -> None:
+        self.address = address
+        self.way = way
+        self._timing = timing or HttpTiming()
+        self._is_open = False
+        self._made: httpx.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
+        self._is_open = True
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        client, self._client = self._client, None
+        self._is_open = False
+        client, self._made = self._made, None
         if client is not None:
             await client.aclose()
+
+    async def send(self, request: Request, headers: Mapping[str, str] | None = None) -> Answer:
+        """Send a request and take the answer, whatever its status.
+
+        Args:
+            request: what to ask.
+            headers: the credentials.
+
+        Raises:
+            UnreachableError: there is no answer.
+        """
+        client = self._client()
+        import httpx
+
+        asked = f"{request.method} {request.url}"
+        try:
+            response = await client.request(
+                request.method,
+                request.url,
+                headers=headers,
+                json=request.json,
+                data=request.form,
+                params=request.params,
+                timeout=self._timeout(request.seconds, request.connect),
+            )
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise from_exception(error, asked, self.address) from error
+        took = response.elapsed.total_seconds() * 1000
+        log.info("%s: %d in %.0f ms", asked, response.status_code, took)
+        return _answer(asked, response, response.content)
+
+    async def lines(
+        self, url: str, headers: Mapping[str, str], seconds: float
+    ) -> AsyncGenerator[str, None]:
+        """The lines of an answer that comes piece by piece, as they come.
+
+        Args:
+            url: what to get; it holds no secret.
+            headers: the credentials.
+            seconds: how long the server may be silent.
+
+        Raises:
+            JrcError: there is no answer, it breaks off, or it has a status of 300 and more.
+        """
+        client = self._client()
+        import httpx
+
+        asked = f"GET {url}"
+        try:
+            async with client.stream(
+                "GET", url, headers=headers, timeout=self._timeout(seconds)
+            ) as response:
+                if response.status_code >= 300:
+                    answer = _answer(asked, response, await response.aread())
+                    raise from_answer(answer, self.address)
+                async for line in response.aiter_lines():
+                    yield line
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise from_exception(error, asked, self.address) from error
+
+    def _timeout(self, seconds: float | None, connect: float | None = None) -> "httpx.Timeout":
+        import httpx
+
+        answer = self._timing.answer if seconds is None else seconds
+        return httpx.Timeout(answer, connect=self._timing.connect if connect is None else connect)
+
+    def _client(self) -> "httpx.AsyncClient":
+        if self._made is None:
+            if not self._is_open:
+                raise RuntimeError("HttpClient is used outside of its context")
+            self._made = self._make()
+        return self._made
 
     def _make(self) -> "httpx.AsyncClient":
         from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -78,19 +181,21 @@ class HttpClient:
         load_httpx()
         import httpx
 
-        # At DEBUG it logs the headers of requests and answers, and they hold credentials.
+        # httpcore logs headers at DEBUG, and they hold credentials; httpx logs each request, which
+        # is logged here already.
         logging.getLogger("httpcore").setLevel(logging.INFO)
+        logging.getLogger("httpx").setLevel(logging.WARNING)
         try:
             return httpx.AsyncClient(
                 # Without TLS nothing is verified; not to load the CAs saves the time for it.
-                verify=tls_context(self._address, self._way) or False,
-                trust_env=not self._address.is_loopback,
+                verify=tls_context(self.address, self.way) or False,
+                trust_env=not self.address.is_loopback,
                 follow_redirects=False,
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-                headers={"User-Agent": "jrc", "Accept": "application/json", **self._way.headers},
+                headers={"User-Agent": "jrc", "Accept": "application/json", **self.way.headers},
             )
         except ImportError as error:
-            raise no_socks(self._address) from error
+            raise no_socks(self.address) from error
         except ValueError as error:
             raise ConfigError(
                 "The proxy that the environment names has no usable URL.",
@@ -98,91 +203,11 @@ class HttpClient:
             ) from error
 
 
-async def exchange(
-    http: HttpClient,
-    address: ServerAddress,
-    method: str,
-    url: str,
-    *,
-    headers: dict[str, str] | None = None,
-    json: object = None,
-    form: dict[str, str] | None = None,
-    params: dict[str, str] | None = None,
-    seconds: float = ANSWER_SECONDS,
-    connect: float = CONNECT_SECONDS,
-) -> Answer:
-    """Send a request and take the answer, whatever its status.
-
-    Args:
-        http: the client.
-        address: the server, for the sentences of errors.
-        method, url: what to ask; the URL holds no secret.
-        headers: the credentials.
-        json, form: the body.
-        params: the query.
-        seconds: how long the server may think.
-        connect: how long it may take to connect, in seconds.
-
-    Raises:
-        UnreachableError: there is no answer.
-    """
-    load_httpx()
-    import httpx
-
-    request = f"{method} {url}"
-    try:
-        response = await http.client.request(
-            method,
-            url,
-            headers=headers,
-            json=json,
-            data=form,
-            params=params,
-            timeout=httpx.Timeout(seconds, connect=connect),
-        )
-    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        raise from_exception(error, request, address) from error
-    log.info("%s: %d in %.0f ms", request, response.status_code, _milliseconds(response))
+def _answer(asked: str, response: "httpx.Response", body: bytes) -> Answer:
     return Answer(
-        request=request,
+        request=asked,
         status=response.status_code,
         headers={name.lower(): value for name, value in response.headers.items()},
         cookies=response.headers.get_list("set-cookie"),
-        body=response.content,
+        body=body,
     )
-
-
-async def lines(
-    http: HttpClient, address: ServerAddress, url: str, *, headers: dict[str, str], seconds: float
-) -> AsyncGenerator[str, None]:
-    """The lines of an answer that comes piece by piece, as they come.
-
-    Args:
-        http: the client.
-        address: the server, for the sentences of errors.
-        url: what to get; it holds no secret.
-        headers: the credentials.
-        seconds: how long it may be silent.
-
-    Raises:
-        JrcError: there is no answer, it breaks off, or it has a status of 300 and more.
-    """
-    load_httpx()
-    import httpx
-
-    request = f"GET {url}"
-    timeout = httpx.Timeout(seconds, connect=CONNECT_SECONDS)
-    try:
-        async with http.client.stream("GET", url, headers=headers, timeout=timeout) as response:
-            if response.status_code >= 300:
-                body = await response.aread()
-                found = {name.lower(): value for name, value in response.headers.items()}
-                raise from_answer(Answer(request, response.status_code, found, body=body), address)
-            async for line in response.aiter_lines():
-                yield line
-    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        raise from_exception(error, request, address) from error
-
-
-def _milliseconds(response: "httpx.Response") -> float:
-    return response.elapsed.total_seconds() * 1000

@@ -6,7 +6,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from jrc.errors import (
@@ -170,45 +170,44 @@ def _redirected(answer: Answer, address: ServerAddress) -> JrcError:
     return UnreachableError(f"{answer.request} redirects to {answer.location}.")
 
 
-def may_pass(error: BaseException) -> bool:
-    """Whether the same request may succeed a moment later: the server restarts, a tunnel breaks.
+class Failure(NamedTuple):
+    """What a request that got no answer tells about the next one.
 
-    Not a timeout, which was long enough, and not what has to do with names or certificates.
+    Attributes:
+        may_pass: the same request may succeed a moment later: the server restarts, a tunnel
+            breaks. Not a timeout, which was long enough, and not what has to do with names or
+            certificates.
+        closed_early: somebody took the connection and did not speak the protocol that we began
+            with, so the request may have arrived.
+        was_silent: there was a connection, and no answer in time.
+        no_connection: TCP or TLS took too long.
     """
+
+    may_pass: bool = False
+    closed_early: bool = False
+    was_silent: bool = False
+    no_connection: bool = False
+
+
+def classify(error: BaseException) -> Failure:
+    """Tell from the causes of an error what failed. The error of an answer is no such failure."""
     import httpx
 
-    return any(
-        isinstance(cause, ConnectionError | httpx.RemoteProtocolError)
-        or (isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_AGAIN)
-        for cause in _causes(error)
-    )
-
-
-def found_no_connection_in_time(error: UnreachableError) -> bool:
-    """Whether TCP or TLS took too long."""
-    import httpx
-
-    return isinstance(error.__cause__, httpx.ConnectTimeout)
-
-
-def was_silent(error: UnreachableError) -> bool:
-    """Whether there was a connection, and no answer in time."""
-    import httpx
-
-    return isinstance(error.__cause__, httpx.ReadTimeout | httpx.WriteTimeout)
-
-
-def closed_early(error: UnreachableError) -> bool:
-    """Whether somebody took the connection and did not speak the protocol that we began with."""
-    import httpx
-
-    if isinstance(error.__cause__, httpx.TimeoutException):
-        return False
-    kinds = (ConnectionError, ssl.SSLError, httpx.RemoteProtocolError, httpx.ReadError)
-    others = (ConnectionRefusedError, ssl.SSLCertVerificationError)
     causes = list(_causes(error))
-    return any(isinstance(cause, kinds) for cause in causes) and not any(
-        isinstance(cause, others) for cause in causes
+    direct = error.__cause__
+    broken = (ConnectionError, ssl.SSLError, httpx.RemoteProtocolError, httpx.ReadError)
+    others = (ConnectionRefusedError, ssl.SSLCertVerificationError)
+    return Failure(
+        may_pass=any(
+            isinstance(cause, ConnectionError | httpx.RemoteProtocolError)
+            or (isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_AGAIN)
+            for cause in causes
+        ),
+        closed_early=not isinstance(direct, httpx.TimeoutException)
+        and any(isinstance(cause, broken) for cause in causes)
+        and not any(isinstance(cause, others) for cause in causes),
+        was_silent=isinstance(direct, httpx.ReadTimeout | httpx.WriteTimeout),
+        no_connection=isinstance(direct, httpx.ConnectTimeout),
     )
 
 

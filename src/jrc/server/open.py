@@ -20,7 +20,7 @@ from jrc.profile.store import ProfileStore
 from jrc.server.address import ServerAddress
 from jrc.server.auth import Auth, NoAuth, PasswordAuth, TokenAuth
 from jrc.server.authorized import Relogin, SavedAuth
-from jrc.server.connection import Way
+from jrc.server.connection import Talk, Way
 from jrc.server.hints import login, name_environment, name_profile
 from jrc.server.orphans import Orphans, orphans_removed
 
@@ -32,9 +32,6 @@ log = logging.getLogger("jrc.server.open")
 
 ENVIRONMENT = "environment"
 """The name of the profile that ``JRC_URL`` stands for."""
-
-Talk = Callable[[str], None]
-"""Called with a line for the person while something takes its time."""
 
 
 def chosen_profile(name: str | None, *, paths: Paths | None = None) -> Profile | None:

@@ -10,8 +10,7 @@ from jrc.profile.secret import Secret
 from jrc.server.address import ServerAddress
 from jrc.server.auth import TokenAuth
 from jrc.server.http_errors import Answer
-from jrc.server.kinds import gateway as module
-from jrc.server.kinds.gateway import GatewayClient, check_kernel_env, error_from
+from jrc.server.kinds.gateway import GatewayClient, LaunchTiming, check_kernel_env, error_from
 from jrc.server.kinds.gateway_kernels import RememberedKernels
 from tests.support.web import Reply, Web
 
@@ -25,7 +24,14 @@ def client(web: Web, said: list[str] | None = None, **env: str) -> GatewayClient
     memory = RememberedKernels(Paths.from_environment(), web.url)
     talk = said.append if said is not None else None
     auth = TokenAuth(Secret("t"))
-    return GatewayClient(ServerAddress(web.url), auth, memory=memory, kernel_env=env, talk=talk)
+    return GatewayClient(
+        ServerAddress(web.url),
+        auth,
+        memory=memory,
+        kernel_env=env,
+        talk=talk,
+        launch_timing=LaunchTiming(tell=0.02),
+    )
 
 
 async def test_an_environment_and_a_memory() -> None:
@@ -49,7 +55,6 @@ async def test_an_environment_and_a_memory() -> None:
 
 async def test_a_long_launch_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     """Until the answer comes, again and again."""
-    monkeypatch.setattr(module, "TELL_SECONDS", 0.02)
     said: list[str] = []
 
     async def slowly(self: GatewayClient, *_: object, **__: object) -> Answer:

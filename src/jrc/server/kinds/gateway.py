@@ -10,8 +10,9 @@ Source: jupyter_kernel_gateway ``services/kernels/handlers.py``, jupyter_enterpr
 
 import asyncio
 import getpass
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from typing import NamedTuple
 
 from jrc.errors import AuthError, JrcError, UnreachableError, UsageError
 from jrc.server import models
@@ -19,22 +20,26 @@ from jrc.server.address import ServerAddress
 from jrc.server.auth import Auth
 from jrc.server.authorized import Relogin
 from jrc.server.client import ServerClient
-from jrc.server.connection import DIRECT, Way
+from jrc.server.connection import DIRECT, Talk, Way
 from jrc.server.http_errors import Answer, from_answer
 from jrc.server.kinds.gateway_kernels import RememberedKernels
 from jrc.server.models import KernelModel, SessionModel
 
-LAUNCH_SECONDS = 900.0
-"""For the launch of a kernel: a node may have to be added to the cluster for its pod. The gateway
-has a shorter limit of its own, and says so when it is reached."""
-
-TELL_SECONDS = 10.0
-"""After that, and again and again, the person is told that a launch still goes on."""
-
 LONGEST_VALUE = 4096
 """Characters of a variable's value. Source: Enterprise Gateway ``MAX_ENV_VALUE_LENGTH``."""
 
-Talk = Callable[[str], None]
+
+class LaunchTiming(NamedTuple):
+    """How long the launch of a kernel may take.
+
+    Attributes:
+        launch: seconds; a node may have to be added to the cluster for its pod. The gateway has a
+            shorter limit of its own, and says so when it is reached.
+        tell: seconds after which, again and again, the person hears that it still goes on.
+    """
+
+    launch: float = 900.0
+    tell: float = 10.0
 
 
 def check_kernel_env(env: Mapping[str, str]) -> None:
@@ -64,7 +69,10 @@ class GatewayClient(ServerClient):
         kernel_env: variables for the kernels; ``KERNEL_USERNAME`` is added where it is missing.
         talk: called with a line for the person while a kernel is launched.
         relogin: see ``ServerClient``.
+        launch_timing: how long the launch of a kernel may take.
     """
+
+    refusals = frozenset((401,))  # 403 is about what the gateway does not allow anybody
 
     def __init__(
         self,
@@ -76,11 +84,13 @@ class GatewayClient(ServerClient):
         kernel_env: Mapping[str, str] | None = None,
         talk: Talk | None = None,
         relogin: Relogin | None = None,
+        launch_timing: LaunchTiming | None = None,
     ) -> None:
         super().__init__(address, auth, way, relogin=relogin)
         self._memory = memory
         self._env = {"KERNEL_USERNAME": _user_name(), **(kernel_env or {})}
         self._talk = talk or _silent
+        self._launch_timing = launch_timing or LaunchTiming()
 
     async def title(self) -> str:
         """What it calls itself, ``Enterprise Gateway 3.3.0``; it tells only with its token."""
@@ -131,7 +141,7 @@ class GatewayClient(ServerClient):
         """Launch a kernel with the environment. It has no folder: a gateway has no files."""
         body = {"env": self._env} if name is None else {"name": name, "env": self._env}
         async with self._told_of_waiting():
-            answer = await self._start(name, "kernels", body, seconds=LAUNCH_SECONDS)
+            answer = await self._start(name, "kernels", body, seconds=self._launch_timing.launch)
         return models.kernel(answer.json())
 
     async def delete_kernel(self, kernel_id: str) -> None:
@@ -146,9 +156,6 @@ class GatewayClient(ServerClient):
         self._memory.forget(*ended)
         return [kernel for kernel in found if kernel is not None]
 
-    def _refuses(self, answer: Answer) -> bool:
-        return answer.status == 401
-
     def _error(self, answer: Answer) -> JrcError:
         return error_from(answer, self.address)
 
@@ -157,7 +164,7 @@ class GatewayClient(ServerClient):
         async def tell() -> None:
             begun = asyncio.get_running_loop().time()
             while True:
-                await asyncio.sleep(TELL_SECONDS)
+                await asyncio.sleep(self._launch_timing.tell)
                 seconds = asyncio.get_running_loop().time() - begun
                 self._talk(f"The gateway is still launching the kernel ({seconds:.0f} s).")
 

@@ -1,17 +1,17 @@
 """A JupyterHub asked and told: whose token this is, and the start of a user's server."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing
-from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from jrc.errors import AuthError, DeadlineError, JrcError, NotFoundError, UnreachableError
 from jrc.profile.secret import Secret
 from jrc.server.address import ServerAddress
 from jrc.server.auth import XSRF_COOKIE, Auth, cookie_headers, cookies_of
-from jrc.server.connection import DIRECT, Way
-from jrc.server.http import ANSWER_SECONDS, HttpClient, exchange, lines
+from jrc.server.authorized import AuthorizedClient
+from jrc.server.connection import DIRECT, Talk, Way
+from jrc.server.http import Request
 from jrc.server.http_errors import Answer, from_answer, login_at
 from jrc.server.kinds.hub import (
     HubUser,
@@ -24,17 +24,22 @@ from jrc.server.kinds.hub import (
     state_of,
 )
 
-SPAWN_SECONDS = 900.0
-"""For the start of a server; a node may have to be added to the cluster. The hub has a limit of its
-own (``Spawner.start_timeout``) and says so when it is reached."""
 
-SILENCE_SECONDS = 60.0
-"""A hub that starts a server sends a blank line every 8 s."""
+class HubTiming(NamedTuple):
+    """How long a hub may take.
 
-STOP_SECONDS = 120.0
-POLL_SECONDS = 0.5
+    Attributes:
+        spawn: seconds for the start of a server; a node may have to be added to the cluster. The
+            hub has a limit of its own (``Spawner.start_timeout``) and says so when it is reached.
+        silence: seconds without a line of progress; a hub sends a blank line every 8 s.
+        stop: seconds for the end of a server.
+        poll: seconds between two looks at a server that stops.
+    """
 
-Talk = Callable[[str], None]
+    spawn: float = 900.0
+    silence: float = 60.0
+    stop: float = 120.0
+    poll: float = 0.5
 
 
 class HubClient:
@@ -44,23 +49,26 @@ class HubClient:
         address: the hub's base URL, the part before ``hub/``.
         auth: a token of the hub.
         way: how to get there.
+        timing: how long the hub may take.
     """
 
-    def __init__(self, address: ServerAddress, auth: Auth, way: Way = DIRECT) -> None:
+    def __init__(
+        self,
+        address: ServerAddress,
+        auth: Auth,
+        way: Way = DIRECT,
+        timing: HubTiming | None = None,
+    ) -> None:
         self.address = address
-        self._auth = auth
-        self._http = HttpClient(address, way)
+        self._client = AuthorizedClient(address, auth, way)
+        self._timing = timing or HubTiming()
 
     async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._http.__aexit__(kind, error, traceback)
+    async def __aexit__(self, *error: object) -> None:
+        await self._client.__aexit__(*error)
 
     @property
     def token_page(self) -> str:
@@ -74,9 +82,6 @@ class HubClient:
             AuthError: the hub does not know it.
         """
         answer = await self._send("GET", "user")
-        if answer.refused and self._auth.renewable:
-            self._auth.forget()
-            answer = await self._send("GET", "user")
         if answer.refused:
             raise AuthError(
                 f"The hub at {self.address.base_url} refused the token.",
@@ -92,10 +97,11 @@ class HubClient:
         """
         url = self.address.rest(*_api("users", user, "tokens"))
         body = {"auth": {"username": user, "password": password.reveal()}, "note": note}
-        answer = await exchange(self._http, self.address, "POST", url, json=body)
+        request, http = Request("POST", url, json=body), self._client.http
+        answer = await http.send(request)
         # The hub also refuses those who never logged in before: it has no such user yet.
         if answer.refused and await self._log_in_by_form(user, password):
-            answer = await exchange(self._http, self.address, "POST", url, json=body)
+            answer = await http.send(request)
         if answer.refused:
             raise AuthError(
                 f"The hub at {self.address.base_url} refused the user name or the password.",
@@ -107,18 +113,12 @@ class HubClient:
     async def _log_in_by_form(self, user: str, password: Secret) -> bool:
         """Log in as a browser does. Returns whether the hub accepted it."""
         url = self.address.rest("hub", "login")
-        cookies = cookies_of(await exchange(self._http, self.address, "GET", url))
+        cookies = cookies_of(await self._client.http.send(Request("GET", url)))
         if XSRF_COOKIE not in cookies:
             return False
-        answer = await exchange(
-            *(self._http, self.address, "POST", url),
-            headers=cookie_headers(cookies),
-            form={
-                "username": user,
-                "password": password.reveal(),
-                XSRF_COOKIE: cookies[XSRF_COOKIE],
-            },
-        )
+        form = {"username": user, "password": password.reveal(), XSRF_COOKIE: cookies[XSRF_COOKIE]}
+        request = Request("POST", url, form=form)
+        answer = await self._client.http.send(request, cookie_headers(cookies))
         # A wrong password shows the form again, with 403.
         return answer.status == 302 and bool(cookies_of(answer).keys() - {XSRF_COOKIE})
 
@@ -165,7 +165,8 @@ class HubClient:
             talk(f"Starting the server {_name(user, server)} on the hub.")
             body = {"user_options": dict(options)} if options else None
             posting = asyncio.create_task(
-                self._send("POST", *segments, json=body, seconds=SILENCE_SECONDS), name="hub-start"
+                self._send("POST", *segments, json=body, seconds=self._timing.silence),
+                name="hub-start",
             )
             try:
                 await self._follow_while(posting, segments, user, server, talk)
@@ -177,11 +178,12 @@ class HubClient:
             if answer.status != 202:
                 raise self._refused_start(answer, user, server)
         try:
-            async with asyncio.timeout(SPAWN_SECONDS):
+            async with asyncio.timeout(self._timing.spawn):
                 await self._follow(segments, user, server, talk)
         except TimeoutError as error:
             raise DeadlineError(
-                f"The server {_name(user, server)} did not start within {SPAWN_SECONDS:.0f} s.",
+                f"The server {_name(user, server)} did not start within "
+                f"{self._timing.spawn:.0f} s.",
                 hint=f"See {self.address.rest('hub', 'home')}",
             ) from error
 
@@ -198,16 +200,16 @@ class HubClient:
         A hub waits ten seconds for the server before it answers (``slow_spawn_timeout``).
         """
         while not posting.done():
-            await asyncio.wait({posting}, timeout=POLL_SECONDS)
+            await asyncio.wait({posting}, timeout=self._timing.poll)
             if not posting.done() and state_of(await self.me(), server) is State.STARTING:
                 await self._follow(segments, user, server, talk)
                 return
 
     async def _follow(self, segments: list[str], user: str, server: str, talk: Talk) -> None:
         url = self.address.rest(*_api(*segments, "progress"))
-        headers = await self._auth.headers(self._http)
+        headers = await self._client.headers()
         shown = ""
-        stream = lines(self._http, self.address, url, headers=headers, seconds=SILENCE_SECONDS)
+        stream = self._client.http.lines(url, headers, self._timing.silence)
         async with aclosing(stream):
             async for line in stream:
                 event = read_event(line)
@@ -227,12 +229,13 @@ class HubClient:
 
     async def _stopped(self, server: str) -> None:
         try:
-            async with asyncio.timeout(STOP_SECONDS):
+            async with asyncio.timeout(self._timing.stop):
                 while state_of(await self.me(), server) is State.STOPPING:  # noqa: ASYNC110
-                    await asyncio.sleep(POLL_SECONDS)
+                    await asyncio.sleep(self._timing.poll)
         except TimeoutError as error:
             raise DeadlineError(
-                f"The server did not stop within {STOP_SECONDS:.0f} s, so it can't be started.",
+                f"The server did not stop within {self._timing.stop:.0f} s, so it can't be "
+                "started.",
                 hint=f"See {self.address.rest('hub', 'home')}",
             ) from error
 
@@ -274,14 +277,10 @@ class HubClient:
         method: str,
         *segments: str,
         json: object = None,
-        seconds: float = ANSWER_SECONDS,
+        seconds: float | None = None,
     ) -> Answer:
-        return await exchange(
-            *(self._http, self.address, method, self.address.rest(*_api(*segments))),
-            headers=await self._auth.headers(self._http),
-            json=json,
-            seconds=seconds,
-        )
+        url = self.address.rest(*_api(*segments))
+        return await self._client.send(Request(method, url, json=json, seconds=seconds))
 
 
 def _api(*segments: str) -> tuple[str, ...]:
