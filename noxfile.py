@@ -23,7 +23,7 @@ SPLIT = ("--numprocesses=auto", "--dist=loadfile")
 WITHOUT_SERVERS = ["-m", "not servers", *SPLIT]
 """The session ``servers`` runs those: they install hubs and gateways first."""
 
-TYPED_BY_HAND = ["noxfile.py", "benchmarks", "docs/_ext"]
+TYPED_BY_HAND = ["noxfile.py", "benchmarks", "docs/_ext", "tools"]
 
 
 def group(name: str) -> list[str]:

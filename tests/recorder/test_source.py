@@ -1,64 +1,84 @@
 """What is sent to the kernel is what stands in ``in_kernel``, made short."""
 
 import ast
+import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from jrc.recorder import in_kernel, install
+from jrc.recorder import install
 
-FOLDER = Path(in_kernel.__file__).parent
-MODULES = sorted(path for path in FOLDER.glob("*.py") if path.name != "__init__.py")
-
-
-class Shortened(ast.NodeTransformer):
-    """What may be left out: docstrings, ``pass``, types of results, and where anything goes."""
-
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
-        return self.visit_FunctionDef(node)
-
-    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
-        node.returns = None
-        for each in (*node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg):
-            if each is not None and is_any(each.annotation):
-                each.annotation = None
-        return self.generic_visit(node)
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
-        if node.value is not None and is_any(node.annotation):
-            return ast.Assign([node.target], node.value, None)
-        return self.generic_visit(node)
+TOOL = Path(__file__).parents[2] / "tools" / "shorten_recorder.py"
 
 
-def essence(text: str) -> str:
-    """The tree of a module, without what may be left out."""
-    tree = Shortened().visit(ast.parse(text))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            node.body = [each for each in node.body if not is_talk(each)]
-    return ast.dump(tree)
+@pytest.fixture(scope="module")
+def tool() -> dict[str, Any]:
+    return runpy.run_path(str(TOOL))
 
 
-def is_any(annotation: ast.expr | None) -> bool:
-    return isinstance(annotation, ast.Name) and annotation.id == "Any"
+def test_what_is_sent_is_made_of_the_modules_as_they_are(tool: dict[str, Any]) -> None:
+    """After a change in ``in_kernel``: python tools/shorten_recorder.py."""
+    sent, made = ast.parse(install.source()), ast.parse(tool["text"]())
+    assert ast.dump(sent) == ast.dump(made), "type: python tools/shorten_recorder.py"
 
 
-def is_talk(node: ast.stmt) -> bool:
-    ours = isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
-        ("jrc.", "__future__")
+def test_every_module_is_sent(tool: dict[str, Any]) -> None:
+    modules = {path.stem for path in (tool["RECORDER"] / "in_kernel").glob("*.py")}
+    assert {"__init__", *tool["MODULES"]} == modules
+
+
+def test_only_what_a_kernel_does_not_need_is_left_out(tool: dict[str, Any], tmp_path: Path) -> None:
+    folder = tmp_path / "in_kernel"
+    folder.mkdir()
+    (folder / "one.py").write_text(
+        '"""What it is for."""\n'
+        "from __future__ import annotations\n"
+        "import os\n"
+        "from typing import Any, NamedTuple\n"
+        "from jrc.recorder.in_kernel.other import (\n    that,\n)\n"
+        "LIMIT: int = 3\n"
+        '"""Of something."""\n'
+        "class Pair(NamedTuple):\n"
+        '    """Two."""\n'
+        "    a: Any\n"
+        "    b: int = 0\n"
+        "class Odd(ValueError):\n"
+        '    """An error."""\n'
     )
-    docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    return ours or docstring or isinstance(node, ast.Pass)
-
-
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
-def test_a_module_means_the_same_when_it_is_shortened(path: Path) -> None:
-    text = path.read_text("utf-8")
-    assert essence(install._shortened(text)) == essence(text)
-
-
-def test_every_module_is_sent() -> None:
-    assert {f"{name}.py" for name in install._MODULES} == {path.name for path in MODULES}
+    (folder / "two.py").write_text(
+        "import os\nimport sys\n"
+        "async def wait(a: int, *b: str, c: Any = None, **d: Any) -> Any:\n"
+        '    """Wait."""\n'
+        "    # A comment.\n"
+        "    e: list[int]\n"
+        "    f: int = os.getpid()\n"
+        "    if f:\n"
+        '        g: str = """A\n\n    text."""\n'
+        "    def inner() -> None:\n"
+        "        pass\n"
+        "    return that(a, b, c, d, f, inner)\n"
+    )
+    make = tool["text"]
+    make.__globals__.update(RECORDER=tmp_path, MODULES=("one", "two"))
+    assert make() == (
+        "from __future__ import annotations\n"
+        "import os\n"
+        "from typing import Any, NamedTuple\n"
+        "LIMIT = 3\n"
+        "class Pair(NamedTuple):\n"
+        "\ta: Any\n"
+        "\tb: int = 0\n"
+        "class Odd(ValueError):\n"
+        "\tpass\n"
+        "async def wait(a, *b, c=None, **d):\n"
+        "\tf = os.getpid()\n"
+        "\tif f:\n"
+        "\t\tg = 'A\\n\\n    text.'\n"
+        "\tdef inner():\n"
+        "\t\tpass\n"
+        "\treturn that(a, b, c, d, f, inner)\n"
+    )
 
 
 def test_the_oldest_python_understands_it() -> None:

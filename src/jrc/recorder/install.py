@@ -1,6 +1,5 @@
 """Bring the recorder into a remote kernel: the request that installs it, and what came of it."""
 
-import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,27 +16,6 @@ from jrc.recorder.in_kernel.frames import (
     RECORDER_VERSION,
 )
 from jrc.wire.message import Message
-
-_DOCSTRING = re.compile(r'^([ ]*)""".*?"""\n', re.MULTILINE | re.DOTALL)
-_PASS = re.compile(r"^([ ]*)pass\n(?=\1\S)", re.MULTILINE)
-_COMMENT = re.compile(r"^[ ]*#.*\n", re.MULTILINE)
-_OURS = re.compile(r"^from (?:jrc\.|__future__)[^\n(]*(?:\([^)]*\))?\n", re.MULTILINE)
-_TYPE = re.compile(r" -> [^\n]+(?=:$)|: Any(?=[,)]| = )", re.MULTILINE)
-_BLANK = re.compile(r"\n{2,}")
-_INDENT = re.compile(r"^(?:    )+", re.MULTILINE)
-
-_MODULES = (
-    "records",
-    "storage",
-    "archive",
-    "frames",
-    "flushes",
-    "turns",
-    "manners",
-    "recorder",
-    "control",
-)
-
 
 # Not compiled again where it is already there: that is half of what the request costs a kernel. The
 # text comes beside the code, because IPython reads each line of code several times. A kernel in
@@ -119,10 +97,11 @@ class NotPossible(NamedTuple):
 
 @cache
 def source() -> str:
-    """The text that runs in the kernel: the modules of ``in_kernel``, made short."""
-    folder = Path(__file__).with_name("in_kernel")
-    bodies = [_shortened((folder / f"{name}.py").read_text("utf-8")) for name in _MODULES]
-    return "\n".join(["from __future__ import annotations", *bodies])
+    """The text that runs in the kernel: the modules of ``in_kernel``, made short.
+
+    ``tools/shorten_recorder.py`` makes it, and it is committed beside them.
+    """
+    return Path(__file__).with_name("in_kernel.txt").read_text("utf-8")
 
 
 def install_content(options: InstallOptions) -> dict[str, Any]:
@@ -188,24 +167,6 @@ def parse_install_reply(reply: Message) -> Installed | NotPossible:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise WireError(f"The recorder's answer is incomplete: {error!r}.") from error
-
-
-def _shortened(text: str) -> str:
-    """A module without docstrings, comments, most types, and what it imports of jrc; with tabs.
-
-    By pattern and not by syntax tree: that would cost a run fifty milliseconds. It holds for the
-    modules of ``in_kernel``, where every triple-quoted string is a docstring; a test compares.
-    """
-    for pattern, rest in (
-        (_DOCSTRING, r"\1pass\n"),
-        (_COMMENT, ""),
-        (_PASS, ""),
-        (_OURS, ""),
-        (_TYPE, ""),
-        (_BLANK, "\n"),
-    ):
-        text = pattern.sub(rest, text)
-    return _INDENT.sub(lambda found: "\t" * (len(found[0]) // 4), text)
 
 
 if __name__ == "__main__":
