@@ -2,8 +2,6 @@
 
 # ``signal`` is this and its enumerations, whose import takes long enough to press Ctrl-C.
 import _signal as signal  # type: ignore[import-not-found]
-import atexit
-import gc
 
 
 def main() -> None:
@@ -13,7 +11,9 @@ def main() -> None:
         # While nobody looks after it, Ctrl-C ends the process as it ends a program in C: a
         # traceback out of an import tells nobody anything. ``run_cli`` looks after it.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    _collect_less_garbage()
+    from jrc.startup import collect_less_garbage
+
+    collect_less_garbage()
     from jrc.cli import app
 
     try:
@@ -21,15 +21,6 @@ def main() -> None:
     finally:
         if ours:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def _collect_less_garbage() -> None:
-    """Imports make many objects and hardly any garbage: to look for it is a tenth of the start.
-
-    What is left at the end goes with the process: nobody needs to search that either.
-    """
-    gc.set_threshold(20_000, 50, 50)
-    atexit.register(gc.freeze)
 
 
 if __name__ == "__main__":

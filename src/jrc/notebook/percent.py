@@ -7,8 +7,8 @@ import tokenize
 from collections.abc import Iterator, Sequence
 
 from jrc.errors import UsageError
-from jrc.notebook.reading import fast_nbformat_import
 from jrc.notebook.schema import Json
+from jrc.startup import LARGE_PARTS_OF_NBFORMAT, hidden
 
 _MARKER = re.compile(r"^[ \t]*#[ \t]*%%%*(?:[ \t].*)?$", re.MULTILINE)
 _AT_COLUMN_0 = re.compile(r"^# ?%%%*(?:[ \t].*)?$", re.MULTILINE)
@@ -35,7 +35,7 @@ def read_percent_script(source: str, name: str) -> tuple[Json, list[int]]:
     Raises:
         UsageError: jupytext can't read it.
     """
-    with fast_nbformat_import():
+    with hidden(*LARGE_PARTS_OF_NBFORMAT):
         import jupytext
 
     try:

@@ -8,12 +8,9 @@ Source: nbformat "The Notebook file format" and its JSON schema of version 4.5.
 
 import json
 import re
-import sys
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from jrc.errors import NotFoundError, UsageError
 from jrc.notebook.repair import MOST_LEVELS, Repaired, repair
@@ -25,6 +22,7 @@ from jrc.notebook.schema import (
     is_cell_id,
     is_json_mime,
 )
+from jrc.startup import LARGE_PARTS_OF_NBFORMAT, hidden
 
 TRANSIENT_METADATA = ("orig_nbformat", "orig_nbformat_minor", "signature")
 """Notebook metadata that belongs in no file."""
@@ -155,24 +153,6 @@ def new_id(seed: str, taken: Iterable[str]) -> str:
     return f"{number:08x}"
 
 
-@contextmanager
-def fast_nbformat_import() -> Iterator[None]:
-    """Import nbformat, or what imports it, without two parts that jrc never uses.
-
-    Where the extras of jupyter_server are installed, jsonschema builds a grammar for URIs (two
-    seconds) for a check that no notebook schema asks for; jupytext loads its server extension.
-    Both take them for not installed while they are hidden here.
-    """
-    hidden = [name for name in ("rfc3987_syntax", "jupyter_server") if name not in sys.modules]
-    blocked: dict[str, Any] = dict.fromkeys(hidden)
-    sys.modules.update(blocked)
-    try:
-        yield
-    finally:
-        for name in hidden:
-            sys.modules.pop(name, None)
-
-
 def _parse(name: str, data: bytes) -> Json:
     try:
         notebook = json.loads(str(data, "utf-8-sig"))
@@ -270,7 +250,7 @@ def _dicts(values: object) -> list[Json]:
 
 
 def _upgraded(name: str, notebook: Json) -> Json:
-    with fast_nbformat_import():
+    with hidden(*LARGE_PARTS_OF_NBFORMAT):
         import nbformat
 
     try:
@@ -295,7 +275,7 @@ def _check_with_nbformat(name: str, notebook: Json) -> None:
     no_cells = _what_is_no_cell(notebook)
     if no_cells:
         raise UsageError(f"{name} is not a valid notebook: {no_cells}.")
-    with fast_nbformat_import():
+    with hidden(*LARGE_PARTS_OF_NBFORMAT):
         import nbformat
 
     try:

@@ -28,6 +28,7 @@ from jrc.run.events import Notice, RunDetached, RunFinished, RunStarted
 from jrc.run.guarded import Guarded
 from jrc.runs.manifest import About
 from jrc.runs.records import RunRecord, RunRecords
+from jrc.startup import WHILE_A_KERNEL_STARTS, load
 
 if TYPE_CHECKING:
     from jrc.kernel.channels import Channels
@@ -256,7 +257,7 @@ class Job:
         requests = Requests()
         async with self._started_kernel() as kernel:
             # Not before: it would hold up the request that starts the kernel.
-            loading = asyncio.create_task(asyncio.to_thread(_load_runner), name="load-runner")
+            loading = asyncio.create_task(load(*WHILE_A_KERNEL_STARTS), name="load-runner")
             from jrc.kernel.channels import Channels
 
             channels = Channels(
@@ -501,13 +502,6 @@ class Job:
             allow_loss=self._options.cells.allow_loss,
             go_on=go_on,
         )
-
-
-def _load_runner() -> None:
-    """Import what executes the cells, in a thread, while the kernel begins to live."""
-    import jrc.run.outcome
-    import jrc.run.requested
-    import jrc.run.runner  # noqa: F401
 
 
 async def _save(records: RunRecords, record: RunRecord, before: asyncio.Task[None] | None) -> None:

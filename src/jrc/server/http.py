@@ -14,6 +14,7 @@ from jrc.server.address import ServerAddress
 from jrc.server.connection import DIRECT, Way
 from jrc.server.http_errors import Answer, from_answer, from_exception, no_socks
 from jrc.server.tls import tls_context
+from jrc.startup import COMMAND_LINE_OF_HTTPX, hidden
 
 if TYPE_CHECKING:
     import httpx
@@ -57,19 +58,11 @@ log = logging.getLogger("jrc.server")
 
 
 def load_httpx() -> None:
-    """Import httpx without its command line.
-
-    That brings click, rich and pygments where somebody installed click: 60 ms and 5 MiB, which an
-    editor would hold once for each notebook.
-    """
+    """Import httpx without its command line."""
     if "httpx" in sys.modules:
         return
-    part = "httpx._main"
-    sys.modules[part] = None  # type: ignore[assignment]  # it can't be imported, and httpx copes
-    try:
+    with hidden(*COMMAND_LINE_OF_HTTPX):
         import httpx  # noqa: F401
-    finally:
-        del sys.modules[part]
 
 
 class HttpClient:
