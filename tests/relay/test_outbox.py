@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from jrc.kernel.large_messages import TOO_LARGE, LargeMessages, Oversized
-from jrc.relay.outbox import Outbox
+from jrc.relay.relay import Outbox
 from jrc.wire.message import Message
 from tests.support.scripted import from_kernel
 

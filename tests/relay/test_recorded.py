@@ -10,10 +10,10 @@ import pytest
 from jrc.recorder.in_kernel.records import IOPUB, encode_record
 from jrc.recorder.recording import GAP_GRACE, QUIET, RecorderLost
 from jrc.recorder.tracker import Lost
-from jrc.relay.actions import Deliver, Forward
-from jrc.relay.messages import Messages
+from jrc.relay.actions import Deliver, Send
+from jrc.relay.answers import Messages
+from jrc.relay.machine import Machine
 from jrc.relay.recorded import NeverArrived, Recorded
-from jrc.relay.router import Router
 from jrc.wire.message import Message, encode_object, new_message
 from jrc.wire.zmq import Addressed
 from tests.support.scripted import busy, from_kernel, idle, reply, stream
@@ -46,9 +46,13 @@ STATE = {
 }
 
 
+def messages() -> Messages:
+    return Messages(32 * "a", lambda: "2026-11-22T12:00:00Z")
+
+
 @pytest.fixture
 def recorded() -> Recorded:
-    return Recorded(Messages())
+    return Recorded(messages())
 
 
 def request(msg_id: str, msg_type: str = "execute_request") -> Message:
@@ -221,28 +225,27 @@ def test_what_was_missed_is_asked_for_when_the_link_is_back(recorded: Recorded) 
 
 def test_a_relay_that_lives_long_does_not_grow() -> None:
     """It has one run from the start of its kernel to the end, however many cells that is."""
-    messages = Messages()
-    recorded = Recorded(messages)
-    router = Router(messages, recorded.covers)
-    run = installed(recorded)
+    machine = Machine(messages(), restarts_in_place=True)
+    *_, install = machine.kernel_started("python", 0)
+    assert isinstance(install, Send)
+    run = install.message.content_fields["jrc"]["options"]["run"]
+    answer = with_metadata(reply(install.message.msg_id), jrc={**INSTALLED, "run": run})
+    assert machine.from_kernel(answer, 0) == []
     number = 0
 
     def execute(count: int) -> int:
         nonlocal number
         for _ in range(count):
             asked = request(f"cell_{number}")
-            (forward,) = router.from_client(Addressed((b"editor",), asked))
-            assert isinstance(forward, Forward)
-            router.sent(forward.message)
-            recorded.outgoing(forward.message, number)
+            assert machine.from_client(Addressed((b"editor",), asked)) == [Send(asked)]
+            machine.sending(asked, number)
+            machine.sent(number)
             cell = asked.msg_id
             for answer in (busy(cell), stream(cell, "x"), reply(cell), idle(cell)):
                 number += 1
-                (news,) = recorded.receive(numbered(answer, run, number), number)
-                assert isinstance(news, Message)
-                assert any(isinstance(each, Deliver) for each in router.from_kernel(news))
-                recorded.due(number)
-        return reachable(router) + reachable(recorded)
+                (deliver, *_) = machine.from_kernel(numbered(answer, run, number), number)
+                assert isinstance(deliver, Deliver)
+        return reachable(machine)
 
     assert execute(1000) == execute(4000)
 

@@ -14,11 +14,11 @@ from jupyter_client.connect import write_connection_file
 
 from jrc.errors import ConfigError
 from jrc.relay.connection import read_connection_file
-from jrc.relay.messages import Messages
 from jrc.relay.sockets import CROWD, Dropped, Received, Sockets, Subscribed
 from jrc.wire.zmq import Addressed
 from tests.support.jupyter import wait_until
 from tests.support.relay import free_ports
+from tests.support.scripted import reply, stream
 
 
 class Served:
@@ -76,16 +76,12 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 
 def test_a_request_arrives_and_its_answer_goes_back(served: Served) -> None:
-    messages = Messages()
     client = served.client()
     try:
         msg_id = client.execute("1")
         addressed = served.request()
         assert addressed.message.msg_id == msg_id
-        reply = messages.to_client(
-            "shell", "execute_reply", {"status": "ok"}, parent_header=addressed.message.header
-        )
-        served.sockets.send(reply, addressed.identities)
+        served.sockets.send(reply(msg_id), addressed.identities)
         assert client.get_shell_msg(timeout=10)["parent_header"]["msg_id"] == msg_id
     finally:
         client.stop_channels()
@@ -111,7 +107,7 @@ def test_published_messages_reach_all_subscribers(served: Served) -> None:
         two.subscribe(b"")
         served.next()
         served.next()
-        message = Messages().to_client("iopub", "stream", {"name": "stdout", "text": "x"})
+        message = stream("somebody", "x")
         served.sockets.send(message, [b"stream"])
         frames = one.recv_multipart()
         assert two.recv_multipart() == frames
@@ -174,7 +170,7 @@ def test_a_client_that_comes_back_keeps_its_name(served: Served) -> None:
             dealer.connect(endpoint)
             dealer.send(b"hello")
             assert isinstance(served.next(), Dropped)
-        served.sockets.send(Messages().to_client("shell", "execute_reply", {}), [b"editor"])
+        served.sockets.send(reply("somebody"), [b"editor"])
         assert new.recv_multipart()[0] == b"<IDS|MSG>"
 
 
@@ -202,7 +198,7 @@ def test_what_waits_is_sent_before_the_ports_are_freed(served: Served) -> None:
         subscriber.subscribe(b"")
         served.next()
         for _ in range(500):
-            message = Messages().to_client("iopub", "stream", {"text": "x" * 1000})
+            message = stream("somebody", "x" * 1000)
             served.sockets.send(message, [b"stream"])
         served.sockets.close()
         for _ in range(500):
@@ -243,10 +239,10 @@ def test_a_crowd_is_told_when_it_is_gone(tmp_path: Path) -> None:
     served.sockets.close()
     sockets = Sockets(read_connection_file(served.file))
     room = threading.Event()
-    text = {"name": "stdout", "text": "x" * (CROWD // 2)}
+    text = "x" * (CROWD // 2)
     for crowded in (False, False, True):
         assert sockets.is_crowded() == crowded
-        sockets.send(Messages().to_client("iopub", "stream", text), [b"stream"])
+        sockets.send(stream("somebody", text), [b"stream"])
     sockets.start(lambda _: None, served.failures.append, room.set)
     assert room.wait(10)
     wait_until(lambda: not sockets.is_crowded(), "room")

@@ -1,15 +1,14 @@
-"""What a router wants done: values without behaviour."""
+"""What the machine of a relay wants done: values without behaviour."""
 
 from dataclasses import dataclass
-from enum import Enum
 
 from jrc.wire.message import Message
 from jrc.wire.zmq import Addressed
 
 
 @dataclass(frozen=True)
-class Forward:
-    """Send a message to the kernel.
+class Send:
+    """Send a message to the kernel; call ``Machine.sending`` when its turn has come.
 
     Attributes:
         first: before everything that waits already.
@@ -32,41 +31,54 @@ class Deliver:
 
 
 @dataclass(frozen=True)
+class Beat:
+    """Echo heartbeats from now on, or stop to."""
+
+    alive: bool
+
+
+@dataclass(frozen=True)
 class Interrupt:
-    """Interrupt the kernel through the server, then call ``Router.answer``."""
+    """Interrupt the kernel through the server, then call ``Machine.interrupted``."""
 
     request: Addressed
 
 
 @dataclass(frozen=True)
-class Shutdown:
-    """End the kernel through the server.
-
-    Attributes:
-        restart: the client wants a new one in its place.
-    """
+class Restart:
+    """Restart the kernel through the server, then call ``Machine.restarted``."""
 
     request: Addressed
-    restart: bool
 
 
 @dataclass(frozen=True)
-class AskRecorder:
-    """Ask the recorder which of these executions never arrived, then call ``Router.repeat``."""
-
-    msg_ids: tuple[str, ...]
+class AskServer:
+    """Ask the server what the kernel does, then call ``Machine.server_answered``."""
 
 
-class News(Enum):
-    """What the kernel, or the server in its name, says about the kernel as a whole."""
-
-    ALIVE = "it said something"
-    STARTED = "it said its first word"
-    WORKING = "it has begun with what was sent to it"
-    DIED = "it died, and the server starts it again"
-    DEAD = "it died, and the server gave up"
-    RESTARTED = "somebody restarted it"
-    SHUT_DOWN = "somebody shut it down"
+@dataclass(frozen=True)
+class StartOver:
+    """Connect to the kernel as another session."""
 
 
-Action = Forward | Deliver | Interrupt | Shutdown | AskRecorder | News
+@dataclass(frozen=True)
+class End:
+    """The kernel is gone for good: end with an error."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A client shut the kernel down: end."""
+
+
+@dataclass(frozen=True)
+class Log:
+    """Write a line to the log."""
+
+    text: str
+    warning: bool = False
+
+
+Action = Send | Deliver | Beat | Interrupt | Restart | AskServer | StartOver | End | Stop | Log

@@ -1,11 +1,10 @@
 """Makes what a kernel publishes for executions gapless, where the kernel is one for the recorder.
 
-Stands between the channels and the router. A server drops output that comes too fast, and a link
-that breaks swallows some; the recorder inside the kernel has it all, replies and questions too.
-Pure: the clock is an argument, and what is to be sent is returned.
+Stands between the kernel and the machine of the relay. A server drops output that comes too fast,
+and a link that breaks swallows some; the recorder inside the kernel has it all, replies and
+questions too. Pure: the clock is an argument, and what is to be sent is returned.
 """
 
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -20,7 +19,7 @@ from jrc.recorder.protocol import STATE_REQUEST, States, parse_answer, request_m
 from jrc.recorder.recording import News as RecordingNews
 from jrc.recorder.recording import NoReply, NotExecuted, RecorderLost, Recording
 from jrc.recorder.tracker import Lost
-from jrc.relay.messages import Messages
+from jrc.relay.answers import Messages
 from jrc.wire.message import Message, encode_object
 
 
@@ -35,7 +34,7 @@ class NeverArrived:
     msg_ids: tuple[str, ...]
 
 
-News = Message | Lost | NoReply | NeverArrived | RecorderLost
+Found = Message | Lost | NoReply | NeverArrived | RecorderLost
 
 
 class Recorded:
@@ -48,23 +47,28 @@ class Recorded:
     def __init__(self, messages: Messages) -> None:
         self._messages = messages
         self._recording: Recording | None = None
-        self._install_id = ""
-        self._run = ""
+        self._install_id: str | None = None
+        self._runs = 0
         self._doubtful: tuple[str, ...] = ()
-        self._question_id = ""
+        self._question_id: str | None = None
 
     @property
     def installed(self) -> bool:
         """A recorder is there, or on its way."""
         return self._recording is not None
 
+    @property
+    def _run(self) -> str:
+        """Id of the run: each kernel that takes the place of another has one of its own."""
+        return f"{self._messages.session}-{self._runs}"
+
     def install(self) -> Message:
         """The request that brings the recorder into a kernel that has just begun to live.
 
         What is sent on shell behind it is recorded. It is Python: for no other kernel.
         """
-        self._run = secrets.token_hex(8)
-        self._recording = Recording(self._run, self._messages.control_request)
+        self._runs += 1
+        self._recording = Recording(self._run, self._messages.control)
         return self._install_request()
 
     def outgoing(self, message: Message, now: float) -> Message:
@@ -77,7 +81,7 @@ class Recorded:
         fields = {**message.metadata_fields, **request_metadata(self._run)}
         return replace(message, metadata=encode_object(fields))
 
-    def receive(self, message: Message, now: float) -> list[News]:
+    def receive(self, message: Message, now: float) -> list[Found]:
         """What can be passed on now that a message of the kernel arrived, in order.
 
         Raises:
@@ -86,17 +90,17 @@ class Recorded:
         if self._recording is None:
             return [message]
         if message.channel == "shell" and message.parent_id == self._install_id:
-            self._install_id = ""
+            self._install_id = None
             outcome = parse_install_reply(message)
             if isinstance(outcome, NotPossible):
                 return [*self.give_up(), RecorderLost(outcome.reason)]
             return []
         if message.channel == "control" and message.parent_id == self._question_id:
             return self._never_arrived(message)
-        news = _of_interest(self._recording.receive(message, now))
-        if any(isinstance(each, RecorderLost) for each in news):
-            news.extend(self.give_up())
-        return news
+        found = _of_interest(self._recording.receive(message, now))
+        if any(isinstance(each, RecorderLost) for each in found):
+            found.extend(self.give_up())
+        return found
 
     def covers(self, msg_id: str) -> bool:
         """The recorder has the reply to this request, or will have it."""
@@ -104,14 +108,14 @@ class Recorded:
 
     def ask_arrived(self, msg_ids: tuple[str, ...]) -> list[Message]:
         """Ask which of these executions arrived, now that all that did must have begun."""
-        if self._recording is None:
+        if self._recording is None or not msg_ids:
             return []
-        question = self._messages.control_request(STATE_REQUEST, {"run": self._run})
+        question = self._messages.control(STATE_REQUEST, {"run": self._run})
         self._doubtful, self._question_id = msg_ids, question.msg_id
         return [question]
 
-    def _never_arrived(self, message: Message) -> list[News]:
-        doubtful, self._doubtful, self._question_id = self._doubtful, (), ""
+    def _never_arrived(self, message: Message) -> list[Found]:
+        doubtful, self._doubtful, self._question_id = self._doubtful, (), None
         answer = parse_answer(message)
         if not isinstance(answer, States):
             return []
@@ -132,21 +136,21 @@ class Recorded:
         if self._recording is None:
             return []
         self._recording.link_restored()
-        return [self._install_request()] if self._install_id else []
+        return [self._install_request()] if self._install_id is not None else []
 
-    def give_up(self) -> list[News]:
+    def give_up(self) -> list[Found]:
         """The recorder is gone, alone or with its kernel; what was held back is given out."""
         recording, self._recording = self._recording, None
-        self._install_id = ""
+        self._install_id = None
         return [] if recording is None else _of_interest(recording.ended())
 
     def _install_request(self) -> Message:
         content = install_content(InstallOptions(self._run))
-        request = with_source(self._messages.shell_request("execute_request", content))
+        request = with_source(self._messages.new("shell", "execute_request", content))
         self._install_id = request.msg_id
         return request
 
 
-def _of_interest(found: Iterable[RecordingNews]) -> list[News]:
+def _of_interest(found: Iterable[RecordingNews]) -> list[Found]:
     """All but what only a client hears that sends guarded requests."""
     return [each for each in found if not isinstance(each, NotExecuted)]

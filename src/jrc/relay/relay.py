@@ -1,31 +1,31 @@
-"""The relay at work: local sockets, a remote kernel's channels, and the router between them."""
+"""The relay at work: between local sockets and a remote kernel's channels it moves messages.
+
+What is to be done with a message, ``jrc.relay.machine`` decides.
+"""
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
 from jrc.errors import JrcError, KernelDiedError, NotFoundError, UnreachableError, WireError
 from jrc.kernel.channels import ChannelEvent, LinkLost, LinkRestored
-from jrc.kernel.large_messages import LargeMessages, Oversized
-from jrc.recorder.recording import NoReply, RecorderLost
-from jrc.recorder.tracker import Lost
 from jrc.relay.actions import (
     Action,
-    AskRecorder,
+    AskServer,
+    Beat,
     Deliver,
-    Forward,
+    End,
     Interrupt,
-    News,
-    Shutdown,
+    Log,
+    Restart,
+    Send,
+    StartOver,
+    Stop,
 )
-from jrc.relay.messages import Messages
-from jrc.relay.outbox import Outbox
-from jrc.relay.recorded import NeverArrived, Recorded
-from jrc.relay.recorded import News as RecordedNews
-from jrc.relay.router import Loss, Router
+from jrc.relay.machine import Machine
 from jrc.relay.sockets import Dropped, Received, Sockets, Subscribed
-from jrc.relay.watch import Act, Watch
 from jrc.wire.message import Message
 from jrc.wire.zmq import Addressed
 
@@ -37,14 +37,49 @@ log = logging.getLogger("jrc.relay")
 
 _TICK = 0.25
 _INTERRUPT_DEADLINE = 10.0
-_POLL_DEADLINE = 5.0
+_ASK_DEADLINE = 5.0
 _REST_PAUSE = 2.0
-_INTERRUPTED = Loss("KeyboardInterrupt", "")
 
-DIED = Loss(
-    "KernelDied", "The remote kernel died while this ran or waited (often: it ran out of memory)."
-)
-RESTARTED = Loss("KernelRestarted", "The remote kernel was restarted while this ran or waited.")
+
+class Outbox:
+    """What waits to be sent to the kernel. While the link is down, everything waits.
+
+    Two queues: control and stdin never wait behind shell.
+    """
+
+    def __init__(self) -> None:
+        self._urgent: deque[Message] = deque()
+        self._shell: deque[Message] = deque()
+        self._filled = asyncio.Event()
+        self._open = asyncio.Event()
+
+    def put(self, message: Message) -> None:
+        """Send it in its turn."""
+        (self._shell if message.channel == "shell" else self._urgent).append(message)
+        self._filled.set()
+
+    def put_first(self, message: Message) -> None:
+        """Send it before everything that waits."""
+        self._urgent.appendleft(message)
+        self._filled.set()
+
+    def open(self) -> None:
+        """The link is up."""
+        self._open.set()
+
+    def close(self) -> None:
+        """The link is down: give out nothing."""
+        self._open.clear()
+
+    async def next(self) -> Message:
+        """What to send next, as soon as there is something and the link is up."""
+        while True:
+            await self._filled.wait()
+            await self._open.wait()
+            queue = self._urgent or self._shell
+            if queue:
+                return queue.popleft()
+            self._filled.clear()
 
 
 class Relay:
@@ -52,25 +87,19 @@ class Relay:
 
     Args:
         sockets: bound, not started.
-        restarts_in_place: a client's request to restart does not end this process, nor does the
-            death of a kernel that the server starts again. Else the client watches this process,
-            and takes its end for the kernel's.
+        machine: decides.
 
     Attributes:
         stopped: set when the relay was asked to end.
     """
 
-    def __init__(self, sockets: Sockets, messages: Messages, *, restarts_in_place: bool) -> None:
+    def __init__(self, sockets: Sockets, machine: Machine) -> None:
         self._sockets = sockets
-        self._restarts_in_place = restarts_in_place
-        self._recorded = Recorded(messages)
-        self._router = Router(messages, self._recorded.covers)
-        self._watch = Watch()
+        self._machine = machine
         self._outbox = Outbox()
-        self._large = LargeMessages()
         self._kernel: RemoteKernel | None = None
+        self._channels: Channels | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._recorder_due = True
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._bug: BaseException | None = None
         self._room = asyncio.Event()
@@ -92,25 +121,16 @@ class Relay:
             KernelDiedError: it is.
             AuthError, UnreachableError: the server can't be reached any more.
         """
-        self._kernel = kernel
-        self._sockets.beating = True
-        self._watch.heard(self._now())
-        self._install_recorder()
+        self._kernel, self._channels = kernel, channels
+        self._do(self._machine.kernel_started(kernel.language, self._now()))
         self._outbox.open()
         self._spawn(self._receive(channels), "relay-receive")
         self._spawn(self._send(channels), "relay-send")
-        self._spawn(self._keep_watch(channels), "relay-watch")
+        self._spawn(self._tick(), "relay-tick")
         try:
             await self._failure
         except JrcError as error:
-            self._sockets.beating = False
-            if isinstance(error, KernelDiedError) and not self._restarts_in_place:
-                # An error in place of a reply would be the cell's own, and a client that allows
-                # errors would go on in an empty kernel. A local kernel that dies does not answer.
-                self._do(self._router.process_ends(error.message))
-            else:
-                loss = Loss(type(error).__name__.removesuffix("Error"), error.message)
-                self._do(self._router.kernel_ended(loss, announce="dead", for_good=True))
+            self._do(self._machine.ended(error))
             raise
         finally:
             for task in list(self._tasks):
@@ -127,28 +147,6 @@ class Relay:
         """Interrupt because of a signal: there is nobody to tell that it failed."""
         self._spawn(self._quietly(self.interrupt), "relay-interrupt")
 
-    def _on_received(self, received: Iterable[Received]) -> None:
-        for event in received:
-            match event:
-                case Subscribed():
-                    self._do(self._router.subscribed(event.topic))
-                case Dropped():
-                    log.warning("dropped what is no message for a kernel: %s", event.reason)
-                case Addressed():
-                    self._on_request(event)
-
-    def _on_request(self, addressed: Addressed) -> None:
-        try:
-            actions = self._router.from_client(addressed)
-        except WireError as error:
-            log.warning("dropped a message: %s", error)
-        else:
-            self._do(actions)
-
-    def _on_bug(self, error: BaseException) -> None:
-        self._bug = error
-        self.stopped.set()
-
     def check(self) -> None:
         """Raise the bug that ended the sockets, if one did."""
         if self._bug is not None:
@@ -159,27 +157,55 @@ class Relay:
             match action:
                 case Deliver():
                     self._sockets.send(action.message, action.front)
-                case Forward(message=message, first=True):
+                case Send(message=message, first=True):
                     self._outbox.put_first(message)
-                case Forward(message=message):
+                case Send(message=message):
                     self._outbox.put(message)
+                case Beat():
+                    self._sockets.beating = action.alive
                 case Interrupt():
                     self._spawn(self._interrupt(action.request), "relay-interrupt")
-                case Shutdown():
-                    self._spawn(self._shut_down(action), "relay-shutdown")
-                case AskRecorder():
-                    for question in self._recorded.ask_arrived(action.msg_ids):
-                        self._outbox.put(question)
-                case News():
-                    self._on_news(action)
+                case Restart():
+                    self._spawn(self._restart(action.request), "relay-restart")
+                case AskServer():
+                    self._spawn(self._ask_server(), "relay-ask-server")
+                case StartOver():
+                    if self._channels is not None:
+                        self._channels.start_over()
+                case End():
+                    raise KernelDiedError(action.reason)
+                case Stop():
+                    self.stopped.set()
+                case Log():
+                    log.log(logging.WARNING if action.warning else logging.INFO, action.text)
+
+    def _on_received(self, received: Iterable[Received]) -> None:
+        for event in received:
+            match event:
+                case Subscribed():
+                    self._do(self._machine.subscribed(event.topic))
+                case Dropped():
+                    log.warning("dropped what is no message for a kernel: %s", event.reason)
+                case Addressed():
+                    self._on_request(event)
+
+    def _on_request(self, addressed: Addressed) -> None:
+        try:
+            actions = self._machine.from_client(addressed)
+        except WireError as error:
+            log.warning("dropped a message: %s", error)
+        else:
+            self._do(actions)
+
+    def _on_bug(self, error: BaseException) -> None:
+        self._bug = error
+        self.stopped.set()
 
     async def _send(self, channels: "Channels") -> None:
         while True:
             message = await self._outbox.next()
-            self._router.sent(message)
-            self._large.sending(message)
-            await channels.send(self._recorded.outgoing(message, self._now()))
-            self._large.sent(self._now())
+            await channels.send(self._machine.sending(message, self._now()))
+            self._machine.sent(self._now())
 
     async def _receive(self, channels: "Channels") -> None:
         while True:
@@ -190,8 +216,20 @@ class Relay:
             except WireError as error:
                 log.warning("dropped a frame of the server: %s", error)
             except NotFoundError:
-                await self._state_of_kernel()
+                await self._ask_server()
                 await asyncio.sleep(_REST_PAUSE)
+
+    def _on_event(self, event: ChannelEvent) -> None:
+        match event:
+            case LinkLost():
+                log.info("link lost: %s", event.reason)
+                self._outbox.close()
+                self._do(self._machine.link_lost(event.code, self._now()))
+            case LinkRestored():
+                self._do(self._machine.link_restored(self._now()))
+                self._outbox.open()
+            case _:
+                self._do(self._machine.from_kernel(event, self._now()))
 
     async def _wait_for_room(self) -> None:
         """Read no more from the server than the local sockets take: the rest waits there."""
@@ -199,161 +237,37 @@ class Relay:
         if self._sockets.is_crowded():
             await self._room.wait()
 
-    def _on_event(self, event: ChannelEvent) -> None:
-        match event:
-            case LinkLost():
-                log.info("link lost: %s", event.reason)
-                self._outbox.close()
-                self._watch.link_lost(self._now())
-                self._recorded.link_lost()
-                oversized = self._large.link_lost(event.code, self._now())
-                if oversized is not None:
-                    self._refuse(oversized)
-            case LinkRestored():
-                self._on_link_restored()
-            case _:
-                self._watch.heard(self._now())
-                self._on_messages(self._recorded.receive(event, self._now()))
-                self._ask_recorder()
-
-    def _on_messages(self, found: Iterable[RecordedNews]) -> None:
-        for each in found:
-            match each:
-                case Message():
-                    self._do(self._router.from_kernel(each))
-                case Lost():
-                    self._tell(f"{each.stop - each.start} messages of output were lost.")
-                case NoReply():
-                    # The interrupt that swallowed the reply is what the client asked for.
-                    self._do(self._router.refuse(each.msg_id, _INTERRUPTED))
-                case NeverArrived():
-                    self._do(self._router.repeat(each.msg_ids))
-                case RecorderLost():
-                    log.info("nothing is recorded: %s", each.reason)
-                    # It had promised the replies; now only fences tell what became of them.
-                    self._do(self._router.link_restored())
-
-    def _install_recorder(self) -> None:
-        """Send the recorder to a kernel that has just begun to live, in front of all requests."""
-        self._recorder_due = False
-        is_python = self._kernel is not None and self._kernel.language == "python"
-        if is_python and not self._recorded.installed:
-            self._outbox.put_first(self._recorded.install())
-
-    def _ask_recorder(self) -> None:
-        for question in self._recorded.due(self._now()):
-            self._outbox.put(question)
-
-    def _on_link_restored(self) -> None:
-        for message in self._recorded.link_restored():
-            self._outbox.put_first(message)
-        self._do(self._router.link_restored())
-        self._ask_recorder()
-        self._outbox.open()
-        seconds = self._watch.link_restored(self._now())
-        if seconds is not None:
-            self._tell(f"The link to the server is back after {seconds:.0f} s.")
-
-    def _refuse(self, message: Oversized) -> None:
-        """A server ends the link where a message is too large for it; so would a second try."""
-        text = message.sentence
-        log.warning("%s", text)
-        refusal = self._router.refuse(message.msg_id, Loss("MessageTooLarge", text))
-        self._do(refusal or self._router.notice(text))
-
-    def _on_news(self, news: News) -> None:
-        match news:
-            case News.ALIVE:
-                self._sockets.beating = True
-            case News.STARTED:
-                self._sockets.beating = True
-                self._install_recorder()
-            case News.WORKING:
-                self._sockets.beating = True
-                # Old servers swallow the first word of a kernel that they started again.
-                if self._recorder_due:
-                    self._install_recorder()
-            case News.DIED:
-                self._sockets.beating = False
-                self._on_kernel_lost(DIED, announce=None)
-            case News.RESTARTED:
-                self._on_kernel_lost(RESTARTED, announce="restarting")
-            case News.SHUT_DOWN:
-                self._watch.suspect(self._now())
-            case News.DEAD:
-                raise KernelDiedError("The remote kernel died, and the server gave up on it.")
-
-    def _on_kernel_lost(self, loss: Loss, *, announce: str | None) -> None:
-        self._on_messages(self._recorded.give_up())
-        if not self._restarts_in_place:
-            raise KernelDiedError(loss.text)
-        self._recorder_due = True
-        self._do(self._router.kernel_ended(loss, announce=announce, for_good=False))
-
-    async def _keep_watch(self, channels: "Channels") -> None:
+    async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_TICK)
-            missing = bool(self._router.missing_idle)
-            unanswered = self._router.pending.unanswered
-            for act in self._watch.due(self._now(), unanswered=unanswered, idle_missing=missing):
-                await self._act(act, channels)
-            self._ask_recorder()
+            self._do(self._machine.tick(self._now()))
 
-    async def _act(self, act: Act, channels: "Channels") -> None:
-        match act:
-            case Act.TELL_LINK_IS_DOWN:
-                self._tell("The link to the server is down; trying to bring it back.")
-            case Act.POLL_KERNEL:
-                await self._poll_kernel(channels)
-            case Act.SEEK_IDLE:
-                self._do(self._router.seek_idle())
-            case Act.ASSUME_IDLE:
-                self._do(self._router.assume_idle())
-
-    async def _poll_kernel(self, channels: "Channels") -> None:
-        idle = await self._state_of_kernel() == "idle" and await channels.all_arrived()
-        if self._watch.polled(idle=idle, received=channels.received):
-            log.info("the kernel is idle, and does not answer: connecting as another session")
-            channels.start_over()
-        elif idle:
-            self._do(self._router.ask_idle_kernel())
-
-    async def _state_of_kernel(self) -> str:
-        """What the server says that the kernel does.
-
-        Raises:
-            KernelDiedError: it is gone.
-        """
+    async def _ask_server(self) -> None:
+        """Ask the server what the kernel does."""
         assert self._kernel is not None
+        assert self._channels is not None
         try:
-            async with asyncio.timeout(_POLL_DEADLINE):
+            async with asyncio.timeout(_ASK_DEADLINE):
                 state = await self._kernel.state()
         except (UnreachableError, TimeoutError) as error:
             log.info("the kernel can't be asked for: %s", _reason(error))
-            return "unknown"
-        if state == "dead":
-            raise KernelDiedError(
-                "The remote kernel is gone: the server was restarted, or somebody deleted it."
-            )
-        return state
+            state = "unknown"
+        arrived = state == "idle" and await self._channels.all_arrived()
+        received = self._channels.received
+        self._do(self._machine.server_answered(state, all_arrived=arrived, received=received))
 
     async def _interrupt(self, request: Addressed) -> None:
-        content: dict[str, object] = {"status": "ok"}
+        problem = ""
         try:
             await self.interrupt()
         except (JrcError, TimeoutError) as error:
-            text = f"The interrupt did not reach the kernel: {_reason(error)}"
-            content = {"status": "error", "ename": "Interrupt", "evalue": text, "traceback": []}
-        self._do(self._router.answer(request, content))
+            problem = f"The interrupt did not reach the kernel: {_reason(error)}"
+        self._do(self._machine.interrupted(request, problem))
 
-    async def _shut_down(self, action: Shutdown) -> None:
-        in_place = action.restart and self._restarts_in_place
-        if in_place and self._kernel is not None:
+    async def _restart(self, request: Addressed) -> None:
+        if self._kernel is not None:
             await self._quietly(self._kernel.restart)
-        content = {"status": "ok", "restart": action.restart}
-        self._do(self._router.answer(action.request, content, broadcast=True))
-        if not in_place:
-            self.stopped.set()
+        self._do(self._machine.restarted(request))
 
     async def _quietly(self, act: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -361,14 +275,10 @@ class Relay:
         except (JrcError, TimeoutError) as error:
             log.warning("%s", _reason(error))
 
-    def _tell(self, text: str) -> None:
-        self._do(self._router.notice(text))
-
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._on_task_end)
-        return task
 
     def _on_task_end(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -2,18 +2,21 @@
 
 import asyncio
 import logging
+import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jrc.errors import DeadlineError, JrcError, KernelDiedError, UnreachableError
 from jrc.kernel.channels import Channels
 from jrc.profile.paths import Paths
+from jrc.relay.answers import Messages
 from jrc.relay.kernel import RemoteKernel, session_path
-from jrc.relay.messages import Messages
+from jrc.relay.machine import Machine
 from jrc.relay.parent import parent_exit
 from jrc.relay.relay import Relay
 from jrc.relay.sockets import Sockets
@@ -44,29 +47,29 @@ async def serve(sockets: Sockets, environment: Mapping[str, str]) -> None:
         JrcError: it can't start, or the remote kernel is gone.
     """
     logging.basicConfig(format="jrc-kernel: %(message)s", level=logging.WARNING, stream=sys.stderr)
-    messages = Messages()
+    messages = Messages(secrets.token_hex(16), lambda: datetime.now(UTC).isoformat())
     # jupyter_client restarts a kernel by starting a new process when the old one has ended; a
     # process that stays would only make it wait. Without such a parent nobody starts a new one.
     managed = "JPY_PARENT_PID" in environment
-    relay = Relay(sockets, messages, restarts_in_place=not managed)
+    relay = Relay(sockets, Machine(messages, restarts_in_place=not managed))
     relay.start()
     with _signals(relay):
         await first_of(
-            _connect_and_relay(relay, messages, environment), relay.stopped.wait(), parent_exit()
+            _connect_and_relay(relay, messages.session, environment),
+            relay.stopped.wait(),
+            parent_exit(),
         )
     relay.check()
 
 
-async def _connect_and_relay(
-    relay: Relay, messages: Messages, environment: Mapping[str, str]
-) -> None:
+async def _connect_and_relay(relay: Relay, session_id: str, environment: Mapping[str, str]) -> None:
     async with open_server(environment.get("JRC_PROFILE")) as server:
         path = session_path(environment, Path.cwd())
         with RecordFile(Paths.from_environment(), server.address.base_url, path) as record:
             kernel = RemoteKernel(server, record)
             try:
                 await kernel.start(environment.get("JRC_KERNEL"))
-                async with _channels(server, kernel, messages.session) as channels:
+                async with _channels(server, kernel, session_id) as channels:
                     await relay.run(kernel, channels)
             finally:
                 await kernel.delete()
