@@ -500,6 +500,18 @@ def test_a_lost_question_of_the_editor_is_asked_again(machine: Machine) -> None:
     assert machine.from_kernel(answer, 0) == [Deliver(answer, ANN)]
 
 
+def test_a_fence_says_nothing_of_what_is_sent_again_behind_it(machine: Machine) -> None:
+    """Its busy may come behind its reply: the idle of what was asked again is still to come."""
+    asked = request("complete_request", code="zi")
+    msg_id = sent(machine, asked)
+    (fence,) = sends(machine.link_restored(0))
+    machine.from_kernel(info_reply(fence.msg_id), 0)
+    machine.sending(asked.message, 0)
+    machine.from_kernel(busy(fence.msg_id), 0)
+    answer = from_kernel("shell", "complete_reply", {"status": "ok"}, parent=msg_id)
+    assert machine.from_kernel(answer, 0) == [Deliver(answer, ANN)]
+
+
 def test_each_lane_has_its_own_fence(machine: Machine) -> None:
     """A subshell and control answer on their own: shell proves nothing for them."""
     sent(machine, request())
@@ -706,6 +718,21 @@ def test_an_idle_kernel_that_owes_a_recorded_execution_is_asked_behind_it(
     assert first.channel == second.channel == "shell"
     (question,) = sends(recording.from_kernel(info_reply(first.msg_id), 0))
     assert sends(recording.from_kernel(arrived(question), 0)) == [asked.message]
+
+
+def test_an_execution_that_is_sent_again_is_not_judged_by_an_older_question(
+    recording: Machine,
+) -> None:
+    """Its second message may still be under way: a third one would execute it twice."""
+    asked = request(code="1")
+    sent(recording, asked)
+    (first,) = sends(ask_idle(recording))
+    (second,) = sends(ask_idle(recording))
+    (question,) = sends(recording.from_kernel(info_reply(first.msg_id), 0))
+    assert sends(recording.from_kernel(arrived(question), 0)) == [asked.message]
+    assert recording.from_kernel(info_reply(second.msg_id), 0) == []
+    recording.sending(asked.message, 0)
+    assert recording.from_kernel(info_reply(second.msg_id), 0) == []
 
 
 def ask_idle(machine: Machine) -> list[Action]:

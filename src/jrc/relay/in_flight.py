@@ -148,6 +148,13 @@ class InFlight:
         if request.finished:
             self._requests.pop(request.message.msg_id, None)
 
+    def not_sent(self, request: Request) -> None:
+        """A request did not arrive and is sent again: no fence that is out tells of it."""
+        request.sent = request.iopub_over = False
+        msg_id = request.message.msg_id
+        for fence in self._fences.values():
+            fence.suspects = [each for each in fence.suspects if each != msg_id]
+
     def nothing_recorded(self) -> None:
         """There is no recorder any more."""
         for request in self._requests.values():

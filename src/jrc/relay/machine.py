@@ -171,7 +171,7 @@ class Machine:
                     actions += self._refuse(each.msg_id, _INTERRUPTED)
                 case NeverArrived():
                     requests = self._requests.all_of(each.msg_ids)
-                    actions += [self._again(each) for each in requests if not each.replied]
+                    actions += [self._again(r) for r in requests if r.sent and not r.replied]
                 case RecorderLost():
                     actions.append(Log(f"nothing is recorded: {each.reason}"))
                     # It had promised the replies; now only fences tell what became of them.
@@ -394,7 +394,7 @@ class Machine:
 
     def _again(self, request: Request) -> Action:
         """Send a request again of which it is known that it did not arrive, or does no harm."""
-        request.sent = request.iopub_over = False
+        self._requests.not_sent(request)
         return Send(request.message)
 
     def _refuse(self, msg_id: str, loss: Loss) -> list[Action]:
