@@ -216,6 +216,20 @@ def test_an_installation_whose_answer_was_lost_is_sent_again(recorded: Recorded)
     assert json.loads(bytes(again.content)) == json.loads(bytes(install.content))
 
 
+def test_both_answers_to_an_installation_that_was_sent_twice_are_understood(
+    recorded: Recorded,
+) -> None:
+    """The first one may only have waited on the server until the link was back."""
+    first = recorded.install()
+    recorded.link_lost()
+    (second,) = recorded.link_restored()
+    run = first.content_fields["jrc"]["options"]["run"]
+    for install in (first, second):
+        answer = with_metadata(reply(install.msg_id), jrc={**INSTALLED, "run": run})
+        assert recorded.receive(answer, 0) == []
+    assert recorded.installed
+
+
 def test_what_was_missed_is_asked_for_when_the_link_is_back(recorded: Recorded) -> None:
     installed(recorded)
     recorded.link_lost()

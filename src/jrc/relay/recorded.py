@@ -47,7 +47,8 @@ class Recorded:
     def __init__(self, messages: Messages) -> None:
         self._messages = messages
         self._recording: Recording | None = None
-        self._install_id: str | None = None
+        self._installs: set[str] = set()
+        self._install_answered = False
         self._runs = 0
         self._doubtful: tuple[str, ...] = ()
         self._question_id: str | None = None
@@ -68,6 +69,7 @@ class Recorded:
         What is sent on shell behind it is recorded. It is Python: for no other kernel.
         """
         self._runs += 1
+        self._install_answered = False
         self._recording = Recording(self._run, self._messages.control)
         return self._install_request()
 
@@ -75,7 +77,7 @@ class Recorded:
         """A client's message as it is to be sent now: an execution is marked for the recorder."""
         if self._recording is None or message.msg_type != "execute_request":
             return message
-        if message.msg_id == self._install_id:
+        if message.msg_id in self._installs:
             return message
         self._recording.sent(message.msg_id, guarded=False, now=now)
         fields = {**message.metadata_fields, **request_metadata(self._run)}
@@ -89,8 +91,8 @@ class Recorded:
         """
         if self._recording is None:
             return [message]
-        if message.channel == "shell" and message.parent_id == self._install_id:
-            self._install_id = None
+        if message.channel == "shell" and message.parent_id in self._installs:
+            self._install_answered = True
             outcome = parse_install_reply(message)
             if isinstance(outcome, NotPossible):
                 return [*self.give_up(), RecorderLost(outcome.reason)]
@@ -136,18 +138,18 @@ class Recorded:
         if self._recording is None:
             return []
         self._recording.link_restored()
-        return [self._install_request()] if self._install_id is not None else []
+        return [] if self._install_answered else [self._install_request()]
 
     def give_up(self) -> list[Found]:
         """The recorder is gone, alone or with its kernel; what was held back is given out."""
         recording, self._recording = self._recording, None
-        self._install_id = None
+        self._installs.clear()
         return [] if recording is None else _of_interest(recording.ended())
 
     def _install_request(self) -> Message:
         content = install_content(InstallOptions(self._run))
         request = with_source(self._messages.new("shell", "execute_request", content))
-        self._install_id = request.msg_id
+        self._installs.add(request.msg_id)
         return request
 
 
