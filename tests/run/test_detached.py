@@ -27,6 +27,7 @@ from jrc.run.events import (
     RunStarted,
 )
 from jrc.run.job import Job, Options
+from jrc.runs import lookup
 from jrc.runs import questions as asking
 from jrc.runs.manifest import About, about_from_json
 from jrc.runs.questions import state_of_run
@@ -51,6 +52,25 @@ async def test_a_run_goes_on_without_us_and_is_taken_home(desk: Desk, tmp_path: 
     assert listener.of(RunFinished)[0].status == "ok"
     assert desk.records.all() == []
     assert nothing_is_left(desk.server, run)
+
+
+async def test_the_folder_of_journals_is_never_deleted(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A colleague's run may begin its journal there in just that moment."""
+    deleted: list[str] = []
+    delete = lookup.delete_file
+
+    async def note(server: ServerClient, path: str) -> None:
+        deleted.append(path)
+        await delete(server, path)
+
+    monkeypatch.setattr(lookup, "delete_file", note)
+    run = await desk.begin(notebook(tmp_path, "print('one')"))
+    assert await desk.attach(run) == 0
+    assert f"jrc-runs/{run}.jrcjournal" in deleted
+    assert all(run in path for path in deleted)
+    assert (desk.server.root / "jrc-runs").is_dir()
 
 
 async def test_nothing_is_freed_by_the_client_that_leaves(desk: Desk, tmp_path: Path) -> None:

@@ -191,7 +191,10 @@ async def read_journal_at(server: "ServerClient", path: str) -> Journal | None:
 
 
 async def delete_journal(server: "ServerClient", path: str) -> None:
-    """Delete a run's journal, what lies beside it, and the folder when it is empty then.
+    """Delete a run's journal and what lies beside it.
+
+    The folder stays, also when it is empty: a server deletes a folder with all that is in it, and
+    somebody's new run may have begun its journal there since the last look.
 
     Args:
         server: where.
@@ -210,8 +213,6 @@ async def delete_journal(server: "ServerClient", path: str) -> None:
     await delete_file(server, path)
     for entry in beside:
         await delete_file(server, entry.path)
-    if folder and not await list_folder(server, folder):
-        await delete_file(server, folder)
 
 
 async def journal_path(server: "ServerClient", found: FoundRun) -> str:

@@ -146,9 +146,7 @@ class JournalFile:
         os.replace(temporary, self.state_path)
 
     def delete(self) -> None:
-        """Take both files away, and their folder when it is empty then."""
+        """Take both files away. The folder stays: another kernel may be about to write there."""
         for path in (self.path, self.state_path):
             with contextlib.suppress(OSError):
                 os.unlink(path)
-        with contextlib.suppress(OSError):
-            os.rmdir(os.path.dirname(self.path))
