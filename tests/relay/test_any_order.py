@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jrc.kernel.messages import Messages
 from jrc.recorder.in_kernel.records import IOPUB, SHELL, encode_record
 from jrc.relay.actions import Action, AskServer, Deliver, End, Send, StartOver
-from jrc.relay.answers import Messages
 from jrc.relay.machine import Machine
 from jrc.wire.message import Message, encode_object, new_message
 from jrc.wire.zmq import Addressed
@@ -140,7 +140,9 @@ class World:
         self._python = python
         self.executed: Counter[str] = Counter()
         self._kernel = ScriptedKernel(self.executed, python=python)
-        self._machine = Machine(Messages(32 * "a", lambda: DATE), restarts_in_place=True)
+        self._machine = Machine(
+            Messages(session=32 * "a", username="jrc", date=lambda: DATE), restarts_in_place=True
+        )
         self._ids = itertools.count(1)
         self._now = 0.0
         self._up = True

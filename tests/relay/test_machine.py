@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from jrc.errors import KernelDiedError, UnreachableError, WireError
+from jrc.kernel.messages import Messages
 from jrc.recorder.recording import GAP_GRACE, QUIET
 from jrc.relay.actions import (
     Action,
@@ -20,7 +21,6 @@ from jrc.relay.actions import (
     StartOver,
     Stop,
 )
-from jrc.relay.answers import Messages
 from jrc.relay.in_flight import MOST_FENCES, MOST_REQUESTS, InFlight
 from jrc.relay.machine import Machine
 from jrc.relay.watch import IDLE_WITHIN, MUTE_POLLS, NOTICE_AFTER, QUIET_BEFORE_POLL
@@ -37,7 +37,10 @@ _ids = itertools.count(1)
 
 def new_machine(*, restarts_in_place: bool = True, language: str = "") -> Machine:
     """A machine whose kernel lives; by default it is none for the recorder."""
-    machine = Machine(Messages(SESSION, lambda: DATE), restarts_in_place=restarts_in_place)
+    machine = Machine(
+        Messages(session=SESSION, username="jrc", date=lambda: DATE),
+        restarts_in_place=restarts_in_place,
+    )
     assert Beat(alive=True) in machine.kernel_started(language, 0)
     return machine
 
@@ -50,7 +53,9 @@ def machine() -> Machine:
 @pytest.fixture
 def recording() -> Machine:
     """A machine whose kernel has the recorder."""
-    machine = Machine(Messages(SESSION, lambda: DATE), restarts_in_place=True)
+    machine = Machine(
+        Messages(session=SESSION, username="jrc", date=lambda: DATE), restarts_in_place=True
+    )
     (install,) = sends(machine.kernel_started("python", 0))
     assert machine.sending(install, 0) is install
     assert machine.from_kernel(installed(install), 0) == []
@@ -589,7 +594,9 @@ def test_the_person_is_told_of_a_large_message_that_nobody_waits_for(machine: Ma
 def test_only_python_gets_the_recorder() -> None:
     for language in ("", "r", "julia"):
         new_machine(language=language)
-    machine = Machine(Messages(SESSION, lambda: DATE), restarts_in_place=True)
+    machine = Machine(
+        Messages(session=SESSION, username="jrc", date=lambda: DATE), restarts_in_place=True
+    )
     beat, install = machine.kernel_started("python", 0)
     assert beat == Beat(alive=True)
     assert isinstance(install, Send)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from jrc.kernel.messages import Messages
 from jrc.recorder.in_kernel.records import IOPUB, encode_record
 from jrc.recorder.recording import GAP_GRACE, QUIET, RecorderLost
 from jrc.recorder.tracker import Lost
 from jrc.relay.actions import Deliver, Send
-from jrc.relay.answers import Messages
 from jrc.relay.machine import Machine
 from jrc.relay.recorded import NeverArrived, Recorded
 from jrc.wire.message import Message, encode_object, new_message
@@ -47,7 +47,7 @@ STATE = {
 
 
 def messages() -> Messages:
-    return Messages(32 * "a", lambda: "2026-11-22T12:00:00Z")
+    return Messages(session=32 * "a", username="jrc", date=lambda: "2026-11-22T12:00:00Z")
 
 
 @pytest.fixture

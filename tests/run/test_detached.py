@@ -14,10 +14,10 @@ from jrc.errors import (
     RemoteError,
     UnreachableError,
 )
-from jrc.kernel.messages import owner
 from jrc.notebook.document import load
 from jrc.notebook.outputs import Outputs
 from jrc.notebook.widgets import CommMessage
+from jrc.profile.owner import owner
 from jrc.run.events import (
     CellOutput,
     CellStarted,

@@ -1,27 +1,49 @@
 """The messages that a client sends to a kernel."""
 
-import getpass
 import secrets
-import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from jrc.wire.message import Message, message_id, new_message
+from jrc.profile.owner import user_name
+from jrc.wire.message import Message, Part, encode_object, message_id, new_message
 
 
-class Requests:
+def utc_now() -> str:
+    """The time now, ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat()
+
+
+class Messages:
     """Makes the messages of one client, with ids that nobody else uses.
+
+    Pure code is given one of these: the defaults are not pure.
+
+    Args:
+        session: hex id that no other client has; a new one by default.
+        username: who asks; by default the user of this process.
+        date: the time now, ISO 8601 in UTC.
 
     Attributes:
         session: hex id of the client; also the ``session_id`` of its websocket.
     """
 
-    def __init__(self) -> None:
-        self.session = secrets.token_hex(16)
-        self._username = user_name()
+    def __init__(
+        self,
+        *,
+        session: str | None = None,
+        username: str | None = None,
+        date: Callable[[], str] = utc_now,
+    ) -> None:
+        self.session = secrets.token_hex(16) if session is None else session
+        self._username = user_name() if username is None else username
+        self._date = date
         self._count = 0
+
+    def is_own(self, msg_id: str) -> bool:
+        """Whether a message of this client has this id."""
+        return msg_id.startswith(self.session)
 
     def execute(
         self,
@@ -43,7 +65,7 @@ class Requests:
             "allow_stdin": allow_stdin,
             "stop_on_error": stop_on_error,
         }
-        request = self._message("shell", "execute_request", content, metadata=metadata)
+        request = self.new("shell", "execute_request", content, metadata=metadata)
         return replace(request, buffers=tuple(buffers)) if buffers else request
 
     def execute_silently(self, code: str) -> Message:
@@ -59,64 +81,76 @@ class Requests:
             }
         )
 
-    def of_content(self, content: dict[str, Any]) -> Message:
-        """An ``execute_request`` of a content that somebody else made."""
-        return self._message("shell", "execute_request", content)
+    def of_content(self, content: Mapping[str, Any]) -> Message:
+        """An ``execute_request`` with this content."""
+        return self.new("shell", "execute_request", content)
 
-    def control(self, msg_type: str, content: dict[str, Any]) -> Message:
+    def control(self, msg_type: str, content: Mapping[str, Any]) -> Message:
         """A request on the control channel, which the kernel answers while it executes."""
-        return self._message("control", msg_type, content)
+        return self.new("control", msg_type, content)
 
-    def kernel_info(self) -> Message:
-        return self._message("shell", "kernel_info_request", {})
+    def kernel_info(self, channel: str = "shell", *, subshell: str | None = None) -> Message:
+        """A request that changes nothing, and that every kernel answers.
+
+        Args:
+            channel: ``shell`` or ``control``.
+            subshell: id of the kernel's subshell that must answer; None for its main shell.
+        """
+        message = self.new(channel, "kernel_info_request", {})
+        if subshell is None:
+            return message
+        header = {**message.header_fields, "subshell_id": subshell}
+        return replace(message, header=encode_object(header))
 
     def input_reply(self, value: str, request: Message) -> Message:
         """The answer to an ``input_request``."""
-        return self._message(
+        return self.new(
             "stdin",
             "input_reply",
             {"value": value, "status": "ok"},
-            parent_header=request.header_fields,
+            parent_header=request.header,
         )
 
     def comm_message(
         self, comm_id: str, data: dict[str, Any], parent_header: dict[str, Any]
     ) -> Message:
-        return self._message(
-            "shell", "comm_msg", {"comm_id": comm_id, "data": data}, parent_header=parent_header
+        return self.new(
+            "shell",
+            "comm_msg",
+            {"comm_id": comm_id, "data": data},
+            parent_header=encode_object(parent_header),
         )
 
-    def _message(
+    def new(
         self,
         channel: str,
         msg_type: str,
-        content: dict[str, Any],
+        content: Mapping[str, Any],
         *,
-        parent_header: dict[str, Any] | None = None,
-        metadata: dict[str, Any] | None = None,
+        parent_header: Part = b"{}",
+        metadata: Mapping[str, Any] | None = None,
     ) -> Message:
+        """Any message.
+
+        Args:
+            channel: where it goes.
+            msg_type: for example ``status``.
+            content: the message's own fields.
+            parent_header: header of the message that it answers.
+            metadata: what is neither header nor content.
+        """
         self._count += 1
-        return new_message(
+        message = new_message(
             channel,
             msg_type,
-            content,
+            dict(content),
             msg_id=message_id(self.session, self._count),
             session=self.session,
             username=self._username,
-            date=datetime.now(UTC).isoformat(),
-            parent_header=parent_header,
-            metadata=metadata,
+            date=self._date(),
+            metadata=dict(metadata or {}),
         )
+        return replace(message, parent_header=parent_header)
 
 
-def user_name() -> str:
-    """Who runs this process; ``unknown`` where the system has no name for it (some containers)."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        return "unknown"
-
-
-def owner() -> str:
-    """Who runs this, and where: the part of a session's path that says whose kernel it is."""
-    return f"{user_name()}@{socket.gethostname()}"
+Requests = Messages

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from jrc.errors import JrcError, KernelDiedError, NotFoundError, UnreachableError
-from jrc.kernel.messages import owner
 from jrc.notebook.language import normal
+from jrc.profile.owner import owner
 from jrc.tasks import backoff
 
 if TYPE_CHECKING:

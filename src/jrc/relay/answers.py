@@ -1,14 +1,15 @@
-"""The messages that the relay itself sends, to clients in the kernel's name and to the kernel.
+"""The messages that the relay sends to clients in the kernel's name.
 
-Pure: where ids begin and what time it is are arguments.
+Pure: ids and dates come from the ``Messages`` that it is given.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
+from jrc.kernel.messages import Messages
 from jrc.relay.actions import Deliver
-from jrc.relay.in_flight import Lane, Request
-from jrc.wire.message import Message, Part, encode_object, message_id, new_message
+from jrc.relay.in_flight import Request
+from jrc.wire.message import Message, Part
 from jrc.wire.zmq import Addressed
 
 NOBODY: Part = b"{}"
@@ -26,51 +27,6 @@ class Loss:
 
     name: str
     text: str
-
-
-class Messages:
-    """Makes messages with ids that nobody else uses.
-
-    Args:
-        session: hex id of the relay that no other client has.
-        date: the time now, ISO 8601 in UTC.
-
-    Attributes:
-        session: of the relay; also the ``session_id`` of its websocket.
-    """
-
-    def __init__(self, session: str, date: Callable[[], str]) -> None:
-        self.session = session
-        self._date = date
-        self._count = 0
-
-    def control(self, msg_type: str, content: Mapping[str, object]) -> Message:
-        """A request of the relay's own on the control channel."""
-        return self.new("control", msg_type, content)
-
-    def probe(self, lane: Lane) -> Message:
-        """A request that changes nothing, which a kernel answers behind the earlier ones."""
-        message = self.new(lane.channel, "kernel_info_request", {})
-        if lane.subshell is None:
-            return message
-        header = {**message.header_fields, "subshell_id": lane.subshell}
-        return replace(message, header=encode_object(header))
-
-    def is_own(self, msg_id: str) -> bool:
-        """Whether a message of the relay has this id."""
-        return msg_id.startswith(self.session)
-
-    def new(self, channel: str, msg_type: str, content: Mapping[str, object]) -> Message:
-        self._count += 1
-        return new_message(
-            channel,
-            msg_type,
-            dict(content),
-            msg_id=message_id(self.session, self._count),
-            session=self.session,
-            username="jrc",
-            date=self._date(),
-        )
 
 
 class Answers:
@@ -138,7 +94,7 @@ class Answers:
         self, channel: str, msg_type: str, content: Mapping[str, object], parent_header: Part
     ) -> Message:
         # The parent's header as the client sent it: it is not decoded for that.
-        return replace(self._messages.new(channel, msg_type, content), parent_header=parent_header)
+        return self._messages.new(channel, msg_type, content, parent_header=parent_header)
 
 
 def topic(msg_type: str) -> bytes:

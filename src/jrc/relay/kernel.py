@@ -1,15 +1,14 @@
 """The remote kernel of a relay: its session on the server, and its end."""
 
 import asyncio
-import getpass
 import logging
 import secrets
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jrc.errors import AuthError, JrcError, NotFoundError, ProtocolError
+from jrc.profile.owner import owner
 from jrc.server.orphans import RecordFile
 
 if TYPE_CHECKING:
@@ -127,12 +126,4 @@ def session_path(environment: Mapping[str, str], folder: Path) -> str:
     names = [name for name in notebook.split("/") if name not in ("", ".", "..")]
     if len(names) < 2:
         names = [folder.name or "root", *names]
-    owner = f"{_user_name()}@{socket.gethostname()}"
-    return f"jrc/{owner}/{'/'.join(names[-2:])}-{secrets.token_hex(4)}"
-
-
-def _user_name() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        return "unknown"  # some containers have no name for the user
+    return f"jrc/{owner()}/{'/'.join(names[-2:])}-{secrets.token_hex(4)}"

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from jrc.errors import JrcError, KernelDiedError, WireError
 from jrc.kernel.large_messages import LargeMessages
+from jrc.kernel.messages import Messages
 from jrc.recorder.recording import NoReply, RecorderLost
 from jrc.recorder.tracker import Lost
 from jrc.relay.actions import (
@@ -28,8 +29,8 @@ from jrc.relay.actions import (
     StartOver,
     Stop,
 )
-from jrc.relay.answers import Answers, Loss, Messages, topic
-from jrc.relay.in_flight import InFlight, Lane, Request, by_lane
+from jrc.relay.answers import Answers, Loss, topic
+from jrc.relay.in_flight import InFlight, Request, by_lane
 from jrc.relay.recorded import Found, NeverArrived, Recorded
 from jrc.relay.watch import Act, Watch
 from jrc.wire.message import Message
@@ -45,8 +46,6 @@ REPLY_LOST = Loss(
     "whether it ran to its end is not known.",
 )
 _INTERRUPTED = Loss("KeyboardInterrupt", "")
-
-_CONTROL = Lane("control")
 
 
 class Machine:
@@ -278,7 +277,7 @@ class Machine:
     def _send_fences(self, suspects: Iterable[Request]) -> list[Action]:
         actions: list[Action] = []
         for lane, msg_ids in by_lane(suspects).items():
-            probe = self._messages.probe(lane)
+            probe = self._messages.kernel_info(lane.channel, subshell=lane.subshell)
             self._requests.fence_sent(probe.msg_id, lane, msg_ids)
             actions.append(Send(probe, first=True))
         return actions
@@ -350,7 +349,7 @@ class Machine:
         ]
         if waiting and not self._requests.many_fences:
             return self._send_fences(waiting)
-        return [Send(self._messages.probe(_CONTROL), first=True)]
+        return [Send(self._messages.kernel_info("control"), first=True)]
 
     # The end of a kernel
 

@@ -8,6 +8,7 @@ questions too. Pure: the clock is an argument, and what is to be sent is returne
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from jrc.kernel.messages import Messages
 from jrc.recorder.install import (
     InstallOptions,
     NotPossible,
@@ -19,7 +20,6 @@ from jrc.recorder.protocol import STATE_REQUEST, States, parse_answer, request_m
 from jrc.recorder.recording import News as RecordingNews
 from jrc.recorder.recording import NoReply, NotExecuted, RecorderLost, Recording
 from jrc.recorder.tracker import Lost
-from jrc.relay.answers import Messages
 from jrc.wire.message import Message, encode_object
 
 
@@ -148,7 +148,7 @@ class Recorded:
 
     def _install_request(self) -> Message:
         content = install_content(InstallOptions(self._run))
-        request = with_source(self._messages.new("shell", "execute_request", content))
+        request = with_source(self._messages.of_content(content))
         self._installs.add(request.msg_id)
         return request
 

@@ -2,19 +2,17 @@
 
 import asyncio
 import logging
-import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jrc.errors import DeadlineError, JrcError, KernelDiedError, UnreachableError
 from jrc.kernel.channels import Channels
+from jrc.kernel.messages import Messages
 from jrc.profile.paths import Paths
-from jrc.relay.answers import Messages
 from jrc.relay.kernel import RemoteKernel, session_path
 from jrc.relay.machine import Machine
 from jrc.relay.parent import parent_exit
@@ -47,7 +45,7 @@ async def serve(sockets: Sockets, environment: Mapping[str, str]) -> None:
         JrcError: it can't start, or the remote kernel is gone.
     """
     logging.basicConfig(format="jrc-kernel: %(message)s", level=logging.WARNING, stream=sys.stderr)
-    messages = Messages(secrets.token_hex(16), lambda: datetime.now(UTC).isoformat())
+    messages = Messages(username="jrc")
     # jupyter_client restarts a kernel by starting a new process when the old one has ended; a
     # process that stays would only make it wait. Without such a parent nobody starts a new one.
     managed = "JPY_PARENT_PID" in environment

@@ -11,9 +11,10 @@ from jrc.errors import ConfigError, DeadlineError, KernelDiedError, RemoteError
 from jrc.kernel.channels import Channels, LinkLost, LinkRestored
 from jrc.kernel.execution import KernelEnded
 from jrc.kernel.large_messages import TOO_LARGE, USUAL_LIMIT
-from jrc.kernel.messages import Requests, owner
+from jrc.kernel.messages import Requests
 from jrc.kernel.session import RemoteKernel, new_run_id
 from jrc.notebook.document import Document
+from jrc.profile.owner import owner
 from jrc.recorder.install import Installed, NotPossible
 from jrc.run.events import KernelReady, Notice, RunDetached, RunStarted
 from jrc.run.guarded import Guarded

@@ -16,13 +16,14 @@ from jrc.errors import (
     JrcError,
     UnreachableError,
 )
-from jrc.kernel.messages import Requests, owner
+from jrc.kernel.messages import Requests
 from jrc.kernel.session import START_SECONDS, KernelChoice, RemoteKernel, new_run_id, start_kernel
 from jrc.notebook.document import Document
 from jrc.notebook.language import is_python
 from jrc.notebook.result_notebook import Filling
 from jrc.notebook.schema import Json
 from jrc.notebook.writers import Writers
+from jrc.profile.owner import owner
 from jrc.profile.paths import Paths
 from jrc.run.events import Notice, RunDetached, RunFinished, RunStarted
 from jrc.run.guarded import Guarded

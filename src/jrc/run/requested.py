@@ -3,9 +3,9 @@
 import re
 from typing import Any
 
-from jrc.kernel.messages import owner
 from jrc.notebook.document import Cell, Document
 from jrc.notebook.script import EXIT_EXPRESSIONS
+from jrc.profile.owner import owner
 from jrc.run.progress import CellRequest
 
 _HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from jrc.errors import JrcError
-from jrc.kernel.messages import owner
+from jrc.profile.owner import owner
 from jrc.recorder.journal import JOURNAL_SUFFIX
 from jrc.server.contents import delete_file, list_folder, rename_file, write_text
 

@@ -7,8 +7,8 @@ from pathlib import PurePath
 from typing import Any
 
 from jrc.errors import JrcError
-from jrc.kernel.messages import user_name
 from jrc.profile.model import Profile
+from jrc.profile.owner import user_name
 from jrc.profile.paths import Paths
 from jrc.runs.lookup import SERVER_SECONDS, asked, profile_of
 from jrc.runs.records import RunRecord, RunRecords, client_lives, follower_lives

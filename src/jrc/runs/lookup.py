@@ -9,8 +9,8 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from jrc.errors import ConfigError, JrcError, NotFoundError, UnreachableError
-from jrc.kernel.messages import user_name
 from jrc.profile.model import Profile
+from jrc.profile.owner import user_name
 from jrc.recorder.journal import JOURNAL_SUFFIX, Journal, read_journal
 from jrc.runs.records import RunRecord, RunRecords, choose_run, no_such_run
 from jrc.runs.server_runs import RemoteRun, survey

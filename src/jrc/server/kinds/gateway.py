@@ -9,12 +9,12 @@ Source: jupyter_kernel_gateway ``services/kernels/handlers.py``, jupyter_enterpr
 """
 
 import asyncio
-import getpass
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
 from jrc.errors import AuthError, JrcError, UnreachableError, UsageError
+from jrc.profile.owner import user_name
 from jrc.server import models
 from jrc.server.address import ServerAddress
 from jrc.server.auth import Auth
@@ -88,7 +88,7 @@ class GatewayClient(ServerClient):
     ) -> None:
         super().__init__(address, auth, way, relogin=relogin)
         self._memory = memory
-        self._env = {"KERNEL_USERNAME": _user_name(), **(kernel_env or {})}
+        self._env = {"KERNEL_USERNAME": user_name(), **(kernel_env or {})}
         self._talk = talk or _silent
         self._launch_timing = launch_timing or LaunchTiming()
 
@@ -203,13 +203,6 @@ def _session(
     kernel: KernelModel, path: str, name: str = "", type: str = "notebook"
 ) -> SessionModel:
     return SessionModel(id=kernel.id, path=path, name=name, type=type, kernel=kernel)
-
-
-def _user_name() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        return "unknown"
 
 
 def _silent(_: str) -> None:
