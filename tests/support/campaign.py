@@ -19,7 +19,7 @@ from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
 from jrc.run.attach import Attachment, AttachOptions
 from jrc.run.detached import begin_detached
-from jrc.run.events import RunEvent, RunFinished, RunStarted
+from jrc.run.events import RunEvent, RunStarted
 from jrc.run.job import Job, Options
 from jrc.runs.lookup import find_run
 from jrc.runs.records import RunRecords
@@ -216,11 +216,10 @@ class Campaign:
                     raise
                 await _until_back(output.parent)
                 shutil.move(rescued[1], output)
-                (finished,) = listener.of(RunFinished)
-                if finished.status == "error":
-                    raise RemoteError(
-                        "The cells failed before the file could not be saved."
-                    ) from error
+                # The run ends as one that was not saved. The file tells how its cells ended.
+                cells = json.loads(output.read_text())["cells"]
+                if any(each["output_type"] == "error" for each in cells[-2]["outputs"]):
+                    raise RemoteError("The cells failed, and the file was not saved.") from error
                 return 0
 
     async def _attached(
