@@ -1,12 +1,14 @@
 """What a recorder in a real kernel keeps: threads, processes, floods, displays, widgets."""
 
 import time
+from dataclasses import replace
 
 from jrc.recorder.protocol import (
     STATE_REQUEST,
     States,
     request_metadata,
 )
+from jrc.wire.message import Message
 from tests.support.kernels import ZmqKernel, settle
 from tests.support.recorded import SLEEPS, LoseEvery, RecordedRun, evaluate, run_plainly
 
@@ -201,6 +203,39 @@ def test_a_question_is_replayed_and_its_answer_taken(kernel: ZmqKernel) -> None:
     state = run.ask(STATE_REQUEST, {})
     assert isinstance(state, States)
     assert state.runs[0].asking == 0
+
+
+def test_an_answer_that_comes_late_or_twice_answers_no_other_question(kernel: ZmqKernel) -> None:
+    run = RecordedRun(kernel)
+    run.install()
+    msg_id = run.execute(
+        "import time\n"
+        "try: input('one? ')\n"
+        "except KeyboardInterrupt: pass\n"
+        "print([input('two? '), input('three? ')])",
+        allow_stdin=True,
+    )
+
+    def asked(prompt: str) -> Message:
+        run.pump(lambda: any(e.content_fields.get("prompt") == prompt for e in run.messages))
+        return next(e for e in run.messages if e.content_fields.get("prompt") == prompt)
+
+    def answer(value: str, question: Message) -> Message:
+        reply = kernel.make("stdin", "input_reply", {"value": value, "status": "ok"})
+        return replace(reply, parent_header=question.header)
+
+    one = asked("one? ")
+    kernel.interrupt()
+    two = asked("two? ")
+    kernel.send(answer("too late", one))
+    second = answer("2", two)
+    kernel.send(second)
+    three = asked("three? ")
+    kernel.send(second)
+    kernel.send(answer("another client's", two))
+    kernel.send(answer("3", three))
+    run.finish()
+    assert run.text(msg_id) == "['2', '3']\n"
 
 
 def test_a_subshell_is_recorded_beside_a_running_cell(kernel: ZmqKernel) -> None:

@@ -201,6 +201,23 @@ def test_a_question_that_was_swallowed_is_asked_again(
     assert kernel.finish(msg_id).text == "ada\n"
 
 
+def test_an_answer_that_was_swallowed_comes_through_once(
+    proxied: Proxy, start_kernel: StartKernel
+) -> None:
+    kernel = start_kernel().ready()
+    msg_id = kernel.client.execute("print([input('one? '), input('two? ')])")
+    assert kernel.client.get_stdin_msg(timeout=60)["content"]["prompt"] == "one? "
+    proxied.black_hole(swallow=True)
+    sent = proxied.bytes_up
+    kernel.client.input("1")
+    wait_until(lambda: proxied.bytes_up > sent, "the answer, which is swallowed")
+    proxied.cut(refuse=True)
+    proxied.restore()
+    assert kernel.client.get_stdin_msg(timeout=60)["content"]["prompt"] == "two? "
+    kernel.client.input("2")
+    assert kernel.finish(msg_id).text == "['1', '2']\n"
+
+
 def test_a_request_that_was_swallowed_runs_once(proxied: Proxy, start_kernel: StartKernel) -> None:
     """Sent into a dead link: the kernel never saw it, and the recorder proves it."""
     kernel = start_kernel().ready()

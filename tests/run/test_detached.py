@@ -37,7 +37,15 @@ from jrc.server.models import KernelModel
 from jrc.wire.message import Message
 from tests.support.desk import Desk, nothing_is_left, printed
 from tests.support.proxy import Proxy
-from tests.support.running import TICKS, Recorder, client_of, notebook, options_of, stdout_of
+from tests.support.running import (
+    TICKS,
+    Recorder,
+    SwallowedAnswer,
+    client_of,
+    notebook,
+    options_of,
+    stdout_of,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -247,6 +255,20 @@ async def test_a_question_waits_for_whoever_attaches(desk: Desk, tmp_path: Path)
     assert await desk.attach(run, listener) == 0
     assert [question for question, _ in listener.asked] == ["first? ", "second? "]
     assert "grace" in stdout_of(desk.output, 1)
+
+
+async def test_an_answer_to_an_attached_run_that_a_line_swallowed_comes_through_once(
+    desk: Desk, tmp_path: Path
+) -> None:
+    path = notebook(tmp_path, "print([input('one? '), input('two? ')])")
+    run = await desk.begin(path, listener=Recorder(answers=["somebody sits at the terminal"]))
+    await desk.until(run, "waiting")
+    with Proxy(desk.server.url) as proxy:
+        listener = SwallowedAnswer(proxy, ["1", "2"])
+        async with asyncio.timeout(30):
+            assert await desk.attach(run, listener, url=proxy.url) == 0
+    assert [question for question, _ in listener.asked] == ["one? ", "two? "]
+    assert "['1', '2']" in stdout_of(desk.output)
 
 
 async def test_a_run_in_a_kernel_of_somebody_else(desk: Desk, tmp_path: Path) -> None:

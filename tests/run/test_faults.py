@@ -22,6 +22,7 @@ from tests.support.proxy import Proxy
 from tests.support.running import (
     TICKS,
     Recorder,
+    SwallowedAnswer,
     kernel_of,
     notebook,
     run_document,
@@ -210,6 +211,20 @@ async def test_questions_are_answered(jupyter: JupyterServer, tmp_path: Path) ->
     await run_document(jupyter, path, output, listener=listener)
     assert listener.asked == [("name? ", False), ("secret? ", True)]
     assert "ada42" in stdout_of(output)
+
+
+async def test_an_answer_that_a_line_swallowed_comes_through_once(
+    jupyter: JupyterServer, tmp_path: Path
+) -> None:
+    path = notebook(tmp_path, "print([input('one? '), input('two? ')])", "print(input('three? '))")
+    output = tmp_path / "out.ipynb"
+    with Proxy(jupyter.url) as proxy:
+        listener = SwallowedAnswer(proxy, ["1", "2", "3"])
+        async with asyncio.timeout(30):
+            await run_document(jupyter, path, output, listener=listener, url=proxy.url)
+    assert "['1', '2']" in stdout_of(output)
+    assert "3\n" in stdout_of(output, 1)
+    assert [prompt for prompt, _ in listener.asked] == ["one? ", "two? ", "three? "]
 
 
 async def test_a_question_without_a_terminal_is_an_error_of_the_cell(

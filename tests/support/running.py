@@ -14,6 +14,7 @@ from jrc.server.address import ServerAddress
 from jrc.server.auth import TokenAuth
 from jrc.server.client import ServerClient
 from tests.support.jupyter import JupyterServer
+from tests.support.proxy import Proxy
 
 TICKS = "import time\nfor i in range(40):\n    print(i, flush=True)\n    time.sleep(0.1)"
 """Forty lines in four seconds."""
@@ -87,6 +88,33 @@ def options_of(**given: Any) -> Options:
 
     kernel, cells = KernelOptions(**group(_OF_THE_KERNEL)), CellOptions(**group(_OF_CELLS))
     return Options(kernel=kernel, cells=cells, **given)
+
+
+class SwallowedAnswer(Recorder):
+    """Gives its first answer into a line that loses it, and breaks after it.
+
+    Args:
+        proxy: the line.
+        answers: all of them.
+    """
+
+    def __init__(self, proxy: Proxy, answers: list[str]) -> None:
+        super().__init__(answers)
+        self._proxy = proxy
+
+    async def ask(self, prompt: str, *, hidden: bool) -> str | None:
+        if not self.asked:
+            await asyncio.to_thread(self._proxy.black_hole, swallow=True)
+            asyncio.get_running_loop().call_later(0.5, self._break, self._proxy.bytes_up)
+        return await super().ask(prompt, hidden=hidden)
+
+    def _break(self, sent: int) -> None:
+        assert self._proxy.bytes_up > sent, "no answer was swallowed"
+        asyncio.get_running_loop().run_in_executor(None, self._come_back)
+
+    def _come_back(self) -> None:
+        self._proxy.cut(refuse=True)
+        self._proxy.restore()
 
 
 def client_of(server: JupyterServer, *, url: str | None = None) -> ServerClient:

@@ -7,7 +7,9 @@ everything that was published for it, and its ``execute_reply``, were given out 
 no count and no fence; the rule "reply and idle, in either order" still holds.
 """
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from jrc.recorder.protocol import (
@@ -41,6 +43,9 @@ FRUITLESS_AT_MOST = 10
 """So many answers in a row that bring nothing of what the recorder counted: it can't give it."""
 
 FRUITLESS_PAUSE_AT_MOST = 5.0
+
+ANSWER_GRACE = 1.0
+"""For a person's answer to reach the code that asked. It goes another way than our questions."""
 
 ACKNOWLEDGE_AFTER = 4 << 20
 """Bytes that were given out before the kernel is told to free them."""
@@ -153,6 +158,10 @@ class Recording:
         self._fruitless = 0
         self._not_before = 0.0
         self._lost_recorder = False
+        self._asked_person: Message | None = None
+        self._answer: Message | None = None
+        self._answered_at = 0.0
+        self._answer_missing = False
 
     @property
     def next(self) -> int:
@@ -188,6 +197,24 @@ class Recording:
         """
         self._pending[msg_id] = _Pending(guarded=guarded, has_reply=has_reply)
         self._heard = max(self._heard, now)
+
+    def answered(self, reply: Message, now: float) -> Message:
+        """Note that the answer to the last question goes out; it comes again from ``due``, if lost.
+
+        To send it twice is safe: a kernel drops a message that it had already ("Duplicate
+        Signature"), and a recorder one that answers another question.
+
+        Args:
+            reply: the ``input_reply``.
+            now: the clock.
+
+        Returns:
+            what to send: the same, naming the question that it answers.
+        """
+        if self._asked_person is not None and not reply.parent_id:
+            reply = replace(reply, parent_header=self._asked_person.header)
+        self._answer, self._answered_at, self._answer_missing = reply, now, False
+        return reply
 
     def receive(self, message: Message, now: float) -> list[News]:
         """Take in a message from the kernel; returns what is to be handled now, in order.
@@ -233,6 +260,7 @@ class Recording:
     def link_lost(self) -> None:
         """The answer to what was asked will not come."""
         self._question = None
+        self._answered_at = -math.inf
 
     def link_restored(self) -> None:
         """Ask at once what was missed."""
@@ -241,6 +269,8 @@ class Recording:
 
     def due(self, now: float) -> list[Message]:
         """What to send now. Call it after each ``receive`` and a few times a second."""
+        if self._answer is not None and self._answer_missing:
+            return [self.answered(self._answer, now)]
         if self._lost_recorder or not self._may_ask(now):
             return []
         if self._must_ask(now):
@@ -322,6 +352,8 @@ class Recording:
         for item in items:
             news.append(item)
             if isinstance(item, Message):
+                if item.channel == "stdin":
+                    self._asked_person, self._answer = item, None
                 self._unacknowledged_bytes += len(item.content)
                 news.extend(self._note_progress(item, recorded=True))
         return news
@@ -378,6 +410,7 @@ class Recording:
         if not isinstance(answer, Replay):
             return []
         self.state = answer.state
+        self._look_for_answer(answer.state, asked.at)
         self._adapt(now - asked.at, len(answer.data))
         before = self._tracker.position
         items = self._tracker.replayed(answer) if answer.brings_something else []
@@ -389,6 +422,16 @@ class Recording:
         if answer.disabled:
             news.extend(self._lose(answer.disabled))
         return news
+
+    def _look_for_answer(self, state: RunState, at: float) -> None:
+        """Find out what became of the person's answer, as the kernel saw it at that time."""
+        stamp = None if self._asked_person is None else read_stamp(self._asked_person)
+        if stamp is None or at < self._answered_at + ANSWER_GRACE:
+            return
+        if state.asking == stamp.number:
+            self._answer_missing = self._answer is not None
+        else:
+            self._answer = None
 
     def _brought_nothing(self, now: float) -> list[News]:
         """Ask less and less often for what does not come, and no longer at the end."""

@@ -75,6 +75,8 @@ class Recorded:
 
     def outgoing(self, message: Message, now: float) -> Message:
         """A client's message as it is to be sent now: an execution is marked for the recorder."""
+        if self._recording is not None and message.msg_type == "input_reply":
+            return self._recording.answered(message, now)
         if self._recording is None or message.msg_type != "execute_request":
             return message
         if message.msg_id in self._installs:

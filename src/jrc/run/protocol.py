@@ -196,6 +196,11 @@ class Exchange:
         self._execution.fence_sent(fence.msg_id)
         return fence
 
+    def answer(self, value: str, question: Message, now: float) -> Message:
+        """The answer to an ``input_request``; sent again, where it is recorded that it is lost."""
+        reply = self._requests.input_reply(value, question)
+        return reply if self._recording is None else self._recording.answered(reply, now)
+
     def cancel(self) -> list[Message]:
         """What makes the kernel abort what it has not begun; ``CancelTaken`` is the answer."""
         if not self.recorded:

@@ -375,7 +375,7 @@ class Runner:
         elif value is None:
             await self.interrupt()
         else:
-            await self._channels.send(self._requests.input_reply(value, request))
+            await self._channels.send(self._exchange.answer(value, request, self._now()))
 
     async def _keep_watch(self) -> None:
         """Act at the deadlines. Ends only when the run is over."""

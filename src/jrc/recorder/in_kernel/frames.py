@@ -6,7 +6,7 @@ import json
 import zlib
 from typing import Any
 
-RECORDER_VERSION = 2
+RECORDER_VERSION = 3
 RECORDER_PROTOCOL = 1
 METADATA_KEY = "jrc"
 MESSAGE_PREFIX = "jrc_"

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 from collections import OrderedDict
 from typing import Any, Callable
@@ -89,6 +90,7 @@ class Recorder:
         self._state_due: set[str] = set()
         self._hooks = Hooks()
         self._shutdown: tuple[Any, Any] = (None, None)
+        self._asked: dict[int, str] = {}
         self.flushes = Flushes(self.thread, self._is_recorded, self.disable)
         self.streams = Streams(kernel)
         self.turns = Turns(kernel, self.disable)
@@ -229,13 +231,36 @@ class Recorder:
         def jrc_input_request(*args: Any, **kwargs: Any) -> Any:
             # IPython leaves such a frame out of the traceback of whoever asked.
             __tracebackhide__ = True
+            self._asked[threading.get_ident()] = ""
             try:
                 return ask(*args, **kwargs)
             finally:
+                self._asked.pop(threading.get_ident(), None)
                 for run in list(self.archive.runs.values()):
                     run.asking = 0
 
+        receive = self.session.recv
+
+        def jrc_receive(*args: Any, **kwargs: Any) -> Any:
+            idents, message = receive(*args, **kwargs)
+            if self.active and self._answers_another(message):
+                # ipykernel waits on.
+                return None, None
+            return idents, message
+
         self._hooks.replace(self.kernel, "_input_request", jrc_input_request)
+        self._hooks.replace(self.session, "recv", jrc_receive)
+
+    def _answers_another(self, message: Any) -> bool:
+        """Whether this answers a question that is over: it came late, or from another client.
+
+        One that does not name its question may be for any.
+        """
+        parent = (message or {}).get("parent_header") or {}
+        asked = self._asked.values()
+        if parent.get("msg_type") != "input_request" or "" in asked:
+            return False
+        return parent.get("msg_id") not in asked
 
     def _hook_shutdown(self) -> None:
         shutdown = self.kernel.control_handlers.get(_SHUTDOWN)
@@ -443,6 +468,7 @@ class Recorder:
             self.archive.append(run, _KEPT[msg_type], frames[2:])
             if msg_type == "input_request":
                 run.asking = run.count
+                self._asked[threading.get_ident()] = message["header"]["msg_id"]
         self.note(run, {})
         return message
 
