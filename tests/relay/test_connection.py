@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from jrc.errors import ConfigError
-from jrc.relay.connection import CHANNELS, read_connection_file
+from jrc.relay.sockets import CHANNELS, read_connection_file
 
 PORTS = {f"{channel}_port": 9000 + index for index, channel in enumerate(CHANNELS)}
 

@@ -97,8 +97,8 @@ def test_a_missing_connection_file_gets_one_line(tmp_path: Path) -> None:
 
 def test_little_is_imported_before_the_ports_are_bound(connection_file: Path) -> None:
     code = (
-        "import sys; import jrc.relay.main; from jrc.relay.sockets import Sockets;"
-        "from jrc.relay.connection import read_connection_file; from pathlib import Path;"
+        "import sys; import jrc.relay.main; from pathlib import Path;"
+        "from jrc.relay.sockets import Sockets, read_connection_file;"
         "s = Sockets(read_connection_file(Path(sys.argv[1]))); print(*sys.modules); s.close()"
     )
     ended = subprocess.run(

@@ -13,8 +13,14 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.connect import write_connection_file
 
 from jrc.errors import ConfigError
-from jrc.relay.connection import read_connection_file
-from jrc.relay.sockets import CROWD, Dropped, Received, Sockets, Subscribed
+from jrc.relay.sockets import (
+    CROWD,
+    Dropped,
+    Received,
+    Sockets,
+    Subscribed,
+    read_connection_file,
+)
 from jrc.wire.zmq import Addressed
 from tests.support.jupyter import wait_until
 from tests.support.relay import free_ports

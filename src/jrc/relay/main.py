@@ -12,7 +12,6 @@ from itertools import zip_longest
 from pathlib import Path
 
 from jrc.errors import ExitCode, JrcError, UsageError
-from jrc.relay.connection import read_connection_file
 
 _FILE_OPTIONS = ("-f", "--f", "--IPKernelApp.connection_file")
 """How the applications of IPython take a connection file."""
@@ -70,7 +69,7 @@ def _connection_file(args: list[str]) -> Path:
 
 
 def _relay(connection_file: Path) -> int:
-    from jrc.relay.sockets import Sockets
+    from jrc.relay.sockets import Sockets, read_connection_file
 
     sockets = Sockets(read_connection_file(connection_file))
     try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -15,12 +16,11 @@ from jrc.kernel.messages import Messages
 from jrc.profile.paths import Paths
 from jrc.relay.kernel import RemoteKernel, session_path
 from jrc.relay.machine import Machine
-from jrc.relay.parent import parent_exit
 from jrc.relay.relay import Relay
 from jrc.relay.sockets import Sockets
 from jrc.server.open import open_server
 from jrc.server.orphans import RecordFile
-from jrc.tasks import backoff, first_of
+from jrc.tasks import backoff, first_of, in_daemon_thread
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
@@ -32,6 +32,8 @@ PATIENCE = 12 * 3600.0
 
 KERNEL_START = 300.0
 """Seconds for a new remote kernel to speak; an image may have to be pulled for it."""
+
+_PARENT_POLL = 1.0
 
 
 async def serve(sockets: Sockets, environment: Mapping[str, str]) -> None:
@@ -55,7 +57,7 @@ async def serve(sockets: Sockets, environment: Mapping[str, str]) -> None:
         await first_of(
             _connect_and_relay(relay, messages.session, environment),
             relay.stopped.wait(),
-            parent_exit(),
+            _parent_exit(environment),
         )
     relay.check()
 
@@ -107,6 +109,28 @@ async def _open(channels: Channels, kernel: RemoteKernel) -> None:
         raise DeadlineError(
             f"The remote kernel did not speak within {KERNEL_START:.0f} s. Last try: {last}"
         ) from error
+
+
+async def _parent_exit(environment: Mapping[str, str]) -> None:
+    """Return when the editor that started the relay is gone: then nobody needs it any more.
+
+    Source: jupyter_client ``launcher.py``: on Windows ``JPY_PARENT_PID`` is a handle of it.
+    """
+    if sys.platform == "win32":
+        import ctypes
+
+        handle = int(environment.get("JPY_PARENT_PID", 0))
+        if handle:
+            wait = ctypes.windll.kernel32.WaitForSingleObject
+            await in_daemon_thread(wait, handle, 0xFFFFFFFF, name="relay-parent")
+            return
+    else:
+        parent = os.getppid()
+        while parent != 1:  # the system itself does not end
+            await asyncio.sleep(_PARENT_POLL)
+            if os.getppid() != parent:
+                return
+    await asyncio.Event().wait()
 
 
 @contextmanager
