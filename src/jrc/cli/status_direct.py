@@ -42,7 +42,7 @@ async def _ask(profile: Profile, paths: Paths, row: dict[str, Any]) -> None:
     from jrc.server.address import ServerAddress
     from jrc.server.client import ServerClient
     from jrc.server.detect import detect
-    from jrc.server.kinds.hub_client import HubClient
+    from jrc.server.kinds.hub import HubClient
     from jrc.server.models import user_of_identity
     from jrc.server.open import authentication, way_to
 

@@ -289,7 +289,7 @@ def _tunnel_verdict(profile: str, paths: Paths) -> Callable[[], JrcError | None]
 async def _running_server(
     profile: Profile, address: ServerAddress, auth: Auth, way: Way, talk: Talk
 ) -> ServerAddress:
-    from jrc.server.kinds.hub_client import HubClient
+    from jrc.server.kinds.hub import HubClient
 
     async with HubClient(address, auth, way) as hub:
         return await hub.running_server(profile.user, profile.server, profile.options, talk)
@@ -314,8 +314,7 @@ def _client(
         Relogin(auth, profile.name, talk) if isinstance(auth, SavedAuth) and not fixed else None
     )
     if profile.kind == "gateway":
-        from jrc.server.kinds.gateway import GatewayClient, check_kernel_env
-        from jrc.server.kinds.gateway_kernels import RememberedKernels
+        from jrc.server.kinds.gateway import GatewayClient, RememberedKernels, check_kernel_env
 
         check_kernel_env(kernel_env or {})
         user = {"KERNEL_USERNAME": profile.user} if profile.user else {}

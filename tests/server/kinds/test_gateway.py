@@ -10,8 +10,13 @@ from jrc.profile.secret import Secret
 from jrc.server.address import ServerAddress
 from jrc.server.auth import TokenAuth
 from jrc.server.http_errors import Answer
-from jrc.server.kinds.gateway import GatewayClient, LaunchTiming, check_kernel_env, error_from
-from jrc.server.kinds.gateway_kernels import RememberedKernels
+from jrc.server.kinds.gateway import (
+    GatewayClient,
+    LaunchTiming,
+    RememberedKernels,
+    check_kernel_env,
+    error_from,
+)
 from tests.support.web import Reply, Web
 
 pytestmark = pytest.mark.anyio

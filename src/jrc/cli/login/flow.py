@@ -20,8 +20,7 @@ from jrc.profile.store import ProfileStore
 from jrc.server.address import ServerAddress
 from jrc.server.client import ServerClient
 from jrc.server.detect import detect
-from jrc.server.kinds.gateway import GatewayClient
-from jrc.server.kinds.gateway_kernels import RememberedKernels
+from jrc.server.kinds.gateway import GatewayClient, RememberedKernels
 from jrc.server.models import user_of_identity
 
 TRIES = 3

@@ -21,8 +21,8 @@ from jrc.server.address import ServerAddress
 from jrc.server.auth import NoAuth
 from jrc.server.client import ServerClient
 from jrc.server.http_errors import login_at
-from jrc.server.kinds.hub import HubUser, missing_scopes
-from jrc.server.kinds.hub_client import HubClient
+from jrc.server.kinds.hub import HubClient
+from jrc.server.kinds.hub_answers import HubUser, missing_scopes
 
 
 class _HubServer(NamedTuple):

@@ -9,12 +9,16 @@ Source: jupyter_kernel_gateway ``services/kernels/handlers.py``, jupyter_enterpr
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import NamedTuple
 
 from jrc.errors import AuthError, JrcError, UnreachableError, UsageError
+from jrc.profile.files import locked, write_atomically
 from jrc.profile.owner import user_name
+from jrc.profile.paths import Paths
 from jrc.server import models
 from jrc.server.address import ServerAddress
 from jrc.server.auth import Auth
@@ -22,7 +26,6 @@ from jrc.server.authorized import Relogin
 from jrc.server.client import ServerClient
 from jrc.server.connection import DIRECT, Talk, Way
 from jrc.server.http_errors import Answer, from_answer
-from jrc.server.kinds.gateway_kernels import RememberedKernels
 from jrc.server.models import KernelModel, SessionModel
 
 LONGEST_VALUE = 4096
@@ -80,7 +83,7 @@ class GatewayClient(ServerClient):
         auth: Auth,
         way: Way = DIRECT,
         *,
-        memory: RememberedKernels,
+        memory: "RememberedKernels",
         kernel_env: Mapping[str, str] | None = None,
         talk: Talk | None = None,
         relogin: Relogin | None = None,
@@ -175,6 +178,71 @@ class GatewayClient(ServerClient):
             telling.cancel()
             with suppress(asyncio.CancelledError):
                 await telling
+
+
+Kernels = dict[str, str]
+"""By the kernel's id: the path of the document that it was started for."""
+
+
+class RememberedKernels:
+    """A file of kernels by gateway. Losing it loses no kernel, so an unreadable one is empty.
+
+    Args:
+        paths: where the file is.
+        base_url: the gateway.
+    """
+
+    def __init__(self, paths: Paths, base_url: str) -> None:
+        self._path: Path = paths.state / "gateway-kernels.json"
+        self._base_url = base_url
+
+    def all(self) -> Kernels:
+        """Those of this gateway that were not forgotten yet; the last started one is the last."""
+        return self._read().get(self._base_url, {})
+
+    def add(self, kernel_id: str, path: str) -> None:
+        """Remember one.
+
+        Raises:
+            ConfigError: the file can't be written.
+        """
+        with locked(self._path):
+            gateways = self._read()
+            gateways.setdefault(self._base_url, {})[kernel_id] = path
+            self._write(gateways)
+
+    def forget(self, *kernel_ids: str) -> None:
+        """Forget some: they ended.
+
+        Raises:
+            ConfigError: the file can't be written.
+        """
+        if not self.all().keys() & set(kernel_ids):
+            return
+        with locked(self._path):
+            gateways = self._read()
+            kernels = gateways.get(self._base_url, {})
+            for kernel_id in kernel_ids:
+                kernels.pop(kernel_id, None)
+            if not kernels:
+                gateways.pop(self._base_url, None)
+            self._write(gateways)
+
+    def _read(self) -> dict[str, Kernels]:
+        try:
+            value = json.loads(self._path.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        if not isinstance(value, dict):
+            return {}
+        return {
+            str(url): {str(key): str(path) for key, path in kernels.items()}
+            for url, kernels in value.items()
+            if isinstance(kernels, dict)
+        }
+
+    def _write(self, gateways: dict[str, Kernels]) -> None:
+        write_atomically(self._path, json.dumps(gateways, indent=2) + "\n", private=True)
 
 
 def error_from(answer: Answer, address: ServerAddress) -> JrcError:

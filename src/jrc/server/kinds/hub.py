@@ -1,204 +1,299 @@
-"""JupyterHub's words, read: whose a token is, what it may do, what a server does. Pure.
+"""A JupyterHub asked and told: whose token this is, and the start of a user's server."""
 
-Source: jupyterhub ``apihandlers/users.py`` and ``scopes.py`` at version 6; version 5 and earlier
-have ``servers`` where 6 has ``start:servers``.
-"""
+import asyncio
+from collections.abc import Mapping
+from contextlib import aclosing
+from typing import NamedTuple, Self
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from enum import Enum
-from urllib.parse import quote, urljoin, urlsplit
-
-from jrc.errors import ProtocolError
-from jrc.shapes import Reader, one_line, parse, text_at
-
-EVENT_LINE = "data:"
-
-
-@dataclass(frozen=True)
-class HubServer:
-    """One server of a user, as the hub sees it.
-
-    Attributes:
-        name: empty for the default one.
-        ready: it can be used.
-        pending: ``spawn`` or ``stop`` while that goes on; else empty.
-        url: where it is: a path, or a URL on a host of the user's own.
-    """
-
-    name: str
-    ready: bool
-    pending: str
-    url: str
+from jrc.errors import AuthError, DeadlineError, JrcError, NotFoundError, UnreachableError
+from jrc.profile.secret import Secret
+from jrc.server.address import ServerAddress
+from jrc.server.auth import XSRF_COOKIE, Auth, cookie_headers, cookies_of
+from jrc.server.authorized import AuthorizedClient
+from jrc.server.connection import DIRECT, Talk, Way
+from jrc.server.http import Request
+from jrc.server.http_errors import Answer, from_answer, login_at
+from jrc.server.kinds.hub_answers import (
+    HubUser,
+    SpawnEvent,
+    State,
+    missing_scopes,
+    read_event,
+    read_user,
+    server_url,
+    state_of,
+)
 
 
-@dataclass(frozen=True)
-class HubUser:
-    """Whom a token belongs to.
+class HubTiming(NamedTuple):
+    """How long a hub may take.
 
     Attributes:
-        name: of the user.
-        scopes: what the token may do: ``access:servers!user=ann``.
-        servers: by name; None when the token may not see them.
+        spawn: seconds for the start of a server; a node may have to be added to the cluster. The
+            hub has a limit of its own (``Spawner.start_timeout``) and says so when it is reached.
+        silence: seconds without a line of progress; a hub sends a blank line every 8 s.
+        stop: seconds for the end of a server.
+        poll: seconds between two looks at a server that stops.
     """
 
-    name: str
-    scopes: frozenset[str]
-    servers: dict[str, HubServer] | None
+    spawn: float = 900.0
+    silence: float = 60.0
+    stop: float = 120.0
+    poll: float = 0.5
 
 
-class State(Enum):
-    """What a user's server does."""
-
-    STOPPED = "stopped"
-    STARTING = "starting"
-    STOPPING = "stopping"
-    READY = "ready"
-    UNKNOWN = "unknown"
-    """The token may not see it."""
-
-
-@dataclass(frozen=True)
-class SpawnEvent:
-    """One line of a spawn's progress.
-
-    Attributes:
-        message: for people.
-        progress: percent; None when the hub does not say.
-        ready: the server can be used.
-        failed: it will not come.
-    """
-
-    message: str
-    progress: int | None = None
-    ready: bool = False
-    failed: bool = False
-
-
-def read_user(body: Reader) -> HubUser:
-    """Read the answer of ``GET /hub/api/user``.
-
-    Raises:
-        ProtocolError: it is not one.
-    """
-    servers = None
-    if isinstance(body.field("servers").value, dict):
-        servers = {
-            name: _read_server(name, each) for name, each in body.field("servers").fields().items()
-        }
-    scopes = body.field("scopes")
-    named = () if scopes.is_null else scopes.items()
-    return HubUser(body.field("name").text(), frozenset(each.text() for each in named), servers)
-
-
-def _read_server(name: str, body: Reader) -> HubServer:
-    return HubServer(
-        name=name,
-        ready=body.field("ready").value is True,
-        pending=body.field("pending").text(default=""),
-        url=body.field("full_url").text(default="") or body.field("url").text(default=""),
-    )
-
-
-def state_of(user: HubUser, server: str) -> State:
-    """What one of the user's servers does."""
-    if user.servers is None:
-        return State.UNKNOWN
-    found = user.servers.get(server)
-    if found is None:
-        return State.STOPPED
-    if found.pending:
-        return State.STOPPING if found.pending == "stop" else State.STARTING
-    return State.READY if found.ready else State.STOPPED
-
-
-def read_event(line: str) -> SpawnEvent | None:
-    """One line of ``…/progress``; None for a line that carries nothing, and for nonsense.
-
-    Source: the event stream format of HTML; the hub sends one ``data`` line for each event.
-    """
-    if not line.startswith(EVENT_LINE):
-        return None
-    try:
-        value = parse(line.removeprefix(EVENT_LINE))
-    except ValueError:
-        return None
-    if not isinstance(value, dict):
-        return None
-    progress = value.get("progress")
-    return SpawnEvent(
-        message=one_line(text_at(value, "message")),
-        progress=int(progress)
-        if isinstance(progress, int | float) and 0 <= progress <= 100
-        else None,
-        ready=value.get("ready") is True,
-        failed=value.get("failed") is True,
-    )
-
-
-def may(scopes: Iterable[str], wanted: str, user: str, server: str) -> bool:
-    """Whether scopes allow something on a user's server.
+class HubClient:
+    """One JupyterHub, while the context is open.
 
     Args:
-        scopes: what a token has, as ``GET /hub/api/user`` lists it: sub-scopes included.
-        wanted: ``access:servers`` and the like.
-        user, server: whose, and its name.
+        address: the hub's base URL, the part before ``hub/``.
+        auth: a token of the hub.
+        way: how to get there.
+        timing: how long the hub may take.
     """
-    fitting = {"", f"user={user}", f"server={user}/{server}"}
-    for scope in scopes:
-        name, _, limit = scope.partition("!")
-        # A group's members are not told; let the hub decide.
-        if name == wanted and (limit in fitting or limit.startswith("group=")):
-            return True
-    return False
+
+    def __init__(
+        self,
+        address: ServerAddress,
+        auth: Auth,
+        way: Way = DIRECT,
+        timing: HubTiming | None = None,
+    ) -> None:
+        self.address = address
+        self._client = AuthorizedClient(address, auth, way)
+        self._timing = timing or HubTiming()
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._client.__aexit__(*error)
+
+    @property
+    def token_page(self) -> str:
+        """Where a person makes a token."""
+        return self.address.rest("hub", "token")
+
+    async def me(self) -> HubUser:
+        """Whom the token belongs to, and what it may do.
+
+        Raises:
+            AuthError: the hub does not know it.
+        """
+        answer = await self._send("GET", "user")
+        if answer.refused:
+            raise AuthError(
+                f"The hub at {self.address.base_url} refused the token.",
+                hint=f"Make one at {self.token_page} and log in: {login_at(self.address.base_url)}",
+            )
+        return read_user(self._checked(answer).json())
+
+    async def make_token(self, user: str, password: Secret, note: str) -> Secret:
+        """Buy a token with a user name and a password, which the hub's authenticator checks.
+
+        Raises:
+            AuthError: it does not accept them.
+        """
+        url = self.address.rest(*_api("users", user, "tokens"))
+        body = {"auth": {"username": user, "password": password.reveal()}, "note": note}
+        request, http = Request("POST", url, json=body), self._client.http
+        answer = await http.send(request)
+        # The hub also refuses those who never logged in before: it has no such user yet.
+        if answer.refused and await self._log_in_by_form(user, password):
+            answer = await http.send(request)
+        if answer.refused:
+            raise AuthError(
+                f"The hub at {self.address.base_url} refused the user name or the password.",
+                hint=f"If the hub wants a login in the browser, make a token at {self.token_page} "
+                f"and log in with it: {login_at(self.address.base_url)}",
+            )
+        return Secret(self._checked(answer).json().field("token").text())
+
+    async def _log_in_by_form(self, user: str, password: Secret) -> bool:
+        """Log in as a browser does. Returns whether the hub accepted it."""
+        url = self.address.rest("hub", "login")
+        cookies = cookies_of(await self._client.http.send(Request("GET", url)))
+        if XSRF_COOKIE not in cookies:
+            return False
+        form = {"username": user, "password": password.reveal(), XSRF_COOKIE: cookies[XSRF_COOKIE]}
+        request = Request("POST", url, form=form)
+        answer = await self._client.http.send(request, cookie_headers(cookies))
+        # A wrong password shows the form again, with 403.
+        return answer.status == 302 and bool(cookies_of(answer).keys() - {XSRF_COOKIE})
+
+    async def running_server(
+        self, user: str, server: str, options: Mapping[str, str], talk: Talk
+    ) -> ServerAddress:
+        """The user's server, started if it is down.
+
+        Args:
+            user: whose; empty for the token's owner.
+            server: its name; empty for the default one.
+            options: what it is started with, where it is started.
+            talk: told of the progress.
+
+        Raises:
+            AuthError: the token may not use it, or not start it.
+            UnreachableError: it could not be started.
+            DeadlineError: that took too long.
+        """
+        me = await self.me()
+        user = user or me.name
+        lacks = missing_scopes(me.scopes, user, server)
+        if "access:servers" in lacks and me.scopes:
+            raise self._not_allowed("use", user, server, "access:servers")
+        state = state_of(me, server) if user == me.name else State.UNKNOWN
+        if state is State.STOPPING:
+            talk(f"The server {_name(user, server)} is stopping; waiting for its end.")
+            await self._stopped(server)
+            state = State.STOPPED
+        if state is State.STOPPED and "start:servers" in lacks and me.scopes:
+            raise self._not_allowed("start", user, server, "start:servers")
+        if state in (State.STOPPED, State.STARTING):
+            await self._start(user, server, options, talk, begin=state is State.STOPPED)
+            me = await self.me()
+        found = (me.servers or {}).get(server) if user == me.name else None
+        return ServerAddress(server_url(self.address.base_url, found, user, server))
+
+    async def _start(
+        self, user: str, server: str, options: Mapping[str, str], talk: Talk, *, begin: bool
+    ) -> None:
+        """Start a server, or join its start, and follow the hub's own progress."""
+        segments = ["users", user, "servers", server] if server else ["users", user, "server"]
+        if begin:
+            talk(f"Starting the server {_name(user, server)} on the hub.")
+            body = {"user_options": dict(options)} if options else None
+            posting = asyncio.create_task(
+                self._send("POST", *segments, json=body, seconds=self._timing.silence),
+                name="hub-start",
+            )
+            try:
+                await self._follow_while(posting, segments, user, server, talk)
+                answer = await posting
+            finally:
+                posting.cancel()
+            if answer.status == 201:
+                return
+            if answer.status != 202:
+                raise self._refused_start(answer, user, server)
+        try:
+            async with asyncio.timeout(self._timing.spawn):
+                await self._follow(segments, user, server, talk)
+        except TimeoutError as error:
+            raise DeadlineError(
+                f"The server {_name(user, server)} did not start within "
+                f"{self._timing.spawn:.0f} s.",
+                hint=f"See {self.address.rest('hub', 'home')}",
+            ) from error
+
+    async def _follow_while(
+        self,
+        posting: "asyncio.Task[Answer]",
+        segments: list[str],
+        user: str,
+        server: str,
+        talk: Talk,
+    ) -> None:
+        """Follow the progress of a start that the hub has begun, but not yet answered.
+
+        A hub waits ten seconds for the server before it answers (``slow_spawn_timeout``).
+        """
+        while not posting.done():
+            await asyncio.wait({posting}, timeout=self._timing.poll)
+            if not posting.done() and state_of(await self.me(), server) is State.STARTING:
+                await self._follow(segments, user, server, talk)
+                return
+
+    async def _follow(self, segments: list[str], user: str, server: str, talk: Talk) -> None:
+        url = self.address.rest(*_api(*segments, "progress"))
+        headers = await self._client.headers()
+        shown = ""
+        stream = self._client.http.lines(url, headers, self._timing.silence)
+        async with aclosing(stream):
+            async for line in stream:
+                event = read_event(line)
+                if event is None:
+                    continue
+                if event.failed:
+                    raise _failed(event, user, server, self.address)
+                if event.message and event.message != shown:
+                    shown = event.message
+                    talk(shown if event.progress is None else f"{event.progress:>3} %  {shown}")
+                if event.ready:
+                    return
+        raise UnreachableError(
+            f"The hub stopped to tell how the start of {_name(user, server)} goes.",
+            hint=f"See {self.address.rest('hub', 'home')} and try again.",
+        )
+
+    async def _stopped(self, server: str) -> None:
+        try:
+            async with asyncio.timeout(self._timing.stop):
+                while state_of(await self.me(), server) is State.STOPPING:  # noqa: ASYNC110
+                    await asyncio.sleep(self._timing.poll)
+        except TimeoutError as error:
+            raise DeadlineError(
+                f"The server did not stop within {self._timing.stop:.0f} s, so it can't be "
+                "started.",
+                hint=f"See {self.address.rest('hub', 'home')}",
+            ) from error
+
+    def _refused_start(self, answer: Answer, user: str, server: str) -> JrcError:
+        said = answer.message()
+        if answer.refused:
+            return self._not_allowed("start", user, server, "start:servers")
+        if answer.status == 404:
+            return NotFoundError(f"The hub has no user {user}.")
+        if answer.status in (400, 409):
+            return UnreachableError(
+                f"The hub does not start the server {_name(user, server)}: {said or 'no reason'}",
+                hint=f"See {self.address.rest('hub', 'home')}",
+            )
+        if answer.status == 429:
+            return UnreachableError(
+                f"The hub is starting too many servers just now ({said or 'HTTP 429'}).",
+                hint="Try again in a minute.",
+            )
+        if answer.status >= 500:
+            return _failed(SpawnEvent(said, failed=True), user, server, self.address)
+        return from_answer(answer, self.address)
+
+    def _not_allowed(self, action: str, user: str, server: str, scope: str) -> AuthError:
+        return AuthError(
+            f"The token may not {action} the server {_name(user, server)}: it lacks the scope "
+            f"{scope}.",
+            hint=f"Make a token without narrowed scopes at {self.token_page}, then: "
+            f"{login_at(self.address.base_url)}",
+        )
+
+    def _checked(self, answer: Answer) -> Answer:
+        if answer.status >= 300:
+            raise from_answer(answer, self.address)
+        return answer
+
+    async def _send(
+        self,
+        method: str,
+        *segments: str,
+        json: object = None,
+        seconds: float | None = None,
+    ) -> Answer:
+        url = self.address.rest(*_api(*segments))
+        return await self._client.send(Request(method, url, json=json, seconds=seconds))
 
 
-def missing_scopes(scopes: Iterable[str], user: str, server: str) -> list[str]:
-    """The scopes that a token lacks to use, see and start a user's server."""
-    have = frozenset(scopes)
-    wanted = ["access:servers", "read:servers"]
-    lacks = [scope for scope in wanted if not may(have, scope, user, server)]
-    if not any(may(have, scope, user, server) for scope in ("start:servers", "servers")):
-        lacks.append("start:servers")
-    return lacks
+def _api(*segments: str) -> tuple[str, ...]:
+    return ("hub", "api", *segments)
 
 
-def server_path(user: str, server: str) -> str:
-    """Where a user's server is, below the hub's base URL."""
-    path = f"user/{quote(user, safe='@~')}/"
-    return f"{path}{quote(server, safe='@~')}/" if server else path
+def _name(user: str, server: str) -> str:
+    return f"{user}/{server}" if server else f"of {user}"
 
 
-def server_url(hub: str, found: HubServer | None, user: str, server: str) -> str:
-    """The base URL of a user's server.
-
-    Args:
-        hub: base URL of the hub, as we reach it: perhaps through a tunnel.
-        found: what the hub says; None when it says nothing.
-        user, server: whose, and its name.
-
-    Raises:
-        ProtocolError: the hub sends us to a host that is not its own: no token goes there.
-    """
-    if found is None or not found.url:
-        return hub + server_path(user, server)
-    here, there = urlsplit(hub), urlsplit(found.url)
-    own = not there.netloc or there.hostname == here.hostname
-    # With users on subdomains every server has a host below the hub's.
-    below = (there.hostname or "").endswith(f".{here.hostname}") and there.scheme == here.scheme
-    if own:
-        return urljoin(hub, there.path)
-    if below:
-        return f"{there.scheme}://{there.netloc}{there.path}"
-    if _same_path(found.url, user, server):
-        # A public name of the hub that is not the one by which we reach it.
-        return hub + server_path(user, server)
-    raise ProtocolError(
-        f"The hub at {hub} says that the server is at {there.netloc}, another host; jrc did not "
-        "send the token there.",
-        hint="Log in with the hub's public URL.",
+def _failed(event: SpawnEvent, user: str, server: str, address: ServerAddress) -> UnreachableError:
+    why = event.message.removeprefix("Spawn failed: ") or "the hub does not say why"
+    return UnreachableError(
+        f"The start of the server {_name(user, server)} failed: {why}",
+        hint=f"See its log, or start it on {address.rest('hub', 'home')}",
     )
-
-
-def _same_path(url: str, user: str, server: str) -> bool:
-    return urlsplit(url).path.endswith("/" + server_path(user, server))

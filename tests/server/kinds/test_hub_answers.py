@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jrc.errors import ProtocolError
-from jrc.server.kinds.hub import (
+from jrc.server.kinds.hub_answers import (
     HubServer,
     SpawnEvent,
     State,
