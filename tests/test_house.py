@@ -49,7 +49,6 @@ TOO_LARGE = {
     "run/runner.py Runner": "to be cut",
     "run/runner.py Runner.__init__": "to be cut",
     "runs/listing.py list_runs": "to be cut",
-    "server/http.py exchange": "to be cut",
     "tunnel/pump.py Client": "to be cut",
     "tunnel/resolve.py Resolver": "to be cut",
     "tunnel/supervise.py Supervisor": "to be cut",

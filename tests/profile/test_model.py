@@ -49,7 +49,7 @@ def test_keys_of_others_are_ignored() -> None:
         ({"url": "ftp://x/"}, "its url is not http://HOST or https://HOST"),
         ({"url": "http://"}, "its url is not http://HOST or https://HOST"),
         ({"url": "http://x:port/"}, "its url is not a URL"),
-        ({"url": "https://x/", "kind": "cluster"}, "its kind is none of server, hub, gateway"),
+        ({"url": "https://x/", "kind": 1}, "its kind is not text but a number"),
         ({"url": "https://x/", "auth": "oauth"}, "its auth is none of token, password, none"),
         ({"url": "https://x/", "user": True}, "its user is not text but true or false"),
         ({"url": "https://x/", "verify_tls": "no"}, "verify_tls is not true or false but text"),

@@ -8,19 +8,15 @@ from threading import Thread
 
 import pytest
 
-from jrc.errors import JrcError, UnreachableError
+from jrc.errors import UnreachableError
 from jrc.server.address import ServerAddress
 from jrc.server.connection import DIRECT, Way
-from jrc.server.detect import (
-    Detected,
-    DetectTiming,
-    HubPlace,
-    auth_from,
-    detect,
-    hub_from,
-    versions_from,
-)
+from jrc.server.detect import DetectTiming, detect, what_else
 from jrc.server.http_errors import Answer
+from jrc.server.kinds import MODULES, every_kind
+from jrc.server.kinds.hub_answers import HubPlace, hub_from
+from jrc.server.kinds.jupyter import wanted_auth
+from jrc.server.kinds.kind import Detected, Probed
 from tests.support.certificates import make_certificate
 from tests.support.jupyter import JupyterServer, StartJupyter
 from tests.support.proxy import Proxy
@@ -44,7 +40,9 @@ async def failure(
 
 async def test_a_token_server(jupyter: JupyterServer) -> None:
     version = jupyter.rest("GET", "api")["version"]
-    assert await detect(ServerAddress(jupyter.url)) == Detected("server", version, "token")
+    assert await detect(ServerAddress(jupyter.url)) == Detected(
+        "server", f"Jupyter Server {version}", "token", jupyter.url, version
+    )
 
 
 @pytest.mark.parametrize(
@@ -276,12 +274,14 @@ def test_what_is_no_server(
     url: str, reply: tuple[int, str, str, dict[str, str]], words: str, hint: str
 ) -> None:
     status, body, content_type, headers = reply
-    with pytest.raises(JrcError) as raised:
-        versions_from(answer(url, status, body, content_type, **headers), ServerAddress(url))
-    assert isinstance(raised.value, UnreachableError)
-    assert words in raised.value.message
-    assert hint in (raised.value.hint or "")
-    assert "s3cret" not in raised.value.message
+    api, address = answer(url, status, body, content_type, **headers), ServerAddress(url)
+    probed = Probed(address, {address.rest("api"): api})
+    assert [kind.recognise(probed) for kind in every_kind()] == [None] * len(MODULES)
+    error = what_else(api, address)
+    assert isinstance(error, UnreachableError)
+    assert words in error.message
+    assert hint in (error.hint or "")
+    assert "s3cret" not in error.message
 
 
 @pytest.mark.parametrize(
@@ -334,21 +334,26 @@ REFUSAL = b'{"reason": "Unauthorized", "message": ""}'
 
 
 @pytest.mark.parametrize(
-    ("replies", "found"),
+    ("replies", "title", "auth", "version"),
     [
-        ({"/api": Reply(401, REFUSAL)}, Detected("gateway", "", "token")),
-        ({"/api": VERSION}, Detected("gateway", "", "none")),
+        ({"/api": Reply(401, REFUSAL)}, "a kernel gateway", "token", ""),
+        ({"/api": VERSION}, "a kernel gateway", "none", ""),
         (
             {"/api": Reply(body=b'{"version": "1.24.0", "gateway_version": "3.3.0"}')},
-            Detected("gateway", "3.3.0", "none"),
+            "Enterprise Gateway 3.3.0",
+            "none",
+            "3.3.0",
         ),
     ],
     ids=["with a token", "open Kernel Gateway", "open Enterprise Gateway"],
 )
-async def test_gateways(replies: dict[str, Reply | list[Reply]], found: Detected) -> None:
+async def test_gateways(
+    replies: dict[str, Reply | list[Reply]], title: str, auth: str, version: str
+) -> None:
     """They refuse even ``/api``, or have no ``/api/status``."""
     with Web(replies) as web:
-        assert await detect(ServerAddress(web.url)) == found
+        found = await detect(ServerAddress(web.url))
+    assert found == Detected("gateway", title, auth, web.url, version)
 
 
 async def test_another_program_that_wants_a_login() -> None:
@@ -360,4 +365,4 @@ async def test_another_program_that_wants_a_login() -> None:
 def test_a_status_that_fails() -> None:
     address = ServerAddress("http://h/")
     with pytest.raises(UnreachableError, match="disk full"):
-        auth_from(answer(address.base_url, 500, '{"message": "disk full"}'), None, address)
+        wanted_auth(answer(address.base_url, 500, '{"message": "disk full"}'), None, address)

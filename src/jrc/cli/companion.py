@@ -132,13 +132,14 @@ async def _answering(profile: Profile) -> str:
     from jrc.server.address import ServerAddress
     from jrc.server.auth import NoAuth
     from jrc.server.client import ServerClient
+    from jrc.server.kinds import kind_of
     from jrc.server.open import way_to
 
     address, _ = ServerAddress.parse(profile.url)
     way = way_to(profile, Paths.from_environment())
     async with ServerClient(address, NoAuth(), way) as server:
         try:
-            await server.request("GET", *(["hub"] if profile.kind == "hub" else []), "api")
+            await server.request("GET", *kind_of(profile).api)
         except AuthError:
             # Gateways and ingresses tell strangers nothing, but they are there.
             return address.base_url

@@ -35,7 +35,7 @@ from jrc.profile.paths import Paths
 from jrc.run.events import Notice
 from jrc.run.job import CellOptions, Job, KernelOptions, Options
 from jrc.runs.records import RunRecords, check_name
-from jrc.server.open import chosen_profile, open_profile
+from jrc.server.open import chosen_profile, open_embedded, open_profile
 
 if TYPE_CHECKING:
     from jrc.run.progress import Listener
@@ -440,14 +440,7 @@ async def _server(
     }.items():
         if value:
             raise UsageError(f"{option} needs a server.", hint="jrc login URL")
-    from jrc.server.auth import TokenAuth
-    from jrc.server.client import ServerClient
-    from jrc.server.kinds.embedded import EmbeddedServer
-
-    async with (
-        EmbeddedServer(root=document.path.parent) as embedded,
-        ServerClient(embedded.address, TokenAuth(embedded.secret)) as server,
-    ):
+    async with open_embedded(document.path.parent) as server:
         yield server, ""
 
 

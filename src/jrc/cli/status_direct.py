@@ -3,7 +3,6 @@
 import asyncio
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 from jrc.errors import AuthError, JrcError
@@ -40,10 +39,8 @@ async def _look(profile: Profile, paths: Paths) -> dict[str, Any]:
 async def _ask(profile: Profile, paths: Paths, row: dict[str, Any]) -> None:
     """Fill in what the server says, first without credentials and then with them."""
     from jrc.server.address import ServerAddress
-    from jrc.server.client import ServerClient
     from jrc.server.detect import detect
-    from jrc.server.kinds.hub import HubClient
-    from jrc.server.models import user_of_identity
+    from jrc.server.kinds import kind_of
     from jrc.server.open import authentication, way_to
 
     address, _ = ServerAddress.parse(profile.url)
@@ -53,21 +50,7 @@ async def _ask(profile: Profile, paths: Paths, row: dict[str, Any]) -> None:
     if profile.access.credential_command or not _may_know(profile, paths):
         return
     auth = authentication(profile, address, paths)
-    if profile.kind == "hub":
-        async with HubClient(address, auth, way) as hub:
-            row["user"] = (await hub.me()).name or None
-        return
-    async with ServerClient(address, auth, way) as client:
-        await client.request("GET", "api", _asked_with_credentials(profile))
-        if profile.kind == "server":
-            # Servers before 2.0 do not say who asks.
-            with suppress(JrcError):
-                row["user"] = user_of_identity(await client.request("GET", "api", "me")) or None
-
-
-def _asked_with_credentials(profile: Profile) -> str:
-    # A gateway has no status.
-    return "kernelspecs" if profile.kind == "gateway" else "status"
+    row["user"] = (await kind_of(profile).identify(profile, address, auth, way)).user or None
 
 
 def _may_know(profile: Profile, paths: Paths) -> bool:

@@ -141,16 +141,11 @@ async def embedded(context: Context) -> Finding:
     """The server that jrc starts where no profile is chosen."""
     import tempfile
 
-    from jrc.server.auth import TokenAuth
-    from jrc.server.client import ServerClient
-    from jrc.server.kinds.embedded import EmbeddedServer
+    from jrc.server.open import open_embedded
 
     root = context.stack.enter_context(tempfile.TemporaryDirectory(prefix="jrc-doctor-"))
-    server = await context.stack.enter_async_context(EmbeddedServer(root=Path(root)))
-    context.address = server.address
-    context.client = await context.stack.enter_async_context(
-        ServerClient(server.address, TokenAuth(server.secret))
-    )
+    client = await context.stack.enter_async_context(open_embedded(Path(root)))
+    context.address, context.client = client.address, client
     return fine("The embedded server starts.")
 
 

@@ -11,7 +11,6 @@ from jrc.profile.access import NOTHING_SPECIAL, Access
 from jrc.profile.route import IDLE_MINUTES, Route
 from jrc.shapes import NOTHING, Reader
 
-KINDS = ("server", "hub", "gateway")
 AUTHS = ("token", "password", "none")
 
 _OWN_KEYS = ("url", "kind", "auth", "user", "server", "options", "verify_tls", "kubernetes")
@@ -30,7 +29,7 @@ class Profile:
     Attributes:
         name: what a person types; see ``check_name``.
         url: ``http(s)://host[:port]/prefix/``, without a token.
-        kind: one of ``KINDS``.
+        kind: the name of a kind of server; ``server.kinds`` knows them.
         auth: one of ``AUTHS``; the secret itself is in the ``SecretStore``.
         user: who uses it; empty when the server does not tell.
         verify_tls: whether the server's certificate must be valid.
@@ -103,7 +102,7 @@ class Profile:
         return cls(
             name=name,
             url=checked("url", None, url_fault),
-            kind=checked("kind", "server", _one_of(KINDS)),
+            kind=read.field("kind").text(default="server"),
             auth=checked("auth", "token", _one_of(AUTHS)),
             user=read.field("user").text(default=""),
             verify_tls=read.field("verify_tls").flag(default=True),

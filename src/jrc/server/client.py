@@ -150,6 +150,18 @@ class ServerClient:
         """
         await self._ask("GET", "api", "status")
 
+    async def title(self) -> str:
+        """What it is in words, where it tells that only with credentials; else empty."""
+        return ""
+
+    async def user(self) -> str:
+        """Your user name there; empty where the server does not say it."""
+        try:
+            return models.user_of_identity(await self.request("GET", "api", "me"))
+        except JrcError:
+            # Servers before 2.0 do not say who asks.
+            return ""
+
     async def kernelspecs(self) -> KernelSpecs:
         """What kernels the server can start."""
         return models.kernelspecs((await self._ask("GET", "api", "kernelspecs")).json())

@@ -1,14 +1,13 @@
-"""What a URL leads to: a Jupyter Server that jrc can use, or what else, each with its sentence."""
+"""What a URL leads to: a server of a known kind, or what else, each with its sentence."""
 
 import asyncio
 import re
 import ssl
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import NamedTuple
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
-from jrc.errors import JrcError, ProtocolError, UnreachableError
+from jrc.errors import JrcError, UnreachableError
 from jrc.server.address import ServerAddress
 from jrc.server.connection import DIRECT, Way
 from jrc.server.http import HttpClient, Request
@@ -20,6 +19,8 @@ from jrc.server.http_errors import (
     login_at,
     not_tls,
 )
+from jrc.server.kinds import every_kind
+from jrc.server.kinds.kind import Ask, Detected, Probed
 
 
 class DetectTiming(NamedTuple):
@@ -36,43 +37,11 @@ class DetectTiming(NamedTuple):
     suspicious: float = 2.0
 
 
-_HUB_HEADER = "x-jupyterhub-version"
-_USER_PATH = re.compile(r"(?P<hub>/(?:.*?/)?)user/(?P<user>[^/]+)/(?:(?P<server>[^/]+)/)?$")
 # A Jupyter Server's 404 page links to its style under its real base URL.
 _STATIC_LINK = re.compile(r'href="(?P<base>/[^"?#]*?)static/')
 _PLAIN_TO_TLS = re.compile(
     "plain HTTP request was sent to HTTPS port|HTTP request to an HTTPS server|SSL-enabled server"
 )
-
-
-@dataclass(frozen=True)
-class Detected:
-    """A server that jrc can use.
-
-    Attributes:
-        kind: ``server``, ``hub`` or ``gateway``.
-        version: of the Jupyter Server, the JupyterHub, or the Enterprise Gateway; empty where it
-            is not told without a token.
-        auth: what it wants: ``token``, ``password`` or ``none``. One that takes both says
-            ``token``; a hub with a form for user name and password says ``password``.
-        hub: base URL of the JupyterHub.
-        user: whose server at the hub the URL is; empty when it is the hub's own.
-        server: the name of that server; empty for the default one.
-    """
-
-    kind: str
-    version: str
-    auth: str
-    hub: str = ""
-    user: str = ""
-    server: str = ""
-
-    @property
-    def title(self) -> str:
-        """What was found, in words."""
-        if self.kind == "gateway":
-            return f"Enterprise Gateway {self.version}" if self.version else "a kernel gateway"
-        return f"{'JupyterHub' if self.kind == 'hub' else 'Jupyter Server'} {self.version}"
 
 
 async def detect(
@@ -86,154 +55,22 @@ async def detect(
         timing: how long the answers may take.
 
     Raises:
-        UnreachableError: it is not a Jupyter Server that jrc can use, or it does not answer; the
-            sentence says what it is instead and the hint what to type.
+        UnreachableError: it is not a server that jrc can use, or it does not answer; the sentence
+            says what it is instead and the hint what to type.
     """
     timing = timing or DetectTiming()
     async with HttpClient(address, way) as http:
-
-        async def ask(*segments: str, at: ServerAddress = address) -> Answer:
-            return await http.send(Request("GET", at.rest(*segments), seconds=timing.answer))
-
-        api = await _ask_api(http, address, timing)
-        if place := hub_from(api, address):
-            at = ServerAddress(place.url)
-            return hub_detected(
-                place, await ask("hub", "api", at=at), await ask("hub", "login", at=at)
-            )
-        if _is_gateway(api):
-            return Detected(kind="gateway", version="", auth="token")
-        version, gateway_version = versions_from(api, address)
-        status = await ask("api", "status")
-        if gateway_version or status.status == 404:
-            return Detected(kind="gateway", version=gateway_version, auth="none")
-        login = await ask("login") if status.refused else None
-    return Detected(kind="server", version=version, auth=auth_from(status, login, address))
-
-
-@dataclass(frozen=True)
-class HubPlace:
-    """A JupyterHub, and whose server there a URL is.
-
-    Attributes:
-        url: the hub's base URL: ``{url}hub/api`` is its interface.
-        user: empty for the hub itself.
-        server: the name of the user's server; empty for the default one.
-    """
-
-    url: str
-    user: str = ""
-    server: str = ""
-
-
-def hub_from(api: Answer, address: ServerAddress) -> HubPlace | None:
-    """The JupyterHub behind a URL; None when there is none.
-
-    Args:
-        api: the answer of ``GET /api``. A hub names its version in a header of every answer, the
-            servers behind it do so too, and its proxy sends the rest to ``/hub/``.
-        address: what was asked.
-    """
-    here, there = urlsplit(address.base_url), urlsplit(api.location)
-    sent_to_hub = "/hub/" in there.path and there.netloc == here.netloc
-    if _HUB_HEADER not in api.headers and not sent_to_hub:
-        return None
-    if found := _USER_PATH.match(here.path):
-        return HubPlace(
-            urljoin(address.base_url, found["hub"]),
-            unquote(found["user"]),
-            unquote(found["server"] or ""),
-        )
-    base = (there if sent_to_hub else here).path.partition("/hub/")[0].rstrip("/") + "/"
-    return HubPlace(urljoin(address.base_url, base))
-
-
-def hub_detected(place: HubPlace, api: Answer, login: Answer) -> Detected:
-    """A JupyterHub that was found.
-
-    Args:
-        place: where.
-        api: its answer of ``GET /hub/api``.
-        login: its answer of ``GET /hub/login``.
-
-    Raises:
-        UnreachableError: its interface does not answer as a hub's.
-    """
-    address = ServerAddress(place.url)
-    if api.status != 200:
-        raise from_answer(api, address)
-    page = _text(login) if login.status == 200 and login.is_html else ""
-    return Detected(
-        kind="hub",
-        version=api.json().field("version").text(default=""),
-        auth="password" if 'name="password"' in page else "token",
-        hub=place.url,
-        user=place.user,
-        server=place.server,
-    )
-
-
-def versions_from(api: Answer, address: ServerAddress) -> tuple[str, str]:
-    """The version of the Jupyter Server that answered ``GET /api``, and that of its gateway.
-
-    Raises:
-        UnreachableError: it was no Jupyter Server.
-    """
-    if fault := _fault(api, address):
-        raise fault
-    try:
-        body = api.json()
-        version = body.field("version").text()
-        return version, body.field("gateway_version").text(default="")
-    except ProtocolError as error:
-        what = "a web page" if api.is_html else "something"
-        raise UnreachableError(
-            f"{address.base_url} answers {what}, but not as a Jupyter Server does.",
-            hint="Copy the URL from the browser where JupyterLab is open.",
-        ) from error
-
-
-def _is_gateway(api: Answer) -> bool:
-    """Whether a refusal has the form that the two gateways' has; they refuse even ``/api``.
-
-    Source: ``JSONErrorsMixin`` of either.
-    """
-    if api.status != 401 or api.is_html or "www-authenticate" in api.headers:
-        return False
-    with suppress(ProtocolError):
-        body = api.json()
-        return body.fields().keys() == {"reason", "message"} and (
-            body.field("reason").value == "Unauthorized"
-        )
-    return False
-
-
-def auth_from(status: Answer, login: Answer | None, address: ServerAddress) -> str:
-    """What the server wants.
-
-    Args:
-        status: the answer of ``GET /api/status``, sent without credentials.
-        login: the answer of ``GET /login`` if the first was a refusal.
-        address: the server.
-
-    Returns:
-        ``token``, ``password`` or ``none``.
-
-    Raises:
-        UnreachableError: the answers are none of a Jupyter Server.
-    """
-    if login is None:
-        if status.status != 200:
-            raise from_answer(status, address)
-        return "none"
-    page = _text(login) if login.status == 200 and login.is_html else ""
-    asks_for_password = 'name="password"' in page
-    return "password" if asks_for_password and not _mentions_token(page) else "token"
-
-
-def _mentions_token(page: str) -> bool:
-    """Source: jupyter_server ``templates/login.html``; the heading is in every version of it."""
-    return "Token authentication is enabled" in page
+        answers = {address.rest("api"): await _ask_api(http, address, timing)}
+        probed = Probed(address, answers)
+        for kind in every_kind():
+            found = kind.recognise(probed)
+            while isinstance(found, Ask):
+                for url in found.urls:
+                    answers[url] = await http.send(Request("GET", url, seconds=timing.answer))
+                found = kind.recognise(probed)
+            if found is not None:
+                return found
+    raise what_else(probed.api, address)
 
 
 class BaseUrlError(UnreachableError):
@@ -248,10 +85,14 @@ class BaseUrlError(UnreachableError):
         self.path = path
 
 
-def _fault(api: Answer, address: ServerAddress) -> JrcError | None:
-    """Why this answer of ``GET /api`` can't be a Jupyter Server's."""
+def what_else(api: Answer, address: ServerAddress) -> JrcError:
+    """What answered ``GET /api`` if it was no server of a known kind. Pure."""
     if api.status == 200:
-        return None
+        what = "a web page" if api.is_html else "something"
+        return UnreachableError(
+            f"{address.base_url} answers {what}, but not as a Jupyter Server does.",
+            hint="Copy the URL from the browser where JupyterLab is open.",
+        )
     if api.location:
         return _redirect(api, address)
     if api.status == 404:
@@ -260,7 +101,7 @@ def _fault(api: Answer, address: ServerAddress) -> JrcError | None:
         return _wants_login(api, address)
     if api.status == 403:
         return _forbidden(api, address)
-    if api.status == 400 and _PLAIN_TO_TLS.search(_text(api)):
+    if api.status == 400 and _PLAIN_TO_TLS.search(api.page()):
         return _wants_https(address)
     return from_answer(api, address)
 
@@ -275,7 +116,7 @@ def _redirect(api: Answer, address: ServerAddress) -> JrcError:
 
 
 def _not_there(api: Answer, address: ServerAddress) -> JrcError:
-    found = _STATIC_LINK.search(_text(api)) if api.is_html else None
+    found = _STATIC_LINK.search(api.page()) if api.is_html else None
     if found and found["base"] != _path(address):
         return _elsewhere(address, urljoin(address.base_url, found["base"]))
     again = login_at(f"{urljoin(address.base_url, '/')}PREFIX/")
@@ -387,7 +228,3 @@ async def _speaks_tls(address: ServerAddress, timing: DetectTiming) -> bool:
 
 def _path(address: ServerAddress) -> str:
     return urlsplit(address.base_url).path
-
-
-def _text(answer: Answer) -> str:
-    return answer.body[:65536].decode(errors="replace")

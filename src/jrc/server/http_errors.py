@@ -82,6 +82,10 @@ class Answer:
         netloc = parts.netloc.rpartition("@")[2]
         return f"{parts.scheme}://{netloc}{parts.path}"
 
+    def page(self) -> str:
+        """The beginning of a page for people, as text; long enough for what jrc looks for there."""
+        return self.body[:65536].decode(errors="replace")
+
     def message(self) -> str:
         """The server's own words in one short line; empty when there are none.
 

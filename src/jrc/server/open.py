@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jrc.errors import AuthError, ConfigError, JrcError, UnreachableError, UsageError
+from jrc.errors import AuthError, ConfigError, JrcError, UnreachableError
 from jrc.profile.access import Access, header_key
 from jrc.profile.logins import login_stamp
 from jrc.profile.model import Profile
@@ -22,6 +22,7 @@ from jrc.server.auth import Auth, NoAuth, PasswordAuth, TokenAuth
 from jrc.server.authorized import Relogin, SavedAuth
 from jrc.server.connection import Talk, Way
 from jrc.server.hints import login, name_environment, name_profile
+from jrc.server.kinds import kind_of
 from jrc.server.orphans import Orphans, orphans_removed
 
 if TYPE_CHECKING:
@@ -190,8 +191,8 @@ async def open_profile(
 ) -> AsyncIterator["ServerClient"]:
     """The server of ``profile``. Its tunnel, if it needs one, is brought up or shared.
 
-    A hub's user server is started if it is down. Whoever works with a server removes the kernels
-    there whose relay on this machine was killed.
+    Where a server is started for each user, as on a hub, yours is started if it is down. Kernels
+    there whose relay on this machine was killed are removed.
 
     Args:
         profile: whose server.
@@ -204,15 +205,13 @@ async def open_profile(
 
     Raises:
         AuthError: its secret is missing.
-        UsageError: it is no gateway, and there are variables.
+        ConfigError: its kind is not known.
+        UsageError: its kind of server starts no kernels with these variables.
         JrcError: the tunnel does not come up; another class for each kind of cause.
     """
-    if kernel_env and profile.kind != "gateway":
-        raise UsageError(
-            f"--kernel-env is for gateways; '{profile.name}' is a Jupyter Server, which starts "
-            "every kernel with its own environment.",
-            hint="Set variables in the code: import os; os.environ[…] = …",
-        )
+    kind = kind_of(profile)
+    if kernel_env:
+        kind.check_kernel_env(kernel_env, profile.name)
     paths = Paths.from_environment()
     tell, talk = talk or log.info, talk or _log
     async with _url(profile, paths, on_tunnel, bring_up) as url:
@@ -222,11 +221,16 @@ async def open_profile(
             way, auth = way_to(profile, paths), _chosen_auth(profile, address, pasted, paths)
             if profile.kubernetes is not None:
                 way = replace(way, verdict=_tunnel_verdict(profile.name, paths))
-            if profile.kind == "hub":
-                address = await _running_server(profile, address, auth, way, talk)
-                urls.append(address.base_url)
+            address = await kind.find_server(profile, address, auth, way, talk)
+            urls.append(address.base_url)
+            client = kind.client(
+                *(profile, address, auth, way),
+                relogin=_relogin(profile, auth, talk),
+                kernel_env=kernel_env,
+                talk=talk,
+            )
             async with (
-                _client(profile, address, auth, way, talk, kernel_env) as server,
+                client as server,
                 orphans_removed(server, paths, orphans, tell),
             ):
                 yield server
@@ -286,46 +290,36 @@ def _tunnel_verdict(profile: str, paths: Paths) -> Callable[[], JrcError | None]
     return lambda: verdict(profile, paths)
 
 
-async def _running_server(
-    profile: Profile, address: ServerAddress, auth: Auth, way: Way, talk: Talk
-) -> ServerAddress:
-    from jrc.server.kinds.hub import HubClient
-
-    async with HubClient(address, auth, way) as hub:
-        return await hub.running_server(profile.user, profile.server, profile.options, talk)
-
-
 def _log(text: str) -> None:
     """For those who have no person to talk to."""
     log.warning("%s", text)
 
 
-def _client(
-    profile: Profile,
-    address: ServerAddress,
-    auth: Auth,
-    way: Way,
-    talk: Talk,
-    kernel_env: Mapping[str, str] | None,
-) -> "ServerClient":
+def _relogin(profile: Profile, auth: Auth, talk: Talk) -> Relogin | None:
     # A token of the environment can't change while we run.
     fixed = os.environ.get("JRC_URL") or os.environ.get("JRC_TOKEN")
-    relogin = (
-        Relogin(auth, profile.name, talk) if isinstance(auth, SavedAuth) and not fixed else None
-    )
-    if profile.kind == "gateway":
-        from jrc.server.kinds.gateway import GatewayClient, RememberedKernels, check_kernel_env
+    return Relogin(auth, profile.name, talk) if isinstance(auth, SavedAuth) and not fixed else None
 
-        check_kernel_env(kernel_env or {})
-        user = {"KERNEL_USERNAME": profile.user} if profile.user else {}
-        memory = RememberedKernels(Paths.from_environment(), address.base_url)
-        env = {**user, **(kernel_env or {})}
-        return GatewayClient(
-            address, auth, way, memory=memory, kernel_env=env, talk=talk, relogin=relogin
-        )
+
+@asynccontextmanager
+async def open_embedded(root: Path) -> AsyncIterator["ServerClient"]:
+    """A Jupyter Server on this machine that ends with the block.
+
+    Args:
+        root: the server's root folder; kernels start in it.
+
+    Raises:
+        ConfigError: it is not installed.
+        UnreachableError, DeadlineError: it does not start.
+    """
     from jrc.server.client import ServerClient
+    from jrc.server.kinds.embedded import EmbeddedServer
 
-    return ServerClient(address, auth, way, relogin=relogin)
+    async with (
+        EmbeddedServer(root=root) as embedded,
+        ServerClient(embedded.address, TokenAuth(embedded.secret)) as server,
+    ):
+        yield server
 
 
 def profiles_to_ask(paths: Paths) -> list[Profile]:

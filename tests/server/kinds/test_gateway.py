@@ -11,10 +11,10 @@ from jrc.server.address import ServerAddress
 from jrc.server.auth import TokenAuth
 from jrc.server.http_errors import Answer
 from jrc.server.kinds.gateway import (
+    KIND,
     GatewayClient,
     LaunchTiming,
     RememberedKernels,
-    check_kernel_env,
     error_from,
 )
 from tests.support.web import Reply, Web
@@ -106,11 +106,11 @@ def test_refusals(status: int, body: str, kind: type[JrcError], words: str) -> N
 
 
 def test_variables_that_a_gateway_refuses() -> None:
-    check_kernel_env({"KERNEL_X": "y" * 4096})
+    KIND.check_kernel_env({"KERNEL_X": "y" * 4096}, "team")
     with pytest.raises(UsageError, match="can't be the name"):
-        check_kernel_env({"KERNEL-X": "y"})
+        KIND.check_kernel_env({"KERNEL-X": "y"}, "team")
     with pytest.raises(UsageError, match="longer than the 4096"):
-        check_kernel_env({"KERNEL_X": "y" * 4097})
+        KIND.check_kernel_env({"KERNEL_X": "y" * 4097}, "team")
 
 
 def test_a_memory_that_was_spoiled_is_empty(tmp_path: Path) -> None:

@@ -18,10 +18,7 @@ from jrc.profile.paths import Paths
 from jrc.profile.secrets import NO_KEYRING, SecretSource, SecretStore
 from jrc.profile.store import ProfileStore
 from jrc.server.address import ServerAddress
-from jrc.server.client import ServerClient
 from jrc.server.detect import detect
-from jrc.server.kinds.gateway import GatewayClient, RememberedKernels
-from jrc.server.models import user_of_identity
 
 TRIES = 3
 """How often a person may type a token or password before login gives up."""
@@ -83,14 +80,14 @@ async def _log_in_at(
     found = approach(options.access, address, target.name, target.before, terminal, secrets)
     _warn_of_open_lines(address, found.way.verify_tls, terminal)
     detected = await detect(address, await found.for_detection(address))
-    terminal.say(f"Found {detected.title} at {detected.hub or address.base_url}")
+    terminal.say(f"Found {detected.title} at {detected.url}")
     login = Login(target, found, detected, options.identity, terminal)
-    if detected.kind == "hub":
-        from jrc.cli.login.hub import log_in_at_hub
+    if login.kind.makes_tokens:
+        from jrc.cli.login.account import log_in_with_account
 
-        profile, credential = await log_in_at_hub(login, given)
+        profile, credential = await log_in_with_account(login, given)
     else:
-        profile, credential = await _log_in_at_server(login, given, paths)
+        profile, credential = await _log_in_with_secret(login, given)
     _save(target, profile, credential, terminal, paths)
     save_typed(profile.name, found.typed, secrets)
     note_login(paths, profile.name)
@@ -120,21 +117,21 @@ def _end_tunnel(target: LoginTarget, paths: Paths) -> None:
     stop_keeper(target.name, paths)
 
 
-# At a Jupyter Server or a gateway
+# With a token or password of the server
 
 
-async def _log_in_at_server(
-    login: Login, given: Credential | None, paths: Paths
+async def _log_in_with_secret(
+    login: Login, given: Credential | None
 ) -> tuple[Profile, Credential | None]:
     credential = None
     detected, before = login.detected, login.target.before
     if detected.auth == "none":
         login.terminal.say("It asks for no token and no password.")
-        user = await _verified(login, None, paths)
+        user = await _verified(login, None)
     elif credential := given or from_environment(detected.auth):
-        user = await _verified(login, credential, paths)
+        user = await _verified(login, credential)
     else:
-        credential, user = await _ask_until_accepted(login, paths)
+        credential, user = await _ask_until_accepted(login)
     profile = login.profile(
         login.target.address.base_url,
         auth=credential.auth if credential else "none",
@@ -143,11 +140,11 @@ async def _log_in_at_server(
     return profile, credential
 
 
-async def _ask_until_accepted(login: Login, paths: Paths) -> tuple[Credential, str]:
+async def _ask_until_accepted(login: Login) -> tuple[Credential, str]:
     for left in reversed(range(TRIES)):
         try:
             credential = ask_for(login.detected.auth, login.terminal)
-            return credential, await _verified(login, credential, paths)
+            return credential, await _verified(login, credential)
         except (AuthError, UsageError) as error:
             if not left:
                 raise
@@ -155,10 +152,11 @@ async def _ask_until_accepted(login: Login, paths: Paths) -> tuple[Credential, s
     raise AssertionError("unreachable")
 
 
-async def _verified(login: Login, credential: Credential | None, paths: Paths) -> str:
+async def _verified(login: Login, credential: Credential | None) -> str:
     """Check that the server accepts a credential. Returns your user name there, or ''."""
-    address = login.target.address
-    async with _client(login, credential, paths) as client:
+    address, auth, way = login.target.address, login.auth(credential), login.approach.way
+    draft = login.profile(address.base_url, auth="none", user="")
+    async with login.kind.client(draft, address, auth, way) as client:
         try:
             await client.verify()
         except AuthError as error:
@@ -166,27 +164,11 @@ async def _verified(login: Login, credential: Credential | None, paths: Paths) -
                 raise
             which = "token" if credential.kept else "token of JRC_TOKEN"
             raise AuthError(
-                f"{address.base_url} refused the {which}.",
-                hint="Where the server runs, `jupyter server list` shows its token."
-                if login.detected.kind == "server"
-                else "The gateway's administrator has it.",
+                f"{address.base_url} refused the {which}.", hint=login.kind.refused_hint
             ) from error
-        if isinstance(client, GatewayClient):
-            login.terminal.say(f"It is {await client.title()}.")
-            return ""
-        try:
-            return user_of_identity(await client.request("GET", "api", "me"))
-        except JrcError:
-            # Servers before 2.0 do not say who asks, and a login does not fail for that.
-            return ""
-
-
-def _client(login: Login, credential: Credential | None, paths: Paths) -> ServerClient:
-    address, auth, way = login.target.address, login.auth(credential), login.approach.way
-    if login.detected.kind == "gateway":
-        memory = RememberedKernels(paths, address.base_url)
-        return GatewayClient(address, auth, way, memory=memory)
-    return ServerClient(address, auth, way)
+        if title := await client.title():
+            login.terminal.say(f"It is {title}.")
+        return await client.user()
 
 
 # Saving

@@ -16,7 +16,7 @@ from jrc.server.hints import name_login, name_profile
 
 if TYPE_CHECKING:
     from jrc.server.auth import Auth
-    from jrc.server.detect import Detected
+    from jrc.server.kinds.kind import Detected, Kind
 
 
 class LoginTarget(NamedTuple):
@@ -85,6 +85,13 @@ class Login(NamedTuple):
     detected: "Detected"
     identity: IdentityOptions
     terminal: Terminal
+
+    @property
+    def kind(self) -> "Kind":
+        """The kind of the server that was detected."""
+        from jrc.server.kinds import kind_named
+
+        return kind_named(self.detected.kind)
 
     def profile(
         self,

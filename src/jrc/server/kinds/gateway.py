@@ -15,8 +15,9 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from jrc.errors import AuthError, JrcError, UnreachableError, UsageError
+from jrc.errors import AuthError, JrcError, ProtocolError, UnreachableError, UsageError
 from jrc.profile.files import locked, write_atomically
+from jrc.profile.model import Profile
 from jrc.profile.owner import user_name
 from jrc.profile.paths import Paths
 from jrc.server import models
@@ -26,6 +27,8 @@ from jrc.server.authorized import Relogin
 from jrc.server.client import ServerClient
 from jrc.server.connection import DIRECT, Talk, Way
 from jrc.server.http_errors import Answer, from_answer
+from jrc.server.kinds.jupyter import read_versions
+from jrc.server.kinds.kind import Ask, Detected, Kind, Probed
 from jrc.server.models import KernelModel, SessionModel
 
 LONGEST_VALUE = 4096
@@ -45,20 +48,74 @@ class LaunchTiming(NamedTuple):
     tell: float = 10.0
 
 
-def check_kernel_env(env: Mapping[str, str]) -> None:
-    """Check variables for a kernel before a gateway does it in its own words.
+class Gateway(Kind):
+    """Kernels alone."""
 
-    Raises:
-        UsageError: the gateway would refuse one.
+    name = "gateway"
+    refused_hint = "The gateway's administrator has it."
+
+    def recognise(self, probed: Probed) -> Detected | Ask | None:
+        address = probed.address
+        if _is_refusal(probed.api):
+            return Detected(self.name, "a kernel gateway", "token", address.base_url)
+        versions = read_versions(probed.api)
+        if versions is None:
+            return None
+        status_url = address.rest("api", "status")
+        status = probed.answers.get(status_url)
+        if status is None:
+            return Ask((status_url,))
+        if not versions.gateway and status.status != 404:
+            return None
+        title = f"Enterprise Gateway {versions.gateway}" if versions.gateway else "a kernel gateway"
+        return Detected(self.name, title, "none", address.base_url, versions.gateway)
+
+    def check_kernel_env(self, env: Mapping[str, str], profile: str) -> None:  # noqa: ARG002
+        """Check variables for a kernel before a gateway does it in its own words."""
+        for name, value in env.items():
+            if not name.isidentifier():
+                raise UsageError(f"{name!r} can't be the name of a variable.")
+            if len(value) > LONGEST_VALUE:
+                raise UsageError(
+                    f"The value of {name} is longer than the {LONGEST_VALUE} characters that a "
+                    "gateway takes."
+                )
+
+    def client(
+        self,
+        profile: Profile,
+        address: ServerAddress,
+        auth: Auth,
+        way: Way,
+        *,
+        relogin: Relogin | None = None,
+        kernel_env: Mapping[str, str] | None = None,
+        talk: Talk | None = None,
+    ) -> "GatewayClient":
+        user = {"KERNEL_USERNAME": profile.user} if profile.user else {}
+        memory = RememberedKernels(Paths.from_environment(), address.base_url)
+        env = {**user, **(kernel_env or {})}
+        return GatewayClient(
+            address, auth, way, memory=memory, kernel_env=env, talk=talk, relogin=relogin
+        )
+
+
+KIND = Gateway()
+
+
+def _is_refusal(api: Answer) -> bool:
+    """Whether a refusal has the form that the two gateways' has; they refuse even ``/api``.
+
+    Source: ``JSONErrorsMixin`` of either.
     """
-    for name, value in env.items():
-        if not name.isidentifier():
-            raise UsageError(f"{name!r} can't be the name of a variable.")
-        if len(value) > LONGEST_VALUE:
-            raise UsageError(
-                f"The value of {name} is longer than the {LONGEST_VALUE} characters that a "
-                "gateway takes."
-            )
+    if api.status != 401 or api.is_html or "www-authenticate" in api.headers:
+        return False
+    with suppress(ProtocolError):
+        body = api.json()
+        return body.fields().keys() == {"reason", "message"} and (
+            body.field("reason").value == "Unauthorized"
+        )
+    return False
 
 
 class GatewayClient(ServerClient):
@@ -96,7 +153,7 @@ class GatewayClient(ServerClient):
         self._launch_timing = launch_timing or LaunchTiming()
 
     async def title(self) -> str:
-        """What it calls itself, ``Enterprise Gateway 3.3.0``; it tells only with its token."""
+        """``Enterprise Gateway 3.3.0``; it tells only with its token."""
         body = (await self._ask("GET", "api")).json()
         version = body.field("gateway_version").text(default="")
         # A Kernel Gateway names the version of the Jupyter Server that it is made of.
@@ -104,6 +161,10 @@ class GatewayClient(ServerClient):
 
     async def verify(self) -> None:
         await self._ask("GET", "api", "kernelspecs")
+
+    async def user(self) -> str:
+        """It does not know users."""
+        return ""
 
     async def kernels(self) -> list[KernelModel]:
         """The kernels that run; where the gateway does not list them, those that jrc started."""

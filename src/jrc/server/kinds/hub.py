@@ -1,4 +1,4 @@
-"""A JupyterHub asked and told: whose token this is, and the start of a user's server."""
+"""A JupyterHub: whose token this is, and the start of a user's server."""
 
 import asyncio
 from collections.abc import Mapping
@@ -6,9 +6,10 @@ from contextlib import aclosing
 from typing import NamedTuple, Self
 
 from jrc.errors import AuthError, DeadlineError, JrcError, NotFoundError, UnreachableError
+from jrc.profile.model import Profile
 from jrc.profile.secret import Secret
 from jrc.server.address import ServerAddress
-from jrc.server.auth import XSRF_COOKIE, Auth, cookie_headers, cookies_of
+from jrc.server.auth import XSRF_COOKIE, Auth, NoAuth, cookie_headers, cookies_of
 from jrc.server.authorized import AuthorizedClient
 from jrc.server.connection import DIRECT, Talk, Way
 from jrc.server.http import Request
@@ -17,12 +18,71 @@ from jrc.server.kinds.hub_answers import (
     HubUser,
     SpawnEvent,
     State,
+    hub_from,
     missing_scopes,
     read_event,
     read_user,
+    scope_warnings,
     server_url,
     state_of,
 )
+from jrc.server.kinds.jupyter import has_password_field
+from jrc.server.kinds.kind import Ask, Detected, Identity, Kind, Probed
+
+
+class Hub(Kind):
+    """It makes tokens, and starts a Jupyter Server for each user."""
+
+    name = "hub"
+    api = ("hub", "api")
+    makes_tokens = True
+
+    def recognise(self, probed: Probed) -> Detected | Ask | None:
+        place = hub_from(probed.api, probed.address)
+        if place is None:
+            return None
+        address = ServerAddress(place.url)
+        api_url, login_url = address.rest(*self.api), address.rest("hub", "login")
+        api, login = probed.answers.get(api_url), probed.answers.get(login_url)
+        if api is None or login is None:
+            return Ask((api_url, login_url))
+        if api.status != 200:
+            raise from_answer(api, address)
+        version = api.json().field("version").text(default="")
+        return Detected(
+            kind=self.name,
+            title=f"JupyterHub {version}",
+            auth="password" if has_password_field(login) else "token",
+            url=place.url,
+            version=version,
+            user=place.user,
+            server=place.server,
+        )
+
+    async def find_server(
+        self, profile: Profile, address: ServerAddress, auth: Auth, way: Way, talk: Talk
+    ) -> ServerAddress:
+        async with HubClient(address, auth, way) as hub:
+            return await hub.running_server(profile.user, profile.server, profile.options, talk)
+
+    async def identify(
+        self, profile: Profile, address: ServerAddress, auth: Auth, way: Way
+    ) -> Identity:
+        async with HubClient(address, auth, way) as hub:
+            me = await hub.me()
+        return Identity(me.name, tuple(scope_warnings(me, profile.user, profile.server)))
+
+    def token_page(self, address: ServerAddress) -> str:
+        return address.rest("hub", "token")
+
+    async def make_token(
+        self, address: ServerAddress, way: Way, user: str, password: Secret, note: str
+    ) -> Secret:
+        async with HubClient(address, NoAuth(), way) as hub:
+            return await hub.make_token(user, password, note)
+
+
+KIND = Hub()
 
 
 class HubTiming(NamedTuple):
@@ -73,7 +133,7 @@ class HubClient:
     @property
     def token_page(self) -> str:
         """Where a person makes a token."""
-        return self.address.rest("hub", "token")
+        return KIND.token_page(self.address)
 
     async def me(self) -> HubUser:
         """Whom the token belongs to, and what it may do.

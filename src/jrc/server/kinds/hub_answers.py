@@ -4,15 +4,61 @@ Source: jupyterhub ``apihandlers/users.py`` and ``scopes.py`` at version 6; vers
 have ``servers`` where 6 has ``start:servers``.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from urllib.parse import quote, urljoin, urlsplit
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from jrc.errors import ProtocolError
 from jrc.shapes import Reader, one_line, parse, text_at
 
 EVENT_LINE = "data:"
+
+
+if TYPE_CHECKING:
+    from jrc.server.address import ServerAddress
+    from jrc.server.http_errors import Answer
+
+_VERSION_HEADER = "x-jupyterhub-version"
+_USER_PATH = re.compile(r"(?P<hub>/(?:.*?/)?)user/(?P<user>[^/]+)/(?:(?P<server>[^/]+)/)?$")
+
+
+class HubPlace(NamedTuple):
+    """A JupyterHub, and whose server there a URL is.
+
+    Attributes:
+        url: the hub's base URL: ``{url}hub/api`` is its interface.
+        user: empty for the hub itself.
+        server: the name of the user's server; empty for the default one.
+    """
+
+    url: str
+    user: str = ""
+    server: str = ""
+
+
+def hub_from(api: "Answer", address: "ServerAddress") -> HubPlace | None:
+    """The JupyterHub behind a URL; None when there is none.
+
+    Args:
+        api: the answer of ``GET /api``. A hub names its version in a header of every answer, the
+            servers behind it do so too, and its proxy sends the rest to ``/hub/``.
+        address: what was asked.
+    """
+    here, there = urlsplit(address.base_url), urlsplit(api.location)
+    sent_to_hub = "/hub/" in there.path and there.netloc == here.netloc
+    if _VERSION_HEADER not in api.headers and not sent_to_hub:
+        return None
+    if found := _USER_PATH.match(here.path):
+        return HubPlace(
+            urljoin(address.base_url, found["hub"]),
+            unquote(found["user"]),
+            unquote(found["server"] or ""),
+        )
+    base = (there if sent_to_hub else here).path.partition("/hub/")[0].rstrip("/") + "/"
+    return HubPlace(urljoin(address.base_url, base))
 
 
 @dataclass(frozen=True)
@@ -161,6 +207,26 @@ def missing_scopes(scopes: Iterable[str], user: str, server: str) -> list[str]:
     if not any(may(have, scope, user, server) for scope in ("start:servers", "servers")):
         lacks.append("start:servers")
     return lacks
+
+
+def scope_warnings(me: HubUser, user: str, server: str) -> Iterator[str]:
+    """What a person should know about a token that can use a running server.
+
+    Args:
+        me: whose token it is, and what it may do.
+        user: whose server it is for; empty for the token's owner.
+        server: the name of that server.
+    """
+    if user and user != me.name:
+        yield f"The token belongs to {me.name}, and the server to {user}."
+    lacks = missing_scopes(me.scopes, user or me.name, server) if me.scopes else []
+    if lacks and "access:servers" not in lacks:
+        can_not = {"read:servers": "see whether it runs", "start:servers": "start it"}
+        yield (
+            f"The token lacks {' and '.join(lacks)}: jrc can use a running server, but not "
+            + " or ".join(can_not[scope] for scope in lacks)
+            + "."
+        )
 
 
 def server_path(user: str, server: str) -> str:
