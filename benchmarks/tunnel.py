@@ -29,10 +29,10 @@ import psutil
 
 from jrc.profile.paths import Paths
 from jrc.profile.route import Route
-from jrc.tunnel.children import Child, lines
 from jrc.tunnel.connect import ensure_keeper, stop_keeper
 from jrc.tunnel.keeper import preferred_ports
 from jrc.tunnel.kubectl import Kubectl
+from jrc.tunnel.processes import Child, lines
 from jrc.tunnel.status import KeeperStatus, Spec
 from tests.support.kube import Kube
 from tests.support.kubectls import all_kubectls

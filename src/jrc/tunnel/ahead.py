@@ -3,8 +3,8 @@
 import asyncio
 from typing import NamedTuple
 
-from jrc.tunnel.children import Child
 from jrc.tunnel.kubectl import Kubectl
+from jrc.tunnel.processes import Child
 
 BRIEF_SECONDS = 2.0
 """A server that closes a quiet connection sooner than that does so on principle."""

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 
 from jrc.profile.route import Route
 from jrc.tunnel.cause import Cause, CauseError, Kind, explain
-from jrc.tunnel.children import Child, lines
 from jrc.tunnel.classify import classify, is_hopeless, plain
+from jrc.tunnel.processes import Child, lines
 
 REQUEST_SECONDS = 10
 """What one answer of the API server may take. A login program has its own time."""

@@ -1,13 +1,183 @@
-"""Is a process still the one that we know? Its start time tells: numbers are used again."""
+"""Child processes that do not outlive this one, and whether another process still runs.
 
+A child ends with us, however we end. Linux: the parent-death signal. Windows: a job object that
+ends its members when its last handle is closed. Elsewhere: a shell between us and the child waits
+for the end of a pipe that only we hold.
+"""
+
+import asyncio
+import contextlib
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any
+
+STOP_SECONDS = 2.0
+"""How long a child may take to end when it is told to."""
+
+_LINE_BYTES = 16 * 1024
+_PR_SET_PDEATHSIG = 1
+
+_GUARD = """
+exec 3<&0
+"$@" </dev/null 3<&- & child=$!
+(cat <&3 >/dev/null; kill -9 $child) 2>/dev/null & guard=$!
+exec 3<&-
+wait $child; status=$?
+kill $guard 2>/dev/null
+exit $status
+"""
+
+
+class Child:
+    """A running child in a process group of its own, with nothing on its stdin."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        assert process.stdout
+        self.stdout: asyncio.StreamReader = process.stdout
+        self.stderr: asyncio.StreamReader = process.stderr or asyncio.StreamReader()
+
+    @classmethod
+    async def start(
+        cls, argv: Sequence[str], environment: Mapping[str, str], *, mute: bool = False
+    ) -> "Child":
+        """Start a program.
+
+        Args:
+            argv: the program and its words.
+            environment: all its variables.
+            mute: nobody reads what it complains about.
+
+        Raises:
+            OSError: it can't be started.
+        """
+        process = await asyncio.create_subprocess_exec(
+            *_guarded(argv),
+            stdin=subprocess.PIPE if _needs_guard() else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL if mute else subprocess.PIPE,
+            env=dict(environment),
+            **_options(),
+        )
+        if sys.platform == "win32":
+            _join_job(process.pid)
+        return cls(process)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def ended(self) -> bool:
+        """It is known to have ended."""
+        return self._process.returncode is not None
+
+    async def wait(self) -> int:
+        """The exit code, once it ended."""
+        return await self._process.wait()
+
+    async def stop(self) -> None:
+        """End it with everything that it started, unless it ended."""
+        if self._process.returncode is not None:
+            return
+        self._signal(forced=False)
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_SECONDS):
+                    await self._process.wait()
+        finally:
+            # Also when somebody has no time to wait for this.
+            self.kill()
+        await self._process.wait()
+
+    def kill(self) -> None:
+        """End it now, without a chance to clean up."""
+        self._signal(forced=True)
+
+    def _signal(self, *, forced: bool) -> None:
+        """Tell the whole group to end."""
+        if self._process.returncode is not None:
+            return
+        with contextlib.suppress(OSError):
+            if sys.platform == "win32":
+                self._process.kill()
+            else:
+                os.killpg(self._process.pid, signal.SIGKILL if forced else signal.SIGTERM)
+
+
+async def lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
+    """The lines of a child's output; one that is too long comes in pieces."""
+    rest = b""
+    while chunk := await stream.read(_LINE_BYTES):
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            yield line.decode(errors="replace").rstrip("\r")
+        if len(rest) > _LINE_BYTES:
+            yield rest.decode(errors="replace")
+            rest = b""
+    if rest:
+        yield rest.decode(errors="replace")
+
+
+def _needs_guard() -> bool:
+    return sys.platform not in ("linux", "win32")
+
+
+def _guarded(argv: Sequence[str]) -> Sequence[str]:
+    return ("/bin/sh", "-c", _GUARD, "jrc", *argv) if _needs_guard() else argv
+
+
+def _options() -> dict[str, Any]:
+    """What ``Popen`` needs so that the child has its own group and dies with us."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+    elif sys.platform == "linux":  # noqa: RET505  mypy takes what follows a return as never run
+        return {"process_group": 0, "preexec_fn": _dies_with(os.getpid())}
+    else:
+        return {"process_group": 0}
+
+
+if sys.platform == "linux":
+
+    def _dies_with(parent: int) -> Callable[[], None]:
+        """What the child runs before its program: it asks for the parent-death signal."""
+        # Loaded before the fork: the child must not take a lock that another thread holds.
+        import ctypes
+
+        prctl = ctypes.CDLL(None).prctl
+        kill = int(signal.SIGKILL)
+
+        def ask() -> None:
+            prctl(_PR_SET_PDEATHSIG, kill)
+            # The parent may have died before the request.
+            if os.getppid() != parent:
+                os._exit(1)
+
+        return ask
+
+
+if sys.platform == "win32":
+    from jrc.tunnel import windows
+
+    @cache
+    def _job() -> int:
+        """One job a process; its handle stays open as long as this process lives."""
+        return windows.create_kill_on_close_job()
+
+    def _join_job(pid: int) -> None:
+        windows.assign(_job(), pid)
 
 
 def start_time(pid: int) -> str:
-    """When a process started, as an opaque text; empty when it does not run (any more)."""
+    """When a process started, as an opaque text; empty when it does not run (any more).
+
+    A process's number is used again after its end: number and start together are unique.
+    """
     if sys.platform == "win32":
         from jrc.tunnel import windows
 

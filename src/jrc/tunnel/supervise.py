@@ -13,7 +13,6 @@ from typing import Any
 from jrc.profile.route import Route
 from jrc.tunnel.ahead import Ahead, Coming, connection_ends
 from jrc.tunnel.cause import Cause, CauseError, Kind
-from jrc.tunnel.children import lines
 from jrc.tunnel.classify import Alarm, alarm, is_noise
 from jrc.tunnel.kubectl import Kubectl
 from jrc.tunnel.machine import (
@@ -38,6 +37,7 @@ from jrc.tunnel.machine import (
     Woke,
 )
 from jrc.tunnel.probe import Answer, ask
+from jrc.tunnel.processes import lines
 from jrc.tunnel.pump import Pump
 from jrc.tunnel.resolve import Found, Resolver
 

@@ -7,20 +7,21 @@ import sys
 import psutil
 import pytest
 
-from jrc.tunnel import children
-from jrc.tunnel.children import Child, lines
+from jrc.tunnel import processes
+from jrc.tunnel.processes import Child, lines
 
 pytestmark = pytest.mark.anyio
 
 PARENT = """
 import asyncio, sys
-from jrc.tunnel import children
+from jrc.tunnel import processes
 
 async def main():
     if {guarded}:
-        children._needs_guard = lambda: True
-        children._options = lambda: {{"process_group": 0}}
-    child = await children.Child.start([sys.executable, "-c", "import time; time.sleep(600)"], {{}})
+        processes._needs_guard = lambda: True
+        processes._options = lambda: {{"process_group": 0}}
+    argv = [sys.executable, "-c", "import time; time.sleep(600)"]
+    child = await processes.Child.start(argv, {{}})
     print(child.pid, flush=True)
     await child.wait()
 
@@ -51,8 +52,8 @@ async def test_kill_9_of_the_parent_ends_the_child(guarded: bool) -> None:
 
 
 async def guarded_child(monkeypatch: pytest.MonkeyPatch, *argv: str) -> Child:
-    monkeypatch.setattr(children, "_needs_guard", lambda: True)
-    monkeypatch.setattr(children, "_options", lambda: {"process_group": 0})
+    monkeypatch.setattr(processes, "_needs_guard", lambda: True)
+    monkeypatch.setattr(processes, "_options", lambda: {"process_group": 0})
     return await Child.start(argv, {})
 
 
@@ -76,7 +77,7 @@ async def test_stop_ends_the_whole_group(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 async def test_stop_ends_what_ignores_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(children, "STOP_SECONDS", 0.1)
+    monkeypatch.setattr(processes, "STOP_SECONDS", 0.1)
     code = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True);"
         "time.sleep(600)"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jrc.tunnel.watch import Events
+from jrc.tunnel.resolve import Events
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
