@@ -260,7 +260,7 @@ def bare_loop(route: Route) -> Iterator[int]:
 
 
 def kill_forward(port_of: str) -> None:
-    """End the kubectl of the loop (its port stands in its words) or the keeper's (``:8888``)."""
+    """End the kubectl of the loop (its port stands in its words) or the keeper's (``:PORT``)."""
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
         if "port-forward" in words and words[-1].startswith(port_of):
@@ -284,7 +284,7 @@ async def race(stand_in: Cluster, route: Route, keeper: KeeperStatus, rounds: in
     row("-" * 44, *["-" * 13] * 3)
 
     async def killed(port: int) -> float:
-        kill_forward(f"{port}:" if port != keeper.port else ":8888")
+        kill_forward(f"{port}:" if port != keeper.port else ":")
         return await timed(port)
 
     async def dropped(port: int) -> float:

@@ -54,7 +54,7 @@ class Tunnel:
 
     async def until_restarted(self, times: int = 1) -> State:
         return await self.until(
-            lambda state: state.phase is Phase.READY and state.restarts >= times
+            lambda state: state.phase is Phase.READY and state.uptime.restarts >= times
         )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from jrc.profile.route import Route
 from jrc.tunnel.machine import State
-from jrc.tunnel.supervise import Supervisor
+from jrc.tunnel.supervise import DEFAULT_TIMING, Supervisor, Timing
 from tests.support.kube import Kube
 from tests.support.kubectls import KubectlProgram, chosen_kubectls
 from tests.support.tunnels import OpenTunnel, Tunnel
@@ -53,11 +53,16 @@ def open_tunnel(kube: Kube) -> OpenTunnel:
 
     @asynccontextmanager
     async def make(
-        target: str = "svc/jupyter", port: int = 80, *, context: str = "stub", path: str = "/"
+        target: str = "svc/jupyter",
+        port: int = 80,
+        *,
+        context: str = "stub",
+        path: str = "/",
+        timing: Timing = DEFAULT_TIMING,
     ) -> AsyncIterator[Tunnel]:
         route = Route(context, "default", target, port, str(kube.kubeconfig))
         states: list[State] = []
-        supervisor = Supervisor(route, path, states.append)
+        supervisor = Supervisor(route, path, states.append, timing=timing)
         await supervisor.pump.listen(0)
         tunnel = Tunnel(supervisor, states, asyncio.create_task(supervisor.run()))
         try:

@@ -18,10 +18,10 @@ from jrc.profile.paths import Paths
 from jrc.profile.route import Route
 from jrc.tunnel.cause import Kind
 from jrc.tunnel.connect import ensure_keeper, keeper_status, stop_keeper
-from jrc.tunnel.keeper import LOCKED_OUT, preferred_ports
+from jrc.tunnel.keeper import preferred_ports
 from jrc.tunnel.machine import Phase
 from jrc.tunnel.processes import start_time
-from jrc.tunnel.status import KeeperFiles, KeeperStatus, Spec, encode_orders
+from jrc.tunnel.status import LOCKED_OUT, KeeperFiles, KeeperStatus, Spec, encode_orders
 from tests.support.http import request
 from tests.support.kube import Kube
 from tests.support.kubectls import KubectlProgram
@@ -167,7 +167,7 @@ async def test_a_command_does_not_wait_for_the_end_of_a_refusal(
 
     def is_refused() -> bool:
         status = KeeperFiles.of(paths, "lab").read()
-        return bool(status and status.refused)
+        return bool(status and status.cause and status.cause.fatal)
 
     await until(is_refused)
     with pytest.raises(AuthError, match="does not accept your credentials"):

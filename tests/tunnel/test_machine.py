@@ -6,29 +6,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jrc.tunnel import machine
 from jrc.tunnel.cause import Cause, Kind, explain
 from jrc.tunnel.machine import (
     Broken,
+    ClientWaits,
+    Destination,
     Doubted,
     Event,
     Forward,
     Forwarding,
-    Knocked,
+    LoginSaid,
     Machine,
     Phase,
     Probe,
     Probed,
     Resolve,
     Resolved,
-    Said,
+    Resumed,
     State,
     Stop,
     Tick,
-    Woke,
+    Timing,
+    Uptime,
 )
 
-BRAIN = Machine(lambda kind: cause(kind), jitter=lambda: 1.0)
+POD_A = Destination("pod-a", 8888)
+TIMING = Timing()
+BRAIN = Machine(lambda kind: cause(kind), jitter=lambda: 1.0, timing=TIMING)
 
 
 def cause(kind: Kind) -> Cause:
@@ -59,7 +63,7 @@ class Run:
     def to_forwarding(self) -> "Run":
         self(Tick(), after=max(0.0, self.wait))
         if self.state.phase is Phase.RESOLVING:
-            self(Resolved(self.attempt, "pod-a", 8888))
+            self(Resolved(self.attempt, POD_A))
         return self
 
     def to_probing(self) -> "Run":
@@ -78,20 +82,20 @@ def test_the_way_up() -> None:
     run = Run()
     assert run(Tick()) == [Resolve(1)]
     assert run.state.phase is Phase.RESOLVING
-    assert run(Resolved(1, "pod-a", 8888)) == [Forward(1, "pod-a", 8888)]
+    assert run(Resolved(1, POD_A)) == [Forward(1, POD_A)]
     assert run.state.phase is Phase.FORWARDING
     assert run(Forwarding(1)) == [Probe(1)]
     assert run.state.phase is Phase.PROBING
     assert run(Probed(1)) == []
     assert run.state.phase is Phase.READY
-    assert run.state.pod == "pod-a"
-    assert run.state.restarts == 0
+    assert run.state.destination.pod == "pod-a"
+    assert run.state.uptime.restarts == 0
 
 
 def test_a_ready_tunnel_is_probed_again_and_again() -> None:
     run = Run().to_ready()
     for _ in range(3):
-        assert run(Tick(), after=machine.PROBE_EVERY_SECONDS - 1) == []
+        assert run(Tick(), after=TIMING.probe_every - 1) == []
         assert run(Tick(), after=1) == [Probe(run.attempt)]
         assert run(Tick()) == []
         assert run(Probed(run.attempt)) == []
@@ -102,11 +106,11 @@ def test_a_healthy_tunnel_that_is_lost_comes_back_without_a_wait() -> None:
     run = Run().to_ready()
     old = run.attempt
     lost = Broken(old, cause(Kind.LOST))
-    assert run(lost, after=machine.HEALTHY_SECONDS) == [Stop(old)]
+    assert run(lost, after=TIMING.healthy) == [Stop(old)]
     assert run.state.phase is Phase.WAITING
     assert run.wait == 0
-    assert run.state.restarts == 1
-    assert run(Tick()) == [Forward(run.attempt, "pod-a", 8888)]
+    assert run.state.uptime.restarts == 1
+    assert run(Tick()) == [Forward(run.attempt, POD_A)]
     assert run.attempt > old
 
 
@@ -114,35 +118,35 @@ def test_a_healthy_tunnel_that_is_lost_comes_back_without_a_wait() -> None:
 def test_a_lost_way_leads_to_the_same_pod_again(kind: Kind) -> None:
     """Kernels live there; and the cluster need not be asked, which would cost time."""
     run = Run().to_ready()
-    run(Broken(run.attempt, cause(kind)), after=machine.HEALTHY_SECONDS)
-    assert run(Tick()) == [Forward(run.attempt, "pod-a", 8888)]
+    run(Broken(run.attempt, cause(kind)), after=TIMING.healthy)
+    assert run(Tick()) == [Forward(run.attempt, POD_A)]
     run(Forwarding(run.attempt))
     run(Probed(run.attempt))
     assert run.state.phase is Phase.READY
-    assert run.state.pod == "pod-a"
+    assert run.state.destination.pod == "pod-a"
 
 
 def test_where_that_pod_is_gone_the_cluster_is_asked_at_once() -> None:
     run = Run().to_ready()
-    run(Broken(run.attempt, cause(Kind.LOST)), after=machine.HEALTHY_SECONDS)
+    run(Broken(run.attempt, cause(Kind.LOST)), after=TIMING.healthy)
     run(Tick())
     run(Broken(run.attempt, cause(Kind.NOT_FOUND)))
     assert run.state.cause == cause(Kind.POD_GONE)
     assert run.wait == 0
-    assert run.state.failures == 0
+    assert run.state.tries.failed == 0
     assert run(Tick()) == [Resolve(run.attempt, "pod-a")]
 
 
 @pytest.mark.parametrize("kind", [Kind.POD_GONE, Kind.NOT_LISTENING, Kind.POD_NOT_RUNNING])
 def test_for_a_pod_that_is_gone_the_cluster_is_asked(kind: Kind) -> None:
     run = Run().to_ready()
-    run(Broken(run.attempt, cause(kind)), after=machine.HEALTHY_SECONDS)
+    run(Broken(run.attempt, cause(kind)), after=TIMING.healthy)
     assert run(Tick()) == [Resolve(run.attempt, "pod-a")]
 
 
 def test_the_pod_of_an_earlier_process_is_preferred() -> None:
     run = Run()
-    run.state = State(pod="pod-b")
+    run.state = State(destination=Destination("pod-b"))
     assert run(Tick()) == [Resolve(1, "pod-b")]
 
 
@@ -163,7 +167,7 @@ def test_the_back_off_starts_over_when_healthy() -> None:
         run.to_ready()
         run(Broken(run.attempt, cause(Kind.LOST)))
     run.to_ready()
-    run(Broken(run.attempt, cause(Kind.LOST)), after=machine.HEALTHY_SECONDS)
+    run(Broken(run.attempt, cause(Kind.LOST)), after=TIMING.healthy)
     run.to_ready()
     run(Broken(run.attempt, cause(Kind.LOST)))
     assert run.wait == 0
@@ -192,7 +196,7 @@ def test_after_the_end_nothing_happens() -> None:
     run(Tick())
     run(Broken(run.attempt, cause(Kind.FORBIDDEN)))
     failed = run.state
-    for event in (Tick(), Knocked(), Woke(), Resolved(run.attempt, "a", 1)):
+    for event in (Tick(), ClientWaits(), Resumed(), Resolved(run.attempt, Destination("a", 1))):
         assert run(event, after=1000) == []
         assert run.state == failed
 
@@ -204,7 +208,7 @@ FATAL = [kind for kind in Kind if cause(kind).fatal]
 def test_what_worked_a_moment_ago_is_not_final_at_its_first_refusal(kind: Kind) -> None:
     """The API server starts (403, 401), a file is being replaced, a pod or Service is made anew."""
     run = Run().to_ready()
-    run(Broken(run.attempt, cause(Kind.POD_GONE)), after=machine.HEALTHY_SECONDS)
+    run(Broken(run.attempt, cause(Kind.POD_GONE)), after=TIMING.healthy)
     waits = []
     for _ in range(7):
         run(Tick(), after=run.wait)
@@ -224,8 +228,8 @@ def test_a_refusal_that_lasts_is_final(kind: Kind) -> None:
         run(Tick(), after=run.wait)
         refused = refused or run.now
         run(Broken(run.attempt, cause(kind)))
-        assert run.now - refused < 2 * machine.REFUSAL_SECONDS
-    assert run.now - refused >= machine.REFUSAL_SECONDS
+        assert run.now - refused < 2 * TIMING.refusal
+    assert run.now - refused >= TIMING.refusal
     assert run.state.cause == cause(kind)
 
 
@@ -246,7 +250,7 @@ def test_other_causes_between_two_refusals_begin_a_new_patience() -> None:
     for kind in (Kind.POD_GONE, Kind.FORBIDDEN, Kind.NO_POD):
         run(Broken(run.attempt, cause(kind)))
         run(Tick(), after=run.wait)
-    run(Broken(run.attempt, cause(Kind.FORBIDDEN)), after=machine.REFUSAL_SECONDS)
+    run(Broken(run.attempt, cause(Kind.FORBIDDEN)), after=TIMING.refusal)
     assert run.state.phase is Phase.WAITING
 
 
@@ -257,12 +261,12 @@ def test_a_refusal_at_the_forward_lasts_though_pods_can_be_listed() -> None:
     while run.state.phase is not Phase.FAILED:
         run.to_forwarding()
         run(Broken(run.attempt, cause(Kind.FORBIDDEN)))
-        assert run.now - began < 2 * machine.REFUSAL_SECONDS
+        assert run.now - began < 2 * TIMING.refusal
 
 
 def test_a_tunnel_that_worked_in_an_earlier_process_is_not_refused_at_once() -> None:
     run = Run()
-    run.state = State(worked=True)
+    run.state = State(uptime=Uptime(worked=True))
     run(Tick())
     run(Broken(run.attempt, cause(Kind.UNAUTHORIZED)))
     assert run.state.phase is Phase.WAITING
@@ -274,7 +278,7 @@ def test_sleep_ends_a_refusal() -> None:
         run(Broken(run.attempt, cause(kind)))
         run(Tick(), after=run.wait)
     run(Broken(run.attempt, cause(Kind.UNAUTHORIZED)))
-    run(Woke(), after=10 * machine.REFUSAL_SECONDS)
+    run(Resumed(), after=10 * TIMING.refusal)
     run(Tick())
     run(Broken(run.attempt, cause(Kind.UNAUTHORIZED)))
     assert run.state.phase is Phase.WAITING
@@ -290,12 +294,12 @@ def test_a_pod_that_goes_between_its_choice_and_the_forward_is_no_missing_target
 
 def test_a_starting_pod_is_no_failure_and_is_looked_for_often() -> None:
     run = Run()
-    for look in range(machine.SLOW_AFTER_LOOKS + 2):
+    for look in range(TIMING.waits.slow_after + 2):
         run(Tick(), after=max(0.0, run.wait))
         run(Broken(run.attempt, cause(Kind.NO_POD)))
-        slow = look >= machine.SLOW_AFTER_LOOKS
-        assert run.wait == (machine.SLOW_START_WAIT_SECONDS if slow else machine.START_WAIT_SECONDS)
-    assert run.state.failures == 0
+        slow = look >= TIMING.waits.slow_after
+        assert run.wait == (TIMING.waits.starting_slowly if slow else TIMING.waits.starting)
+    assert run.state.tries.failed == 0
 
 
 def test_a_server_that_still_starts_is_no_crash() -> None:
@@ -303,8 +307,8 @@ def test_a_server_that_still_starts_is_no_crash() -> None:
     run = Run().to_probing()
     run(Broken(run.attempt, cause(Kind.NOT_LISTENING)))
     assert run.state.phase is Phase.WAITING
-    assert (run.state.failures, run.state.restarts) == (0, 0)
-    assert run.wait == machine.START_WAIT_SECONDS
+    assert (run.state.tries.failed, run.state.uptime.restarts) == (0, 0)
+    assert run.wait == TIMING.waits.starting
 
 
 def test_a_server_error_keeps_probing_without_a_new_kubectl() -> None:
@@ -313,7 +317,7 @@ def test_a_server_error_keeps_probing_without_a_new_kubectl() -> None:
     for _ in range(5):
         assert run(Probed(attempt, cause(Kind.APP_ERROR), passes=True)) == []
         assert run.state.phase is Phase.PROBING
-        assert run(Tick(), after=machine.SOON_SECONDS) == [Probe(attempt)]
+        assert run(Tick(), after=TIMING.probe_again) == [Probe(attempt)]
     run(Probed(attempt))
     assert run.state.phase is Phase.READY
 
@@ -321,10 +325,10 @@ def test_a_server_error_keeps_probing_without_a_new_kubectl() -> None:
 def test_two_unanswered_probes_restart_it() -> None:
     run = Run().to_ready()
     attempt = run.attempt
-    run(Tick(), after=machine.PROBE_EVERY_SECONDS)
+    run(Tick(), after=TIMING.probe_every)
     assert run(Probed(attempt, cause(Kind.STALLED))) == []
     assert run.state.phase is Phase.READY
-    assert run(Tick(), after=machine.SOON_SECONDS) == [Probe(attempt)]
+    assert run(Tick(), after=TIMING.probe_again) == [Probe(attempt)]
     assert run(Probed(attempt, cause(Kind.STALLED))) == [Stop(attempt)]
     assert run.state.phase is Phase.WAITING
 
@@ -333,17 +337,17 @@ def test_a_busy_server_is_no_dead_tunnel() -> None:
     """Probes time out while bytes of others pass: Jupyter is busy, the tunnel is fine."""
     run = Run().to_ready()
     for _ in range(5):
-        run(Tick(), after=machine.PROBE_EVERY_SECONDS)
+        run(Tick(), after=TIMING.probe_every)
         assert run(Probed(run.attempt, cause(Kind.STALLED), passes=True)) == []
         assert run.state.phase is Phase.READY
-        assert run.state.strikes == 0
+        assert run.state.health.unanswered == 0
 
 
 def test_a_doubt_probes_at_once_and_one_silence_is_enough() -> None:
     run = Run().to_ready()
     attempt = run.attempt
     assert run(Doubted(attempt)) == [Probe(attempt)]
-    assert run.state.doubted
+    assert run.state.health.doubted
     assert run(Doubted(attempt)) == []
     assert run(Probed(attempt, cause(Kind.STALLED))) == [Stop(attempt)]
 
@@ -353,13 +357,13 @@ def test_a_doubt_passes_when_the_probe_is_answered() -> None:
     run(Doubted(run.attempt))
     run(Probed(run.attempt))
     assert run.state.phase is Phase.READY
-    assert not run.state.doubted
+    assert not run.state.health.doubted
 
 
 def test_waking_up_probes_at_once() -> None:
     run = Run().to_ready()
-    assert run(Woke()) == [Probe(run.attempt)]
-    assert run.state.doubted
+    assert run(Resumed()) == [Probe(run.attempt)]
+    assert run.state.health.doubted
 
 
 def test_waking_up_ends_a_wait() -> None:
@@ -370,9 +374,9 @@ def test_waking_up_ends_a_wait() -> None:
         run(Tick(), after=run.wait)
     run(Broken(run.attempt, cause(Kind.API_UNREACHABLE)))
     assert run.wait > 10
-    run(Woke())
+    run(Resumed())
     assert run.wait == 0
-    assert run.state.failures == 0
+    assert run.state.tries.failed == 0
 
 
 def test_a_knock_shortens_the_wait_but_not_below_a_pace() -> None:
@@ -381,9 +385,9 @@ def test_a_knock_shortens_the_wait_but_not_below_a_pace() -> None:
         run(Tick(), after=max(0.0, run.wait))
         run(Broken(run.attempt, cause(Kind.DNS)))
     assert run.wait == 16
-    run(Knocked())
-    assert run.wait == machine.KNOCK_SECONDS
-    run(Knocked(), after=run.wait)
+    run(ClientWaits())
+    assert run.wait == TIMING.waits.client
+    run(ClientWaits(), after=run.wait)
     assert run(Tick()) == [Resolve(run.attempt)]
 
 
@@ -394,8 +398,8 @@ def test_a_knock_after_a_refusal_starts_no_login_program_every_second() -> None:
         run(Tick(), after=run.wait)
         run(Broken(run.attempt, cause(Kind.PLUGIN_FAILED)))
     assert run.wait == 30
-    run(Knocked())
-    assert run.wait == machine.REFUSED_KNOCK_SECONDS
+    run(ClientWaits())
+    assert run.wait == TIMING.waits.client_refused
 
 
 def test_kubectl_that_says_nothing_is_given_up() -> None:
@@ -403,9 +407,9 @@ def test_kubectl_that_says_nothing_is_given_up() -> None:
         run = Run()
         run(Tick())
         if steps:
-            run(Resolved(run.attempt, "a", 1))
+            run(Resolved(run.attempt, Destination("a", 1)))
         attempt = run.attempt
-        assert run(Tick(), after=machine.ANSWER_SECONDS - 1) == []
+        assert run(Tick(), after=TIMING.answer - 1) == []
         assert run(Tick(), after=1) == [Stop(attempt)]
         assert run.state.cause == cause(Kind.TIMEOUT)
 
@@ -413,10 +417,10 @@ def test_kubectl_that_says_nothing_is_given_up() -> None:
 def test_a_login_program_that_talks_gets_more_time() -> None:
     run = Run()
     run(Tick())
-    run(Said(run.attempt, "open https://login.example"), after=5)
+    run(LoginSaid(run.attempt, "open https://login.example"), after=5)
     assert run.state.note == "open https://login.example"
-    assert run.wait == machine.LOGIN_SECONDS - 5
-    run(Resolved(run.attempt, "a", 1))
+    assert run.wait == TIMING.login - 5
+    run(Resolved(run.attempt, Destination("a", 1)))
     run(Forwarding(run.attempt))
     assert run.state.note == ""
 
@@ -426,11 +430,11 @@ def test_an_earlier_try_has_no_say() -> None:
     before = run.state
     late: list[Event] = [
         Broken(run.attempt - 1, cause(Kind.FORBIDDEN)),
-        Resolved(run.attempt - 1, "z", 1),
+        Resolved(run.attempt - 1, Destination("z", 1)),
         Forwarding(run.attempt - 1),
         Probed(run.attempt - 1, cause(Kind.STALLED)),
         Doubted(run.attempt - 1),
-        Said(run.attempt - 1, "late"),
+        LoginSaid(run.attempt - 1, "late"),
     ]
     for event in late:
         assert run(event) == []
@@ -451,13 +455,13 @@ causes = st.sampled_from(list(Kind)).map(cause)
 attempts = st.integers(0, 6)
 events = st.one_of(
     st.just(Tick()),
-    st.just(Knocked()),
-    st.just(Woke()),
-    st.builds(Resolved, attempts, st.just("pod"), st.just(8888)),
+    st.just(ClientWaits()),
+    st.just(Resumed()),
+    st.builds(Resolved, attempts, st.just(POD_A)),
     st.builds(Forwarding, attempts),
     st.builds(Broken, attempts, causes),
     st.builds(Doubted, attempts),
-    st.builds(Said, attempts, st.text(max_size=3)),
+    st.builds(LoginSaid, attempts, st.text(max_size=3)),
     st.builds(Probed, attempts, st.none() | causes, st.booleans()),
 )
 
@@ -474,13 +478,13 @@ def test_whatever_happens_the_machine_stays_sound(story: list[tuple[Event, float
         actions = run(event, after=after)
         state = run.state
         assert state.attempt >= before.attempt
-        assert state.restarts - before.restarts in (0, 1)
+        assert state.uptime.restarts - before.uptime.restarts in (0, 1)
         assert len(actions) <= 1
         if state.phase is Phase.FAILED:
             assert state.cause
             assert state.cause.fatal
         else:
-            assert state.wake_at - run.now <= machine.LOGIN_SECONDS
-        assert (state.ready_at is not None) == (state.phase is Phase.READY)
-        if state.probing:
+            assert state.wake_at - run.now <= TIMING.login
+        assert (state.uptime.ready_at is not None) == (state.phase is Phase.READY)
+        if state.health.probing:
             assert state.phase in (Phase.PROBING, Phase.READY)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from jrc.tunnel import pump as pump_module
-from jrc.tunnel.pump import Pump
+from jrc.tunnel.pump import Limits, Pump
 from tests.support.http import request
 from tests.support.webapp import WebApp
 
@@ -18,19 +18,22 @@ class Calls:
     """Counts what the pump reports."""
 
     def __init__(self) -> None:
-        self.knocks = self.failures = 0
+        self.waits = self.failures = 0
 
-    def knock(self) -> None:
-        self.knocks += 1
+    def wait(self) -> None:
+        self.waits += 1
 
     def fail(self) -> None:
         self.failures += 1
 
 
+Listening = tuple[Pump, Calls]
+
+
 @asynccontextmanager
-async def listening(*, hold: float = 60.0) -> AsyncIterator[tuple[Pump, Calls]]:
+async def listening(*, hold: float = 60.0, waiting: int = 512) -> AsyncIterator[Listening]:
     calls = Calls()
-    pump = Pump(calls.knock, calls.fail, hold=hold)
+    pump = Pump(calls.wait, calls.fail, Limits(hold=hold, waiting=waiting))
     await pump.listen(0)
     try:
         yield pump, calls
@@ -51,21 +54,35 @@ async def test_bytes_pass_both_ways_and_are_counted(app: WebApp) -> None:
         assert await request(pump.port, "/echo", method="POST", body=body) == (200, body)
         status, big = await request(pump.port, "/big/20000000")
         assert (status, len(big)) == (200, 20_000_000)
-        assert pump.bytes_up > len(body)
-        assert pump.bytes_down > len(body) + len(big)
-        assert pump.connections == 2
+        assert pump.moved.up > len(body)
+        assert pump.moved.down > len(body) + len(big)
+        assert pump.moved.connections == 2
         await until(lambda: not pump.clients)
-        assert (calls.knocks, calls.failures) == (0, 0)
+        assert (calls.waits, calls.failures) == (0, 0)
 
 
 async def test_a_client_waits_for_the_tunnel(app: WebApp) -> None:
     async with listening() as (pump, calls):
         early = asyncio.create_task(request(pump.port, "/api"))
         await until(lambda: pump.waiting)
-        assert calls.knocks == 1
+        assert calls.waits == 1
         pump.open(app.address[1])
         assert (await early)[0] == 200
         assert not pump.waiting
+
+
+async def test_only_what_may_be_sent_again_tries_a_tunnel_that_is_not_proven(app: WebApp) -> None:
+    """The first question need not wait for the probe; what changes something has to."""
+    async with listening() as (pump, _):
+        early = asyncio.create_task(request(pump.port, "/api"))
+        change = asyncio.create_task(request(pump.port, "/echo", method="POST", body=b"x"))
+        await until(lambda: len(pump.waiting) == 2)
+        pump.open(app.address[1], proven=False)
+        assert (await early)[0] == 200
+        assert (await request(pump.port, "/api"))[0] == 200
+        assert not change.done()
+        pump.open(app.address[1])
+        assert await change == (200, b"x")
 
 
 async def test_an_upload_waits_as_a_whole(app: WebApp) -> None:
@@ -101,11 +118,8 @@ async def test_a_silent_client_that_waited_is_closed() -> None:
         writer.close()
 
 
-async def test_too_many_waiting_clients_get_their_503_at_once(
-    monkeypatch: pytest.MonkeyPatch, app: WebApp
-) -> None:
-    monkeypatch.setattr(pump_module, "MOST_WAITING", 3)
-    async with listening() as (pump, _):
+async def test_too_many_waiting_clients_get_their_503_at_once(app: WebApp) -> None:
+    async with listening(waiting=3) as (pump, _):
         waiting = [asyncio.create_task(request(pump.port, "/api")) for _ in range(3)]
         await until(lambda: len(pump.waiting) == 3)
         assert (await request(pump.port, "/api"))[0] in (0, 503)
@@ -124,11 +138,11 @@ async def test_a_question_that_got_no_answer_is_asked_again(app: WebApp) -> None
             pump.open(second.address[1])
             await until(lambda: second.seen)
             # There it is dropped as well, again and again: in the end it is refused.
-            for _ in range(pump_module.TRIES):
+            for _ in range(Limits().tries):
                 await until(lambda: asking.done() or pump.waiting)
                 pump.open(second.address[1])
             assert (await asking)[0] == 503
-        assert calls.failures == pump_module.TRIES
+        assert calls.failures == Limits().tries
 
 
 async def test_a_question_survives_a_closed_private_port(app: WebApp) -> None:
@@ -196,12 +210,12 @@ async def test_a_slow_reader_slows_the_server_and_not_the_memory(app: WebApp) ->
         pump.open(app.address[1])
         reader, writer = await asyncio.open_connection("127.0.0.1", pump.port)
         writer.write(f"GET /big/{size} HTTP/1.1\r\n\r\n".encode())
-        await until(lambda: pump.bytes_down)
+        await until(lambda: pump.moved.down)
         before = -1
-        while before != pump.bytes_down:
-            before = pump.bytes_down
+        while before != pump.moved.down:
+            before = pump.moved.down
             await asyncio.sleep(0.2)
-        assert pump.bytes_down < size / 4
+        assert pump.moved.down < size / 4
         await reader.readuntil(b"\r\n\r\n")
         received = 0
         while received < size:
@@ -215,13 +229,13 @@ async def test_clients_that_leave_while_waiting_are_forgotten() -> None:
             _, writer = await asyncio.open_connection("127.0.0.1", pump.port)
             writer.write(b"GET / HTTP/1.1\r\n\r\n")
             writer.transport.abort()
-        await until(lambda: pump.connections == 20 and not pump.clients)
+        await until(lambda: pump.moved.connections == 20 and not pump.clients)
         assert not pump.waiting
 
 
 async def test_a_taken_port_is_an_error() -> None:
     async with listening() as (pump, calls):
-        other = Pump(calls.knock, calls.fail)
+        other = Pump(calls.wait, calls.fail)
         with pytest.raises(OSError, match="in use"):
             await other.listen(pump.port)
         await other.close()

@@ -14,11 +14,10 @@ import psutil
 import pytest
 
 from jrc.profile.route import Route
-from jrc.tunnel import ahead, machine, probe
-from jrc.tunnel import supervise as supervise_module
+from jrc.tunnel import machine, probe
 from jrc.tunnel.cause import Kind
-from jrc.tunnel.machine import Phase, Woke
-from jrc.tunnel.supervise import Supervisor
+from jrc.tunnel.machine import Phase, Resumed
+from jrc.tunnel.supervise import Supervisor, Timing
 from tests.support.http import request
 from tests.support.kube import Kube
 from tests.support.kube.api import KubeStub
@@ -31,12 +30,10 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("kubectl")]
 LoginProgram = Callable[[str], str]
 
 
-@pytest.fixture
-def quick_probes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clocks of the product, faster: the tests wait for events, not for minutes."""
-    monkeypatch.setattr(machine, "PROBE_EVERY_SECONDS", 0.2)
-    monkeypatch.setattr(machine, "SOON_SECONDS", 0.05)
-    monkeypatch.setattr(probe, "PROBE_SECONDS", 1.0)
+QUICK_PROBES = Timing(
+    tries=machine.Timing(probe_every=0.2, probe_again=0.05), probes=probe.Timing(answer=1.0)
+)
+"""The clocks of the product, faster: the tests wait for events, not for minutes."""
 
 
 def replace_pod(kube: Kube, old: str, new: str, app: WebApp) -> None:
@@ -49,7 +46,7 @@ async def test_the_way_up_and_a_request(open_tunnel: OpenTunnel, kube: Kube, app
     kube.jupyter(app.address)
     async with open_tunnel() as tunnel:
         state = await tunnel.until_ready()
-        assert state.pod == "jupyter-0"
+        assert state.destination.pod == "jupyter-0"
         assert (await tunnel.get())[0] == 200
         phases = [state.phase for state in tunnel.states]
         assert sorted(set(phases), key=phases.index) == [
@@ -60,38 +57,70 @@ async def test_the_way_up_and_a_request(open_tunnel: OpenTunnel, kube: Kube, app
         ]
 
 
-async def test_pod_replaced_while_idle(
-    open_tunnel: OpenTunnel, kube: Kube, app: WebApp, quick_probes: None
-) -> None:
+async def test_pod_replaced_while_idle(open_tunnel: OpenTunnel, kube: Kube, app: WebApp) -> None:
     """kubectl says nothing until the next connection: the probe finds it."""
     kube.jupyter(app.address)
     with WebApp("second") as second:
-        async with open_tunnel() as tunnel:
+        async with open_tunnel(timing=QUICK_PROBES) as tunnel:
             await tunnel.until_ready()
             replace_pod(kube, "jupyter-0", "jupyter-1", second)
-            assert (await tunnel.until_restarted()).pod == "jupyter-1"
+            assert (await tunnel.until_restarted()).destination.pod == "jupyter-1"
             assert b"second" in (await tunnel.get())[1]
 
 
 async def test_the_end_of_a_pod_is_noticed_though_nobody_asks(
-    open_tunnel: OpenTunnel, kube: Kube, app: WebApp, monkeypatch: pytest.MonkeyPatch
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp
 ) -> None:
     """Neither a probe is due nor does a client come: a quiet connection ends with the pod."""
-    monkeypatch.setattr(machine, "PROBE_EVERY_SECONDS", 3600.0)
-    monkeypatch.setattr(ahead, "BRIEF_SECONDS", 0.0)
+    timing = Timing(tries=machine.Timing(probe_every=3600.0), probes=probe.Timing(brief=0.0))
     kube.jupyter(app.address)
     with WebApp("second") as second:
-        async with open_tunnel() as tunnel:
+        async with open_tunnel(timing=timing) as tunnel:
             await tunnel.until_ready()
             await until(lambda: kube.do(lambda stub: any(stub.connections.values())))
             replace_pod(kube, "jupyter-0", "jupyter-1", second)
-            assert (await tunnel.until_restarted()).pod == "jupyter-1"
+            assert (await tunnel.until_restarted()).destination.pod == "jupyter-1"
+
+
+@pytest.mark.parametrize("target", ["svc/jupyter", "deploy/jupyter"])
+async def test_kubectl_chooses_the_next_pod_while_it_is_looked_for(
+    target: str, open_tunnel: OpenTunnel, kube: Kube, app: WebApp
+) -> None:
+    """The forward that listens first is used: no third kubectl starts after the second one."""
+    kube.jupyter(app.address)
+    kube.do(lambda stub: stub.cluster.workload("deployments", "jupyter", {"app": "jupyter"}))
+    with WebApp("second") as second:
+        async with open_tunnel(target, 80 if target.startswith("svc") else 8888) as tunnel:
+            await tunnel.until_ready()
+            kube.jupyter(second.address, name="jupyter-1")
+            kube.do(lambda stub: stub.kill_pod("jupyter-0"))
+            assert b"second" in (await tunnel.get())[1]
+            assert (await tunnel.until_restarted()).destination.pod == "jupyter-1"
+            assert kube.do(lambda stub: stub.forwards) == 2
+            assert ["-v=6" in words_of(each) for each in forwarders()] == [True]
+
+
+@pytest.mark.parametrize("newest", ["jupyter-1", "jupyter-2"])
+async def test_where_kubectl_chooses_another_pod_than_we_do_ours_counts(
+    newest: str, open_tunnel: OpenTunnel, kube: Kube, app: WebApp
+) -> None:
+    kube.jupyter(app.address)
+    with WebApp("jupyter-1") as one, WebApp("jupyter-2") as two:
+        async with open_tunnel() as tunnel:
+            await tunnel.until_ready()
+            for name, each in (("jupyter-1", one), ("jupyter-2", two)):
+                year = 2001 if name == newest else 2000
+                kube.jupyter(each.address, name=name, created=f"{year}-01-01T00:00:00Z")
+            kube.do(lambda stub: stub.kill_pod("jupyter-0"))
+            assert newest.encode() in (await tunnel.get())[1]
+            assert (await tunnel.until_restarted()).destination.pod == newest
+            assert len(forwarders()) == 1
 
 
 async def test_a_server_that_closes_quiet_connections_is_left_in_peace(
-    open_tunnel: OpenTunnel, kube: Kube, monkeypatch: pytest.MonkeyPatch
+    open_tunnel: OpenTunnel, kube: Kube
 ) -> None:
-    monkeypatch.setattr(supervise_module, "HABIT_SECONDS", 0.0)
+    timing = Timing(quiet=0.0)
     connections = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -106,21 +135,21 @@ async def test_a_server_that_closes_quiet_connections_is_left_in_peace(
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         kube.jupyter(server.sockets[0].getsockname())
-        async with open_tunnel() as tunnel:
+        async with open_tunnel(timing=timing) as tunnel:
             await tunnel.until_ready()
-            await until(lambda: not tunnel.supervisor._listens)
+            await until(lambda: not tunnel.supervisor.listens)
             assert connections <= 3
-            assert tunnel.state.restarts == 0
+            assert tunnel.state.uptime.restarts == 0
             assert (await tunnel.get())[0] == 200
 
 
 async def test_a_pod_that_becomes_ready_is_heard_of(
-    open_tunnel: OpenTunnel, kube: Kube, app: WebApp, monkeypatch: pytest.MonkeyPatch
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp
 ) -> None:
     """The cluster tells it; nobody looks again for an hour. kubectl listens already by then."""
-    monkeypatch.setattr(machine, "START_WAIT_SECONDS", 3600.0)
+    timing = Timing(tries=machine.Timing(waits=machine.Waits(starting=3600.0)))
     kube.jupyter(app.address, ready=False)
-    async with open_tunnel() as tunnel:
+    async with open_tunnel(timing=timing) as tunnel:
         await tunnel.until(lambda state: state.cause and state.cause.kind is Kind.NO_POD)
         await until(lambda: kube.do(lambda stub: "watch pods" in stub.watched))
         await until(lambda: kube.do(lambda stub: stub.forwards) == 1)
@@ -188,7 +217,7 @@ async def test_a_terminating_pod_is_left_for_its_successor(
 
         kube.do(begin_deletion)
         async with open_tunnel() as tunnel:
-            assert (await tunnel.until_ready()).pod == "jupyter-0"
+            assert (await tunnel.until_ready()).destination.pod == "jupyter-0"
 
 
 async def test_app_not_listening_yet(open_tunnel: OpenTunnel, kube: Kube) -> None:
@@ -202,16 +231,16 @@ async def test_app_not_listening_yet(open_tunnel: OpenTunnel, kube: Kube) -> Non
             placeholder.close()
             with WebApp(port=port):
                 state = await tunnel.until_ready()
-                assert state.restarts == 0
+                assert state.uptime.restarts == 0
                 assert (await tunnel.get())[0] == 200
 
 
 async def test_app_that_answers_with_an_error_is_waited_for(
-    open_tunnel: OpenTunnel, kube: Kube, app: WebApp, quick_probes: None
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp
 ) -> None:
     app.status = 503
     kube.jupyter(app.address)
-    async with open_tunnel() as tunnel:
+    async with open_tunnel(timing=QUICK_PROBES) as tunnel:
         await tunnel.until(lambda state: state.cause and state.cause.kind is Kind.APP_ERROR)
         assert tunnel.state.phase is Phase.PROBING
         app.status = 200
@@ -274,11 +303,11 @@ async def test_api_server_restarts_and_refuses_while_it_starts(
 
 
 async def test_a_refusal_that_lasts_is_final_with_its_words(
-    open_tunnel: OpenTunnel, kube: Kube, app: WebApp, monkeypatch: pytest.MonkeyPatch
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp
 ) -> None:
-    monkeypatch.setattr(machine, "REFUSAL_SECONDS", 1.0)
+    timing = Timing(tries=machine.Timing(refusal=1.0))
     kube.jupyter(app.address)
-    async with open_tunnel() as tunnel:
+    async with open_tunnel(timing=timing) as tunnel:
         await tunnel.until_ready()
         kube.do(lambda stub: stub.faults.deny.add("create pods/portforward"))
         kube.do(lambda stub: stub.drop_sessions())
@@ -298,23 +327,21 @@ async def test_a_second_replica_does_not_take_the_place_of_a_living_pod(
             kube.jupyter(second.address, name="jupyter-1", created="2026-01-02T00:00:00Z")
             for process in forwarders():
                 process.kill()
-            assert (await tunnel.until_restarted()).pod == "jupyter-0"
+            assert (await tunnel.until_restarted()).destination.pod == "jupyter-0"
             kube.stop()
             await tunnel.until(lambda state: state.phase is Phase.RESOLVING)
             kube.start()
-            assert (await tunnel.until_restarted(2)).pod == "jupyter-0"
+            assert (await tunnel.until_restarted(2)).destination.pod == "jupyter-0"
             assert b"second" not in (await tunnel.get())[1]
             kube.do(lambda stub: stub.kill_pod("jupyter-0"))
             assert b"second" in (await tunnel.get())[1]
-            assert (await tunnel.until_restarted(3)).pod == "jupyter-1"
+            assert (await tunnel.until_restarted(3)).destination.pod == "jupyter-1"
 
 
-async def test_black_hole(
-    open_tunnel: OpenTunnel, kube: Kube, app: WebApp, quick_probes: None
-) -> None:
+async def test_black_hole(open_tunnel: OpenTunnel, kube: Kube, app: WebApp) -> None:
     """Everything is open and nothing passes: only the probe can tell."""
     kube.jupyter(app.address)
-    async with open_tunnel() as tunnel:
+    async with open_tunnel(timing=QUICK_PROBES) as tunnel:
         await tunnel.until_ready()
         kube.do(lambda stub: setattr(stub.faults, "black_hole", True))
         await tunnel.until(lambda state: state.cause and state.cause.kind is Kind.STALLED)
@@ -325,15 +352,14 @@ async def test_black_hole(
 
 
 async def test_kubectl_hangs_at_the_upgrade(
-    open_tunnel: OpenTunnel, kube: Kube, app: WebApp, monkeypatch: pytest.MonkeyPatch
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp
 ) -> None:
-    monkeypatch.setattr(machine, "ANSWER_SECONDS", 2.0)
+    timing = Timing(tries=machine.Timing(answer=4.0))
     kube.jupyter(app.address)
     kube.do(lambda stub: setattr(stub.faults, "upgrade", "hang"))
-    async with open_tunnel() as tunnel:
+    async with open_tunnel(timing=timing) as tunnel:
         await tunnel.until(lambda state: state.cause and state.cause.kind is Kind.TIMEOUT)
         kube.do(lambda stub: setattr(stub.faults, "upgrade", "ok"))
-        monkeypatch.setattr(machine, "ANSWER_SECONDS", 30.0)
         await tunnel.until_ready()
 
 
@@ -485,11 +511,11 @@ async def test_bad_token(open_tunnel: OpenTunnel, kube: Kube, app: WebApp) -> No
 
 
 async def test_a_token_that_expires_while_forwarding_is_found_at_the_next_try(
-    open_tunnel: OpenTunnel, kube: Kube, app: WebApp, monkeypatch: pytest.MonkeyPatch
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp
 ) -> None:
-    monkeypatch.setattr(machine, "REFUSAL_SECONDS", 1.0)
+    timing = Timing(tries=machine.Timing(refusal=1.0))
     kube.jupyter(app.address)
-    async with open_tunnel() as tunnel:
+    async with open_tunnel(timing=timing) as tunnel:
         await tunnel.until_ready()
         kube.do(lambda stub: setattr(stub.faults, "tokens", {"another"}))
         assert (await tunnel.get())[0] == 200
@@ -607,12 +633,10 @@ async def test_killed_kubectl_is_replaced(open_tunnel: OpenTunnel, kube: Kube, a
         assert (await tunnel.get())[0] == 200
 
 
-async def test_stopped_kubectl_is_noticed(
-    open_tunnel: OpenTunnel, kube: Kube, app: WebApp, quick_probes: None
-) -> None:
+async def test_stopped_kubectl_is_noticed(open_tunnel: OpenTunnel, kube: Kube, app: WebApp) -> None:
     """kubectl hangs: the port accepts, and nothing answers."""
     kube.jupyter(app.address)
-    async with open_tunnel() as tunnel:
+    async with open_tunnel(timing=QUICK_PROBES) as tunnel:
         await tunnel.until_ready()
         for process in forwarders():
             process.suspend()
@@ -624,10 +648,9 @@ async def test_after_sleep_the_tunnel_is_probed_at_once(
     open_tunnel: OpenTunnel, kube: Kube, app: WebApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The wall clock jumped while the loop waited: the next probe does not wait for its turn."""
-    monkeypatch.setattr(supervise_module, "TICK_SECONDS", 0.05)
-    monkeypatch.setattr(machine, "PROBE_EVERY_SECONDS", 3600.0)
+    timing = Timing(tries=machine.Timing(probe_every=3600.0), tick=0.05)
     kube.jupyter(app.address)
-    async with open_tunnel() as tunnel:
+    async with open_tunnel(timing=timing) as tunnel:
         await tunnel.until_ready()
         probes = app.seen.count("GET /api")
         wall_clock = time.time
@@ -638,14 +661,14 @@ async def test_after_sleep_the_tunnel_is_probed_at_once(
 
 
 async def test_waking_with_a_dead_link_restarts(
-    open_tunnel: OpenTunnel, kube: Kube, app: WebApp, monkeypatch: pytest.MonkeyPatch
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp
 ) -> None:
-    monkeypatch.setattr(probe, "PROBE_SECONDS", 1.0)
+    timing = Timing(probes=probe.Timing(answer=1.0))
     kube.jupyter(app.address)
-    async with open_tunnel() as tunnel:
+    async with open_tunnel(timing=timing) as tunnel:
         await tunnel.until_ready()
         kube.do(lambda stub: setattr(stub.faults, "black_hole", True))
-        tunnel.supervisor._events.put_nowait(Woke())
+        tunnel.supervisor._events.put_nowait(Resumed())
         await tunnel.until(lambda state: state.phase is not Phase.READY)
         kube.do(lambda stub: setattr(stub.faults, "black_hole", False))
         await tunnel.until_restarted()

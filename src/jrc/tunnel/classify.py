@@ -22,6 +22,7 @@ class Alarm(StrEnum):
 
 # E1122 19:31:05.123456    4242 portforward.go:424] an error occurred …
 _KLOG = re.compile(r"^[EWIF]\d{4} \d\d:\d\d:\d\d\.\d+\s+\d+ (?P<file>[\w.-]+):\d+\] ")
+_INFO = re.compile(r"^I\d{4} \d\d:\d\d:\d\d\.\d+\s+\d+ ")
 # … "Unhandled Error" err="an error occurred …", as kubectl ≥ 1.31 wraps it
 _WRAPPED = re.compile(r'^"[^"]*" err="(?P<text>.*)"$')
 _NOISE = re.compile(r"memcache\.go|request\.go|couldn't get current server API group list")
@@ -152,3 +153,8 @@ def _quote(kind: Kind, lines: Sequence[str]) -> str:
 def is_noise(line: str) -> bool:
     """Whether a line is kubectl's own, and not one with which a login program talks to a person."""
     return bool(_NOISE.search(line) or _KLOG.match(line) or _TALKS.match(line.strip()))
+
+
+def is_request(line: str) -> bool:
+    """Whether kubectl logs what it asks the API server, as ``-v=6`` makes it do."""
+    return _INFO.match(line) is not None

@@ -18,9 +18,9 @@ from jrc.errors import DeadlineError, JrcError, UnreachableError, UsageError
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
 from jrc.tunnel.cause import Cause, CauseError, completed
-from jrc.tunnel.keeper import LOCKED_OUT
 from jrc.tunnel.machine import Phase
 from jrc.tunnel.status import (
+    LOCKED_OUT,
     KeeperFiles,
     KeeperStatus,
     Spec,

@@ -17,10 +17,11 @@ from dataclasses import replace
 from jrc.errors import ConfigError
 from jrc.tasks import first_of
 from jrc.tunnel.cause import Cause
-from jrc.tunnel.machine import REFUSAL_SECONDS, Phase, State
+from jrc.tunnel.machine import DEFAULT_TIMING, Destination, Phase, State, Uptime
 from jrc.tunnel.processes import start_time
 from jrc.tunnel.pump import Pump
 from jrc.tunnel.status import (
+    LOCKED_OUT,
     KeeperFiles,
     KeeperStatus,
     LedTo,
@@ -38,9 +39,6 @@ MINUTE = 60.0
 
 REMEMBER_SECONDS = 60.0
 """How often it is noted that the tunnel still works."""
-
-LOCKED_OUT = 75
-"""Exit code: another keeper of the profile runs."""
 
 # Below the ranges from which Linux, macOS and Windows take ports for outgoing connections.
 _PORTS = range(20_000, 30_000)
@@ -110,11 +108,10 @@ class Keeper:
             status,
             phase=state.phase,
             since=since,
-            pod=state.pod,
-            uid=state.uid,
-            restarts=state.restarts,
+            pod=state.destination.pod,
+            uid=state.destination.uid,
+            restarts=state.uptime.restarts,
             cause=state.cause,
-            refused=0.0 if state.refused_at is None else status.refused or time.time(),
             note=state.note,
         )
         self._changed.set()
@@ -150,7 +147,7 @@ class Keeper:
 
     def _traffic(self) -> Traffic:
         pump = self._supervisor.pump
-        return Traffic(pump.bytes_up, pump.bytes_down, pump.connections, len(pump.clients))
+        return Traffic(pump.moved.up, pump.moved.down, pump.moved.connections, len(pump.clients))
 
     async def _idle(self) -> None:
         """Return when nobody has used the tunnel for long and nobody asked to hold it."""
@@ -168,8 +165,8 @@ def _state_before(led_to: LedTo | None) -> State | None:
     """How an earlier keeper left the tunnel, as the beginning of this one."""
     if led_to is None:
         return None
-    recent = time.time() - led_to.at < REFUSAL_SECONDS
-    return State(pod=led_to.pod, uid=led_to.uid, worked=recent)
+    recent = time.time() - led_to.at < DEFAULT_TIMING.refusal
+    return State(destination=Destination(led_to.pod, uid=led_to.uid), uptime=Uptime(worked=recent))
 
 
 def keep(spec: Spec, files: KeeperFiles) -> int:

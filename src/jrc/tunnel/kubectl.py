@@ -10,6 +10,7 @@ from jrc.profile.route import Route
 from jrc.tunnel.cause import Cause, CauseError, Kind, explain
 from jrc.tunnel.classify import classify, is_hopeless, plain
 from jrc.tunnel.processes import Child, lines
+from jrc.tunnel.target import Target
 
 REQUEST_SECONDS = 10
 """What one answer of the API server may take. A login program has its own time."""
@@ -132,10 +133,15 @@ class Kubectl:
         Raises:
             CauseError: there is no kubectl.
         """
-        return await self._start(
-            # Without --address it may listen on ::1 alone, without a word.
-            ["port-forward", "--address", "127.0.0.1", f"pod/{pod}", f":{port}"]
-        )
+        return await self._start(_forward_to(f"pod/{pod}", port))
+
+    async def forward_to_target(self, target: Target, port: int) -> Child:
+        """The same to a pod that kubectl chooses; its requests, with the pod, are on stderr.
+
+        Raises:
+            CauseError: there is no kubectl.
+        """
+        return await self._start(["-v=6", *_forward_to(f"{target.kind.value}/{target.name}", port)])
 
     async def watch(self, selector: str) -> Child:
         """Start ``kubectl get pods --watch``: a JSON document for each pod and each change.
@@ -144,7 +150,7 @@ class Kubectl:
             CauseError: there is no kubectl.
         """
         words = ["get", "pods", "--selector", selector, "--watch", "--output-watch-events"]
-        return await self._start([*words, "-o", "json"], mute=True)
+        return await self._start([*words, "-o", "json"], ignore_errors=True)
 
     def _decoded(self, text: str) -> object:
         try:
@@ -155,7 +161,7 @@ class Kubectl:
         return found
 
     async def _start(
-        self, words: Sequence[str], *, bare: bool = False, mute: bool = False
+        self, words: Sequence[str], *, bare: bool = False, ignore_errors: bool = False
     ) -> Child:
         route = self._route
         where = [] if bare else ["--context", route.context, "--namespace", route.namespace]
@@ -164,7 +170,12 @@ class Kubectl:
         if route.kubeconfig:
             environment["KUBECONFIG"] = route.kubeconfig
         try:
-            return await Child.start(argv, environment, mute=mute)
+            return await Child.start(argv, environment, ignore_errors=ignore_errors)
         except OSError as error:
             cause = self.explain(Kind.NO_KUBECTL, subject=self.program)
             raise CauseError(cause) from error
+
+
+def _forward_to(object_name: str, port: int) -> list[str]:
+    # Without --address it may listen on ::1 alone, without a word.
+    return ["port-forward", "--address", "127.0.0.1", object_name, f":{port}"]

@@ -3,48 +3,67 @@
     resolving ──▶ forwarding ──▶ probing ──▶ ready
         ▲             │  ▲          │          │
         └── waiting ◀─┴──│──────────┴──────────┘        failed: from anywhere, on a fatal cause
-               └─────────┘ to the pod that it had, where only the connection was lost
+               └─────────┘ to the same pod, where only the connection was lost
 
-Every try has a number. What an earlier try still reports (a kubectl that ends late) is ignored.
+Every try has a number. Events of an earlier try (a kubectl that ends late) are ignored.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from jrc.tunnel.cause import Cause, Kind
 
-ANSWER_SECONDS = 30.0
-"""How long kubectl may take to name a pod, or to set up the forward."""
 
-LOGIN_SECONDS = 180.0
-"""The same while a login program talks to the person (a page in the browser)."""
+class Waits(NamedTuple):
+    """How long to wait between two tries, in seconds.
 
-PROBE_EVERY_SECONDS = 10.0
-SOON_SECONDS = 1.0
-"""Until the next probe after one that failed."""
+    Attributes:
+        first: after the first failure; it doubles with every other one.
+        longest: no wait is longer.
+        starting: while a pod, or the server in it, starts.
+        starting_slowly: the same after ``slow_after`` tries.
+        slow_after: a number of tries.
+        client: a waiting client shortens the wait, to this long after the last try began.
+        client_refused: the same after a refusal: a try may start a login program.
+    """
 
-HEALTHY_SECONDS = 5.0
-"""A tunnel that was ready for so long starts over without a wait when it is lost."""
+    first: float = 0.5
+    longest: float = 30.0
+    starting: float = 0.5
+    starting_slowly: float = 5.0
+    slow_after: int = 40
+    client: float = 1.0
+    client_refused: float = 5.0
 
-FIRST_WAIT_SECONDS = 0.5
-LONGEST_WAIT_SECONDS = 30.0
-START_WAIT_SECONDS = 0.5
-"""How often to look for a pod, or a server in it, that is starting."""
-SLOW_START_WAIT_SECONDS = 5.0
-SLOW_AFTER_LOOKS = 40
 
-REFUSAL_SECONDS = 300.0
-"""How long a tunnel that worked is refused before the refusal is final.
+class Timing(NamedTuple):
+    """The thresholds of the machine, in seconds.
 
-An API server that starts answers 403 or 401 until its caches are full; a kubeconfig, kubectl or a
-login program is replaced; a Service is made anew. All of that looks fatal, and passes.
-"""
+    Attributes:
+        answer: how long kubectl may take to name a pod, or to set up the forward.
+        login: the same while a login program talks to the person (a page in the browser).
+        probe_every: between two probes of a ready tunnel.
+        probe_again: until the next probe after one that failed.
+        healthy: a tunnel that was ready for so long is retried without a wait when it is lost.
+        refusal: how long a tunnel that worked is refused before the refusal is final. An API
+            server that starts answers 403 or 401 until its caches are full; a kubeconfig, kubectl
+            or a login program is replaced; a Service is made anew. All of that looks fatal, and
+            passes.
+        waits: between two tries.
+    """
 
-KNOCK_SECONDS = 1.0
-"""A waiting client shortens the wait, down to this much after the last try."""
-REFUSED_KNOCK_SECONDS = 5.0
-"""The same after a refusal: a try may start a login program."""
+    answer: float = 30.0
+    login: float = 180.0
+    probe_every: float = 10.0
+    probe_again: float = 1.0
+    healthy: float = 5.0
+    refusal: float = 300.0
+    waits: Waits = Waits()
+
+
+DEFAULT_TIMING = Timing()
 
 
 class Phase(StrEnum):
@@ -59,6 +78,64 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True)
+class Destination:
+    """Where a tunnel leads: a pod and one of its ports.
+
+    Attributes:
+        uid: tells the pod from another one of its name.
+    """
+
+    pod: str = ""
+    port: int = 0
+    uid: str = ""
+
+
+@dataclass(frozen=True)
+class Tries:
+    """The tries that led to nothing.
+
+    Attributes:
+        failed: tries in a row that did not lead to a healthy tunnel; the length of the wait.
+        not_started: tries in a row that found a pod, or the server in it, not started yet.
+        refused_at: since when every try has ended with a fatal cause; None when the last did not.
+    """
+
+    failed: int = 0
+    not_started: int = 0
+    refused_at: float | None = None
+
+
+@dataclass(frozen=True)
+class Health:
+    """What the probes of the present try say.
+
+    Attributes:
+        unanswered: probes in a row that went unanswered.
+        doubted: one more unanswered probe is enough.
+        probing: a probe is under way.
+    """
+
+    unanswered: int = 0
+    doubted: bool = False
+    probing: bool = False
+
+
+@dataclass(frozen=True)
+class Uptime:
+    """When the tunnel worked.
+
+    Attributes:
+        ready_at: since when it is ready; None while it is not.
+        restarts: how often a ready tunnel was lost.
+        worked: it was ready before, in this process or in the one before it.
+    """
+
+    ready_at: float | None = None
+    restarts: int = 0
+    worked: bool = False
+
+
+@dataclass(frozen=True)
 class State:
     """All that the machine knows.
 
@@ -66,17 +143,8 @@ class State:
         attempt: the number of the present try.
         wake_at: when something is due though nothing happens: a deadline, a probe or a retry.
         tried_at: when the present try began.
-        pod, uid, port: where it leads, or led last.
-        again: the pod was not what failed: go there again, without asking the cluster for one.
-        failures: tries in a row that did not lead to a healthy tunnel; the length of the wait.
-        looks: tries in a row that found a pod, or the server in it, not started yet.
-        strikes: probes in a row that went unanswered.
-        doubted: one more unanswered probe is enough.
-        probing: a probe is under way.
-        restarts: how often a ready tunnel was lost.
-        ready_at: since when it is ready.
-        worked: it was ready before, in this process or in the one before it.
-        refused_at: since when every try has ended with a fatal cause; None when the last did not.
+        destination: where it leads, or led last.
+        same_pod: not the pod failed: go there again, without asking the cluster for one.
         cause: why it is down, or was last.
         note: what a login program says meanwhile.
     """
@@ -85,19 +153,11 @@ class State:
     attempt: int = 0
     wake_at: float = 0.0
     tried_at: float = 0.0
-    pod: str = ""
-    uid: str = ""
-    port: int = 0
-    again: bool = False
-    failures: int = 0
-    looks: int = 0
-    strikes: int = 0
-    doubted: bool = False
-    probing: bool = False
-    restarts: int = 0
-    ready_at: float | None = None
-    worked: bool = False
-    refused_at: float | None = None
+    destination: Destination = Destination()
+    same_pod: bool = False
+    tries: Tries = Tries()
+    health: Health = Health()
+    uptime: Uptime = Uptime()
     cause: Cause | None = None
     note: str = ""
 
@@ -107,12 +167,10 @@ class State:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A pod was picked; ``uid`` tells it from another one of its name."""
+    """A pod was picked."""
 
     attempt: int
-    pod: str
-    port: int
-    uid: str = ""
+    destination: Destination
 
 
 @dataclass(frozen=True)
@@ -132,13 +190,13 @@ class Broken:
 
 @dataclass(frozen=True)
 class Doubted:
-    """kubectl complained about one connection."""
+    """Something went wrong with one connection."""
 
     attempt: int
 
 
 @dataclass(frozen=True)
-class Said:
+class LoginSaid:
     """A line that is not kubectl's: a login program talks."""
 
     attempt: int
@@ -160,17 +218,17 @@ class Probed:
 
 
 @dataclass(frozen=True)
-class Knocked:
+class ClientWaits:
     """A client waits for the tunnel."""
 
 
 @dataclass(frozen=True)
-class Stirred:
+class PodReady:
     """A pod that is waited for has become ready."""
 
 
 @dataclass(frozen=True)
-class Woke:
+class Resumed:
     """The clock jumped: the machine slept, and every connection may be dead."""
 
 
@@ -179,7 +237,18 @@ class Tick:
     """Time passed."""
 
 
-Event = Resolved | Forwarding | Broken | Doubted | Said | Probed | Knocked | Stirred | Woke | Tick
+Event = (
+    Resolved
+    | Forwarding
+    | Broken
+    | Doubted
+    | LoginSaid
+    | Probed
+    | ClientWaits
+    | PodReady
+    | Resumed
+    | Tick
+)
 
 
 # What to do about it.
@@ -198,8 +267,7 @@ class Forward:
     """Start ``kubectl port-forward``."""
 
     attempt: int
-    pod: str
-    port: int
+    destination: Destination
 
 
 @dataclass(frozen=True)
@@ -227,7 +295,7 @@ _WHEN: dict[type[Event], frozenset[Phase]] = {
     Probed: frozenset({Phase.PROBING, Phase.READY}),
     Broken: _AT_WORK,
     Doubted: _AT_WORK,
-    Said: frozenset({Phase.RESOLVING, Phase.FORWARDING}),
+    LoginSaid: frozenset({Phase.RESOLVING, Phase.FORWARDING}),
 }
 """The phases in which an event can happen; in others it is out of date."""
 
@@ -238,11 +306,18 @@ class Machine:
     Args:
         explain: makes a cause of a kind.
         jitter: gives a factor around 1, so that many tunnels do not retry in step.
+        timing: the thresholds.
     """
 
-    def __init__(self, explain: Callable[[Kind], Cause], jitter: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        explain: Callable[[Kind], Cause],
+        jitter: Callable[[], float],
+        timing: Timing = DEFAULT_TIMING,
+    ) -> None:
         self._explain = explain
         self._jitter = jitter
+        self._timing = timing
 
     def step(self, state: State, event: Event, now: float) -> Step:
         """What becomes of a state by an event.
@@ -257,91 +332,79 @@ class Machine:
         match event:
             case Tick():
                 return self._due(state, now) if now >= state.wake_at else (state, ())
-            case Knocked():
-                return self._knocked(state, now)
-            case Stirred():
+            case ClientWaits():
+                return self._client_waits(state, now)
+            case PodReady():
                 waits = state.phase is Phase.WAITING
                 return (replace(state, wake_at=now) if waits else state), ()
-            case Woke():
-                return self._woke(state, now)
+            case Resumed():
+                return self._resumed(state, now)
         if event.attempt != state.attempt or state.phase not in _WHEN[type(event)]:
             return state, ()
         match event:
             case Resolved():
-                return self._resolved(state, event, now)
+                return self._forward(replace(state, destination=event.destination), now)
             case Forwarding():
                 return self._probe(replace(state, phase=Phase.PROBING, note=""), now)
             case Broken():
                 return self._lost(state, self._of_this_try(state, event.cause), now)
             case Doubted():
                 return self._doubt(state, now)
-            case Said():
-                until = state.tried_at + LOGIN_SECONDS
+            case LoginSaid():
+                until = state.tried_at + self._timing.login
                 return replace(state, note=event.text, wake_at=until), ()
             case Probed():
                 return self._probed(state, event, now)
 
     def _begin(self, state: State, now: float) -> Step:
-        state = replace(
-            state,
-            phase=Phase.FORWARDING if state.again else Phase.RESOLVING,
-            attempt=state.attempt + 1,
-            tried_at=now,
-            wake_at=now + ANSWER_SECONDS,
-            strikes=0,
-            doubted=False,
-            probing=False,
-        )
-        if state.again:
-            return state, (Forward(state.attempt, state.pod, state.port),)
-        return state, (Resolve(state.attempt, state.pod),)
+        attempt = state.attempt + 1
+        state = replace(state, attempt=attempt, tried_at=now, health=Health())
+        if state.same_pod:
+            return self._forward(state, now)
+        state = replace(state, phase=Phase.RESOLVING, wake_at=now + self._timing.answer)
+        return state, (Resolve(attempt, state.destination.pod),)
 
-    def _resolved(self, state: State, event: Resolved, now: float) -> Step:
-        state = replace(
-            state,
-            phase=Phase.FORWARDING,
-            pod=event.pod,
-            uid=event.uid,
-            port=event.port,
-            wake_at=now + ANSWER_SECONDS,
-        )
-        return state, (Forward(state.attempt, event.pod, event.port),)
+    def _forward(self, state: State, now: float) -> Step:
+        state = replace(state, phase=Phase.FORWARDING, wake_at=now + self._timing.answer)
+        return state, (Forward(state.attempt, state.destination),)
 
     def _probe(self, state: State, now: float) -> Step:
         """Start a probe. It has its own deadline, so the next one is due when it has ended."""
-        state = replace(state, probing=True, wake_at=now + ANSWER_SECONDS)
+        health = replace(state.health, probing=True)
+        state = replace(state, health=health, wake_at=now + self._timing.answer)
         return state, (Probe(state.attempt),)
 
     def _doubt(self, state: State, now: float) -> Step:
-        state = replace(state, doubted=True)
-        if state.phase is not Phase.READY or state.probing:
+        state = replace(state, health=replace(state.health, doubted=True))
+        if state.phase is not Phase.READY or state.health.probing:
             return state, ()
         return self._probe(state, now)
 
     def _probed(self, state: State, event: Probed, now: float) -> Step:
-        state = replace(state, probing=False)
-        if event.cause is None or (event.passes and state.phase is Phase.READY):
+        health = replace(state.health, probing=False)
+        state = replace(state, health=health)
+        ready = state.phase is Phase.READY
+        if event.cause is None or (event.passes and ready):
             return self._answered(state, now), ()
+        soon = now + self._timing.probe_again
         if event.passes:
-            return replace(state, cause=event.cause, wake_at=now + SOON_SECONDS), ()
-        strikes = state.strikes + 1
-        if strikes >= 2 or (state.doubted and state.phase is Phase.READY):
+            return replace(state, cause=event.cause, wake_at=soon), ()
+        health = replace(health, unanswered=health.unanswered + 1)
+        if health.unanswered >= 2 or (health.doubted and ready):
             return self._lost(state, event.cause, now)
-        soon = now + SOON_SECONDS
-        return replace(state, strikes=strikes, cause=event.cause, wake_at=soon), ()
+        return replace(state, health=health, cause=event.cause, wake_at=soon), ()
 
     def _answered(self, state: State, now: float) -> State:
+        uptime = state.uptime
+        ready_at = now if uptime.ready_at is None else uptime.ready_at
         return replace(
             state,
             phase=Phase.READY,
-            ready_at=now if state.ready_at is None else state.ready_at,
-            worked=True,
-            again=False,
-            refused_at=None,
-            wake_at=now + PROBE_EVERY_SECONDS,
-            looks=0,
-            strikes=0,
-            doubted=False,
+            wake_at=now + self._timing.probe_every,
+            same_pod=False,
+            tries=replace(state.tries, not_started=0, refused_at=None),
+            health=Health(),
+            uptime=replace(uptime, ready_at=ready_at, worked=True),
             note="",
         )
 
@@ -349,43 +412,52 @@ class Machine:
         """What the clock calls for."""
         if state.phase is Phase.WAITING:
             return self._begin(state, now)
-        if state.phase in (Phase.PROBING, Phase.READY) and not state.probing:
+        if state.phase in (Phase.PROBING, Phase.READY) and not state.health.probing:
             return self._probe(state, now)
         return self._lost(state, self._explain(Kind.TIMEOUT), now)
 
-    def _knocked(self, state: State, now: float) -> Step:
+    def _client_waits(self, state: State, now: float) -> Step:
         if state.phase is not Phase.WAITING:
             return state, ()
-        pace = KNOCK_SECONDS if state.refused_at is None else REFUSED_KNOCK_SECONDS
+        waits, refused = self._timing.waits, state.tries.refused_at is not None
+        pace = waits.client_refused if refused else waits.client
         wake_at = min(state.wake_at, max(now, state.tried_at + pace))
         return replace(state, wake_at=wake_at), ()
 
-    def _woke(self, state: State, now: float) -> Step:
+    def _resumed(self, state: State, now: float) -> Step:
         if state.phase is Phase.READY:
             return self._doubt(state, now)
         if state.phase is Phase.WAITING:
             # Refusals from before the sleep prove nothing about now.
-            return replace(state, failures=0, refused_at=None, wake_at=now), ()
+            tries = replace(state.tries, failed=0, refused_at=None)
+            return replace(state, tries=tries, wake_at=now), ()
         return state, ()
 
     def _lost(self, state: State, cause: Cause, now: float) -> Step:
         """The try is over; wait for the next one, or give up."""
         stop = (Stop(state.attempt),)
-        was_ready = state.ready_at is not None
-        was_healthy = state.ready_at is not None and now - state.ready_at >= HEALTHY_SECONDS
-        at_once = was_healthy or state.again or (was_ready and state.failures == 0)
-        if was_ready:
-            state = replace(state, restarts=state.restarts + 1)
-        state = replace(state, cause=cause, ready_at=None, probing=False, note="")
-        state = _refused(state, now) if cause.fatal else replace(state, refused_at=None)
-        if _is_final(state, now):
+        uptime, tries = state.uptime, state.tries
+        was_ready = uptime.ready_at is not None
+        was_healthy = uptime.ready_at is not None and now - uptime.ready_at >= self._timing.healthy
+        at_once = was_healthy or state.same_pod or (was_ready and tries.failed == 0)
+        uptime = replace(uptime, ready_at=None, restarts=uptime.restarts + was_ready)
+        tries = _refused(tries, now) if cause.fatal else replace(tries, refused_at=None)
+        health = replace(state.health, probing=False)
+        state = replace(state, cause=cause, uptime=uptime, tries=tries, health=health, note="")
+        if self._is_final(state, now):
             return replace(state, phase=Phase.FAILED), stop
-        if not state.again:
-            state = _counted(state, cause, was_healthy)
-        state = replace(state, again=was_ready and cause.kind in _OF_THE_WAY)
-        wait = 0.0 if at_once else self._jitter() * _wait(state, cause)
-        # A new number at once: nothing that this try still says may count for the next.
-        state = replace(state, phase=Phase.WAITING, attempt=state.attempt + 1, wake_at=now + wait)
+        if not state.same_pod:
+            tries = _counted(tries, cause, was_healthy)
+        wait = 0.0 if at_once else self._jitter() * self._wait(tries, cause)
+        state = replace(
+            state,
+            phase=Phase.WAITING,
+            # A new number at once: nothing that this try still says may count for the next.
+            attempt=state.attempt + 1,
+            wake_at=now + wait,
+            same_pod=was_ready and cause.kind in _OF_THE_WAY,
+            tries=tries,
+        )
         return state, stop
 
     def _of_this_try(self, state: State, cause: Cause) -> Cause:
@@ -393,16 +465,20 @@ class Machine:
         replaced = state.phase is Phase.FORWARDING and cause.kind is Kind.NOT_FOUND
         return self._explain(Kind.POD_GONE) if replaced else cause
 
+    def _is_final(self, state: State, now: float) -> bool:
+        """Whether the tunnel is refused for good: at once, unless it worked before."""
+        since = state.tries.refused_at
+        if since is None:
+            return False
+        return not state.uptime.worked or now - since >= self._timing.refusal
 
-def _refused(state: State, now: float) -> State:
-    return state if state.refused_at is not None else replace(state, refused_at=now)
-
-
-def _is_final(state: State, now: float) -> bool:
-    """Whether the tunnel is refused for good: at once, unless it worked before."""
-    if state.refused_at is None:
-        return False
-    return not state.worked or now - state.refused_at >= REFUSAL_SECONDS
+    def _wait(self, tries: Tries, cause: Cause) -> float:
+        """Seconds until the next try, before jitter."""
+        waits = self._timing.waits
+        if cause.kind in _STARTING:
+            slow = tries.not_started > waits.slow_after
+            return waits.starting_slowly if slow else waits.starting
+        return float(min(waits.longest, waits.first * 2 ** (tries.failed - 1)))
 
 
 _STARTING = frozenset(
@@ -415,17 +491,13 @@ _OF_THE_WAY = frozenset({Kind.LOST, Kind.RESET, Kind.STALLED, Kind.API_UNREACHAB
 """What happens to a tunnel whose pod may be as well as ever."""
 
 
-def _counted(state: State, cause: Cause, was_healthy: bool) -> State:
+def _refused(tries: Tries, now: float) -> Tries:
+    return tries if tries.refused_at is not None else replace(tries, refused_at=now)
+
+
+def _counted(tries: Tries, cause: Cause, was_healthy: bool) -> Tries:
     if was_healthy:
-        return replace(state, failures=0)
+        return replace(tries, failed=0)
     if cause.kind in _STARTING:
-        return replace(state, looks=state.looks + 1)
-    return replace(state, failures=state.failures + 1)
-
-
-def _wait(state: State, cause: Cause) -> float:
-    """Seconds until the next try, before jitter."""
-    if cause.kind in _STARTING:
-        slow = state.looks > SLOW_AFTER_LOOKS
-        return SLOW_START_WAIT_SECONDS if slow else START_WAIT_SECONDS
-    return float(min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (state.failures - 1)))
+        return replace(tries, not_started=tries.not_started + 1)
+    return replace(tries, failed=tries.failed + 1)

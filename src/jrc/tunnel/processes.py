@@ -44,14 +44,14 @@ class Child:
 
     @classmethod
     async def start(
-        cls, argv: Sequence[str], environment: Mapping[str, str], *, mute: bool = False
+        cls, argv: Sequence[str], environment: Mapping[str, str], *, ignore_errors: bool = False
     ) -> "Child":
         """Start a program.
 
         Args:
             argv: the program and its words.
             environment: all its variables.
-            mute: nobody reads what it complains about.
+            ignore_errors: nobody reads its stderr.
 
         Raises:
             OSError: it can't be started.
@@ -60,7 +60,7 @@ class Child:
             *_guarded(argv),
             stdin=subprocess.PIPE if _needs_guard() else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL if mute else subprocess.PIPE,
+            stderr=subprocess.DEVNULL if ignore_errors else subprocess.PIPE,
             env=dict(environment),
             **_options(),
         )

@@ -14,24 +14,32 @@ import json
 import socket
 import sys
 from collections.abc import Callable
-from typing import cast
+from typing import NamedTuple, cast
 
 from jrc.tunnel import TUNNEL_DOWN
-
-HOLD_SECONDS = 8.0
-"""How long a client waits for a tunnel that is down: shorter than the time-outs of clients."""
-
-MOST_WAITING = 512
-"""More clients than that get their 503 at once."""
 
 MOST_REMEMBERED = 64 * 1024
 """Bytes of a request that are kept until its answer begins."""
 
-TRIES = 4
-"""How often one request is sent."""
 
-DRAIN_SECONDS = 2.0
-"""How long a refused client may go on sending, so that its 503 is not lost in a reset."""
+class Limits(NamedTuple):
+    """What clients get while the tunnel is down.
+
+    Attributes:
+        hold: seconds that a client waits: shorter than the time-outs of clients.
+        drain: seconds that a refused client may go on sending, so that its 503 is not lost in a
+            reset.
+        waiting: more clients than that get their 503 at once.
+        tries: how often one request is sent.
+    """
+
+    hold: float = 8.0
+    drain: float = 2.0
+    waiting: int = 512
+    tries: int = 4
+
+
+DEFAULT_LIMITS = Limits()
 
 _BUFFERED = 1024 * 1024
 _BACKLOG = 512
@@ -61,35 +69,46 @@ def unavailable(why: str) -> bytes:
     ) % (len(body), body)
 
 
+class Moved:
+    """What went through.
+
+    Attributes:
+        up, down: bytes to the server, and from it.
+        connections: how many clients came.
+    """
+
+    def __init__(self) -> None:
+        self.up = self.down = self.connections = 0
+
+
 class Pump:
     """Listens on 127.0.0.1 and joins each client with the tunnel.
 
     Args:
-        on_knock: called when a client has to wait.
+        on_client_waits: called when a client has to wait.
         on_failure: called when the tunnel did not take or did not answer a client.
-        hold: seconds that a client waits.
+        limits: what clients get while it is down.
 
     Attributes:
         port: where it listens, 0 before.
-        bytes_up, bytes_down: what went to the server and came from it.
-        connections: how many clients came.
+        moved: what went through so far.
         why: the tunnel is down, for those that are sent away.
     """
 
     def __init__(
         self,
-        on_knock: Callable[[], None],
+        on_client_waits: Callable[[], None],
         on_failure: Callable[[], None],
-        *,
-        hold: float = HOLD_SECONDS,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.port = 0
-        self.bytes_up = self.bytes_down = self.connections = 0
-        self.on_knock = on_knock
+        self.moved = Moved()
+        self.on_client_waits = on_client_waits
         self.on_failure = on_failure
-        self.hold = hold
+        self.limits = limits
         self.why = ""
         self.upstream: int | None = None
+        self._proven = False
         self.clients: set[Client] = set()
         self.waiting: set[Client] = set()
         self._server: asyncio.Server | None = None
@@ -117,13 +136,23 @@ class Pump:
             raise
         self.port = listener.getsockname()[1]
 
-    def open(self, upstream: int) -> None:
-        """The tunnel works, at this private port: let clients through."""
-        if self.upstream == upstream:
+    def open(self, upstream: int, *, proven: bool = True) -> None:
+        """The tunnel works, at this private port: let clients through.
+
+        Args:
+            upstream: kubectl's port.
+            proven: something answered through it. Otherwise only requests that may be sent again
+                go through.
+        """
+        if (self.upstream, self._proven) == (upstream, proven):
             return
-        self.upstream = upstream
+        self.upstream, self._proven = upstream, proven
         for client in list(self.waiting):
             client.join()
+
+    def takes(self, request: "Request") -> bool:
+        """Whether a request may go through now."""
+        return self.upstream is not None and (self._proven or request.may_repeat)
 
     def shut(self) -> None:
         """The tunnel is in doubt or down: new clients wait. Joined ones are left alone."""
@@ -131,10 +160,10 @@ class Pump:
 
     def wait(self, client: "Client") -> bool:
         """Let a client wait; False when too many do."""
-        if len(self.waiting) >= MOST_WAITING:
+        if len(self.waiting) >= self.limits.waiting:
             return False
         self.waiting.add(client)
-        self.on_knock()
+        self.on_client_waits()
         return True
 
     async def close(self) -> None:
@@ -147,7 +176,32 @@ class Pump:
             client.abort()
         if self.clients:
             ended = [client.ended for client in self.clients]
-            await asyncio.wait(ended, timeout=DRAIN_SECONDS)
+            await asyncio.wait(ended, timeout=self.limits.drain)
+
+
+class Request:
+    """What a client has asked, kept until its answer begins.
+
+    Attributes:
+        data: its bytes; None when it can't be sent again.
+        ended: the client sends no more.
+        tries: how often it was sent.
+    """
+
+    def __init__(self) -> None:
+        self.data: bytearray | None = bytearray()
+        self.ended = False
+        self.tries = 0
+
+    @property
+    def may_repeat(self) -> bool:
+        """It only asks, and is not answered yet."""
+        return self.data is not None and self.data.startswith((b"GET ", b"HEAD "))
+
+    @property
+    def is_large(self) -> bool:
+        """It is too large to be kept."""
+        return self.data is not None and len(self.data) > MOST_REMEMBERED
 
 
 class Client(asyncio.Protocol):
@@ -162,11 +216,9 @@ class Client(asyncio.Protocol):
         self._up: _Upstream | None = None
         self._joining: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._request: bytearray | None = bytearray()
-        self._finished = False
+        self._request = Request()
         self._answered = False
         self._refused = False
-        self._tries = 0
         self.is_full = False
 
     # From the client
@@ -175,7 +227,7 @@ class Client(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=_BUFFERED)
         self._quick = transport.get_extra_info("socket")
-        self._pump.connections += 1
+        self._pump.moved.connections += 1
         self._pump.clients.add(self)
         self.join()
 
@@ -184,19 +236,21 @@ class Client(asyncio.Protocol):
             return
         if len(data) < _SMALL:
             _acknowledge(self._quick)
-        self._pump.bytes_up += len(data)
-        if self._request is not None:
-            self._request += data
+        self._pump.moved.up += len(data)
+        if self._request.data is not None:
+            self._request.data += data
         if self._up:
             self._up.transport.write(data)
-        if self._request is not None and len(self._request) > MOST_REMEMBERED:
+        elif self in self._pump.waiting and self._pump.takes(self._request):
+            self.join()
+        if self._request.is_large:
             if self._up:
-                self._request = None
+                self._request.data = None
             else:
                 self._transport.pause_reading()
 
     def eof_received(self) -> bool:
-        self._finished = True
+        self._request.ended = True
         if self._up:
             self._up.transport.write_eof()
         # True keeps it half open: the answer may still come. One that waits has left.
@@ -227,14 +281,14 @@ class Client(asyncio.Protocol):
 
     def join(self) -> None:
         """Connect to the tunnel; wait where there is none."""
-        if self._pump.upstream is None:
+        if self._pump.upstream is None or not self._pump.takes(self._request):
             if self._timer is None:
-                self._timer = self._loop.call_later(self._pump.hold, self.refuse)
+                self._timer = self._loop.call_later(self._pump.limits.hold, self.refuse)
             if not self._pump.wait(self):
                 self.refuse()
             return
         self._pump.waiting.discard(self)
-        self._tries += 1
+        self._request.tries += 1
         self._joining = self._loop.create_task(self._connect(self._pump.upstream), name="join")
 
     async def _connect(self, port: int) -> None:
@@ -248,12 +302,12 @@ class Client(asyncio.Protocol):
         self._joining = None
         self._up = up
         self._stop_waiting()
-        if self._request:
-            up.transport.write(bytes(self._request))
-            if len(self._request) > MOST_REMEMBERED:
-                self._request = None
+        if self._request.data:
+            up.transport.write(bytes(self._request.data))
+            if self._request.is_large:
+                self._request.data = None
                 self._transport.resume_reading()
-        if self._finished:
+        if self._request.ended:
             up.transport.write_eof()
 
     def _stop_waiting(self) -> None:
@@ -267,16 +321,16 @@ class Client(asyncio.Protocol):
     def answered(self, data: bytes) -> None:
         """Bytes of an answer."""
         # From here on the request can't be sent again.
-        self._request = None
-        self._pump.bytes_down += len(data)
+        self._request.data = None
+        self._pump.moved.down += len(data)
         self._transport.write(data)
 
     def answer_ended(self) -> None:
         """The server will send no more on this connection."""
-        if self._may_retry():
+        if self._request.may_repeat:
             assert self._up
             self._up.transport.close()
-        elif self._finished:
+        elif self._request.ended:
             self._transport.close()
         else:
             self._answered = True
@@ -287,7 +341,7 @@ class Client(asyncio.Protocol):
         self._up = None
         if self._transport.is_closing():
             return
-        if self._may_retry():
+        if self._request.may_repeat:
             self._failed()
         else:
             self._transport.close()
@@ -298,14 +352,11 @@ class Client(asyncio.Protocol):
     def resume(self) -> None:
         self._transport.resume_reading()
 
-    def _may_retry(self) -> bool:
-        return self._request is not None and self._request.startswith((b"GET ", b"HEAD "))
-
     def _failed(self) -> None:
         """The tunnel did not take the client, or dropped it before a byte of an answer."""
         self._pump.shut()
         self._pump.on_failure()
-        if self._tries < TRIES:
+        if self._request.tries < self._pump.limits.tries:
             self.join()
         else:
             self.refuse()
@@ -318,18 +369,18 @@ class Client(asyncio.Protocol):
         if self._transport.is_closing():
             return
         self._refused = True
-        if not self._request:
+        if not self._request.data:
             self._transport.close()
             return
-        self._request = None
+        self._request.data = None
         self._transport.write(unavailable(self._pump.why))
-        if self._finished:
+        if self._request.ended:
             self._transport.close()
             return
         # Closing with unread bytes would reset the connection and could destroy the answer.
         self._transport.resume_reading()
         self._transport.write_eof()
-        self._loop.call_later(DRAIN_SECONDS, self._transport.abort)
+        self._loop.call_later(self._pump.limits.drain, self._transport.abort)
 
     def abort(self) -> None:
         """Cut the connection, unless it is about to end with its 503."""

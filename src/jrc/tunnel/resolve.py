@@ -11,9 +11,10 @@ from datetime import datetime
 
 from jrc.errors import UsageError
 from jrc.profile.route import Route
-from jrc.tunnel.ahead import Coming
+from jrc.tasks import first_of
 from jrc.tunnel.cause import Cause, CauseError, Kind
 from jrc.tunnel.kubectl import Kubectl, OnLine
+from jrc.tunnel.machine import Destination
 from jrc.tunnel.objects import (
     Pod,
     Service,
@@ -52,6 +53,10 @@ class Found:
     uid: str = ""
     others: tuple[str, ...] = ()
 
+    @property
+    def destination(self) -> Destination:
+        return Destination(self.pod, self.port, self.uid)
+
     def several(self, target: str) -> str:
         """What is to be said where a target has several pods; empty where it has one."""
         if not self.others:
@@ -65,6 +70,9 @@ class Found:
 
 EVENTS_SECONDS = 5.0
 """How often the events of a pod are asked for."""
+
+_WITH_PODS = frozenset({TargetKind.SERVICE, TargetKind.DEPLOYMENT, TargetKind.STATEFULSET})
+"""What selects pods under a name."""
 
 START_SECONDS = 120.0
 """A server that does not listen so long after its container began will not do so at all."""
@@ -91,16 +99,32 @@ class Resolver:
         self._route = route
         self._kubectl = kubectl
         self._selector: str | None = None
-        self._events: list[object] = []
-        self._events_of = ""
-        self._events_due = 0.0
-        self._pod: Pod | None = None
-        self._port = 0
         self._service: Service | None = None
-        self._on_ready = on_ready
+        self._found: tuple[Pod, int] | None = None
+        self._events = _PodEvents(kubectl)
         self._was_up = False
+        self._on_ready = on_ready
+        self._ready = asyncio.Event()
         self._watch = PodWatch(kubectl, self._changed)
-        self.coming: Coming | None = None
+        self.coming: Destination | None = None
+
+    @property
+    def can_guess(self) -> bool:
+        """Probably only the pod has changed since the tunnel was up, and kubectl finds it, too."""
+        return self._was_up and bool(self._selector) and self._target().kind in _WITH_PODS
+
+    async def find_first(self, on_line: OnLine | None, had: str) -> Found:
+        """As ``find``, or the pod that the watch reports, whichever comes first."""
+        look = asyncio.create_task(self.find(on_line, had=had), name="look for a pod")
+        try:
+            while not look.done():
+                if found := self._reported(had):
+                    return found
+                self._ready.clear()
+                await first_of(asyncio.shield(look), self._ready.wait())
+            return look.result()
+        finally:
+            look.cancel()
 
     async def find(self, on_line: OnLine | None = None, *, had: str = "") -> Found:
         """The pod and its port.
@@ -113,12 +137,7 @@ class Resolver:
             CauseError: there is none, or the cluster can't be asked.
         """
         self.coming = None
-        try:
-            target = Target.parse(self._route.target)
-        except UsageError as error:
-            raise CauseError(
-                self._kubectl.explain(Kind.BAD_TARGET, subject=error.message)
-            ) from error
+        target = self._target()
         if target.kind is TargetKind.POD:
             pod = await self._kubectl.get("pod", target.name, on_line=on_line)
             return await self._choose(target, [pod], None, had)
@@ -137,14 +156,22 @@ class Resolver:
         self._was_up = True
         await self._watch.stop()
 
-    def heard(self, had: str) -> Found | None:
-        """The pod that the cluster told of; None where it told of none that is ready."""
+    def _target(self) -> Target:
+        try:
+            return Target.parse(self._route.target)
+        except UsageError as error:
+            cause = self._kubectl.explain(Kind.BAD_TARGET, subject=error.message)
+            raise CauseError(cause) from error
+
+    def _reported(self, had: str) -> Found | None:
+        """The pod that the watch reported; None where none is ready."""
         if not self._watch.pods:
             return None
         return self._usable(list(self._watch.pods.values()), had)
 
     def _changed(self) -> None:
         if any(is_usable(read_pod(pod)) for pod in self._watch.pods.values()):
+            self._ready.set()
             self._on_ready()
 
     def judged(self, cause: Cause, now: float) -> Cause:
@@ -154,16 +181,17 @@ class Resolver:
             cause: what kubectl said.
             now: seconds since 1970.
         """
-        pod = self._pod
-        if cause.kind is not Kind.NOT_LISTENING or pod is None or not _runs_long(pod, now):
+        if cause.kind is not Kind.NOT_LISTENING or self._found is None:
             return cause
-        port = self._port
+        pod, port = self._found
+        if not _runs_long(pod, now):
+            return cause
         declared = [str(each.number) for each in pod.ports if each.number != port]
         subject = f"Nothing listens on port {port} of pod {pod.name}, which is not just starting"
         if declared:
             subject += f"; it declares port {', '.join(declared)}"
         words = ["--port", declared[0] if len(declared) == 1 else "PORT"]
-        if self._selector and Target.parse(self._route.target).kind is TargetKind.SERVICE:
+        if self._selector and self._target().kind is TargetKind.SERVICE:
             # Its ports are not those of the pod: a way around the Service.
             words = ["--target", self._selector, *words]
         about = shlex.join(words)
@@ -198,11 +226,11 @@ class Resolver:
 
     def _usable(self, listed: list[object], had: str) -> Found | None:
         pods = [read_pod(pod) for pod in listed]
-        pod = pick_pod(pods, Target.parse(self._route.target), had)
+        pod = pick_pod(pods, self._target(), had)
         if isinstance(pod, NoPod):
             return None
         port = container_port(self._route.port, pod, self._service)
-        return None if isinstance(port, BadPort) else self._found(pod, port, pods)
+        return None if isinstance(port, BadPort) else self._chosen(pod, port, pods)
 
     def _nothing(self, target: Target, selector: str, replicas: int | None) -> Cause:
         """Why a target has no pod at all."""
@@ -242,22 +270,22 @@ class Resolver:
         port = container_port(self._route.port, pod, service)
         if isinstance(port, BadPort):
             raise CauseError(self._kubectl.explain(Kind.BAD_PORT, subject=port.reason))
-        return self._found(pod, port, pods)
+        return self._chosen(pod, port, pods)
 
-    def _found(self, pod: Pod, port: int, pods: list[Pod]) -> Found:
-        self._pod, self._port = pod, port
+    def _chosen(self, pod: Pod, port: int, pods: list[Pod]) -> Found:
+        self._found = pod, port
         declares = {each.container for each in pod.ports if each.number == port}
         containers = tuple(sorted(pod.containers, key=lambda name: name not in declares))
         others = tuple(each.name for each in pods if is_usable(each) and each.name != pod.name)
         return Found(pod.name, port, containers, pod.uid, others)
 
-    def _next(self, found: NoPod, service: Service | None) -> Coming | None:
+    def _next(self, found: NoPod, service: Service | None) -> Destination | None:
         """A pod that runs, and is not ready yet."""
         pod = found.pod
         if pod is None or pod.terminating or found.stuck or pod.phase != "Running":
             return None
         port = container_port(self._route.port, pod, service)
-        return None if isinstance(port, BadPort) else Coming(pod.name, pod.uid, port)
+        return None if isinstance(port, BadPort) else Destination(pod.name, port, pod.uid)
 
     async def _unready(self, found: NoPod) -> Cause:
         """Why there is no pod to forward to, with what its events add."""
@@ -266,22 +294,31 @@ class Resolver:
             about = "pods --show-labels"
             return self._kubectl.explain(Kind.SELECTS_NOTHING, subject=found.reason, about=about)
         if not (pod.terminating or pod.trouble.known):
-            trouble = with_event(pod.trouble, await self._events_about(pod.name))
+            trouble = with_event(pod.trouble, await self._events.about(pod.name))
             found = unready(replace(pod, trouble=trouble))
         kind = Kind.POD_STUCK if found.stuck else Kind.NO_POD
         about = f"pod/{shlex.quote(pod.name)}"
         return self._kubectl.explain(kind, subject=found.reason, about=about)
 
-    async def _events_about(self, pod: str) -> list[object]:
+
+class _PodEvents:
+    """The events of a pod, asked for now and then."""
+
+    def __init__(self, kubectl: Kubectl) -> None:
+        self._kubectl = kubectl
+        self._events: list[object] = []
+        self._pod = ""
+        self._due = 0.0
+
+    async def about(self, pod: str) -> list[object]:
         """The events of a pod; none where the person may not see them."""
-        now = time.monotonic()
-        if pod != self._events_of or now >= self._events_due:
+        if pod != self._pod or time.monotonic() >= self._due:
             selector = f"involvedObject.name={pod}"
-            self._events, self._events_of = [], pod
+            self._events, self._pod = [], pod
             with contextlib.suppress(CauseError):
                 listed = await self._kubectl.get("events", "--field-selector", selector)
                 self._events = items(listed)
-            self._events_due = time.monotonic() + EVENTS_SECONDS
+            self._due = time.monotonic() + EVENTS_SECONDS
         return self._events
 
 

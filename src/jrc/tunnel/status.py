@@ -20,6 +20,9 @@ from jrc.tunnel.processes import start_time
 
 FORMAT = 1
 
+LOCKED_OUT = 75
+"""Exit code of a keeper: another keeper of the profile runs."""
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -80,7 +83,6 @@ class KeeperStatus:
         since: when the phase began, in seconds since 1970.
         restarts: how often the tunnel was lost and came back.
         cause: why it is down, or was last.
-        refused: since when every try has ended with a fatal cause; 0 when the last did not.
         note: what a login program says at the moment.
     """
 
@@ -94,7 +96,6 @@ class KeeperStatus:
     uid: str = ""
     restarts: int = 0
     cause: Cause | None = None
-    refused: float = 0.0
     note: str = ""
     traffic: Traffic = field(default_factory=Traffic)
 
@@ -241,7 +242,8 @@ def _spec(table: Mapping[str, Any]) -> Spec:
 def _decoded(table: Mapping[str, Any]) -> KeeperStatus:
     if table["format"] != FORMAT:
         raise ValueError(table["format"])
-    fields = {key: value for key, value in table.items() if key != "format"}
+    # Keepers of jrc 0.1 write "refused", too.
+    fields = {key: value for key, value in table.items() if key not in ("format", "refused")}
     cause = fields["cause"]
     fields |= {
         "spec": _spec(fields["spec"]),

@@ -4,61 +4,63 @@ import asyncio
 import contextlib
 import logging
 import random
-import re
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, NamedTuple
 
 from jrc.profile.route import Route
-from jrc.tunnel.ahead import Ahead, Coming, connection_ends
+from jrc.tasks import cancel_all
+from jrc.tunnel import machine, probe
 from jrc.tunnel.cause import Cause, CauseError, Kind
-from jrc.tunnel.classify import Alarm, alarm, is_noise
+from jrc.tunnel.forward import Forwarder, pass_on_login
 from jrc.tunnel.kubectl import Kubectl
 from jrc.tunnel.machine import (
     Action,
     Broken,
+    ClientWaits,
     Doubted,
     Event,
     Forward,
-    Forwarding,
-    Knocked,
     Machine,
     Phase,
+    PodReady,
     Probe,
     Probed,
     Resolve,
     Resolved,
-    Said,
+    Resumed,
     State,
-    Stirred,
     Stop,
     Tick,
-    Woke,
 )
-from jrc.tunnel.probe import Answer, ask
-from jrc.tunnel.processes import lines
 from jrc.tunnel.pump import Pump
 from jrc.tunnel.resolve import Found, Resolver
+from jrc.tunnel.target import Target
 
-TICK_SECONDS = 2.0
-"""How often the clock is looked at, to notice a sleep."""
 
-JUMP_SECONDS = 10.0
-"""A tick that takes so much longer by the wall clock means that the machine slept."""
+class Timing(NamedTuple):
+    """The thresholds of a supervisor, in seconds.
 
-KEPT_LINES = 50
+    Attributes:
+        tries: when to try, to probe and to give up.
+        probes: how long a probe may take.
+        tick: how often the clock is looked at, to notice a sleep.
+        clock_jump: a tick that takes so much longer by the wall clock means that the machine slept.
+        quiet: a tunnel that lives so long after a quiet connection was closed is not what closed
+            it.
+    """
 
-HABIT_SECONDS = 5.0
-"""A tunnel that lives so long after a quiet connection was closed is not what closed it."""
+    tries: machine.Timing = machine.DEFAULT_TIMING
+    probes: probe.Timing = probe.DEFAULT_TIMING
+    tick: float = 2.0
+    clock_jump: float = 10.0
+    quiet: float = 5.0
+
+
+DEFAULT_TIMING = Timing()
 
 _AWAITS = frozenset({Kind.NO_POD, Kind.POD_STUCK, Kind.SELECTS_NOTHING, Kind.POD_NOT_RUNNING})
 """Causes that end when a pod becomes ready."""
-
-RECENT_SECONDS = 10.0
-"""How old a line of kubectl may be to explain its end."""
-
-_LISTENS = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
 
 log = logging.getLogger("jrc.tunnel")
 
@@ -71,9 +73,11 @@ class Supervisor:
         path: the Jupyter Server's base path, with a slash at both ends.
         publish: called with each new state.
         before: how an earlier process left the tunnel.
+        timing: the thresholds.
 
     Attributes:
-        pump: the local port. Whoever runs the supervisor lets it listen.
+        pump: the local port. The owner of the supervisor lets it listen.
+        listens: whether a quiet connection is held, whose end says something about the pod.
     """
 
     def __init__(
@@ -82,77 +86,91 @@ class Supervisor:
         path: str,
         publish: Callable[[State], None],
         before: State | None = None,
+        timing: Timing = DEFAULT_TIMING,
     ) -> None:
-        self._kubectl = Kubectl(route)
-        self._stirred = asyncio.Event()
-        self._resolver = Resolver(route, self._kubectl, self._on_ready)
+        self._route = route
         self._path = path
         self._publish = publish
-        self._machine = Machine(self._kubectl.explain, lambda: random.uniform(0.8, 1.2))  # noqa: S311
+        self._timing = timing
+        self._kubectl = Kubectl(route)
+        self._resolver = Resolver(route, self._kubectl, self._on_pod_ready)
         self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._forwarder = Forwarder(self._kubectl, self._events.put_nowait, self._judge)
         self._tasks: dict[asyncio.Task[None], int] = {}
-        self._lines: deque[tuple[float, str]] = deque()
-        self._ahead = Ahead(self._kubectl)
-        self._listens = True
-        self._upstream = 0
+        self.listens = True
         self.state = before or State()
-        self.pump = Pump(self._on_knock, self._on_failure)
+        self.pump = Pump(self._on_client_waits, self._on_failure)
 
     async def run(self) -> Cause:
         """Keep the tunnel up until a fatal cause, which is returned, or until cancelled."""
+        brain = Machine(
+            self._kubectl.explain,
+            lambda: random.uniform(0.8, 1.2),  # noqa: S311  jitter, not a secret
+            self._timing.tries,
+        )
         try:
             while self.state.phase is not Phase.FAILED:
-                self._step(await self._next())
+                event = await self._next()
+                self._apply(*brain.step(self.state, event, time.monotonic()))
         finally:
             self.pump.shut()
-            await self._stop_tasks(list(self._tasks))
-            await self._ahead.drop()
+            await cancel_all(list(self._tasks))
+            await self._forwarder.drop()
             await self._resolver.rest()
         assert self.state.cause
         return self.state.cause
 
     async def _next(self) -> Event:
         """The next event: one that was posted, a due time, or a jump of the clock."""
-        wait = min(TICK_SECONDS, max(0.0, self.state.wake_at - time.monotonic()))
+        wait = min(self._timing.tick, max(0.0, self.state.wake_at - time.monotonic()))
         before = time.time()
         event: Event = Tick()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait):
                 event = await self._events.get()
-        if time.time() - before > wait + JUMP_SECONDS:
+        if time.time() - before > wait + self._timing.clock_jump:
             log.info("the clock jumped by %.0f s", time.time() - before)
-            self._events.put_nowait(Woke())
+            self._events.put_nowait(Resumed())
         return event
 
-    def _step(self, event: Event) -> None:
-        state, actions = self._machine.step(self.state, event, time.monotonic())
-        if state == self.state and not actions:
+    def _apply(self, state: State, actions: tuple[Action, ...]) -> None:
+        before = self.state
+        if state == before and not actions:
             return
-        became_ready = state.phase is Phase.READY is not self.state.phase
-        if state.phase is not self.state.phase:
+        self.state = state
+        if state.phase is not before.phase:
             down = state.phase in (Phase.WAITING, Phase.FAILED) and state.cause
             log.info("%s%s", state.phase, f": {down.message}" if down else "")
             if state.phase is Phase.WAITING and self.pump.waiting:
-                # They knocked before the door was known to be shut.
-                self._on_knock()
-        self.state = state
+                # They came before the tunnel was known to be down.
+                self._on_client_waits()
         for action in actions:
             self._act(action)
-        if state.phase is Phase.READY and not state.doubted:
-            self.pump.open(self._upstream)
-        else:
-            self.pump.shut()
-        if became_ready:
+        self._let_clients_through(state)
+        if state.phase is Phase.READY is not before.phase:
             self._spawn(state.attempt, self._settle)
         self.pump.why = state.cause.message if state.cause else ""
         self._publish(state)
+
+    def _let_clients_through(self, state: State) -> None:
+        """Open the pump where the tunnel works, or is worth a try."""
+        health = state.health
+        if health.doubted or state.phase not in (Phase.PROBING, Phase.READY):
+            self.pump.shut()
+        elif state.phase is Phase.READY:
+            self.pump.open(self._forwarder.port)
+        elif health.probing and not health.unanswered:
+            # Requests that may be sent again need not wait for the answer to the probe.
+            self.pump.open(self._forwarder.port, proven=False)
+        else:
+            self.pump.shut()
 
     def _act(self, action: Action) -> None:
         match action:
             case Resolve(attempt, had):
                 self._spawn(attempt, lambda attempt: self._resolve(attempt, had))
-            case Forward(attempt, pod, port):
-                self._spawn(attempt, lambda attempt: self._forward(attempt, pod, port))
+            case Forward(attempt, destination):
+                self._spawn(attempt, lambda attempt: self._forwarder.run(attempt, destination))
             case Probe(attempt):
                 self._spawn(attempt, self._probe)
             case Stop(attempt):
@@ -174,132 +192,77 @@ class Supervisor:
         self._tasks[task] = attempt
         task.add_done_callback(self._tasks.pop)
 
-    async def _stop_tasks(self, tasks: list[asyncio.Task[None]]) -> None:
-        for task in tasks:
-            if not task.cancelling():
-                task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
     async def _resolve(self, attempt: int, had: str) -> None:
-        found = await self._first_found(attempt, had)
-        self._events.put_nowait(Resolved(attempt, found.pod, found.port, found.uid))
-
-    async def _first_found(self, attempt: int, had: str) -> Found:
-        """Look for a pod, or hear of one from the cluster, whichever comes first."""
-        look = asyncio.create_task(
-            self._resolver.find(lambda line: self._talk(attempt, line), had=had), name="look"
-        )
+        guess = asyncio.create_task(self._guess(), name="guess")
         try:
-            while not look.done():
-                if found := self._resolver.heard(had):
-                    return found
-                await self._until_stirred(look)
-            return look.result()
+            found = await self._look(attempt, had)
+        finally:
+            await asyncio.gather(guess, return_exceptions=True)
+        self._events.put_nowait(Resolved(attempt, found.destination))
+
+    async def _guess(self) -> None:
+        """Start the next port-forward now, where it probably leads to the pod that is found."""
+        if self._resolver.can_guess:
+            await self._forwarder.guess(Target.parse(self._route.target), self._route.port)
+
+    async def _look(self, attempt: int, had: str) -> Found:
+        post = self._events.put_nowait
+        try:
+            return await self._resolver.find_first(
+                lambda line: pass_on_login(attempt, line, post), had
+            )
         except CauseError as error:
             if error.cause.kind in _AWAITS:
                 self._resolver.await_pod()
             if coming := self._resolver.coming:
-                await self._ahead.prepare(coming)
+                await self._forwarder.prepare(coming)
             raise
-        finally:
-            look.cancel()
 
-    async def _until_stirred(self, look: asyncio.Task[Found]) -> None:
-        """Wait for the end of a look, or for news from the cluster."""
-        self._stirred.clear()
-        hear = asyncio.create_task(self._stirred.wait(), name="hear")
-        try:
-            await asyncio.wait({look, hear}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            hear.cancel()
-
-    async def _forward(self, attempt: int, pod: str, port: int) -> None:
-        # A new one each time: an earlier kubectl may still be talking while it ends.
-        said = self._lines = deque(maxlen=KEPT_LINES)
-        child = await self._ahead.take(Coming(pod, self.state.uid, port))
-        child = child or await self._kubectl.forward(pod, port)
-
-        async def listen() -> None:
-            async for line in lines(child.stdout):
-                if found := _LISTENS.search(line):
-                    self._upstream = int(found[1])
-                    self._events.put_nowait(Forwarding(attempt))
-
-        async def heed() -> None:
-            async for line in lines(child.stderr):
-                log.info("kubectl: %s", line)
-                said.append((time.monotonic(), line))
-                self._heed(attempt, line)
-
-        try:
-            _, _, code = await asyncio.gather(listen(), heed(), child.wait())
-            log.info("kubectl ended with %d", code)
-            raise CauseError(self._cause())
-        finally:
-            await child.stop()
-
-    def _heed(self, attempt: int, line: str) -> None:
-        match alarm(line):
-            case Alarm.LOST:
-                # kubectl 1.20 runs on after this, without a tunnel.
-                self._events.put_nowait(Broken(attempt, self._cause()))
-            case Alarm.DOUBT:
-                self._events.put_nowait(Doubted(attempt))
-            case None:
-                self._talk(attempt, line)
-
-    def _talk(self, attempt: int, line: str) -> None:
-        if line.strip() and not is_noise(line):
-            self._events.put_nowait(Said(attempt, line.strip()))
-
-    def _cause(self) -> Cause:
-        """What kubectl's recent lines say."""
-        since = time.monotonic() - RECENT_SECONDS
-        recent = [line for when, line in self._lines if when >= since]
-        cause = self._resolver.judged(self._kubectl.classify(recent), time.time())
+    def _judge(self, lines: list[str]) -> Cause:
+        """Why kubectl ended, of its recent lines and what is known of the pod."""
+        cause = self._resolver.judged(self._kubectl.classify(lines), time.time())
         if cause.kind is Kind.RESET:
             # Perhaps of a quiet connection: from such a server, each one would cost the tunnel.
-            self._listens = False
+            self.listens = False
         return cause
 
     async def _settle(self, attempt: int) -> None:
         """What a tunnel does that is up: nothing but listen."""
         await self._resolver.rest()
-        if self._listens:
+        if self.listens:
             await self._listen(attempt)
 
     async def _listen(self, attempt: int) -> None:
-        """Probe as soon as a quiet connection ends: an idle tunnel hears of its pod's end."""
-        while await connection_ends(self._upstream):
+        """Probe as soon as a quiet connection ends: an idle tunnel notices its pod's end."""
+        while await probe.connection_ends(self._forwarder.port, self._timing.probes):
             self._events.put_nowait(Doubted(attempt))
-        await asyncio.sleep(HABIT_SECONDS)
+        await asyncio.sleep(self._timing.quiet)
         # The tunnel still lives, so it is the server that closes quiet connections.
-        self._listens = False
+        self.listens = False
 
     async def _probe(self, attempt: int) -> None:
-        received = self.pump.bytes_down
+        received = self.pump.moved.down
 
-        def tell(answer: Answer) -> None:
-            passes = self.pump.bytes_down > received or answer.status > 0
+        def report(answer: probe.Answer) -> None:
+            passes = self.pump.moved.down > received or answer.status > 0
             self._events.put_nowait(Probed(attempt, self._fault(answer), passes))
 
-        await ask(self._upstream, self._path, tell)
+        await probe.probe(self._forwarder.port, self._path, report, self._timing.probes)
 
-    def _fault(self, answer: Answer) -> Cause | None:
+    def _fault(self, answer: probe.Answer) -> Cause | None:
         if answer.silent:
             return self._kubectl.explain(Kind.STALLED)
         if answer.status == 0:
-            return self._cause()
+            return self._forwarder.cause()
         if answer.status >= 500:
             return self._kubectl.explain(Kind.APP_ERROR, quote=f"HTTP {answer.status}")
         return None
 
-    def _on_ready(self) -> None:
-        self._stirred.set()
-        self._events.put_nowait(Stirred())
+    def _on_pod_ready(self) -> None:
+        self._events.put_nowait(PodReady())
 
-    def _on_knock(self) -> None:
-        self._events.put_nowait(Knocked())
+    def _on_client_waits(self) -> None:
+        self._events.put_nowait(ClientWaits())
 
     def _on_failure(self) -> None:
         self._events.put_nowait(Doubted(self.state.attempt))
