@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 
 from jrc.doctor import kernel, network, remote
-from jrc.doctor.context import Context
-from jrc.doctor.finding import Verdict
+from jrc.doctor.check import Context, Verdict
 from jrc.errors import AuthError, UnreachableError
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths

@@ -8,20 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jrc.doctor.context import Context
-from jrc.doctor.examine import Check, blockers, examine
-from jrc.doctor.finding import (
+from jrc.doctor.check import (
+    Check,
+    Context,
     Finding,
     Result,
     Verdict,
     blocked,
     doubtful,
-    exit_code,
     failure,
     fine,
     needless,
 )
-from jrc.doctor.plan import LOCAL, plan
+from jrc.doctor.examine import examine
+from jrc.doctor.plan import LOCAL, blockers, plan
 from jrc.doctor.report import Report, duration, line, remedy_line, summary
 from jrc.errors import AuthError, UnreachableError
 from jrc.profile.model import Profile
@@ -149,8 +149,9 @@ async def test_a_bug_in_a_check_ends_that_check_alone() -> None:
 def test_the_exit_code_is_that_of_the_first_failure() -> None:
     auth = failure(AuthError("No."))
     findings = [fine(""), doubtful("", ""), auth, GONE, blocked(("x",))]
-    assert exit_code([Result("x", finding, 0) for finding in findings]) == 4
-    assert exit_code([Result("x", finding, 0) for finding in findings[:2]]) == 0
+    results = tuple(Result("x", finding, 0) for finding in findings)
+    assert Report("1.0", None, "", "", 1.0, results).exit_code == 4
+    assert Report("1.0", None, "", "", 1.0, results[:2]).exit_code == 0
 
 
 def test_a_line_and_what_to_do_below_it() -> None:

@@ -59,7 +59,7 @@ async def _examined(talk: "DoctorTalk", profile: str | None, bundle: Path | None
     """
     from jrc.cli.interrupts import interruptible
     from jrc.doctor.bundle import write_bundle
-    from jrc.doctor.session import examine_profile, known_secrets
+    from jrc.doctor.examine import examine_profile, known_secrets
     from jrc.profile.paths import Paths
 
     paths = Paths.from_environment()

@@ -6,8 +6,7 @@ from typing import Self
 
 from jrc.cli.status_line import LiveLine
 from jrc.cli.terminal import Terminal
-from jrc.doctor.examine import Check
-from jrc.doctor.finding import Result, Verdict
+from jrc.doctor.check import Check, Result, Verdict
 from jrc.doctor.redact import Redactor
 from jrc.doctor.report import Report, line, remedy_line, summary, verdict_cell
 from jrc.server.credential_command import given_secrets

@@ -4,8 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 
-from jrc.doctor.context import Context, known
-from jrc.doctor.finding import Finding, doubtful, failure, fine
+from jrc.doctor.check import Context, Finding, doubtful, failure, fine, known
 from jrc.errors import AuthError, ConfigError, JrcError
 from jrc.profile.route import Route
 from jrc.server.address import ServerAddress

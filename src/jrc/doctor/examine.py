@@ -1,52 +1,55 @@
-"""Making checks one after the other: which can be made is decided here, and none takes for ever."""
+"""An examination from its first check to its report. No check takes for ever."""
 
 import asyncio
-import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 
-from jrc.doctor.context import Context
-from jrc.doctor.finding import Finding, Result, Verdict, blocked, failure
+from jrc.doctor.bundle import kubeconfigs_of, make_redactor, secret_names
+from jrc.doctor.check import Check, Context, Finding, Result, blocked, failure
+from jrc.doctor.local import jrc_version
+from jrc.doctor.plan import LOCAL, blockers, plan
+from jrc.doctor.redact import Redactor
+from jrc.doctor.report import Report
 from jrc.errors import DeadlineError, JrcError
-
-log = logging.getLogger("jrc.doctor")
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing to look at.
-
-    Attributes:
-        name: what people and programs call it; part of the contract of ``--json``.
-        run: looks, and says what it found. A ``JrcError`` that it raises is a failure.
-        needs: the checks that must have passed; one that is not made at all stands in nobody's way.
-        deadline: seconds it may take.
-        late: what to do when it took longer.
-    """
-
-    name: str
-    run: Callable[[Context], Awaitable[Finding]]
-    needs: tuple[str, ...] = ()
-    deadline: float = 15.0
-    late: str = "Check the network or VPN, and whether the server is overloaded."
+from jrc.profile.paths import Paths
+from jrc.profile.store import ProfileStore
+from jrc.server.address import ServerAddress
+from jrc.tasks import in_daemon_thread
 
 
-def blockers(needs: Sequence[str], found: Mapping[str, Finding]) -> tuple[str, ...]:
-    """The failed checks that stand in the way of one with these needs, each one once.
-
-    A need that was skipped itself is not named: what it was skipped for is.
+async def examine_profile(
+    name: str | None,
+    paths: Paths,
+    *,
+    on_start: Callable[[Check], None],
+    on_result: Callable[[Result], None],
+) -> Report:
+    """Make all checks of a profile, and end what they started.
 
     Args:
-        needs: names of checks.
-        found: what the checks so far have found, by name.
+        name: of the profile; None for the one in force, or the embedded server.
+        paths: jrc's folders.
+        on_start: called before a check is made.
+        on_result: called when it is done, or skipped.
     """
-    names: list[str] = []
-    for need in needs:
-        finding = found.get(need)
-        if finding is not None and not finding.passes:
-            names += [need] if finding.verdict is Verdict.FAILED else finding.because
-    return tuple(dict.fromkeys(names))
+    began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+    results: list[Result] = []
+    async with AsyncExitStack() as stack:
+        context = Context(paths, name, stack)
+        await examine(LOCAL, context, results, on_start=on_start, on_result=on_result)
+        known = next(result.finding.passes for result in results if result.name == "config")
+        rest = plan(context.profile, known=known)
+        await examine(rest, context, results, on_start=on_start, on_result=on_result)
+    return Report(
+        jrc=jrc_version(),
+        profile=context.profile.name if context.profile else name,
+        url=_url(context),
+        started=started,
+        seconds=time.monotonic() - began,
+        results=tuple(results),
+    )
 
 
 async def examine(
@@ -102,3 +105,28 @@ async def _made(check: Check, context: Context) -> Finding:
                 hint=f"The details are in {path}; please report it.",
             )
         )
+
+
+async def known_secrets(paths: Paths) -> Redactor:
+    """What takes the secrets of this person out of texts."""
+
+    def collect() -> Redactor:
+        try:
+            profiles = ProfileStore(paths).all()
+        except JrcError:
+            profiles = {}
+        names = [name for profile in profiles.values() for name in secret_names(profile)]
+        return make_redactor(paths, names, kubeconfigs_of(profiles.values()))
+
+    return await in_daemon_thread(collect, name="doctor")
+
+
+def _url(context: Context) -> str:
+    if context.address is not None:
+        return context.address.base_url
+    if context.profile is None:
+        return ""
+    try:
+        return ServerAddress.parse(context.profile.url)[0].base_url
+    except JrcError:
+        return ""

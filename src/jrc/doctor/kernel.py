@@ -5,9 +5,8 @@ import secrets
 import shlex
 from contextlib import suppress
 
-from jrc.doctor.context import Context, known
+from jrc.doctor.check import Context, Finding, doubtful, fine, known, needless
 from jrc.doctor.conversation import Conversation, died
-from jrc.doctor.finding import Finding, doubtful, fine, needless
 from jrc.errors import (
     AuthError,
     JrcError,

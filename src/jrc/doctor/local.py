@@ -7,8 +7,7 @@ import stat
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from jrc.doctor.context import Context, known
-from jrc.doctor.finding import Finding, doubtful, fine
+from jrc.doctor.check import Context, Finding, doubtful, fine, known
 from jrc.errors import ConfigError
 from jrc.profile.secrets import NO_KEYRING, SecretSource, SecretStore
 from jrc.profile.store import ProfileStore

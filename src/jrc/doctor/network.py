@@ -9,8 +9,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from jrc.doctor.context import Context, known
-from jrc.doctor.finding import Finding, doubtful, fine, needless
+from jrc.doctor.check import Context, Finding, doubtful, fine, known, needless
 from jrc.errors import UnreachableError
 from jrc.server.address import ServerAddress
 from jrc.server.http_errors import from_exception

@@ -1,9 +1,10 @@
 """Which checks are made, in which order, and which need which. Pure."""
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from jrc.doctor import cluster, kernel, local, network, remote
-from jrc.doctor.examine import Check
+from jrc.doctor.check import Check, Finding, Verdict
 from jrc.errors import UsageError
 from jrc.profile.model import Profile
 from jrc.server.address import ServerAddress
@@ -91,3 +92,20 @@ def _is_tls(url: str) -> bool:
     with suppress(UsageError):
         return ServerAddress.parse(url)[0].is_tls
     return False
+
+
+def blockers(needs: Sequence[str], found: Mapping[str, Finding]) -> tuple[str, ...]:
+    """The failed checks that stand in the way of one with these needs, each one once.
+
+    A need that was skipped itself is not named: what it was skipped for is.
+
+    Args:
+        needs: names of checks.
+        found: what the checks so far have found, by name.
+    """
+    names: list[str] = []
+    for need in needs:
+        finding = found.get(need)
+        if finding is not None and not finding.passes:
+            names += [need] if finding.verdict is Verdict.FAILED else finding.because
+    return tuple(dict.fromkeys(names))

@@ -7,8 +7,7 @@ import time
 from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 
-from jrc.doctor.context import Context, known
-from jrc.doctor.finding import Finding, doubtful, fine, needless
+from jrc.doctor.check import Context, Finding, doubtful, fine, known, needless
 from jrc.errors import NotFoundError
 from jrc.profile.secrets import SecretStore
 from jrc.server.address import ServerAddress

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from jrc.doctor.finding import Result, Verdict, exit_code
+from jrc.doctor.check import Result, Verdict
+from jrc.errors import ExitCode
 
 FORMAT = 1
 
@@ -34,7 +35,8 @@ class Report:
     @property
     def exit_code(self) -> int:
         """That of the first failure; 0 when there is none."""
-        return exit_code(list(self.results))
+        codes = (result.finding.exit_code for result in self.results)
+        return next((code for code in codes if code != ExitCode.OK), ExitCode.OK)
 
     def as_json(self) -> dict[str, Any]:
         """The contract of ``jrc doctor --json``."""
