@@ -442,6 +442,8 @@ def test_the_end_of_a_name_that_was_left_out_is_said(tmp_path: Path, suffix: str
     with pytest.raises(NotFoundError, match=r"train does not exist") as caught:
         load(tmp_path / "train", args=[])
     assert caught.value.hint == f"Did you mean {tmp_path / f'train{suffix}'}?"
+    with pytest.raises(NotFoundError, match="does not exist"):
+        load(tmp_path / ("x" * 300), args=[])
 
 
 def test_arguments_are_for_scripts(load_text: Any) -> None:

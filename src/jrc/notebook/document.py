@@ -187,7 +187,11 @@ def load(path: Path, *, args: list[str]) -> Document:
 def _with_its_suffix(path: Path) -> str | None:
     """What to say where somebody left the end of a file's name out."""
     whole = (path.with_name(f"{path.name}{suffix}") for suffix in (".ipynb", ".py") if path.name)
-    return next((f"Did you mean {name}?" for name in whole if name.is_file()), None)
+    try:
+        return next((f"Did you mean {name}?" for name in whole if name.is_file()), None)
+    except OSError:
+        # The name is too long.
+        return None
 
 
 def _notebook_of(path: Path, repaired: Repaired, args: list[str]) -> Document:
