@@ -40,7 +40,7 @@ from jrc.profile.paths import Paths
 from jrc.recorder.recording import Recording
 from jrc.run.detached import begin_detached
 from jrc.run.events import RunEvent
-from jrc.run.job import Options
+from jrc.run.options import Options
 from jrc.run.progress import Listener
 from jrc.runs.questions import state_of_run
 from jrc.runs.records import RunRecords

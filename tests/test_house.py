@@ -32,8 +32,6 @@ TOO_LARGE = {
     "runs/listing.py RunRow": "the columns of jrc runs",
     "runs/records.py RunRecord": "the fields of a file",
     # To be cut.
-    "cli/run.py run": "to be cut",
-    "cli/run_command.py Invocation": "to be cut",
     "kernel/deadlines.py Watch": "to be cut",
     "notebook/result_notebook.py Filling": "to be cut",
     "recorder/in_kernel/archive.py Run": "to be cut",
@@ -42,7 +40,6 @@ TOO_LARGE = {
     "recorder/recording.py Recording": "to be cut",
     "run/detached.py begin_detached": "to be cut",
     "run/job.py Job": "to be cut",
-    "run/job.py Options": "to be cut",
     "run/protocol.py Exchange": "to be cut",
     "run/runner.py Runner": "to be cut",
     "run/runner.py Runner.__init__": "to be cut",

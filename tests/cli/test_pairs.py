@@ -1,44 +1,13 @@
-"""Words: help, usage errors, durations, completions."""
+"""Words: help, usage errors, completions."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 import pytest
-import typer
-from hypothesis import given
-from hypothesis import strategies as st
 from typer.main import get_command
 
 from jrc.cli.app import RootGroup, app, run_cli
 from jrc.cli.complete import beside
-from jrc.cli.durations import seconds
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        *(("90", 90), ("90s", 90), ("10m", 600), ("2h", 7200), ("1h30m", 5400), ("1.5h", 5400)),
-        *(("1d", 86400), (" 5S ", 5), ("0", 0), (60, 60), (120.0, 120)),
-    ],
-)
-def test_durations(text: str | float, expected: float) -> None:
-    assert seconds(text) == expected
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["nan", "inf", "-inf", "-3", "", "s", "1x", "1e400", "10 m", "1h 5", "5m3", "9" * 400, "٣"],
-)
-def test_what_is_no_duration(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="no duration"):
-        seconds(text)
-
-
-@given(st.text())
-def test_any_text_is_a_duration_or_is_refused(text: str) -> None:
-    with suppress(typer.BadParameter):
-        assert 0 <= seconds(text) < float("inf")
 
 
 def timed_options(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

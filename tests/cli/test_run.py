@@ -13,7 +13,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from jrc.cli.run_words import arrange, fold_parameters
+from jrc.cli.run import arrange, fold_parameters
 from jrc.errors import ExitCode, UsageError
 from tests.support.command import jrc_command, jrc_environment, run_jrc
 from tests.support.dialog import Dialog

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jrc.cli.images import ImageFiles
+from jrc.cli.run_copies import ImageFiles
 from jrc.errors import UsageError
 from jrc.run.events import CellOutput, Notice
 from tests.support.command import run_jrc

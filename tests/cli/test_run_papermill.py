@@ -11,8 +11,14 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from jrc.cli.run_papermill import PapermillOptions, StreamFiles, filled, filled_input
-from jrc.errors import UsageError
+from jrc.cli.run_command import read
+from jrc.cli.run_copies import StreamFiles
+from jrc.cli.run_options import Invocation, Parameters, Result, Source
+from jrc.cli.run_papermill import names_of_paths
+from jrc.cli.run_plan import filled
+from jrc.errors import NotFoundError, UsageError
+from jrc.notebook.parameter_values import Given
+from jrc.options import words_of
 from jrc.run.events import CellOutput
 from tests.support.command import run_jrc
 from tests.support.jupyter import JupyterServer
@@ -67,7 +73,7 @@ def test_a_path_is_filled_as_papermill_fills_it(path: str) -> None:
 
 def test_a_path_has_what_papermill_knows_of_the_run() -> None:
     path = Path("{pm[run_uuid]}-{pm[current_datetime_utc]:%Y}.ipynb")
-    assert "{" not in str(filled(path, {"a": 1}))
+    assert "{" not in str(filled(path, names_of_paths()))
 
 
 @pytest.mark.parametrize(
@@ -89,11 +95,16 @@ def test_a_path_that_can_not_be_filled(path: str, words: str) -> None:
 def test_braces_of_a_file_name_are_left_alone(folder: Path) -> None:
     """Without parameters, and where a file has that name."""
     path = Path("{alpha}.ipynb")
-    assert filled(path, {}) == path
-    assert filled_input(path, {"alpha": 1}) == Path("1.ipynb")
-    (folder / path).touch()
-    assert filled_input(path, {"alpha": 1}) == path
-    assert filled_input(Path("{alpha}" + "x" * 300), {"alpha": 1}).name.startswith("1x")
+    (folder / "1.ipynb").write_bytes((folder / "a.ipynb").read_bytes())
+    given = Given(values=[("alpha", "1")])
+    with pytest.raises(NotFoundError):
+        read(Invocation(Source(path)))
+    assert read(Invocation(Source(path), given)).document.path == Path("1.ipynb")
+    (folder / "1.ipynb").rename(folder / path)
+    for words in (Invocation(Source(path), given), Invocation(Source(path))):
+        assert read(words).document.path == path
+    with pytest.raises(NotFoundError, match="1x"):
+        read(Invocation(Source(Path("{alpha}" + "x" * 300)), given))
 
 
 # --- without a run
@@ -286,6 +297,6 @@ def test_a_full_disk_ends_the_file_and_not_the_run() -> None:
 
 
 def test_the_words_that_choose_the_same_result() -> None:
-    assert PapermillOptions().words() == []
-    chosen = PapermillOptions(inject_output_path=True, report_mode=True, prepare_only=True)
-    assert chosen.words() == ["--inject-output-path", "--report-mode"]
+    assert words_of(Parameters()) == words_of(Result()) == []
+    assert words_of(Parameters(inject_output=True)) == ["--inject-output-path"]
+    assert words_of(Result(report_mode=True)) == ["--report-mode"]

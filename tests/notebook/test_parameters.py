@@ -22,6 +22,7 @@ from jrc.notebook.parameter_code import LANGUAGES, assignments
 from jrc.notebook.parameter_values import WORDS as NO_TEXT
 from jrc.notebook.parameter_values import Given, parse_value, read_parameters
 from jrc.notebook.parameters import Place, parameterize
+from jrc.options import words_of
 
 # Its command line asks what stdin is, and its models use what pydantic deprecates.
 with warnings.catch_warnings():
@@ -502,9 +503,11 @@ def test_every_source_of_parameters_in_the_order_of_papermill(tmp_path: Path) ->
         **{"a": 1, "b": 2, "c": 3, "d": 4, "e": "007"},
         **{"x": 1, "y": {"deep": [None]}, "z": 0, "n": "null"},
     }
-    words = given.words()
-    assert words[:4] == ["-b", given.base64[0], "-f", str(first)]
-    assert words[-6:] == ["-r", "e", "007", "-r", "n", "null"]
+    assert words_of(given) == [
+        *("-p", "d", "4", "-p", "e", "4", "-f", str(first), "-f", str(second)),
+        *("-r", "e", "007", "-r", "n", "null", "-y", "c: 3", "-y", "{d: 3, e: 3}"),
+        *("-b", given.base64[0]),
+    ]
 
 
 @pytest.mark.parametrize(

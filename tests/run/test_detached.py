@@ -26,7 +26,8 @@ from jrc.run.events import (
     RunFinished,
     RunStarted,
 )
-from jrc.run.job import Job, Options
+from jrc.run.job import Job
+from jrc.run.options import Options
 from jrc.runs import lookup
 from jrc.runs import questions as asking
 from jrc.runs.manifest import About, about_from_json

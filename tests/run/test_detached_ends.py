@@ -19,7 +19,8 @@ from jrc.profile.model import Profile
 from jrc.run.events import (
     RunFinished,
 )
-from jrc.run.job import Job, Options
+from jrc.run.job import Job
+from jrc.run.options import Options
 from jrc.runs import cancel as cancelling
 from tests.support.desk import Desk, nothing_is_left, printed
 from tests.support.jupyter import JupyterServer, launch_jupyter

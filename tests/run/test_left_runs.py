@@ -17,7 +17,8 @@ from jrc.run.events import (
     Notice,
     RunDetached,
 )
-from jrc.run.job import Job, Options
+from jrc.run.job import Job
+from jrc.run.options import Options
 from jrc.runs.records import RunRecord, RunRecords
 from jrc.tunnel.processes import start_time
 from tests.support.command import jrc_command, jrc_environment, run_jrc

@@ -17,10 +17,11 @@ from jrc.kernel.messages import Requests
 from jrc.notebook.document import load
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
-from jrc.run.attach import Attachment, AttachOptions
+from jrc.run.attach import Attachment
 from jrc.run.detached import begin_detached
 from jrc.run.events import RunEvent, RunStarted
-from jrc.run.job import Job, Options
+from jrc.run.job import Job
+from jrc.run.options import AttachOptions, Options
 from jrc.runs.lookup import find_run
 from jrc.runs.records import RunRecords
 from tests.support.jupyter import JupyterServer

@@ -8,9 +8,10 @@ from typing import Any
 from jrc.notebook.document import load
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
-from jrc.run.attach import Attachment, AttachOptions
+from jrc.run.attach import Attachment
 from jrc.run.detached import begin_detached
 from jrc.run.events import CellOutput
+from jrc.run.options import AttachOptions
 from jrc.runs.cancel import cancel_found
 from jrc.runs.listing import Listing, RunRow, list_runs
 from jrc.runs.lookup import FoundRun, find_run

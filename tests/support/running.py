@@ -9,7 +9,8 @@ from typing import Any
 
 from jrc.notebook.document import load
 from jrc.run.events import CellOutput, RunEvent, RunStarted
-from jrc.run.job import CellOptions, Job, KernelOptions, Options
+from jrc.run.job import Job
+from jrc.run.options import CellOptions, KernelOptions, Options
 from jrc.server.address import ServerAddress
 from jrc.server.auth import TokenAuth
 from jrc.server.client import ServerClient

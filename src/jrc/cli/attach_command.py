@@ -5,14 +5,14 @@ from pathlib import Path
 
 from jrc.cli.interrupts import run_interruptibly
 from jrc.cli.local_stdin import LocalStdin
-from jrc.cli.run_command import live
 from jrc.cli.run_listener import JsonListener, TerminalListener
 from jrc.cli.terminal import Terminal
 from jrc.cli.tunnel_talk import TunnelTalk
 from jrc.errors import UsageError
 from jrc.profile.paths import Paths
-from jrc.run.attach import Attachment, AttachOptions
+from jrc.run.attach import Attachment
 from jrc.run.logs import Logs
+from jrc.run.options import AttachOptions
 from jrc.runs.lookup import find_run
 from jrc.runs.records import RunRecords
 from jrc.server.open import open_profile, profiles_to_ask
@@ -60,7 +60,7 @@ async def _follow(
         else TerminalListener(terminal, quiet=quiet, stdin=stdin, follows=True)
     )
     with TunnelTalk(terminal) as talk:
-        async with open_profile(found.profile, on_tunnel=talk) as server, live(listener):
+        async with open_profile(found.profile, on_tunnel=talk) as server, listener.showing():
             attachment = Attachment(
                 found, server, options=options, listener=listener, output=output, records=records
             )
@@ -90,7 +90,7 @@ async def _show_logs(
         else TerminalListener(terminal, quiet=True, unsaved=f"jrc attach {found.run} saves it")
     )
     with TunnelTalk(terminal) as talk:
-        async with open_profile(found.profile, on_tunnel=talk) as server, live(listener):
+        async with open_profile(found.profile, on_tunnel=talk) as server, listener.showing():
             looking = Logs(found, server, listener, follow=follow, patience=patience)
             return await run_interruptibly(
                 looking, pressed=lambda: terminal.typed("^C"), is_read=terminal.out.is_read

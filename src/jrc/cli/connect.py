@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jrc.cli.durations import seconds
 from jrc.cli.lazy import plain_typer
+from jrc.cli.options import seconds
 from jrc.cli.profile import NameOrDefault
 from jrc.cli.status_line import LiveLine
 from jrc.cli.terminal import Terminal

@@ -9,7 +9,7 @@ import typer
 
 from jrc.cli.complete import kernelspec_names, offered
 from jrc.cli.lazy import plain_typer
-from jrc.cli.pairs import pairs
+from jrc.cli.options import pairs
 from jrc.cli.profile import complete_profile
 from jrc.cli.terminal import Terminal
 from jrc.cli.tunnel_talk import TunnelTalk

@@ -4,27 +4,26 @@ from typing import Annotated
 
 import typer
 
-from jrc.cli.durations import seconds
 from jrc.cli.lazy import plain_typer
+from jrc.cli.options import with_options
+from jrc.cli.run_options import AsJson
 from jrc.cli.runs import AsRun
 from jrc.cli.terminal import Terminal
+from jrc.options import Option
+from jrc.run.options import Patience
 
 app = plain_typer(add_completion=False)
 
 
 @app.command()
+@with_options()
 def logs(
     run: AsRun,
     follow: Annotated[
-        bool, typer.Option("-f", "--follow", help="Go on until the run ends. Ctrl-C leaves.")
+        bool, Option("-f --follow", "Go on until the run ends. Ctrl-C leaves.")
     ] = False,
-    reconnect: Annotated[
-        float,
-        typer.Option(
-            metavar="TIME", help="How long to try to reach a lost server again.", parser=seconds
-        ),
-    ] = 60,
-    json: Annotated[bool, typer.Option("--json", help="One event a line, as JSON.")] = False,
+    patience: Patience = 60,
+    json: AsJson = False,
 ) -> None:
     """Show what a run printed so far. Nothing is taken away: jrc attach brings it all the same.
 
@@ -36,4 +35,4 @@ def logs(
     """
     from jrc.cli.attach_command import show_logs
 
-    raise typer.Exit(show_logs(run, Terminal(), follow=follow, patience=reconnect, json=json))
+    raise typer.Exit(show_logs(run, Terminal(), follow=follow, patience=patience, json=json))

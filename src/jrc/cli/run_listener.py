@@ -1,9 +1,10 @@
 """What a run shows: to a person at a terminal, or to a program that reads JSON lines."""
 
+import asyncio
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 from jrc.cli.local_stdin import END_OF_FILE, LocalStdin
 from jrc.cli.shown import Shown
@@ -87,9 +88,28 @@ class TerminalListener:
             case RunFinished():
                 self._finish(event)
 
-    def start(self) -> None:
-        """The server is being asked for a kernel."""
+    @asynccontextmanager
+    async def showing(self) -> AsyncIterator[None]:
+        """Keep the clock of the live line going while the block runs."""
+
+        async def tick() -> None:
+            while True:
+                await asyncio.sleep(1)
+                self.live.draw()
+
         self._show_live("starting")
+        ticking = asyncio.create_task(tick(), name="live-line")
+        try:
+            yield
+        finally:
+            ticking.cancel()
+            self.close()
+
+    def begun(self, run: RunDetached) -> None:
+        """The run was begun, and nobody stays with it: its id is what the command was asked for."""
+        self.live.hide()
+        self._terminal.data(run.run)
+        self._terminal.say(f"jrc: the run goes on without you. See what it does: {run.attach}")
 
     def close(self) -> None:
         """Nothing is shown any more but what is final."""
@@ -184,6 +204,15 @@ class JsonListener:
         if isinstance(event, RunFinished) and event.status in _FAILURES_OF_JRC:
             event = event._replace(exit_code=event.exit_code + self._exit_code_base)
         self._terminal.json({"event": _event_name(event), **event._asdict()})
+
+    @asynccontextmanager
+    async def showing(self) -> AsyncIterator[None]:
+        """Nothing is shown between two events."""
+        yield
+
+    def begun(self, run: RunDetached) -> None:
+        """The run was begun, and nobody stays with it."""
+        self.on_event(run)
 
     async def ask(self, prompt: str, *, hidden: bool) -> str | None:
         if self._stdin is None:

@@ -1,88 +1,16 @@
-"""What ``jrc run`` does for papermill's options: paths made of parameters, results not executed."""
+"""What ``jrc run`` does for papermill's options, apart from the run itself."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from jrc.cli.terminal import Terminal
 from jrc.errors import NotFoundError, UsageError
 from jrc.notebook.document import Document, cell_tags
 from jrc.notebook.language import PYTHON, normal
-from jrc.notebook.parameter_values import Value
 from jrc.notebook.schema import Json
-from jrc.run.events import CellOutput, RunEvent
-
-if TYPE_CHECKING:
-    from jrc.run.progress import Listener
-
-STDOUT = Path("-")
-"""The file of a result that goes to stdout."""
 
 
-class PapermillOptions(NamedTuple):
-    """Options that papermill has too; named as they are there."""
-
-    inject_input_path: bool = False
-    inject_output_path: bool = False
-    prepare_only: bool = False
-    report_mode: bool = False
-    mark_error: bool = False
-    help_notebook: bool = False
-    stdout_file: Path | None = None
-    stderr_file: Path | None = None
-
-    def words(self) -> list[str]:
-        """The words that choose the same content of the result again."""
-        options = {
-            "--inject-input-path": self.inject_input_path,
-            "--inject-output-path": self.inject_output_path,
-            "--report-mode": self.report_mode,
-            "--mark-error": self.mark_error,
-        }
-        return [option for option, given in options.items() if given]
-
-
-def filled_input(path: Path, values: Mapping[str, Value]) -> Path:
-    """As ``filled``, unless there is a file whose name has these braces.
-
-    Raises:
-        UsageError: it names a parameter that is not given.
-    """
-    return path if "{" in str(path) and _is_there(path) else filled(path, values)
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:
-        return False
-
-
-def filled(path: Path, values: Mapping[str, Value]) -> Path:
-    """A path with the values of the parameters that it names: ``out/{epochs}.ipynb``.
-
-    Raises:
-        UsageError: it names a parameter that is not given.
-    """
-    text = str(path)
-    if not values or "{" not in text:
-        return path
-    try:
-        return Path(text.format_map({**_builtin(), **values}))
-    except KeyError as error:
-        raise UsageError(
-            f"{text} names the parameter {error}, which is not given.",
-            hint=f"-p {error.args[0]} VALUE",
-        ) from error
-    except (ValueError, IndexError, AttributeError, TypeError) as error:
-        raise UsageError(
-            f"{text} can't be filled with parameters: {error}.",
-            hint="Write {{ and }} for braces that belong to the name.",
-        ) from error
-
-
-def _builtin() -> dict[str, object]:
+def names_of_paths() -> dict[str, object]:
     """What papermill knows in paths beside the parameters, as in ``{pm[run_uuid]}``."""
     import uuid
     from datetime import UTC, datetime
@@ -153,84 +81,10 @@ def save_prepared(document: Document, output: Path | None, terminal: Terminal) -
     """
     if output is None:
         raise UsageError("--prepare-only needs a file for the notebook.", hint="-o RESULT.ipynb")
-    if output == STDOUT:
-        result_to_stdout(terminal)(document.notebook)
-        return
     from jrc.notebook.saving import Saver
 
     Saver(output, lambda: document.notebook).save()
     terminal.say(f"jrc: not executed, saved in {output}")
-
-
-class StreamFiles:
-    """A listener that also writes what cells print into files.
-
-    Args:
-        listener: who is told everything.
-        files: by the name of the stream.
-        trouble: told when a file can't be written any more; the run goes on.
-    """
-
-    def __init__(
-        self, listener: "Listener", files: Mapping[str, TextIO], trouble: Callable[[str], None]
-    ) -> None:
-        self._listener = listener
-        self._files = dict(files)
-        self._trouble = trouble
-
-    @property
-    def can_answer(self) -> bool:
-        return self._listener.can_answer
-
-    def on_event(self, event: RunEvent) -> None:
-        if isinstance(event, CellOutput) and event.output["output_type"] == "stream":
-            self._write(str(event.output["name"]), str(event.output["text"]))
-        self._listener.on_event(event)
-
-    async def ask(self, prompt: str, *, hidden: bool) -> str | None:
-        return await self._listener.ask(prompt, hidden=hidden)
-
-    def _write(self, stream: str, text: str) -> None:
-        file = self._files.get(stream)
-        if file is None:
-            return
-        try:
-            file.write(text)
-            file.flush()
-        except OSError as error:
-            del self._files[stream]
-            self._trouble(f"Can't write to {file.name}: {error.strerror}. It ends there.")
-
-
-@contextmanager
-def with_stream_files(
-    listener: "Listener", options: PapermillOptions, terminal: Terminal
-) -> Iterator["Listener"]:
-    """The listener, which writes the files of ``--stdout-file`` and ``--stderr-file``, if any.
-
-    Raises:
-        UsageError: a file can't be written.
-    """
-    named = {"stdout": options.stdout_file, "stderr": options.stderr_file}
-    with ExitStack() as stack:
-        files: dict[str, TextIO] = {}
-        for stream, path in named.items():
-            if path is None:
-                continue
-            try:
-                file = path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
-            except OSError as error:
-                reason = error.strerror or type(error).__name__
-                raise UsageError(f"Can't write --{stream}-file {path}: {reason}.") from error
-            stack.callback(_close, file)
-            files[stream] = file
-        yield StreamFiles(listener, files, terminal.warn) if files else listener
-
-
-def _close(file: TextIO) -> None:
-    with suppress(OSError):
-        # What it could not write was said; it fails with the same again.
-        file.close()
 
 
 TABLE = """\

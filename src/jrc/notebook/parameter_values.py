@@ -8,10 +8,10 @@ Source: papermill, ``papermill/cli.py``.
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from jrc.errors import UsageError
-from jrc.notebook.reading import read_bytes
+from jrc.options import Option
 
 Value = None | bool | int | float | str | Sequence["Value"] | Mapping[str, "Value"]
 """What a parameter may be: what JSON can hold, and ``nan`` and ``inf``."""
@@ -33,30 +33,38 @@ MOST_ITEMS = 1_000_000
 """How many values a file may hold. YAML's aliases can make billions of them in a few lines."""
 
 
+def _split(folded: str) -> tuple[str, str]:
+    """``NAME=VALUE``, as the command line folds ``NAME VALUE``."""
+    name, _, value = folded.partition("=")
+    return name, value
+
+
 class Given(NamedTuple):
     """What a person says of parameters, each as often as it was said.
 
     Attributes:
         values: name and value of each ``-p``.
-        raw: name and text of each ``-r``.
         files: of ``-f``: YAML, or JSON where the name ends in ``.json``.
+        raw: name and text of each ``-r``.
         yaml: text of each ``-y``.
         base64: YAML of each ``-b``, encoded.
     """
 
-    values: Sequence[tuple[str, str]] = ()
-    raw: Sequence[tuple[str, str]] = ()
-    files: Sequence[Path] = ()
-    yaml: Sequence[str] = ()
-    base64: Sequence[str] = ()
-
-    def words(self) -> list[str]:
-        """The words of the command line that say the same."""
-        words = [word for text in self.base64 for word in ("-b", text)]
-        words += [word for file in self.files for word in ("-f", str(file))]
-        words += [word for text in self.yaml for word in ("-y", text)]
-        words += [word for name, value in self.values for word in ("-p", name, value)]
-        return words + [word for name, value in self.raw for word in ("-r", name, value)]
+    values: Annotated[
+        Sequence[tuple[str, str]],
+        Option("-p --parameter", "Set a parameter. Repeatable.", "NAME VALUE", parse=_split),
+    ] = ()
+    files: Annotated[
+        Sequence[Path], Option("-f --parameter-file", "Parameters as YAML or JSON.", "PATH")
+    ] = ()
+    raw: Annotated[
+        Sequence[tuple[str, str]],
+        Option("-r --raw", "Set a parameter to text.", "NAME TEXT", parse=_split, hidden=True),
+    ] = ()
+    yaml: Annotated[Sequence[str], Option("-y --yaml", "Parameters.", "YAML", hidden=True)] = ()
+    base64: Annotated[
+        Sequence[str], Option("-b --base64", "Encoded YAML.", "TEXT", hidden=True)
+    ] = ()
 
 
 def parse_value(text: str) -> Value:
@@ -78,6 +86,8 @@ def read_parameters(given: Given) -> dict[str, Value]:
         NotFoundError: there is no such file.
         UsageError: a file or text holds no parameters.
     """
+    from jrc.notebook.reading import read_bytes
+
     parameters: dict[str, Value] = {}
     for text in given.base64:
         parameters.update(_mapping(_decoded(text), "The text of -b", json_text=False))

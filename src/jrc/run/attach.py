@@ -3,7 +3,6 @@
 import asyncio
 import os
 from collections.abc import Awaitable
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from jrc.profile.paths import Paths
 from jrc.run.events import Notice, RunDetached, RunFinished, RunStarted
 from jrc.run.following import Following, How
 from jrc.run.guarded import Guarded
+from jrc.run.options import AttachOptions
 from jrc.run.outcome import Ending
 from jrc.run.progress import Listener, Result
 from jrc.runs.followers import ANOTHER_FOLLOWS, Followers
@@ -31,21 +31,6 @@ from jrc.tunnel.processes import start_time
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
-
-
-@dataclass(frozen=True)
-class AttachOptions:
-    """What a person may say.
-
-    Attributes:
-        latest: do not show what happened before.
-        keep_kernel: leave the kernel and the journal when the run is complete.
-        patience: seconds to try to bring a lost link back.
-    """
-
-    latest: bool = False
-    keep_kernel: bool = False
-    patience: float = 60.0
 
 
 class Attachment:

@@ -18,7 +18,8 @@ from jrc.profile.owner import owner
 from jrc.recorder.install import Installed, NotPossible
 from jrc.run.events import KernelReady, Notice, RunDetached, RunStarted
 from jrc.run.guarded import Guarded
-from jrc.run.job import Options, kernel_for
+from jrc.run.job import kernel_for
+from jrc.run.options import Options
 from jrc.run.progress import CellRequest, Listener
 from jrc.run.protocol import Exchange
 from jrc.run.protocol_events import NotRun

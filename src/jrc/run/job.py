@@ -8,7 +8,7 @@ import shlex
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jrc.errors import (
     ExitCode,
@@ -17,7 +17,7 @@ from jrc.errors import (
     UnreachableError,
 )
 from jrc.kernel.messages import Requests
-from jrc.kernel.session import START_SECONDS, KernelChoice, RemoteKernel, new_run_id, start_kernel
+from jrc.kernel.session import KernelChoice, RemoteKernel, new_run_id, start_kernel
 from jrc.notebook.document import Document
 from jrc.notebook.language import is_python
 from jrc.notebook.result_notebook import Filling
@@ -27,6 +27,7 @@ from jrc.profile.owner import owner
 from jrc.profile.paths import Paths
 from jrc.run.events import Notice, RunDetached, RunFinished, RunStarted
 from jrc.run.guarded import Guarded
+from jrc.run.options import Options
 from jrc.runs.manifest import About
 from jrc.runs.records import RunRecord, RunRecords
 from jrc.startup import WHILE_A_KERNEL_STARTS, load
@@ -42,68 +43,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("jrc.run.job")
 
 _FAILED = ("error", "timeout", "interrupted", "cancelled", "aborted")
-
-
-class KernelOptions(NamedTuple):
-    """Which kernel a run uses, and what becomes of it.
-
-    Attributes:
-        spec: kernelspec to start; None for what the document says, then the server's default.
-        id: a running kernel to use instead.
-        language: of that kernel, as ``notebook.language`` has it; None for what the document says.
-        start_timeout: seconds for a new kernel's first answer.
-        keep: do not delete the kernel at the end.
-        keep_on_error: do not delete it when a cell failed.
-    """
-
-    spec: str | None = None
-    id: str | None = None
-    language: str | None = None
-    start_timeout: float = START_SECONDS
-    keep: bool = False
-    keep_on_error: bool = False
-
-
-class CellOptions(NamedTuple):
-    """Which cells are executed, and which ends of them are failures.
-
-    Attributes:
-        first: how many of the cells are left out, because the kernel executed them already.
-        timeout: seconds for one cell.
-        allow_errors: go on after a cell that failed.
-        mark_error: let a failed result begin with a link to the cell that failed.
-        allow_loss: lost output does not make the exit code non-zero.
-    """
-
-    first: int = 0
-    timeout: float | None = None
-    allow_errors: bool = False
-    mark_error: bool = False
-    allow_loss: bool = False
-
-
-class Options(NamedTuple):
-    """What a person may say about a run.
-
-    Attributes:
-        kernel: which one, and what becomes of it.
-        cells: which ones, and which ends of them are failures.
-        patience: seconds to try to bring a lost link back.
-        recorder: let a recorder in the kernel keep what is published until it arrived.
-        pipeline: send all cells at once.
-        profile: name of the server's profile; empty for a server that ends with us.
-        command: the words of ``jrc run`` that choose the document, for hints.
-        name: that the person gives the run; empty for none.
-    """
-
-    kernel: KernelOptions = KernelOptions()
-    cells: CellOptions = CellOptions()
-    patience: float = 60.0
-    recorder: bool = True
-    pipeline: bool = True
-    profile: str = ""
-    command: tuple[str, ...] = ("FILE",)
-    name: str = ""
 
 
 async def kernel_for(

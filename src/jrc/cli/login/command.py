@@ -12,7 +12,7 @@ from jrc.cli.login.options import (
     KubernetesOptions,
     LoginOptions,
 )
-from jrc.cli.pairs import pairs
+from jrc.cli.options import pairs
 from jrc.cli.profile import complete_profile
 from jrc.cli.terminal import Terminal
 from jrc.errors import UsageError

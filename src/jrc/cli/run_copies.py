@@ -1,11 +1,13 @@
-"""``--output-image``: the images that remote code shows, as files."""
+"""Files that get parts of a run's output, beside the result: what is printed, and images."""
 
-import base64
-import binascii
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from jrc.cli.rendering import image_type
+from jrc.cli.run_options import Copies
+from jrc.cli.terminal import Terminal
 from jrc.errors import ConfigError, UsageError
 from jrc.profile.files import write_atomically
 from jrc.run.events import CellOutput, Notice, RunEvent
@@ -20,6 +22,77 @@ _SUFFIXES = {
     "image/webp": ".webp",
     "image/svg+xml": ".svg",
 }
+
+
+@contextmanager
+def with_copies(listener: "Listener", copies: Copies, terminal: Terminal) -> Iterator["Listener"]:
+    """The listener, which also writes the files that are asked for, if any.
+
+    Raises:
+        UsageError: a file or a folder can't be written.
+    """
+    named = {"stdout": copies.stdout, "stderr": copies.stderr}
+    with ExitStack() as stack:
+        files: dict[str, TextIO] = {}
+        for stream, path in named.items():
+            if path is None:
+                continue
+            try:
+                file = path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+            except OSError as error:
+                reason = error.strerror or type(error).__name__
+                raise UsageError(f"Can't write --{stream}-file {path}: {reason}.") from error
+            stack.callback(_close, file)
+            files[stream] = file
+        if files:
+            listener = StreamFiles(listener, files, terminal.warn)
+        yield listener if copies.images is None else ImageFiles(listener, copies.images)
+
+
+def _close(file: TextIO) -> None:
+    with suppress(OSError):
+        # What it could not write was said; it fails with the same again.
+        file.close()
+
+
+class StreamFiles:
+    """A listener that also writes what cells print into files.
+
+    Args:
+        listener: who is told everything.
+        files: by the name of the stream.
+        trouble: told when a file can't be written any more; the run goes on.
+    """
+
+    def __init__(
+        self, listener: "Listener", files: Mapping[str, TextIO], trouble: Callable[[str], None]
+    ) -> None:
+        self._listener = listener
+        self._files = dict(files)
+        self._trouble = trouble
+
+    @property
+    def can_answer(self) -> bool:
+        return self._listener.can_answer
+
+    def on_event(self, event: RunEvent) -> None:
+        if isinstance(event, CellOutput) and event.output["output_type"] == "stream":
+            self._write(str(event.output["name"]), str(event.output["text"]))
+        self._listener.on_event(event)
+
+    async def ask(self, prompt: str, *, hidden: bool) -> str | None:
+        return await self._listener.ask(prompt, hidden=hidden)
+
+    def _write(self, stream: str, text: str) -> None:
+        file = self._files.get(stream)
+        if file is None:
+            return
+        try:
+            file.write(text)
+            file.flush()
+        except OSError as error:
+            del self._files[stream]
+            self._trouble(f"Can't write to {file.name}: {error.strerror}. It ends there.")
 
 
 class ImageFiles:
@@ -66,7 +139,7 @@ class ImageFiles:
         text = "".join(map(str, value)) if isinstance(value, list) else str(value)
         try:
             content = text.encode() if kind == "image/svg+xml" else _decoded(text)
-        except (binascii.Error, ValueError):
+        except ValueError:
             return
         try:
             write_atomically(self._path(self._number(display_id), _SUFFIXES[kind]), content)
@@ -92,4 +165,6 @@ class ImageFiles:
 
 
 def _decoded(text: str) -> bytes:
+    import base64
+
     return base64.b64decode("".join(text.split()), validate=True)
