@@ -9,12 +9,12 @@ from which ``jrc.cli.options`` makes the option of a command::
 
 import re
 from collections.abc import Callable, Collection, Iterator
-from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
 _PART = rf"({_NUMBER})([smhd])"
-_WHOLE = re.compile(rf"{_NUMBER}|(?:{_PART})+")
+_WHOLE = rf"{_NUMBER}|(?:{_PART})+"
 
 
 class Option(NamedTuple):
@@ -58,9 +58,8 @@ def words_of(options: NamedTuple, only: Collection[str] = ()) -> list[str]:
 
 
 def _words(options: NamedTuple, only: Collection[str]) -> Iterator[str]:
-    hints = get_type_hints(type(options), include_extras=True)
     for name, value in options._asdict().items():
-        _, option = option_of(hints[name])
+        _, option = option_of(type(options).__annotations__[name])
         default = options._field_defaults.get(name)
         if option is None or value == default or (only and name not in only):
             continue
@@ -81,7 +80,7 @@ def seconds(text: str) -> float:
         ValueError: it is none.
     """
     given = text.strip().lower()
-    if _WHOLE.fullmatch(given) is None:
+    if re.fullmatch(_WHOLE, given) is None:
         raise ValueError(f"'{text}' is no duration. Type it as 90, 90s, 10m or 2h.")
     parts = re.findall(_PART, given) or [(given, "")]
     return sum(float(number) * _UNITS[unit] for number, unit in parts)

@@ -303,9 +303,9 @@ def test_the_shell_completes_nothing_of_a_broken_file(paths: Paths) -> None:
 
 HEAVY = """
 import sys
-from jrc.cli.profile import complete_profile
+from jrc.cli.complete import profile_names
 
-print(complete_profile("t"))
+print(profile_names("t"))
 print([name for name in ("keyring", "httpx", "tomlkit", "filelock", "rich") if name in sys.modules])
 """
 

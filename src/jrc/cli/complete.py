@@ -16,6 +16,19 @@ def beside(text: str) -> str:
     return re.sub(r"(\\*)\[", r"\1\1\\[", visible(text).replace("\n", " "))
 
 
+def profile_names(incomplete: str) -> list[str]:
+    """The names of profiles that start with what was typed."""
+    from jrc.profile.paths import Paths
+    from jrc.profile.store import ProfileStore
+
+    try:
+        names = ProfileStore(Paths.from_environment()).names()
+    except JrcError:
+        # A shell that completes can't show an error; the command itself will.
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
 def kernelspec_names(incomplete: str) -> list[str]:
     """The kernelspecs of the default profile's server."""
     import asyncio

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jrc.cli.complete import profile_names
 from jrc.cli.lazy import plain_typer
-from jrc.cli.profile import complete_profile
 from jrc.cli.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def doctor(
         typer.Argument(
             metavar="[P]",
             help="The profile; else the default one, else the embedded server.",
-            autocompletion=complete_profile,
+            autocompletion=profile_names,
             show_default=False,
         ),
     ] = None,

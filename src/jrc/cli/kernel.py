@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from jrc.cli.complete import kernelspec_names, offered
+from jrc.cli.complete import kernelspec_names, offered, profile_names
 from jrc.cli.lazy import plain_typer
 from jrc.cli.options import pairs
-from jrc.cli.profile import complete_profile
 from jrc.cli.terminal import Terminal
 from jrc.cli.tunnel_talk import TunnelTalk
 from jrc.errors import JrcError, KernelDiedError, NotFoundError
@@ -47,7 +46,7 @@ def complete_kernel(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]
 
 OnProfile = Annotated[
     str | None,
-    typer.Option("-P", "--profile", help="The server.", autocompletion=complete_profile),
+    typer.Option("-P", "--profile", help="The server.", autocompletion=profile_names),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Ids = Annotated[

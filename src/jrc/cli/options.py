@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
 from inspect import Parameter, Signature, signature
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import typer
 
@@ -31,9 +31,8 @@ def with_options(
     """
 
     def decorate(function: Callable[..., R]) -> Callable[..., R]:
-        hints = get_type_hints(function, include_extras=True)
         own = [
-            (name, hints[name], each.default)
+            (name, each.annotation, each.default)
             for name, each in signature(function).parameters.items()
         ]
         options = [option for each in own for option in _flat(*each, completions=completions or {})]
@@ -59,8 +58,7 @@ def _flat(
 ) -> Iterator[Parameter]:
     """The parameters that typer gets for one of ours."""
     if _is_group(hint):
-        fields = get_type_hints(hint, include_extras=True)
-        for field, of in fields.items():
+        for field, of in hint.__annotations__.items():
             usual = hint._field_defaults.get(field, Parameter.empty)
             yield from _flat(field, of, usual, completions=completions, within=True)
         return
@@ -79,10 +77,9 @@ def _value(name: str, hint: Any, given: Mapping[str, Any]) -> Any:
     """The value of one of our parameters, from what typer gives."""
     if not _is_group(hint):
         return given[name]
-    fields = get_type_hints(hint, include_extras=True)
     values = {
         field: _value(field, of, given)
-        for field, of in fields.items()
+        for field, of in hint.__annotations__.items()
         if field in given or _is_group(of)
     }
     return hint(**{field: value for field, value in values.items() if value is not None})

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from jrc.cli.complete import profile_names
 from jrc.cli.lazy import plain_typer
 from jrc.cli.terminal import Terminal
-from jrc.errors import ConfigError, ExitCode, JrcError
+from jrc.errors import ConfigError, ExitCode
 from jrc.profile.access import header_key
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
@@ -20,23 +21,13 @@ from jrc.profile.store import ProfileStore
 app = plain_typer(add_completion=False, no_args_is_help=True)
 
 
-def complete_profile(incomplete: str) -> list[str]:
-    """The names of profiles that start with what was typed: for the shell's completion."""
-    try:
-        names = ProfileStore(Paths.from_environment()).names()
-    except JrcError:
-        # A shell that completes can't show an error; the command itself will.
-        return []
-    return [name for name in names if name.startswith(incomplete)]
-
-
 Name = Annotated[
-    str, typer.Argument(metavar="NAME", help="Its name.", autocompletion=complete_profile)
+    str, typer.Argument(metavar="NAME", help="Its name.", autocompletion=profile_names)
 ]
 NameOrDefault = Annotated[
     str | None,
     typer.Argument(
-        metavar="NAME", help="Its name; else the default one.", autocompletion=complete_profile
+        metavar="NAME", help="Its name; else the default one.", autocompletion=profile_names
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
@@ -131,7 +122,7 @@ def use(profile: Name) -> None:
 def rename(
     old: Annotated[
         str,
-        typer.Argument(metavar="OLD", help="Its name.", autocompletion=complete_profile),
+        typer.Argument(metavar="OLD", help="Its name.", autocompletion=profile_names),
     ],
     new: Annotated[str, typer.Argument(metavar="NEW", help="The name that it gets.")],
 ) -> None:

@@ -8,10 +8,9 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from jrc.cli.complete import kernelspec_names
+from jrc.cli.complete import kernelspec_names, profile_names
 from jrc.cli.lazy import plain_typer
 from jrc.cli.options import with_options
-from jrc.cli.profile import complete_profile
 from jrc.cli.run_options import Invocation
 from jrc.cli.terminal import Terminal
 from jrc.errors import UsageError
@@ -37,7 +36,7 @@ class RunCommand(TyperCommand):
 
 
 @app.command(cls=RunCommand)
-@with_options({"profile": complete_profile, "spec": kernelspec_names})
+@with_options({"profile": profile_names, "spec": kernelspec_names})
 def run(words: Invocation) -> None:
     """Run a notebook or a script on a Jupyter Server.
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from jrc.cli.complete import profile_names
 from jrc.cli.lazy import plain_typer
 from jrc.cli.login.options import (
     AccessOptions,
@@ -13,7 +14,6 @@ from jrc.cli.login.options import (
     LoginOptions,
 )
 from jrc.cli.options import pairs
-from jrc.cli.profile import complete_profile
 from jrc.cli.terminal import Terminal
 from jrc.errors import UsageError
 from jrc.profile.paths import Paths
@@ -32,7 +32,7 @@ def login(
             "-P",
             "--profile",
             help="The profile's name; else the host.",
-            autocompletion=complete_profile,
+            autocompletion=profile_names,
         ),
     ] = None,
     token_stdin: Annotated[
