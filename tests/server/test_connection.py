@@ -14,8 +14,7 @@ from jrc.profile.secret import Secret
 from jrc.server.address import ServerAddress
 from jrc.server.auth import TokenAuth
 from jrc.server.client import ServerClient
-from jrc.server.connection import Way
-from jrc.server.tls import tls_context
+from jrc.server.connection import Way, tls_context
 from tests.support.certificates import Authority
 from tests.support.web import Reply, Web
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from jrc.errors import NotFoundError, ProtocolError
 from jrc.server import models
-from jrc.server.models import KernelModel, answer_of, find_kernel, short_ids
+from jrc.server.ids import find_kernel, short_ids
+from jrc.server.models import KernelModel, answer_of
 from jrc.shapes import Reader
 
 KERNEL = {

@@ -13,7 +13,8 @@ from jrc.cli.options import pairs
 from jrc.cli.terminal import Terminal
 from jrc.cli.tunnel_talk import TunnelTalk
 from jrc.errors import JrcError, KernelDiedError, NotFoundError
-from jrc.server.models import KernelModel, SessionModel, find_kernel, short_ids
+from jrc.server.ids import find_kernel, short_ids
+from jrc.server.models import KernelModel, SessionModel
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient

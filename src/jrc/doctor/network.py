@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from jrc.doctor.check import Context, Finding, doubtful, fine, known, needless
 from jrc.errors import UnreachableError
 from jrc.server.address import ServerAddress
+from jrc.server.connection import tls_context
 from jrc.server.http_errors import from_exception
-from jrc.server.tls import tls_context
 from jrc.tasks import in_daemon_thread
 
 CONNECT_SECONDS = 8.0

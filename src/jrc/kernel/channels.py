@@ -17,8 +17,7 @@ from jrc.errors import AuthError, JrcError, NotFoundError, ProtocolError, Unreac
 from jrc.kernel import link as links
 from jrc.kernel.link import Link, LinkClosedError, open_link
 from jrc.server.address import ServerAddress
-from jrc.server.connection import Way
-from jrc.server.tls import tls_context
+from jrc.server.connection import Way, tls_context
 from jrc.tasks import backoff
 from jrc.wire.message import Message
 

@@ -283,7 +283,7 @@ async def whole_kernel_id(server: "ServerClient", beginning: str) -> str:
     """
     if len(beginning) >= WHOLE_ID:
         return beginning
-    from jrc.server.models import find_kernel
+    from jrc.server.ids import find_kernel
 
     return find_kernel(await server.kernels(), beginning).id
 

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from jrc.errors import ConfigError
 from jrc.server.address import ServerAddress
-from jrc.server.connection import DIRECT, Way
+from jrc.server.connection import DIRECT, Way, tls_context
 from jrc.server.http_errors import Answer, from_answer, from_exception, no_socks
-from jrc.server.tls import tls_context
 from jrc.startup import COMMAND_LINE_OF_HTTPX, hidden
 
 if TYPE_CHECKING:

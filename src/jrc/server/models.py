@@ -4,8 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
-from jrc.errors import NotFoundError, ProtocolError
-from jrc.server.ids import find_id
+from jrc.errors import ProtocolError
 from jrc.shapes import Reader
 
 T = TypeVar("T")
@@ -153,41 +152,6 @@ def list_of(read: Callable[[Reader], T], body: Reader) -> list[T]:
         ProtocolError: see :func:`kernel`.
     """
     return [read(item) for item in body.items()]
-
-
-SHORT_ID = 8
-"""Characters of a kernel's id that are shown, where they tell it from the others."""
-
-
-def short_ids(kernels: list[KernelModel]) -> dict[str, str]:
-    """For each kernel's id the shortest prefix that tells it from the others, eight at least."""
-    ids = [kernel.id for kernel in kernels]
-    short = {}
-    for each in ids:
-        others = [other for other in ids if other != each]
-        size = SHORT_ID
-        while size < len(each) and any(other.startswith(each[:size]) for other in others):
-            size += 1
-        short[each] = each[:size]
-    return short
-
-
-def find_kernel(kernels: list[KernelModel], prefix: str) -> KernelModel:
-    """The kernel that a person means.
-
-    Args:
-        kernels: those that run.
-        prefix: its id, or the beginning of it that no other has.
-
-    Raises:
-        NotFoundError: there is none, or there are several.
-    """
-    found = find_id(prefix, [kernel.id for kernel in kernels], kind="kernel")
-    if found is None:
-        raise NotFoundError(
-            f"No kernel's id begins with {prefix!r}.", hint="See those that run: jrc kernel list"
-        )
-    return next(kernel for kernel in kernels if kernel.id == found)
 
 
 def user_of_identity(answer: object) -> str:
