@@ -10,10 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jrc.errors import AuthError, ConfigError, DeadlineError, JrcError
-from jrc.server import credential_command as module
 from jrc.server.address import ServerAddress
 from jrc.server.auth import NoAuth
-from jrc.server.credential_command import CommandAuth, Credentials, read_credentials, run_command
+from jrc.server.credential_command import (
+    CommandAuth,
+    CommandTiming,
+    Credentials,
+    read_credentials,
+    run_command,
+)
 from jrc.server.http import HttpClient
 
 pytestmark = pytest.mark.anyio
@@ -100,10 +105,10 @@ async def test_it_fails(tmp_path: Path) -> None:
         await run_command([str(tmp_path / "missing")], HERE)
 
 
-async def test_it_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "COMMAND_SECONDS", 0.2)
+async def test_it_hangs(tmp_path: Path) -> None:
+    hanging = program(tmp_path, "import time; time.sleep(600)")
     with pytest.raises(DeadlineError, match="did not end within"):
-        await run_command(program(tmp_path, "import time; time.sleep(600)"), HERE)
+        await run_command(hanging, HERE, CommandTiming(run=0.2))
 
 
 async def test_it_is_asked_when_it_is_needed(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from jrc.errors import AuthError, ConfigError, DeadlineError
 from jrc.profile.secret import Secret
@@ -26,17 +26,26 @@ from jrc.server.auth import Auth, token_headers
 if TYPE_CHECKING:
     from jrc.server.http import HttpClient
 
-COMMAND_SECONDS = 120.0
-"""It may open a browser for a person to log in."""
-
-RENEWAL_SECONDS = 60.0
-"""So long before their expiry credentials are renewed, if they were valid for much longer."""
-
 URL_VARIABLE = "JRC_CREDENTIAL_URL"
 """Tells the program which server the credentials are for."""
 
 LARGEST_OUTPUT = 1 << 20
 
+
+class CommandTiming(NamedTuple):
+    """How long a program may take, and when it is run again.
+
+    Attributes:
+        run: seconds; it may open a browser for a person to log in.
+        renewal: seconds before their expiry at which credentials are renewed, if they were valid
+            for much longer.
+    """
+
+    run: float = 120.0
+    renewal: float = 60.0
+
+
+TIMING = CommandTiming()
 
 _given: set[str] = set()
 
@@ -58,16 +67,17 @@ class Credentials:
     headers: Mapping[str, str] = field(repr=False)
     expiry: float | None = None
 
-    def fresh(self, now: float, obtained: float) -> bool:
+    def fresh(self, now: float, obtained: float, renewal: float = TIMING.renewal) -> bool:
         """Whether they can still be used for a while.
 
         Args:
             now: Unix time.
             obtained: Unix time at which they came.
+            renewal: see ``CommandTiming``.
         """
         if self.expiry is None:
             return True
-        return now < self.expiry - min(RENEWAL_SECONDS, (self.expiry - obtained) / 5)
+        return now < self.expiry - min(renewal, (self.expiry - obtained) / 5)
 
 
 def read_credentials(output: bytes, program: str) -> Credentials:
@@ -113,12 +123,15 @@ def _wrong(program: str, what: str) -> ConfigError:
     )
 
 
-async def run_command(argv: Sequence[str], address: ServerAddress) -> Credentials:
+async def run_command(
+    argv: Sequence[str], address: ServerAddress, timing: CommandTiming = TIMING
+) -> Credentials:
     """Run the program, without a shell, and take what it gives.
 
     Args:
         argv: the program and its arguments.
         address: the server that the credentials are for.
+        timing: how long it may take.
 
     Raises:
         ConfigError: it can't be started, or prints something else.
@@ -140,11 +153,11 @@ async def run_command(argv: Sequence[str], address: ServerAddress) -> Credential
             hint="Is it installed, and on the PATH? It is run without a shell.",
         ) from error
     try:
-        async with asyncio.timeout(COMMAND_SECONDS):
+        async with asyncio.timeout(timing.run):
             output, _ = await process.communicate()
     except TimeoutError as error:
         raise DeadlineError(
-            f"The credential command {program} did not end within {COMMAND_SECONDS:.0f} s."
+            f"The credential command {program} did not end within {timing.run:.0f} s."
         ) from error
     finally:
         if process.returncode is None:

@@ -12,20 +12,12 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from jrc.errors import ConfigError, DeadlineError, UnreachableError
 from jrc.profile.paths import Paths
 from jrc.profile.secret import Secret
 from jrc.server.address import ServerAddress
-
-START_SECONDS = 60.0
-"""A cold disk included; in practice it is about one second."""
-
-STOP_SECONDS = 14.0
-"""Longer than the server gives itself; then it is told to end, and then made to."""
-
-TERMINATE_SECONDS = 2.0
 
 _CHILD = Path(__file__).with_name("embedded_child.py")
 
@@ -38,6 +30,20 @@ _UNLIMITED = {
 }
 
 
+class EmbeddedTiming(NamedTuple):
+    """How long the embedded server may take.
+
+    Attributes:
+        start: seconds, a cold disk included; in practice it is about one second.
+        stop: seconds, longer than the server gives itself; then it is asked to end.
+        terminate: seconds after that; then it is killed.
+    """
+
+    start: float = 60.0
+    stop: float = 14.0
+    terminate: float = 2.0
+
+
 class EmbeddedServer:
     """A Jupyter Server on loopback with a random token, stopped with its kernels at the end.
 
@@ -46,9 +52,13 @@ class EmbeddedServer:
     Args:
         root: the server's root folder; kernels start in it.
         output_limits: keep the server's limits for what a kernel prints in a second.
+        timing: how long it may take.
     """
 
-    def __init__(self, *, root: Path, output_limits: bool = True) -> None:
+    def __init__(
+        self, *, root: Path, output_limits: bool = True, timing: EmbeddedTiming | None = None
+    ) -> None:
+        self._timing = timing or EmbeddedTiming()
         self.secret = Secret(secrets.token_hex(24))
         self._root = root
         self._config: dict[str, Any] = {} if output_limits else _UNLIMITED
@@ -123,13 +133,13 @@ class EmbeddedServer:
         if process is None or process.stdout is None:
             raise RuntimeError("EmbeddedServer was not started")
         try:
-            async with asyncio.timeout(START_SECONDS):
+            async with asyncio.timeout(self._timing.start):
                 line = await process.stdout.readline()
                 if not line:
                     await process.wait()
         except TimeoutError as error:
             raise DeadlineError(
-                f"The embedded server did not start within {START_SECONDS:.0f} s.",
+                f"The embedded server did not start within {self._timing.start:.0f} s.",
                 hint=f"Its log is {self.log}",
             ) from error
         if not line:
@@ -147,10 +157,10 @@ class EmbeddedServer:
             return
         if process.stdin is not None:
             process.stdin.close()
-        if not await _ends(process, STOP_SECONDS):
+        if not await _ends(process, self._timing.stop):
             with suppress(ProcessLookupError):
                 process.terminate()
-            if not await _ends(process, TERMINATE_SECONDS):
+            if not await _ends(process, self._timing.terminate):
                 with suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()
