@@ -187,3 +187,7 @@ def test_jupyter_finds_them(tmp_path: Path) -> None:
     assert set(found) == {"jrc-ml-python3", "jrc-ml-ir"}
     assert found["jrc-ml-python3"]["spec"]["interrupt_mode"] == "message"
     assert manager.get_kernel_spec("jrc-ml-ir").resource_dir == str(tmp_path / "jrc-ml-ir")
+
+
+def test_a_kernelspec_that_is_nested_without_end_is_nobodys() -> None:
+    assert owner_of(b"[" * 100_000) is None

@@ -23,23 +23,6 @@ EXTENSION = "jrc-cli.jrc-companion"
 DEADLINE = 180.0
 """Seconds for one command of an editor. A cold start of VS Code in WSL takes half a minute."""
 
-_MAC_APPLICATIONS = {
-    "code": "Visual Studio Code",
-    "code-insiders": "Visual Studio Code - Insiders",
-    "codium": "VSCodium",
-    "codium-insiders": "VSCodium - Insiders",
-    "cursor": "Cursor",
-    "windsurf": "Windsurf",
-}
-_WINDOWS_PROGRAMS = {
-    "code": "Microsoft VS Code",
-    "code-insiders": "Microsoft VS Code Insiders",
-    "codium": "VSCodium",
-    "codium-insiders": "VSCodium Insiders",
-    "cursor": r"cursor\resources\app",
-    "windsurf": "Windsurf",
-}
-
 
 @dataclass(frozen=True)
 class EditorCommand:
@@ -146,16 +129,16 @@ def _last_line(ended: "subprocess.CompletedProcess[str]") -> str:
 def _installed(machine: Surroundings[P], editor: Editor) -> str | None:
     """The command line where an installer puts it, though the search path does not lead there."""
     places = []
-    if machine.platform == "darwin" and editor.command in _MAC_APPLICATIONS:
-        bundle = f"{_MAC_APPLICATIONS[editor.command]}.app"
+    if machine.platform == "darwin" and editor.mac_application:
+        bundle = f"{editor.mac_application}.app"
         inside = machine.path("Contents") / "Resources" / "app" / "bin"
         for folder in (machine.path("/Applications"), machine.home / "Applications"):
             places += [folder / bundle / inside / name for name in (editor.command, "code")]
-    elif machine.platform == "win32" and editor.command in _WINDOWS_PROGRAMS:
+    elif machine.platform == "win32" and editor.windows_program:
         local = machine.folder("LOCALAPPDATA", machine.home / "AppData" / "Local") / "Programs"
         for folder in (local, machine.folder("PROGRAMFILES", machine.path(r"C:\Program Files"))):
-            program = folder / _WINDOWS_PROGRAMS[editor.command]
-            places.append(program / "bin" / f"{editor.command}.cmd")
+            program = folder / editor.windows_program / "bin" / f"{editor.command}.cmd"
+            places.append(program)
     return next((str(place) for place in places if machine.exists(place)), None)
 
 

@@ -11,8 +11,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 from jrc.editor.jsonc import Json
+from jrc.shapes import map_at, parse
 
 PROGRAM = "jrc-kernel"
 """The console script that relays to the remote kernel."""
@@ -143,8 +145,7 @@ def renamed_folders(old: str, new: str, existing: Mapping[str, bytes | None]) ->
 
 def owner_of(text: bytes | None) -> Owner | None:
     """Whom a ``kernel.json`` stands for; None if it is not one of ours."""
-    metadata = _object(_object(_loads(text)).get("metadata"))
-    ours = _object(metadata.get("jrc"))
+    ours = map_at(_loads(text), "metadata", "jrc")
     profile, kernel = ours.get("profile"), ours.get("kernel")
     if isinstance(profile, str) and isinstance(kernel, str):
         return Owner(profile, kernel)
@@ -219,10 +220,9 @@ def _safe_logos(logos: Mapping[str, bytes]) -> dict[str, bytes]:
 
 def _loads(text: bytes | None) -> Json:
     try:
-        value: Json = json.loads(text) if text else None
+        return cast("Json", parse(text)) if text else None
     except ValueError:
         return None
-    return value
 
 
 def _object(value: Json) -> dict[str, Json]:

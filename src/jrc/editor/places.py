@@ -10,7 +10,6 @@ Source: vscode ``src/vs/platform/environment/node/userDataPath.ts``,
 jupyter_core ``paths.py``.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,38 +17,58 @@ from enum import StrEnum
 from typing import Generic
 
 from jrc.editor.surroundings import P, Surroundings
+from jrc.shapes import list_at, map_at, parse, text_at
 
 
 @dataclass(frozen=True)
 class Editor:
-    """An editor of the family.
+    """An editor of the VS Code family. To support another one, add it to ``EDITORS``.
 
     Attributes:
         command: its command line.
         name: what people call it.
-        folder: its folder among the platform's application data.
+        folder: its folder among the platform's application data; empty for none.
         servers: the folders under the home folder where its remote servers live.
+        mac_application: its name among the applications of macOS; empty for none.
+        windows_program: its folder among the programs of Windows; empty for none.
     """
 
     command: str
     name: str
     folder: str
     servers: tuple[str, ...] = ()
+    mac_application: str = ""
+    windows_program: str = ""
 
 
 EDITORS = (
-    # .vscode-remote is the one of GitHub Codespaces.
-    Editor("code", "VS Code", "Code", (".vscode-server", ".vscode-remote")),
-    Editor("code-insiders", "VS Code Insiders", "Code - Insiders", (".vscode-server-insiders",)),
-    Editor("codium", "VSCodium", "VSCodium", (".vscodium-server",)),
+    Editor(
+        "code",
+        "VS Code",
+        "Code",
+        (".vscode-server", ".vscode-remote"),  # the second one in GitHub Codespaces
+        "Visual Studio Code",
+        "Microsoft VS Code",
+    ),
+    Editor(
+        "code-insiders",
+        "VS Code Insiders",
+        "Code - Insiders",
+        (".vscode-server-insiders",),
+        "Visual Studio Code - Insiders",
+        "Microsoft VS Code Insiders",
+    ),
+    Editor("codium", "VSCodium", "VSCodium", (".vscodium-server",), "VSCodium", "VSCodium"),
     Editor(
         "codium-insiders",
         "VSCodium Insiders",
         "VSCodium - Insiders",
         (".vscodium-server-insiders",),
+        "VSCodium - Insiders",
+        "VSCodium Insiders",
     ),
-    Editor("cursor", "Cursor", "Cursor", (".cursor-server",)),
-    Editor("windsurf", "Windsurf", "Windsurf", (".windsurf-server",)),
+    Editor("cursor", "Cursor", "Cursor", (".cursor-server",), "Cursor", r"cursor\resources\app"),
+    Editor("windsurf", "Windsurf", "Windsurf", (".windsurf-server",), "Windsurf", "Windsurf"),
     Editor("code-oss", "Code - OSS", "Code - OSS", (".vscode-server-oss",)),
 )
 
@@ -194,26 +213,19 @@ def _user_places(machine: Surroundings[P], editor: Editor, user: P) -> Iterator[
 def _editor_profiles(storage: str | None) -> list[EditorProfile]:
     """The profiles that an editor's storage.json lists."""
     try:
-        stored = json.loads(storage or "{}")
+        stored = parse(storage or "{}")
     except ValueError:
         return []
-    profiles = stored.get("userDataProfiles") if isinstance(stored, dict) else None
     found = []
-    for profile in profiles if isinstance(profiles, list) else []:
-        if not isinstance(profile, dict):
+    for profile in list_at(stored, "userDataProfiles"):
+        # Older versions store a whole URI. Whatever the file says, the folder is taken to be
+        # directly below the folder of profiles.
+        path = text_at(profile, "location") or text_at(profile, "location", "path")
+        location = re.split(r"[/\\]", path)[-1]
+        name = text_at(profile, "name")
+        if location in ("", ".", "..") or not name:
             continue
-        location, name = profile.get("location"), profile.get("name")
-        if isinstance(location, dict):
-            # Older versions keep a whole URI.
-            location = str(location.get("path", ""))
-        if not isinstance(location, str) or not isinstance(name, str):
-            continue
-        # One step below the folder of profiles, whatever the file says.
-        location = re.split(r"[/\\]", location)[-1]
-        if location in ("", ".", ".."):
-            continue
-        flags = profile.get("useDefaultFlags")
-        shared = flags if isinstance(flags, dict) else {}
+        shared = map_at(profile, "useDefaultFlags")
         found.append(
             EditorProfile(
                 location,

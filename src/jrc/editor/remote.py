@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 from jrc.editor.kernelspecs import RemoteKernel
 from jrc.errors import JrcError, ProtocolError
 from jrc.server.client import ServerClient
+from jrc.shapes import map_at, text_at, value_at
 
 LARGEST_LOGO = 512 * 1024
 """Bytes. A logo has five thousand; what is larger is not fetched into people's home folders."""
@@ -19,24 +20,22 @@ async def remote_kernels(server: ServerClient) -> list[RemoteKernel]:
     Raises:
         AuthError, UnreachableError, ProtocolError: as every request of the client.
     """
-    answer = _table(await server.request("GET", "api", "kernelspecs"))
-    specs = _table(answer.get("kernelspecs"))
+    answer = await server.request("GET", "api", "kernelspecs")
+    specs = map_at(answer, "kernelspecs")
     if not specs:
         raise ProtocolError(f"{server.address.base_url} offers no kernels.")
-    default = answer.get("default")
+    default = text_at(answer, "default")
     names = sorted(map(str, specs), key=lambda name: (name != default, name))
-    entries = {name: _table(specs[name]) for name in names}
     return [
-        await _kernel(server, name, entry)
-        for name, entry in entries.items()
-        if "jrc" not in _metadata(entry)
+        await _kernel(server, name, specs[name])
+        for name in names
+        if "jrc" not in map_at(specs[name], "spec", "metadata")
     ]
 
 
-async def _kernel(server: ServerClient, name: str, entry: dict[str, object]) -> RemoteKernel:
-    spec = _table(entry.get("spec"))
+async def _kernel(server: ServerClient, name: str, entry: object) -> RemoteKernel:
     logos = {}
-    for url in _table(entry.get("resources")).values():
+    for url in map_at(entry, "resources").values():
         file = urlsplit(str(url)).path.rpartition("/")[2]
         if file.startswith("logo-"):
             content = await _logo(server, name, file)
@@ -44,15 +43,11 @@ async def _kernel(server: ServerClient, name: str, entry: dict[str, object]) -> 
                 logos[file] = content
     return RemoteKernel(
         name=name,
-        display_name=str(spec.get("display_name") or name),
-        language=str(spec.get("language") or "python"),
-        debugger=_metadata(entry).get("debugger") is True,
+        display_name=text_at(entry, "spec", "display_name") or name,
+        language=text_at(entry, "spec", "language") or "python",
+        debugger=value_at(entry, ("spec", "metadata", "debugger")) is True,
         logos=logos,
     )
-
-
-def _metadata(entry: dict[str, object]) -> dict[str, object]:
-    return _table(_table(entry.get("spec")).get("metadata"))
 
 
 async def _logo(server: ServerClient, kernel: str, file: str) -> bytes | None:
@@ -62,7 +57,3 @@ async def _logo(server: ServerClient, kernel: str, file: str) -> bytes | None:
         # A kernel is as good without its picture.
         return None
     return content if len(content) <= LARGEST_LOGO else None
-
-
-def _table(value: object) -> dict[str, object]:
-    return value if isinstance(value, dict) else {}
