@@ -143,7 +143,7 @@ async def test_a_login_that_gives_no_cookie(status: int) -> None:
 async def test_the_password_is_not_sent_to_where_a_login_page_redirects() -> None:
     with Web({}) as thief, Web({"/login": Reply(302, headers={"Location": thief.url})}) as web:
         async with with_password(web.url) as client:
-            with pytest.raises(UnreachableError, match="jrc did not go there"):
+            with pytest.raises(UnreachableError, match="jrc did not follow"):
                 await client.headers()
     assert thief.requests == []
     assert [request.method for request in web.requests] == ["GET"]

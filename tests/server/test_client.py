@@ -133,7 +133,7 @@ async def test_a_redirect_takes_no_credentials_elsewhere(status: int) -> None:
         away = Reply(status, headers={"Location": f"{thief.url}api/kernels?state=s3cret"})
         with Web({"/api/kernels": away}) as web:
             async with client_of(web.url) as client:
-                with pytest.raises(UnreachableError, match="jrc did not go there") as raised:
+                with pytest.raises(UnreachableError, match="jrc did not follow") as raised:
                     await client.kernels()
     assert thief.requests == []
     assert f"127.0.0.1:{thief.port}" in raised.value.message
@@ -224,7 +224,7 @@ async def test_a_post_is_never_sent_again() -> None:
     """It may have arrived: a second kernel would start."""
     with Web({"/api/kernels": Reply(0)}) as web:
         async with client_of(web.url) as client:
-            with pytest.raises(UnreachableError, match="closed the connection instead"):
+            with pytest.raises(UnreachableError, match="closed the connection without an answer"):
                 await client.start_kernel(None)
     assert len(web.requests) == 1
 
@@ -302,7 +302,9 @@ async def test_a_silent_server(jupyter: JupyterServer) -> None:
     with Proxy(jupyter.url) as proxy:
         proxy.black_hole()
         async with client_of(proxy.url) as client:
-            with pytest.raises(UnreachableError, match="took the connection but did not answer"):
+            with pytest.raises(
+                UnreachableError, match="accepted the connection but did not answer"
+            ):
                 await client.request("GET", "api", seconds=0.2)
 
 
@@ -326,11 +328,11 @@ async def test_the_environment_s_proxy_is_used_elsewhere(monkeypatch: pytest.Mon
     ("error", "words"),
     [
         (httpx.ConnectTimeout(""), "h:1 does not answer: no connection in time."),
-        (httpx.ReadTimeout(""), "h:1 took the connection but did not answer GET x in time."),
+        (httpx.ReadTimeout(""), "h:1 accepted the connection but did not answer GET x in time."),
         (httpx.ProxyError("407 No"), "did not let us through to h:1: 407 No."),
         (OSError(101, "Network is unreachable"), "h:1 can't be reached: network is unreachable."),
-        (ConnectionResetError(), "h:1 closed the connection instead of an answer."),
-        (httpx.RemoteProtocolError("junk"), "h:1 closed the connection instead of an answer."),
+        (ConnectionResetError(), "h:1 closed the connection without an answer."),
+        (httpx.RemoteProtocolError("junk"), "h:1 closed the connection without an answer."),
         (httpx.DecodingError("gzip"), "GET x failed: DecodingError."),
     ],
 )

@@ -139,14 +139,14 @@ async def test_a_silent_port(jupyter: JupyterServer) -> None:
     with Proxy(jupyter.url) as proxy:
         proxy.black_hole()
         assert (
-            "took the connection but did not answer"
+            "accepted the connection but did not answer"
             in (await failure(proxy.url, timing=timing)).message
         )
 
 
 async def test_a_port_that_only_closes(jupyter: JupyterServer) -> None:
     with Web({"/api": Reply(0)}) as web:
-        assert "closed the connection instead" in (await failure(web.url)).message
+        assert "closed the connection without an answer" in (await failure(web.url)).message
 
 
 async def test_something_that_is_not_http() -> None:
@@ -163,7 +163,7 @@ async def test_something_that_is_not_http() -> None:
         finally:
             server.shutdown()
             thread.join()
-    assert "closed the connection instead" in error.message
+    assert "closed the connection without an answer" in error.message
 
 
 async def test_detection_sends_no_credentials_and_follows_nothing() -> None:
@@ -171,7 +171,7 @@ async def test_detection_sends_no_credentials_and_follows_nothing() -> None:
         away = Reply(302, headers={"Location": f"{elsewhere.url}oauth?state=s3cret"})
         with Web({"/api": away}) as web:
             error = await failure(web.url)
-    assert f"sends us to 127.0.0.1:{elsewhere.port}, probably a login page" in error.message
+    assert f"redirects to 127.0.0.1:{elsewhere.port}, probably a login page" in error.message
     assert elsewhere.requests == []
     assert not {"authorization", "cookie"} & set(web.requests[0].headers)
 
@@ -215,7 +215,7 @@ HUB = {"x_jupyterhub_version": "6.1.1"}
         pytest.param(
             "http://h/",
             (301, "", HTML, {"location": "https://h/api"}),
-            "http://h/ wants to be asked over https.",
+            "http://h/ expects https.",
             "jrc login https://h/",
             id="redirect to https",
         ),
@@ -229,7 +229,7 @@ HUB = {"x_jupyterhub_version": "6.1.1"}
         pytest.param(
             "https://h/",
             (302, "", HTML, {"location": "https://u:p@sso.example.org/auth?state=s3cret"}),
-            "sends us to sso.example.org, probably a login page in front of it.",
+            "redirects to sso.example.org, probably a login page in front of it.",
             "--credential-command",
             id="ingress login",
         ),

@@ -170,7 +170,7 @@ ANSWERS: list[tuple[Reply, int, str]] = [
     (
         Reply(302, headers={"Location": "https://sso.example.org/login?state=s3cret"}),
         6,
-        "sends us to …, probably a login page in front of it",
+        "redirects to …, probably a login page in front of it",
     ),
     (Reply(401, b'{"message": "no"}'), 6, "wants a login before it says what it is (HTTP 401)"),
     (

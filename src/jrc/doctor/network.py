@@ -78,7 +78,7 @@ async def tls(context: Context) -> Finding:
             _, writer = await asyncio.open_connection(parts.hostname, parts.port or 443, ssl=trust)
     except TimeoutError as error:
         raise UnreachableError(
-            f"{address.host} took the connection, but no TLS handshake.",
+            f"{address.host} accepted the connection, but no TLS handshake.",
             hint="Is TLS spoken at this port? Try the URL with http instead of https.",
         ) from error
     except OSError as error:

@@ -11,7 +11,7 @@ _PAGE = re.compile(
     "lab|tree|notebooks|nbclassic|retro|edit|view|files|doc|consoles|terminals|voila|login|logout"
     "|hub|api"
 )
-"""First words of the pages of a Jupyter Server and of what is installed in it: not its base URL."""
+"""First path segments of the pages of a Jupyter Server and its extensions. No base URL ends so."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LOOPBACK = re.compile(r"localhost|.+\.localhost|127(\.\d{1,3}){3}|::1")

@@ -36,7 +36,7 @@ class Auth(Protocol):
         ...
 
     def forget(self) -> None:
-        """What was learned from the server is no longer good: log in again at the next need."""
+        """Drop what the server gave: log in again when credentials are needed next."""
         ...
 
 
@@ -55,7 +55,7 @@ class NoAuth:
         return dict(self._headers)
 
     def forget(self) -> None:
-        """There is nothing."""
+        """There is nothing to forget."""
 
 
 class TokenAuth:
@@ -97,14 +97,14 @@ def token_headers(secret: Secret) -> dict[str, str]:
 
 
 class PasswordAuth:
-    """A password, which buys a cookie at the login page.
+    """A password, exchanged for a cookie at the login page.
 
     Every request but GET must also repeat the XSRF cookie in a header. The cookie is named after
     the host and port, so it is kept here and not in a jar that several servers share.
 
     Args:
         secret: the password.
-        address: the server, and nobody else, gets it.
+        address: the only server that the password is sent to.
     """
 
     renewable = True
@@ -122,7 +122,7 @@ class PasswordAuth:
             return dict(self._headers)
 
     def forget(self) -> None:
-        """Give the cookie up."""
+        """Drop the cookie."""
         self._headers = None
 
     async def _log_in(self, http: "HttpClient") -> dict[str, str]:

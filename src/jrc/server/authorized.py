@@ -59,7 +59,7 @@ class SavedAuth:
         self.logins = 0
 
     def has_changed(self) -> bool:
-        """Whether somebody logged in since the credentials were read."""
+        """Whether there was a login since the credentials were read."""
         return self._stamp() != self._seen
 
     @property
@@ -70,7 +70,7 @@ class SavedAuth:
         return await self._auth.headers(http)
 
     def forget(self) -> None:
-        """Give up what was learned, and read what is saved if it changed."""
+        """Drop what the server gave, and read what is saved if it changed."""
         self._auth.forget()
         if not self.has_changed():
             return
@@ -83,12 +83,12 @@ class SavedAuth:
 
 
 class Relogin:
-    """Waits in mid-session until the person logged in again.
+    """Waits, in the middle of a session, for you to log in again.
 
     Args:
         auth: whose change is waited for.
         profile: its name, for what to type.
-        talk: told that it waits, and that it goes on.
+        talk: called with a line when it waits, and when it goes on.
         timing: how long it waits.
     """
 
@@ -109,7 +109,7 @@ class Relogin:
     async def wait(self, since: int) -> bool:
         """Wait for a login. Returns whether there was one.
 
-        Those who wait at the same time are told once, and go on together.
+        Requests that wait at the same time say so once, and go on together.
 
         Args:
             since: ``logins`` when the request was sent that was refused.
@@ -180,16 +180,16 @@ class AuthorizedClient:
         self._auth.forget()
 
     def session_began(self) -> None:
-        """From now on a refusal is not the end: the person is asked to log in again."""
+        """From now on a refusal is not final: jrc asks you to log in again."""
         self._in_session = True
 
     @property
     def logins(self) -> int:
-        """How often the person logged in again so far."""
+        """How often you logged in again so far."""
         return self._relogin.logins if self._relogin is not None else 0
 
     async def login_again(self, since: int) -> bool:
-        """In a session, wait until the person logged in again. Returns whether that happened.
+        """In a session, wait until you log in again. Returns whether that happened.
 
         Args:
             since: ``logins`` when the request was sent that was refused.

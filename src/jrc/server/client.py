@@ -151,7 +151,7 @@ class ServerClient:
         await self._ask("GET", "api", "status")
 
     async def title(self) -> str:
-        """What it is in words, where it tells that only with credentials; else empty."""
+        """What it is in words, where it says so only with credentials; else empty."""
         return ""
 
     async def user(self) -> str:
@@ -189,7 +189,7 @@ class ServerClient:
     ) -> SessionModel:
         """Tie a document to a kernel: a new one, or the running one of ``kernel_id``.
 
-        The endpoint is idempotent by path: whoever asks for the same path gets the same kernel.
+        The endpoint is idempotent by path: clients that ask for the same path get the same kernel.
 
         Args:
             path: unique on the server; need not exist.

@@ -33,8 +33,8 @@ class Way:
         client_cert: PEM file that shows who we are; empty for none.
         client_key: PEM file of its key; empty when ``client_cert`` holds it too.
         headers: sent with every request; their values may be secret.
-        verdict: asked when the server can't be reached: why it never will be again, unless a person
-            does something about it; None where it may come back by itself.
+        verdict: asked when the server can't be reached: why it stays so until
+            somebody acts; None where it may come back by itself.
     """
 
     verify_tls: bool = True
@@ -121,7 +121,7 @@ def _add_client(context: "ssl.SSLContext", way: Way) -> None:
     import ssl
 
     def password() -> Never:
-        # OpenSSL would ask at the terminal, in the middle of whatever runs.
+        # OpenSSL would ask at the terminal, in the middle of a run.
         raise ConfigError(
             f"The key of the client certificate {way.client_cert} is encrypted.",
             hint="Save it without its passphrase, readable only by you: openssl pkey -in … -out …",

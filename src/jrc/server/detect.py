@@ -167,7 +167,7 @@ def _wants_https(address: ServerAddress) -> UnreachableError:
 
 
 async def _ask_api(http: HttpClient, address: ServerAddress, timing: DetectTiming) -> Answer:
-    """``GET /api``, or the error that says it when http was typed for https, or the reverse.
+    """``GET /api``, or the error that says so when http was typed for https, or the reverse.
 
     A Jupyter Server that gets the beginning of TLS waits for more of it, so the first try is short;
     one that gets plain HTTP where TLS belongs closes the connection.
@@ -207,7 +207,7 @@ async def _speaks_plain(address: ServerAddress, timing: DetectTiming) -> bool:
             soon = timing.suspicious
             request = Request("GET", plain.rest("api"), seconds=soon, connect=soon)
             answer = await http.send(request)
-            # A TLS port may know plain HTTP well enough to complain about it.
+            # A TLS port may understand enough plain HTTP to complain about it.
             return answer.status != 400 and not answer.location
     return False
 

@@ -1,4 +1,4 @@
-"""What went wrong with a request, in words: pure, from facts to one of our errors."""
+"""Turn what went wrong with a request into one of our errors: pure."""
 
 import re
 import shlex
@@ -36,12 +36,12 @@ INGRESS_HINT = (
 """For a login page in front of the server."""
 
 _CLIENT_CERTIFICATE = re.compile(rb"No required SSL certificate|The SSL certificate error")
-"""What nginx says where a client certificate is missing, or not of its CA."""
+"""What nginx answers when a client certificate is missing or not signed by its CA."""
 
 _PLAIN_TEXT_REASON = re.compile(
     "WRONG_VERSION_NUMBER|UNKNOWN_PROTOCOL|HTTP_REQUEST|PACKET_LENGTH_TOO_LONG|RECORD_LAYER_FAILURE"
 )
-"""OpenSSL's words, by version, for bytes that are not TLS."""
+"""What OpenSSL calls bytes that are not TLS, by version."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Answer:
         return self.body[:65536].decode(errors="replace")
 
     def message(self) -> str:
-        """The server's own words in one short line; empty when there are none.
+        """The server's own message in one short line; empty when there is none.
 
         Only JSON is looked at: Jupyter Server's HTML error pages contain its token.
         """
@@ -127,7 +127,7 @@ def from_answer(answer: Answer, address: ServerAddress) -> JrcError:
     """The error that a status of 300 and more means."""
     message = answer.message()
     if answer.refused and "_xsrf" in message:
-        # Whoever is not known is first asked for what only browsers have.
+        # Without credentials the server complains first about the XSRF token that browsers send.
         message = ""
     said = f"HTTP {answer.status}: {message}" if message else f"HTTP {answer.status}"
     if answer.refused:
@@ -162,13 +162,13 @@ def _redirected(answer: Answer, address: ServerAddress) -> JrcError:
     there = urlsplit(answer.location)
     if there.netloc == address.host and there.scheme == "https" and not address.is_tls:
         return UnreachableError(
-            f"{address.base_url} wants to be asked over https.",
+            f"{address.base_url} expects https.",
             hint=login_at(f"https{address.base_url.removeprefix('http')}"),
         )
     if there.netloc != address.host:
         return UnreachableError(
-            f"{address.base_url} sends us to {there.netloc}, probably a login page in front of it. "
-            "jrc did not go there.",
+            f"{address.base_url} redirects to {there.netloc}, probably a login page in front of "
+            "it. jrc did not follow.",
             hint=INGRESS_HINT,
         )
     return UnreachableError(f"{answer.request} redirects to {answer.location}.")
@@ -181,9 +181,9 @@ class Failure(NamedTuple):
         may_pass: the same request may succeed a moment later: the server restarts, a tunnel
             breaks. Not a timeout, which was long enough, and not what has to do with names or
             certificates.
-        closed_early: somebody took the connection and did not speak the protocol that we began
-            with, so the request may have arrived.
-        was_silent: there was a connection, and no answer in time.
+        closed_early: the connection was accepted, and then broke or spoke another protocol, so the
+            request may have arrived.
+        was_silent: the connection stood, but no answer came in time.
         no_connection: TCP or TLS took too long.
     """
 
@@ -257,7 +257,7 @@ def _too_late(
             hint="Check the network or VPN; a firewall may drop the packets.",
         )
     return UnreachableError(
-        f"{address.host} took the connection but did not answer {request} in time.",
+        f"{address.host} accepted the connection but did not answer {request} in time.",
         hint="The server may be overloaded, or it is not the server at this port.",
     )
 
@@ -272,7 +272,7 @@ def _other(error: Exception, request: str, address: ServerAddress) -> Unreachabl
         )
     for cause in _causes(error):
         if isinstance(cause, ConnectionError | httpx.RemoteProtocolError | httpx.ReadError):
-            return UnreachableError(f"{address.host} closed the connection instead of an answer.")
+            return UnreachableError(f"{address.host} closed the connection without an answer.")
         if isinstance(cause, OSError) and cause.strerror:
             return UnreachableError(f"{address.host} can't be reached: {_lower(cause.strerror)}.")
     return UnreachableError(f"{request} failed: {type(error).__name__}.")

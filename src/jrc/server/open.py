@@ -52,7 +52,7 @@ def chosen_profile(name: str | None, *, paths: Paths | None = None) -> Profile |
 
 
 def authentication(profile: Profile, address: ServerAddress, paths: Paths) -> SavedAuth:
-    """The way to authenticate that a profile says, with its secret.
+    """How to authenticate as a profile says, with its secret.
 
     Raises:
         AuthError: the profile needs a secret, and there is none.
@@ -198,8 +198,8 @@ async def open_profile(
         profile: whose server.
         on_tunnel: called with each state of a tunnel that has to be brought up first.
         bring_up: False leaves a tunnel that is down as it is.
-        talk: told what takes its time: a hub that starts the server, a gateway that makes a pod;
-            and which orphans were removed.
+        talk: called with a line about what takes time, such as a hub that starts the server or a
+            gateway that makes a pod, and about orphans that were removed.
         kernel_env: variables for the kernels that are started; for a gateway only.
         orphans: when they are removed.
 
@@ -291,7 +291,7 @@ def _tunnel_verdict(profile: str, paths: Paths) -> Callable[[], JrcError | None]
 
 
 def _log(text: str) -> None:
-    """For those who have no person to talk to."""
+    """Where nobody reads a terminal."""
     log.warning("%s", text)
 
 

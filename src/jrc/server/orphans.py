@@ -1,4 +1,4 @@
-"""A note of each remote session, so that one is found again whose relay was killed without a word.
+"""A note of each remote session, so that one whose relay was killed is found again.
 
 A run leaves one for a kernel that it could not delete.
 

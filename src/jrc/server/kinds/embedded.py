@@ -197,7 +197,7 @@ def _new_log(folder: Path) -> Path:
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1].strip() if lines else "without a word."
+    return lines[-1].strip() if lines else "it wrote nothing."
 
 
 async def _ends(process: asyncio.subprocess.Process, seconds: float) -> bool:

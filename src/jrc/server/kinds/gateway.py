@@ -41,7 +41,7 @@ class LaunchTiming(NamedTuple):
     Attributes:
         launch: seconds; a node may have to be added to the cluster for its pod. The gateway has a
             shorter limit of its own, and says so when it is reached.
-        tell: seconds after which, again and again, the person hears that it still goes on.
+        tell: seconds after which, and again and again, jrc says that it still goes on.
     """
 
     launch: float = 900.0
@@ -71,7 +71,7 @@ class Gateway(Kind):
         return Detected(self.name, title, "none", address.base_url, versions.gateway)
 
     def check_kernel_env(self, env: Mapping[str, str], profile: str) -> None:  # noqa: ARG002
-        """Check variables for a kernel before a gateway does it in its own words."""
+        """Check variables before the gateway does, with better messages."""
         for name, value in env.items():
             if not name.isidentifier():
                 raise UsageError(f"{name!r} can't be the name of a variable.")
@@ -204,7 +204,7 @@ class GatewayClient(ServerClient):
     async def start_kernel(self, name: str | None, path: str | None = None) -> KernelModel:  # noqa: ARG002
         """Launch a kernel with the environment. It has no folder: a gateway has no files."""
         body = {"env": self._env} if name is None else {"name": name, "env": self._env}
-        async with self._told_of_waiting():
+        async with self._reporting_progress():
             answer = await self._start(name, "kernels", body, seconds=self._launch_timing.launch)
         return models.kernel(answer.json())
 
@@ -224,7 +224,7 @@ class GatewayClient(ServerClient):
         return error_from(answer, self.address)
 
     @asynccontextmanager
-    async def _told_of_waiting(self) -> AsyncIterator[None]:
+    async def _reporting_progress(self) -> AsyncIterator[None]:
         async def tell() -> None:
             begun = asyncio.get_running_loop().time()
             while True:
@@ -335,4 +335,4 @@ def _session(
 
 
 def _silent(_: str) -> None:
-    """Nobody listens."""
+    """Where nobody listens."""

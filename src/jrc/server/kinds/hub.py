@@ -150,7 +150,7 @@ class HubClient:
         return read_user(self._checked(answer).json())
 
     async def make_token(self, user: str, password: Secret, note: str) -> Secret:
-        """Buy a token with a user name and a password, which the hub's authenticator checks.
+        """Get a token for a user name and a password, which the hub's authenticator checks.
 
         Raises:
             AuthError: it does not accept them.
@@ -191,7 +191,7 @@ class HubClient:
             user: whose; empty for the token's owner.
             server: its name; empty for the default one.
             options: what it is started with, where it is started.
-            talk: told of the progress.
+            talk: called with the progress.
 
         Raises:
             AuthError: the token may not use it, or not start it.
@@ -283,7 +283,7 @@ class HubClient:
                 if event.ready:
                     return
         raise UnreachableError(
-            f"The hub stopped to tell how the start of {_name(user, server)} goes.",
+            f"The hub stopped reporting on the start of {_name(user, server)}.",
             hint=f"See {self.address.rest('hub', 'home')} and try again.",
         )
 

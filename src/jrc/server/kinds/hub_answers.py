@@ -1,4 +1,4 @@
-"""JupyterHub's words, read: whose a token is, what it may do, what a server does. Pure.
+"""What JupyterHub answers: whose token it is, what it may do, what a server does. Pure.
 
 Source: jupyterhub ``apihandlers/users.py`` and ``scopes.py`` at version 6; version 5 and earlier
 have ``servers`` where 6 has ``start:servers``.
@@ -193,7 +193,7 @@ def may(scopes: Iterable[str], wanted: str, user: str, server: str) -> bool:
     fitting = {"", f"user={user}", f"server={user}/{server}"}
     for scope in scopes:
         name, _, limit = scope.partition("!")
-        # A group's members are not told; let the hub decide.
+        # Who is in a group is not known here: let the hub decide.
         if name == wanted and (limit in fitting or limit.startswith("group=")):
             return True
     return False
@@ -244,7 +244,7 @@ def server_url(hub: str, found: HubServer | None, user: str, server: str) -> str
         user, server: whose, and its name.
 
     Raises:
-        ProtocolError: the hub sends us to a host that is not its own: no token goes there.
+        ProtocolError: the hub names a host that is not its own: the token is not sent there.
     """
     if found is None or not found.url:
         return hub + server_path(user, server)

@@ -27,8 +27,8 @@ class Detected(NamedTuple):
             ``token``; a kind that makes tokens says ``password`` where it makes one for a user
             name and a password.
         url: what a profile of it saves; at a hub the hub's.
-        version: empty where it is not told without credentials.
-        user: whose server at ``url`` it is; empty when that is not said.
+        version: empty where the server says it only with credentials.
+        user: whose server at ``url`` it is; empty where the URL does not say it.
         server: the name of that server; empty for the default one.
     """
 
@@ -59,7 +59,7 @@ class Probed(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """A kind needs more answers before it can tell.
+    """A kind needs more answers before it can decide.
 
     Attributes:
         urls: to be asked with GET, in this order.
