@@ -18,6 +18,7 @@ A foreign exception never crosses the room that uses the library it comes from: 
 of these ``from`` it.
 """
 
+import sys
 from enum import IntEnum
 
 
@@ -36,6 +37,11 @@ class ExitCode(IntEnum):
     PROTOCOL = 9
     BUG = 70
     INTERRUPTED = 130
+
+
+def process_code(code: int) -> int:
+    """What a process has that exits with this code: elsewhere than on Windows, a byte of it."""
+    return code if sys.platform == "win32" else code & 0xFF
 
 
 class JrcError(Exception):

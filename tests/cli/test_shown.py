@@ -1,5 +1,6 @@
 """What people see of a run: on a terminal, in a pipe, in a log."""
 
+import json
 import os
 import pty
 import re
@@ -301,6 +302,21 @@ def test_a_scripts_exit_code_is_said(folder: Path, env: dict[str, str], code: in
     done = run_jrc("run", "s.py", env=env)
     assert done.code == (code if sys.platform == "win32" else code % 256)
     assert done.stderr.splitlines()[-1].startswith(f"jrc: exit code {done.code} after ")
+    done = run_jrc("run", "--json", "s.py", env=env)
+    assert json.loads(done.stdout.splitlines()[-1])["exit_code"] == done.code
+
+
+@pytest.mark.parametrize("behind", [0, 1, 3])
+def test_the_cells_behind_an_exit_are_counted(
+    folder: Path, env: dict[str, str], behind: int
+) -> None:
+    write_notebook(folder / "a.ipynb", ["1", "import sys; sys.exit(0)", *behind * ["2"]])
+    done = run_jrc("run", "a.ipynb", env=env)
+    assert done.code == 0
+    words = {0: "", 1: "1 cell after it was", 3: "3 cells after it were"}[behind]
+    told = f"jrc: Cell 2 ended the run: {words} not executed.\n" if words else ""
+    assert "".join(line for line in done.stderr.splitlines(True) if "ended" in line) == told
+    assert "ended" not in run_jrc("run", "-q", "a.ipynb", env=env).stderr
 
 
 def test_no_live_line_where_stdout_is_a_pipe(folder: Path, env: dict[str, str]) -> None:

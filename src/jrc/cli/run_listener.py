@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from jrc.cli.local_stdin import END_OF_FILE, LocalStdin
 from jrc.cli.shown import Shown
 from jrc.cli.terminal import STARTED, Terminal
+from jrc.errors import process_code
 from jrc.run.events import (
     CellFinished,
     CellOutput,
@@ -73,6 +74,8 @@ class TerminalListener:
                 self._shown.widget(event.model_id, event.text)
             case CellFinished():
                 self._finish_cell(event)
+            case Notice(kind="exited") if self._quiet:
+                pass
             case Notice(kind="kernel-died"):
                 # The error that ends the command says it.
                 pass
@@ -171,8 +174,7 @@ class TerminalListener:
         self.close()
         if event.status != "ok" or self._quiet:
             return
-        # A process ends with a byte of what it asks for, but on Windows.
-        code = event.exit_code if sys.platform == "win32" else event.exit_code & 0xFF
+        code = process_code(event.exit_code)
         done = f"exit code {code}" if code else "done"
         if not self._follows:
             took = f"{time.monotonic() - STARTED:.1f} s"
@@ -201,8 +203,9 @@ class JsonListener:
         self.can_answer = stdin is not None
 
     def on_event(self, event: RunEvent) -> None:
-        if isinstance(event, RunFinished) and event.status in _FAILURES_OF_JRC:
-            event = event._replace(exit_code=event.exit_code + self._exit_code_base)
+        if isinstance(event, RunFinished):
+            base = self._exit_code_base if event.status in _FAILURES_OF_JRC else 0
+            event = event._replace(exit_code=process_code(event.exit_code + base))
         self._terminal.json({"event": _event_name(event), **event._asdict()})
 
     @asynccontextmanager

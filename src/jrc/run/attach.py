@@ -210,7 +210,7 @@ class Attachment:
         code = ending.exit_code(result) if failure is None else failure.exit_code
         place = None if output is None else str(output)
         self._listener.on_event(
-            RunFinished(self._found.run, result.status, int(code), place, result.lost)
+            RunFinished(self._found.run, ending.status(result), int(code), place, result.lost)
         )
         if failure is not None:
             raise failure

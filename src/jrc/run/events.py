@@ -128,7 +128,7 @@ class Notice(NamedTuple):
     Attributes:
         kind: ``link-lost``, ``link-restored``, ``output-lost``, ``unrecorded``,
             ``interrupted``, ``timeout``, ``kernel``, ``kernel-died``, ``saved``, ``repaired``,
-            ``parameters``, ``question``.
+            ``parameters``, ``question``, ``exited``.
         text: one sentence.
     """
 
@@ -143,7 +143,7 @@ class RunFinished(NamedTuple):
         run: id of the run.
         status: ``ok``, ``error``, ``aborted``, ``cancelled`` (with ``jrc cancel``), ``timeout``,
             ``interrupted``, ``output-lost``, ``kernel-died``, ``failed``.
-        exit_code: what ``jrc`` exits with.
+        exit_code: what ``jrc`` exits with: elsewhere than on Windows a byte.
         output: the file that holds the result; None when none was asked for.
         lost: one sentence for each loss of output.
     """

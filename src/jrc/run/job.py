@@ -149,7 +149,7 @@ class Job:
             raise
         failure = self._ending.failure(result)
         code = self._ending.exit_code(result) if failure is None else failure.exit_code
-        self._finish(result.status, code, result.lost)
+        self._finish(self._ending.status(result), code, result.lost)
         if failure is not None:
             raise failure
         return code

@@ -49,6 +49,11 @@ class Ending(NamedTuple):
             return ExitCode.OK
         return exit_code_from_reply(result.reply) or ExitCode.OK
 
+    def status(self, result: Result) -> str:
+        """As in ``events.RunFinished``: also where all cells went well, and output was lost."""
+        lost = result.status == "ok" and result.lost and not self.allow_loss
+        return "output-lost" if lost else result.status
+
     def failure(self, result: Result) -> JrcError | None:
         """The error that a run ends with; None when all is well."""
         hint = None if self.output is None else f"What arrived is saved in {self.output}."

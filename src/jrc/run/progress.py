@@ -277,9 +277,13 @@ class Account:
         self.notice("kernel-died", self.result.reason)
         self.stop("kernel-died", self._cells[pending[0]] if pending else None)
 
-    def exited(self) -> None:
+    def exited(self, key: int) -> None:
         """A cell ended the run, as it wanted. What becomes of those behind it is no failure."""
         self._exited = True
+        left = len(self._cells) - 1 - key
+        if left:
+            cells = "1 cell after it was" if left == 1 else f"{left} cells after it were"
+            self.notice("exited", f"Cell {self.number(key)} ended the run: {cells} not executed.")
 
     def stop(self, status: str, cell: CellRequest | None) -> None:
         """The run ends before its last cell. The first reason counts."""

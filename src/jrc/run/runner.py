@@ -326,7 +326,7 @@ class Runner:
             self._aborted = self._aborted or cell
         elif status == "ok" and cell.exits(event.reply):
             self._outbox.drop()
-            self._account.exited()
+            self._account.exited(event.key)
         elif status != "ok" and not (status in ("error", "timeout") and cell.allows_error):
             self._outbox.drop()
             self._account.stop(status, cell)
