@@ -37,9 +37,9 @@ OUTAGE_SECONDS = 60
 """The one loss of the length that the promise names; it happens while the cell works."""
 
 IMPATIENT = """
-from jrc.relay import main, watch
-watch.QUIET_BEFORE_POLL = 0.5
-main.main()
+from jrc.relay.main import main
+from jrc.relay.watch import Timing
+main(Timing(quiet_before_poll=0.5))
 """
 
 NO_LIMITS = {"ZMQChannelsWebsocketConnection": {"limit_rate": False}}

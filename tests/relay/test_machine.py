@@ -23,7 +23,7 @@ from jrc.relay.actions import (
 )
 from jrc.relay.in_flight import MOST_FENCES, MOST_REQUESTS, InFlight
 from jrc.relay.machine import Machine
-from jrc.relay.watch import IDLE_WITHIN, MUTE_POLLS, NOTICE_AFTER, QUIET_BEFORE_POLL
+from jrc.relay.watch import Timing
 from jrc.wire.message import Message, encode_object, new_message
 from jrc.wire.zmq import Addressed
 from tests.support.scripted import busy, from_kernel, idle, info_reply, reply, stream
@@ -31,6 +31,7 @@ from tests.support.scripted import busy, from_kernel, idle, info_reply, reply, s
 ANN, BEN = (b"ann",), (b"ben",)
 SESSION = 32 * "a"
 DATE = "2026-11-22T12:00:00Z"
+TIMING = Timing()
 
 _ids = itertools.count(1)
 
@@ -214,7 +215,7 @@ def test_an_answer_on_stdin_goes_to_the_kernel(machine: Machine) -> None:
 
 def test_comm_messages_go_to_the_kernel_and_wait_for_nothing(machine: Machine) -> None:
     sent(machine, request("comm_msg", comm_id="1", data={}))
-    assert machine.tick(10 * QUIET_BEFORE_POLL) == []
+    assert machine.tick(10 * TIMING.quiet_before_poll) == []
     assert nobody_waits(machine)
 
 
@@ -418,8 +419,8 @@ def test_a_long_loss_of_the_link_appears_in_the_cell_that_runs(machine: Machine)
     running = sent(machine, request())
     sent(machine, request(client=BEN))
     machine.link_lost(None, 0)
-    assert machine.tick(NOTICE_AFTER - 1) == []
-    parent, text = notice_text(machine.tick(NOTICE_AFTER))
+    assert machine.tick(TIMING.link_notice - 1) == []
+    parent, text = notice_text(machine.tick(TIMING.link_notice))
     assert (parent, text.startswith("[jrc] The link to the server is down")) == (running, True)
     parent, text = notice_text(machine.link_restored(60))
     assert (parent, text) == (running, "[jrc] The link to the server is back after 60 s.\n")
@@ -427,7 +428,7 @@ def test_a_long_loss_of_the_link_appears_in_the_cell_that_runs(machine: Machine)
 
 def test_a_notice_is_nobodys_where_no_cell_runs(machine: Machine) -> None:
     machine.link_lost(None, 0)
-    assert notice_text(machine.tick(NOTICE_AFTER))[0] == ""
+    assert notice_text(machine.tick(TIMING.link_notice))[0] == ""
 
 
 def test_no_fence_without_a_request_in_doubt(machine: Machine) -> None:
@@ -556,7 +557,7 @@ def test_an_idle_that_does_not_come_is_sought_and_at_last_assumed(machine: Machi
         for fence in sends(actions):
             fences += 1
             machine.from_kernel(info_reply(fence.msg_id), 0)
-    assert fences == 10
+    assert fences == TIMING.fences
     assert said(actions) == [("iopub", "status", "idle")]
     assert nobody_waits(machine)
 
@@ -564,7 +565,7 @@ def test_an_idle_that_does_not_come_is_sought_and_at_last_assumed(machine: Machi
 def test_no_fence_seeks_an_idle_while_another_one_is_out(machine: Machine) -> None:
     msg_id = sent(machine, request())
     machine.from_kernel(reply(msg_id), 0)
-    (fence,) = [m for n in range(100) for m in sends(machine.tick(IDLE_WITHIN * n))]
+    (fence,) = [m for n in range(100) for m in sends(machine.tick(TIMING.idle_within * n))]
     assert said(machine.from_kernel(busy(fence.msg_id), 0)) == [("iopub", "status", "idle")]
 
 
@@ -711,8 +712,8 @@ def test_the_idle_of_an_aborted_request_is_sought(recording: Machine) -> None:
 
 def test_the_server_is_asked_for_a_kernel_that_owes_a_reply(machine: Machine) -> None:
     sent(machine, request())
-    assert machine.tick(QUIET_BEFORE_POLL - 1) == []
-    assert machine.tick(QUIET_BEFORE_POLL) == [AskServer()]
+    assert machine.tick(TIMING.quiet_before_poll - 1) == []
+    assert machine.tick(TIMING.quiet_before_poll) == [AskServer()]
 
 
 def test_an_idle_kernel_that_owes_a_recorded_execution_is_asked_behind_it(
@@ -769,9 +770,12 @@ def test_no_reply_is_given_up_for_a_question_to_an_idle_kernel(machine: Machine)
 def test_an_idle_kernel_that_does_not_answer_gets_another_session(machine: Machine) -> None:
     sent(machine, request())
     answers = [
-        machine.server_answered("idle", all_arrived=True, received=0) for _ in range(MUTE_POLLS)
+        machine.server_answered("idle", all_arrived=True, received=0)
+        for _ in range(TIMING.unresponsive_polls)
     ]
-    assert [len(sends(actions)) for actions in answers] == [1] * (MUTE_POLLS - 1) + [0]
+    assert [len(sends(actions)) for actions in answers] == [1] * (TIMING.unresponsive_polls - 1) + [
+        0
+    ]
     assert StartOver() in answers[-1]
 
 
@@ -780,5 +784,5 @@ def test_a_kernel_that_works_or_is_still_sent_something_is_left_alone(
     machine: Machine, state: str, arrived: bool
 ) -> None:
     sent(machine, request())
-    for _ in range(5 * MUTE_POLLS):
+    for _ in range(5 * TIMING.unresponsive_polls):
         assert machine.server_answered(state, all_arrived=arrived, received=0) == []

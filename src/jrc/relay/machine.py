@@ -32,7 +32,7 @@ from jrc.relay.actions import (
 from jrc.relay.answers import Answers, Loss, topic
 from jrc.relay.in_flight import InFlight, Request, by_lane
 from jrc.relay.recorded import Found, NeverArrived, Recorded
-from jrc.relay.watch import Act, Watch
+from jrc.relay.watch import Act, Timing, Watch
 from jrc.wire.message import Message
 from jrc.wire.zmq import Addressed
 
@@ -46,6 +46,7 @@ REPLY_LOST = Loss(
     "whether it ran to its end is not known.",
 )
 _INTERRUPTED = Loss("KeyboardInterrupt", "")
+_USUAL = Timing()
 
 
 class Machine:
@@ -56,15 +57,18 @@ class Machine:
         restarts_in_place: a client's request to restart does not end the process, nor does the
             death of a kernel that the server starts again. Else the client watches the process,
             and takes its end for the kernel's.
+        timing: when to act though nothing arrived.
     """
 
-    def __init__(self, messages: Messages, *, restarts_in_place: bool) -> None:
+    def __init__(
+        self, messages: Messages, *, restarts_in_place: bool, timing: Timing = _USUAL
+    ) -> None:
         self._messages = messages
         self._restarts_in_place = restarts_in_place
         self._answers = Answers(messages)
         self._requests = InFlight()
         self._recorded = Recorded(messages)
-        self._watch = Watch()
+        self._watch = Watch(timing)
         self._large = LargeMessages()
         self._is_python = False
         self._kernel_is_new = False
@@ -303,7 +307,7 @@ class Machine:
         unanswered = self._requests.unanswered
         for act in self._watch.due(now, unanswered=unanswered, idle_missing=bool(missing)):
             match act:
-                case Act.TELL_LINK_IS_DOWN:
+                case Act.ANNOUNCE_LOSS:
                     text = "The link to the server is down; trying to bring it back."
                     actions.append(self._notice(text))
                 case Act.POLL_KERNEL:

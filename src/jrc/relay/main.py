@@ -10,23 +10,28 @@ import signal
 import sys
 from itertools import zip_longest
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jrc.errors import ExitCode, JrcError, UsageError
+
+if TYPE_CHECKING:
+    from jrc.relay.watch import Timing
 
 _FILE_OPTIONS = ("-f", "--f", "--IPKernelApp.connection_file")
 """How the applications of IPython take a connection file."""
 
 
-def main() -> None:
-    """The console script."""
-    sys.exit(run(sys.argv[1:]))
+def main(timing: "Timing | None" = None) -> None:
+    """The console script; a test gives it a timing."""
+    sys.exit(run(sys.argv[1:], timing))
 
 
-def run(args: list[str]) -> int:
+def run(args: list[str], timing: "Timing | None" = None) -> int:
     """Run the relay until it is told to end, or the remote kernel is gone.
 
     Args:
         args: the words behind ``jrc-kernel``.
+        timing: of the relay; the usual one by default.
 
     Returns:
         the exit code of the process.
@@ -38,7 +43,7 @@ def run(args: list[str]) -> int:
     # is meant for nobody.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        return _relay(_connection_file(args))
+        return _relay(_connection_file(args), timing)
     except JrcError as error:
         _say(error)
         return error.exit_code
@@ -68,7 +73,7 @@ def _connection_file(args: list[str]) -> Path:
     )
 
 
-def _relay(connection_file: Path) -> int:
+def _relay(connection_file: Path, timing: "Timing | None") -> int:
     from jrc.relay.sockets import Sockets, read_connection_file
 
     sockets = Sockets(read_connection_file(connection_file))
@@ -77,7 +82,7 @@ def _relay(connection_file: Path) -> int:
 
         from jrc.relay.serve import serve
 
-        asyncio.run(serve(sockets, os.environ))
+        asyncio.run(serve(sockets, os.environ, timing))
     finally:
         sockets.close()
     return ExitCode.OK

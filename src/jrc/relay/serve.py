@@ -18,6 +18,7 @@ from jrc.relay.kernel import RemoteKernel, session_path
 from jrc.relay.machine import Machine
 from jrc.relay.relay import Relay
 from jrc.relay.sockets import Sockets
+from jrc.relay.watch import Timing
 from jrc.server.open import open_server
 from jrc.server.orphans import RecordFile
 from jrc.tasks import backoff, first_of, in_daemon_thread
@@ -36,12 +37,15 @@ KERNEL_START = 300.0
 _PARENT_POLL = 1.0
 
 
-async def serve(sockets: Sockets, environment: Mapping[str, str]) -> None:
+async def serve(
+    sockets: Sockets, environment: Mapping[str, str], timing: Timing | None = None
+) -> None:
     """Relay until a signal, a client or the end of the editor stops it.
 
     Args:
         sockets: bound, not started.
         environment: ``JRC_PROFILE``, ``JRC_KERNEL``, ``JPY_SESSION_NAME``, ``JPY_PARENT_PID``.
+        timing: of the relay; the usual one by default.
 
     Raises:
         JrcError: it can't start, or the remote kernel is gone.
@@ -51,7 +55,9 @@ async def serve(sockets: Sockets, environment: Mapping[str, str]) -> None:
     # jupyter_client restarts a kernel by starting a new process when the old one has ended; a
     # process that stays would only make it wait. Without such a parent nobody starts a new one.
     managed = "JPY_PARENT_PID" in environment
-    relay = Relay(sockets, Machine(messages, restarts_in_place=not managed))
+    relay = Relay(
+        sockets, Machine(messages, restarts_in_place=not managed, timing=timing or Timing())
+    )
     relay.start()
     with _signals(relay):
         await first_of(

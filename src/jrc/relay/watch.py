@@ -3,61 +3,68 @@
 All times are seconds of one monotonic clock.
 """
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from jrc.kernel.link import SILENT_BYTES
 
-NOTICE_AFTER = 10.0
-"""Of a link that is down: a shorter loss is bridged without a word."""
 
-QUIET_BEFORE_POLL = 10.0
-"""A kernel that was deleted leaves its websockets open and silent: ask the server then."""
+class Timing(NamedTuple):
+    """The thresholds of a relay. Seconds, where nothing else is said.
 
-MUTE_POLLS = 4
-"""So often in a row an idle kernel that owes a reply says nothing, though it is asked meanwhile."""
+    Attributes:
+        link_notice: a link that is down so long is announced; a shorter loss is bridged silently.
+        quiet_before_poll: silence of a kernel that owes a reply, before the server is asked for it.
+            A kernel that was deleted leaves its websockets open and silent.
+        unresponsive_polls: so many times in a row the server says that the kernel is idle, and it
+            says nothing, though it is asked each time; then it counts as unresponsive.
+        suspicion: after somebody shut the kernel down, a server may list it until its process has
+            ended; it is asked all that time.
+        suspicious_poll: between two such questions.
+        idle_within: from a reply to its idle, which usually comes within milliseconds.
+        fences: so many are sent for a missing idle before it counts as lost.
+    """
 
-SUSPICION = 15.0
-"""After somebody shut the kernel down, a server may list it until its process has ended."""
-
-_SUSPICIOUS_POLL = 0.5
-
-IDLE_WITHIN = 2.0
-"""After a reply its idle usually comes within milliseconds."""
-
-FENCES_AT_MOST = 10
+    link_notice: float = 10.0
+    quiet_before_poll: float = 10.0
+    unresponsive_polls: int = 4
+    suspicion: float = 15.0
+    suspicious_poll: float = 0.5
+    idle_within: float = 2.0
+    fences: int = 10
 
 
 class Act(Enum):
     """What to do now."""
 
-    TELL_LINK_IS_DOWN = "tell the person that the link is down"
+    ANNOUNCE_LOSS = "tell the person that the link is down"
     POLL_KERNEL = "ask the server whether the kernel is still there"
     SEEK_IDLE = "send fences for requests that have their reply but no idle"
     ASSUME_IDLE = "no fence helps: take the idle for lost"
 
 
-@dataclass
 class Watch:
     """The deadlines of one relay."""
 
-    _link_lost_at: float | None = None
-    _told: bool = False
-    _heard_at: float = 0.0
-    _suspicious_until: float = float("-inf")
-    _idle_missing_since: float | None = None
-    _fences: int = 0
-    _mute_polls: int = 0
-    _received: int = 0
+    def __init__(self, timing: Timing) -> None:
+        self._timing = timing
+        self._link_lost_at: float | None = None
+        self._announced = False
+        self._heard_at = 0.0
+        self._suspicious_until = float("-inf")
+        self._idle_missing_since: float | None = None
+        self._fences = 0
+        self._unresponsive_polls = 0
+        self._received = 0
 
     def heard(self, now: float) -> None:
         """Something arrived from the kernel."""
         self._heard_at = now
-        self._mute_polls = 0
+        self._unresponsive_polls = 0
 
     def suspect(self, now: float) -> None:
         """The kernel said that it is shut down."""
-        self._suspicious_until = now + SUSPICION
+        self._suspicious_until = now + self._timing.suspicion
 
     def link_lost(self, now: float) -> None:
         if self._link_lost_at is None:
@@ -67,12 +74,12 @@ class Watch:
         """The link is up again.
 
         Returns:
-            for how long it was down, where the person was told that it is; else None.
+            for how long it was down, if its loss was announced; else None.
         """
-        lost_at, told = self._link_lost_at, self._told
-        self._link_lost_at, self._told = None, False
+        lost_at, announced = self._link_lost_at, self._announced
+        self._link_lost_at, self._announced = None, False
         self.heard(now)
-        return now - lost_at if lost_at is not None and told else None
+        return now - lost_at if lost_at is not None and announced else None
 
     def due(self, now: float, *, unanswered: bool, idle_missing: bool) -> list[Act]:
         """What to do now.
@@ -87,7 +94,7 @@ class Watch:
         return [*self._poll(now, unanswered), *self._idle(now, idle_missing)]
 
     def polled(self, *, idle: bool, received: int) -> bool:
-        """Whether the kernel is mute, now that ``POLL_KERNEL`` found that it is there.
+        """Whether the kernel is unresponsive, now that ``POLL_KERNEL`` found that it is there.
 
         Args:
             idle: the server says that it does nothing, and nothing is on its way to it.
@@ -96,24 +103,27 @@ class Watch:
         """
         silent = abs(received - self._received) < SILENT_BYTES
         self._received = received
-        self._mute_polls = self._mute_polls + 1 if idle and silent else 0
-        if self._mute_polls < MUTE_POLLS:
+        self._unresponsive_polls = self._unresponsive_polls + 1 if idle and silent else 0
+        if self._unresponsive_polls < self._timing.unresponsive_polls:
             return False
-        self._mute_polls = 0
+        self._unresponsive_polls = 0
         return True
 
     def _notice(self, seconds: float) -> list[Act]:
-        if self._told or seconds < NOTICE_AFTER:
+        if self._announced or seconds < self._timing.link_notice:
             return []
-        self._told = True
-        return [Act.TELL_LINK_IS_DOWN]
+        self._announced = True
+        return [Act.ANNOUNCE_LOSS]
 
     def _poll(self, now: float, unanswered: bool) -> list[Act]:
         suspicious = now < self._suspicious_until
         if not (suspicious or unanswered):
             self._heard_at = now
             return []
-        if now - self._heard_at < (_SUSPICIOUS_POLL if suspicious else QUIET_BEFORE_POLL):
+        timing = self._timing
+        if now - self._heard_at < (
+            timing.suspicious_poll if suspicious else timing.quiet_before_poll
+        ):
             return []
         self._heard_at = now
         return [Act.POLL_KERNEL]
@@ -124,10 +134,10 @@ class Watch:
             return []
         if self._idle_missing_since is None:
             self._idle_missing_since = now
-        if now - self._idle_missing_since < IDLE_WITHIN:
+        if now - self._idle_missing_since < self._timing.idle_within:
             return []
         self._idle_missing_since = None
         self._fences += 1
-        if self._fences % (FENCES_AT_MOST + 1):
+        if self._fences % (self._timing.fences + 1):
             return [Act.SEEK_IDLE]
         return [Act.ASSUME_IDLE]
