@@ -17,11 +17,16 @@ from hypothesis import strategies as st
 
 from jrc.errors import NotFoundError, UsageError
 from jrc.notebook.document import Document, load
-from jrc.notebook.parameter_cell import names_of, parameters_of
-from jrc.notebook.parameter_code import LANGUAGES, assignments
 from jrc.notebook.parameter_values import WORDS as NO_TEXT
 from jrc.notebook.parameter_values import Given, parse_value, read_parameters
-from jrc.notebook.parameters import Place, parameterize
+from jrc.notebook.parameters import (
+    LANGUAGES,
+    Place,
+    assignments,
+    names_of,
+    parameterize,
+    parameters_of,
+)
 from jrc.options import words_of
 
 # Its command line asks what stdin is, and its models use what pydantic deprecates.

@@ -32,8 +32,7 @@ def show_parameters(document: Document, language: str | None, terminal: Terminal
     Raises:
         NotFoundError: no cell is tagged.
     """
-    from jrc.notebook.parameter_cell import parameters_of
-    from jrc.notebook.parameters import PARAMETERS_TAG
+    from jrc.notebook.parameters import PARAMETERS_TAG, parameters_of
 
     cells = document.notebook["cells"]
     source = next((c["source"] for c in cells if PARAMETERS_TAG in cell_tags(c)), None)
