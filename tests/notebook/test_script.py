@@ -254,6 +254,14 @@ def test_interrupt(kernel: Kernel) -> None:
     assert ended.exit_code == 130
 
 
+def test_a_line_that_has_begun_is_seen(kernel: Kernel) -> None:
+    """Lines are put together before they go out; what waits for its end does so, too."""
+    source = "import sys, time\nsys.stdout.write('begun')\ntime.sleep(600)\n"
+    ended = kernel.script(source, interrupt_at="begun")
+    assert ended.text() == "begun"
+    assert ended.exit_code == 130
+
+
 def test_main_module(kernel: Kernel) -> None:
     """``__main__`` is the script for pickle, dataclasses, type hints and imports."""
     source = """

@@ -43,6 +43,7 @@ _STDIN_BYTES = 1 << 20
 _PIPE_BYTES = 1 << 16
 _NOTHING = bytes(4)
 _MOST_TAKEN = 1 << 20
+_HAND_OVER_MS = 200
 _STDIN_NAMES = (0, "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 
 
@@ -63,6 +64,9 @@ class _Descriptor:
 
     Whoever writes to that stream calls ``take`` first: so what a child process wrote before it
     ended comes before what the script prints next.
+
+    Attributes:
+        hand_over: called several times a second, to let the kernel have a line that has begun.
     """
 
     def __init__(self, number: int, stream: Any) -> None:
@@ -72,6 +76,7 @@ class _Descriptor:
         self._lock = threading.RLock()
         self._read, write = os.pipe()
         os.set_blocking(self._read, False)
+        self.hand_over: Any = None
         self._over = False
         self._kept = os.dup(number)
         os.dup2(write, number)
@@ -102,6 +107,7 @@ class _Descriptor:
 
     def release(self) -> None:
         """Give the descriptor back. What children of the script still write comes all the same."""
+        self.hand_over = None
         os.dup2(self._kept, self.number)
         os.close(self._kept)
         self.take()
@@ -110,41 +116,95 @@ class _Descriptor:
         poll = select.poll()
         poll.register(self._read, select.POLLIN)
         while True:
-            poll.poll()
-            if not self.take():
+            if not poll.poll(_HAND_OVER_MS):
+                hand_over = self.hand_over
+                if hand_over is not None:
+                    hand_over()
+            elif not self.take():
                 with self._lock:
                     self._over = True
                     os.close(self._read)
                 return
 
 
+class _Lines(io.RawIOBase):
+    """What stands between the text and the binary file.
+
+    The text file hands over each line, and flushes what is below it then. That is for a person at a
+    terminal, who must see the line; the kernel sends all that was printed five times a second.
+
+    Attributes:
+        owns: whether the file is closed with this; not when the script took it.
+    """
+
+    def __init__(self, output: _Output) -> None:
+        self.output = output
+        self.owns = True
+        self.name = output.name
+        self.mode = output.mode
+        self.write = output.write  # type: ignore[method-assign]
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return self.output.isatty()
+
+    def fileno(self) -> int:
+        return self.output.fileno()
+
+    def flush(self) -> None:
+        """Nothing: see above."""
+
+    def close(self) -> None:
+        super().close()
+        if self.owns:
+            self.output.close()
+
+
 class _Text(io.TextIOWrapper):
     """The text file that is ``sys.stdout`` or ``sys.stderr``.
 
-    What is written takes a shorter way than over bytes, as long as nobody configured another one.
+    Its lines are put together in C: a call of Python code for each piece would cost more than all
+    else that happens to it.
     """
 
-    def __init__(self, raw: _Output, errors: str) -> None:
-        super().__init__(raw, "utf-8", errors, write_through=True)
-        self._short: _Output | None = raw
+    line_buffering = False
 
-    def write(self, text: str) -> int:
-        if self._short is None or type(text) is not str or not text.isascii():
-            return super().write(text)
-        self._short.write_text(text)
-        return len(text)
+    def __init__(self, output: _Output, errors: str) -> None:
+        # Where nobody calls ``hand_over``, each piece goes its way at once.
+        through = output.descriptor is None
+        super().__init__(
+            _Lines(output), "utf-8", errors, line_buffering=True, write_through=through
+        )
+        self._output = output
+
+    @property
+    def buffer(self) -> Any:
+        return self._output
+
+    def flush(self) -> None:
+        super().flush()
+        self._output.flush()
+
+    def hand_over(self) -> None:
+        """Let the kernel have the line that has begun; called by a thread now and then."""
+        with self._output.lock, contextlib.suppress(ValueError):  # closed or detached
+            super().flush()
 
     def reconfigure(self, **options: Any) -> None:
-        self._short = None
         super().reconfigure(**options)
+        if options.get("line_buffering") is not None:
+            self.line_buffering = bool(options["line_buffering"])
 
     def detach(self) -> Any:
-        self._short = None
-        return super().detach()
+        lines: Any = super().detach()
+        lines.owns = False
+        return self._output
 
 
 class _ErrorText(_Text):
-    """``sys.stderr`` says what it does as under python; flushed for each line, it would be slow."""
+    """``sys.stderr`` says what it does as under python."""
 
     line_buffering = True
 
@@ -153,6 +213,8 @@ class _Output(io.RawIOBase):
     """The binary file under ``sys.stdout`` or ``sys.stderr``.
 
     Attributes:
+        descriptor: what brings the output of child processes; None where there is no such thing.
+        lock: held by who writes: no thread overtakes another.
         forked: this is a copy in a forked process: the kernel's streams are its parent's.
     """
 
@@ -161,8 +223,9 @@ class _Output(io.RawIOBase):
     def __init__(self, name: str, stream: Any, descriptor: _Descriptor | None) -> None:
         self.name = name
         self._stream = stream
-        self._descriptor = descriptor
+        self.descriptor = descriptor
         self._decoder = _Utf8()
+        self.lock = threading.RLock()
         self.forked = False
         self._at_seam = True
 
@@ -173,42 +236,32 @@ class _Output(io.RawIOBase):
         return bool(self._stream.isatty())
 
     def fileno(self) -> int:
-        if self._descriptor is not None:
-            return self._descriptor.number
+        if self.descriptor is not None:
+            return self.descriptor.number
         return int(self._stream.fileno())
 
     def write(self, data: Any) -> int:
         data = bytes(data)
-        if self._is_child():
-            self._write_descriptor(data)
-        else:
-            self._write_stream(self._decoder.text(data))
+        with self.lock:
+            if self.closed:
+                raise ValueError("I/O operation on closed file.")
+            if self._is_child():
+                self._write_descriptor(data)
+                return len(data)
+            if self.descriptor is not None and self._at_seam:
+                self.descriptor.take_waiting()
+            # To look costs. What is to come before a child's output, the script flushes or ends a
+            # line.
+            self._at_seam = data.endswith(b"\n")
+            self._stream.write(self._decoder.text(data))
         return len(data)
 
-    def write_text(self, text: str) -> None:
-        """Write ASCII text, without the detour over bytes where that is possible."""
-        if self._decoder.rest or self._is_child():
-            self.write(text.encode())
-        else:
-            self._write_stream(text)
-
-    def _write_stream(self, text: str) -> None:
-        if self.closed:
-            raise ValueError("I/O operation on closed file.")
-        if self._descriptor is not None and self._at_seam:
-            self._descriptor.take_waiting()
-        # To look costs. What is to come before a child's output, the script flushes or ends a line.
-        self._at_seam = text.endswith("\n")
-        self._stream.write(text)
-
     def _write_descriptor(self, data: bytes) -> None:
-        if self.closed:
-            raise ValueError("I/O operation on closed file.")
         while data:
             data = data[os.write(self.fileno(), data) :]
 
     def _is_child(self) -> bool:
-        return self.forked and self._descriptor is not None
+        return self.forked and self.descriptor is not None
 
     def flush(self) -> None:
         super().flush()
@@ -270,6 +323,39 @@ class _Input(io.RawIOBase):
         return base64.b64decode(answer)
 
 
+class _InputAgain(io.BufferedIOBase):
+    """Another file of the same stdin: to close it closes nothing else."""
+
+    def __init__(self, source: Any) -> None:
+        self.raw = source.raw
+        self.name = source.name
+        self.mode = source.mode
+        self._source = source
+
+    def readable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return bool(self._source.isatty())
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return bytes(self._open_source().read(size))
+
+    def read1(self, size: int = -1, /) -> bytes:
+        return bytes(self._open_source().read1(size))
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        return bytes(self._open_source().readline(size))
+
+    def peek(self, size: int = 0, /) -> bytes:
+        return bytes(self._open_source().peek(size))
+
+    def _open_source(self) -> Any:
+        if self.closed:
+            raise ValueError("I/O operation on closed file.")
+        return self._source
+
+
 @contextlib.contextmanager
 def _flushable() -> Iterator[None]:
     """The kernel flushes ``sys.stdout`` before it asks, and can't where the script closed it."""
@@ -305,6 +391,8 @@ def script_streams(stdin: str) -> Iterator[None]:
         raw = _Output(f"<{name}>", stream, descriptor)
         text = (_Text if number == 1 else _ErrorText)(raw, errors)
         outputs.append(raw)
+        if descriptor is not None:
+            descriptor.hand_over = text.hand_over
         text.mode = "w"  # type: ignore[misc]
         setattr(sys, name, text)
         setattr(sys, f"__{name}__", text)
@@ -395,6 +483,7 @@ def _mark_forked(outputs: list[_Output]) -> None:
             output = reference()
             if output is not None:
                 output.forked = True
+                output.lock = threading.RLock()  # no thread that held it is here
 
     os.register_at_fork(after_in_child=mark)
 
@@ -429,7 +518,8 @@ def _open_of(lines: Any, really_open: Any) -> Any:
         # A bool is no descriptor that anybody means, and a Path equals no string.
         name = file if isinstance(file, (int, str)) else str(file)
         if name in _STDIN_NAMES and set(mode) <= set("rbt"):
-            return lines.buffer if "b" in mode else io.TextIOWrapper(lines.buffer, "utf-8")
+            file = _InputAgain(lines.buffer)
+            return file if "b" in mode else io.TextIOWrapper(file, "utf-8")
         return really_open(file, mode, *args, **kwargs)
 
     return open
