@@ -76,14 +76,6 @@ async def test_the_life_of_a_session(client: ServerClient) -> None:
     await client.delete_session(session.id)
 
 
-async def test_a_session_on_a_running_kernel(client: ServerClient) -> None:
-    kernel = await client.start_kernel(None, "no/such/folder")
-    session = await client.create_session(unique_path(), "b", "console", None, kernel.id)
-    assert session.kernel.id == kernel.id
-    await client.delete_kernel(kernel.id)
-    await client.delete_session(session.id)
-
-
 async def test_an_unknown_kernelspec_names_those_that_exist(client: ServerClient) -> None:
     with pytest.raises(NotFoundError, match="has no kernelspec 'julia'") as session:
         await client.create_session(unique_path(), "a", "notebook", "julia")

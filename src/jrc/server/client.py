@@ -185,9 +185,8 @@ class ServerClient:
         name: str,
         type: str,
         kernel_name: str | None,
-        kernel_id: str | None = None,
     ) -> SessionModel:
-        """Tie a document to a kernel: a new one, or the running one of ``kernel_id``.
+        """Start a kernel for a document.
 
         The endpoint is idempotent by path: clients that ask for the same path get the same kernel.
 
@@ -196,13 +195,11 @@ class ServerClient:
             name: of the document.
             type: ``notebook``, ``console`` or ``file``.
             kernel_name: the kernelspec; None for the server's default.
-            kernel_id: a running kernel.
 
         Raises:
             NotFoundError: there is no such kernelspec; the hint names those that exist.
         """
-        kernel = {"id": kernel_id} if kernel_id is not None else {"name": kernel_name}
-        body = {"path": path, "name": name, "type": type, "kernel": kernel}
+        body = {"path": path, "name": name, "type": type, "kernel": {"name": kernel_name}}
         answer = await self._start(kernel_name, "sessions", body)
         return models.session(answer.json())
 

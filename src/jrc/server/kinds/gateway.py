@@ -188,12 +188,9 @@ class GatewayClient(ServerClient):
         name: str,
         type: str,
         kernel_name: str | None,
-        kernel_id: str | None = None,
     ) -> SessionModel:
         """Start a kernel for a document, and remember it. Its id is the session's id."""
-        kernel = await self.kernel(kernel_id) if kernel_id is not None else None
-        if kernel is None:
-            kernel = await self.start_kernel(kernel_name)
+        kernel = await self.start_kernel(kernel_name)
         self._memory.add(kernel.id, path)
         return _session(kernel, path, name, type)
 
