@@ -437,6 +437,16 @@ def test_prologue_of_cells(kernel: Kernel) -> None:
     kernel.execute("sys.argv = kept; del __file__, kept, sys")
 
 
+def test_what_a_kernel_registers_for_its_own_end_outlives_a_script(kernel: Kernel) -> None:
+    """pyzmq makes its collector for the first large message, which may be a script's output."""
+    kernel.script("import zmq.utils.garbage as g\ng.of_test = g.GarbageCollector()\n")
+    ended = kernel.execute(
+        "import zmq.utils.garbage as g\nprint(g.of_test._stay_down)\n"
+        "import atexit; atexit.unregister(g.of_test._atexit); del g.of_test, g, atexit"
+    )
+    assert ended.text() == "False\n"
+
+
 def test_names_stay_in_the_script(kernel: Kernel) -> None:
     """Neither the kernel's own names are seen by a script nor the script's by the kernel."""
     kernel.execute("outer = 1")

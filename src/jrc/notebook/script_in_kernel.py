@@ -37,8 +37,12 @@ if TYPE_CHECKING:
 
     from jrc.notebook.streams_in_kernel import script_streams
 
-_LIBRARY = ("asyncio", "concurrent", "logging", "multiprocessing", "threading", "weakref")
-"""Modules that a kernel needs after the script: what they register waits for its end."""
+_KERNELS = (
+    *("asyncio", "concurrent", "logging", "multiprocessing", "threading", "weakref"),
+    *("IPython", "comm", "debugpy", "ipykernel", "jupyter_client", "tornado", "traitlets", "zmq"),
+)
+"""Packages that a kernel needs after the script: what they register waits for the kernel's end. The
+collector of pyzmq, made for the first large message, can't be used again once it was called."""
 
 EXIT_ATTRIBUTE = "_jrc_exit_code"
 """Where in ``sys`` the exit code waits for the expression that the client sends along."""
@@ -188,7 +192,7 @@ class _AtExit:
 
     def _register(self, function: Callable[..., object], *args: Any, **options: Any) -> Any:
         module = str(sys._getframe(1).f_globals.get("__name__", ""))
-        if module.partition(".")[0] in _LIBRARY:
+        if module.partition(".")[0] in _KERNELS:
             return self._really[0](function, *args, **options)
         self._callbacks.append((function, args, options))
         return function
