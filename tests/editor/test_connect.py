@@ -317,7 +317,7 @@ def test_what_somebody_changed_is_kept_and_named(code: FakeEditor, home: Path) -
     settings(home).write_text(text)
     person = Person()
     disconnect_editors("ml", terminal=person)
-    assert "kept there, since somebody changed it: jupyter.jupyterLaunchTimeout" in person.said
+    assert "kept there, since it was changed by hand: jupyter.jupyterLaunchTimeout" in person.said
     assert loads(settings(home).read_text()) == {
         "editor.fontSize": 14,
         "jupyter.jupyterLaunchTimeout": 300000,
@@ -332,7 +332,7 @@ def test_without_any_editor_jupyter_still_gets_the_kernels(
     person = Person()
     connect(person)
     assert (kernels() / "jrc-ml-ir" / "kernel.json").is_file()
-    assert "No settings of VS Code or one of its kin were found" in person.heard
+    assert "No settings of VS Code or a similar editor were found" in person.heard
     # Without an editor's command the companion can't be installed: that is said, and what to do.
     assert "The companion extension is not installed: no command of an editor" in person.heard
     assert "--no-extension" in person.heard

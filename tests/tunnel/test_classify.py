@@ -10,9 +10,9 @@ from jrc.tunnel.classify import (
     Alarm,
     alarm,
     classify,
+    error_line,
     is_hopeless,
     is_noise,
-    last_words,
     plain,
     plain_lines,
 )
@@ -195,8 +195,8 @@ def test_any_text_gives_a_cause(lines: list[str]) -> None:
 
 
 @given(st.lists(st.sampled_from([case for case, _ in CASES] + [OLD_NOISE, NEW_NOISE, " "])))
-def test_last_words_come_from_the_lines(lines: list[str]) -> None:
-    words = last_words(lines)
+def test_the_error_line_comes_from_the_lines(lines: list[str]) -> None:
+    words = error_line(lines)
     assert (words == "") == (plain_lines(lines) == [])
     assert not words or any(words in line for line in plain_lines(lines))
 

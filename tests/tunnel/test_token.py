@@ -73,7 +73,7 @@ async def test_token_of_the_server_in_the_pod(route: Route, kube: Kube, app: Web
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (("", "", 0), "No Jupyter Server says that it runs in pod jupyter-0."),
+        (("", "", 0), "`jupyter server list` in pod jupyter-0 shows no server."),
         (('{"port": 8888, "token": ""}\n', "", 0), "The Jupyter Server in pod jupyter-0 has no"),
         (
             ("", "sh: jupyter: not found\n", 127),

@@ -18,7 +18,7 @@ from jrc.tunnel.cause import Kind, explain
 from jrc.tunnel.connect import ensure_keeper, keeper_status, stop_keeper
 from jrc.tunnel.machine import Phase
 from jrc.tunnel.status import KeeperFiles, KeeperStatus, Spec
-from jrc.tunnel.use import explained, in_use, verdict
+from jrc.tunnel.use import explained, final_failure, in_use
 from tests.support.http import request
 from tests.support.kube import Kube
 from tests.support.kube.api import KubeStub
@@ -63,7 +63,7 @@ async def test_a_keeper_that_ends_unasked_is_replaced(
         os.kill(first.pid, sign)
         await until(is_replaced)
         assert (await request(first.port, "/api"))[0] == 200
-        assert verdict("lab", paths) is None
+        assert final_failure("lab", paths) is None
 
 
 async def outcome(
@@ -82,9 +82,9 @@ async def test_an_end_on_purpose_is_said_at_once_and_nothing_brings_it_up_again(
     spec: Spec, paths: Paths
 ) -> None:
     async def disconnect(_: KeeperStatus) -> None:
-        assert verdict("lab", paths) is None
+        assert final_failure("lab", paths) is None
         await asyncio.to_thread(stop_keeper, "lab", paths)
-        assert verdict("lab", paths)
+        assert final_failure("lab", paths)
         # The watch looks several times.
         await asyncio.sleep(4 * use.WATCH_SECONDS)
         assert KeeperFiles.of(paths, "lab").read() is None
@@ -102,7 +102,7 @@ async def test_a_command_after_a_disconnect_brings_the_tunnel_up(spec: Spec, pat
         await asyncio.to_thread(stop_keeper, "lab", paths)
         again = await ensure_keeper(spec, paths)
         assert again.phase is Phase.READY
-        assert verdict("lab", paths) is None
+        assert final_failure("lab", paths) is None
 
 
 async def test_a_final_refusal_is_the_error_of_those_who_use_the_tunnel(
@@ -114,7 +114,7 @@ async def test_a_final_refusal_is_the_error_of_those_who_use_the_tunnel(
         os.kill(now.pid, signal.SIGKILL)
         failed = KeeperStatus(spec, now.pid, now.started, Phase.FAILED, 0, cause=cause)
         KeeperFiles.of(paths, "lab").write(failed)
-        assert isinstance(verdict("lab", paths), AuthError)
+        assert isinstance(final_failure("lab", paths), AuthError)
 
     found = UnreachableError("Nothing listens.", hint="Later: jrc attach x")
     seen = await outcome(spec, paths, found, give_up)

@@ -141,6 +141,6 @@ async def _answering(profile: Profile) -> str:
         try:
             await server.request("GET", *kind_of(profile).api)
         except AuthError:
-            # Gateways and ingresses tell strangers nothing, but they are there.
+            # Gateways and ingresses refuse requests without credentials, but they answer.
             return address.base_url
     return address.base_url

@@ -18,11 +18,11 @@ from jrc.profile.paths import Paths
 def offer_companion(
     found: Sequence[EditorCommand], terminal: Terminal, *, yes: bool, dry_run: bool
 ) -> None:
-    """Install the companion in every editor where it is not, if the person agrees.
+    """Offer to install the companion in every editor that lacks it.
 
     Args:
         found: the editors of this machine.
-        terminal: to talk.
+        terminal: for the question and the results.
         yes: do not ask.
         dry_run: say what would be done.
     """
@@ -59,7 +59,7 @@ def remove_companion(terminal: Terminal) -> None:
                 editors.uninstall(editor, entry.profile)
                 terminal.say(f"removed the companion extension ({_where(entry)})")
         except JrcError as error:
-            # Told once: an editor's profile that is gone would refuse for ever.
+            # Only once: for an editor's profile that is gone this would fail for ever.
             terminal.warn(f"The companion extension is still in {_where(entry)}: {error.message}")
         _note(paths, entry, None)
 

@@ -1,4 +1,4 @@
-"""``jrc connect``: bring up a profile's tunnel and keep it; put its kernels into the editors."""
+"""``jrc connect``: bring up a profile's tunnel and keep it; add its kernels to the editors."""
 
 import shlex
 from pathlib import Path
@@ -30,7 +30,8 @@ LOOK_SECONDS = 0.5
 def connect(
     profile: NameOrDefault = None,
     vscode: Annotated[
-        bool, typer.Option("--vscode", help="Put the server's kernels into VS Code and its kin.")
+        bool,
+        typer.Option("--vscode", help="Add the kernels to VS Code and similar editors."),
     ] = False,
     workspace: Annotated[
         Path | None,
@@ -59,7 +60,7 @@ def connect(
     """Bring up the tunnel to a server and keep it until jrc disconnect.
 
     Prints the server's address on this machine. The other commands need no connect: they bring up
-    the tunnel by themselves, and it ends when nobody has used it for a while.
+    the tunnel by themselves, and it ends when it was not used for a while.
 
     \b
     Example:
@@ -113,7 +114,7 @@ async def _connect(
     if status.moved:
         terminal.warn(
             f"Another program has port {status.spec.port}, so it is {status.port} this time: "
-            "editors that know the old one do not find it."
+            "editors that know the old one can't reach it."
         )
     terminal.data(status.url)
     if foreground:
@@ -131,15 +132,15 @@ async def _watch(profile: str, paths: Paths, terminal: Terminal) -> None:
     from jrc.cli.status import traffic_in_words
     from jrc.tunnel.connect import keeper_status
 
-    line, told = LiveLine(terminal), ""
+    line, said = LiveLine(terminal), ""
     try:
         while (status := keeper_status(profile, paths)) and status.runs():
             text = in_words(status)
             if terminal.live:
                 line.show(f"{text} {traffic_in_words(status.traffic)}")
-            elif text != told:
+            elif text != said:
                 terminal.say(text)
-            told = text
+            said = text
             await asyncio.sleep(LOOK_SECONDS)
     finally:
         line.hide()
@@ -150,4 +151,4 @@ def _ended(status: "KeeperStatus | None", profile: str) -> Exception:
     if status and status.cause:
         return status.cause.error(profile, status.spec.route)
     again = shlex.join(["jrc", "connect", profile])
-    return UnreachableError("The tunnel was ended by somebody else.", hint=f"Type: {again}")
+    return UnreachableError("The tunnel was ended by another command.", hint=f"Type: {again}")

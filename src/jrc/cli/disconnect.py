@@ -22,7 +22,7 @@ def disconnect(
         bool, typer.Option("--remove-kernelspecs", help="Remove its kernelspecs too.")
     ] = False,
     keep_extension: Annotated[
-        bool, typer.Option("--keep-extension", help="Leave the companion where it is.")
+        bool, typer.Option("--keep-extension", help="Leave the companion installed.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would change in files, do nothing.")
@@ -30,7 +30,7 @@ def disconnect(
 ) -> None:
     """End the tunnel of a profile and undo what connect wrote. Kernels on the server run on.
 
-    Kernelspecs stay unless told otherwise: VS Code does not notice when they come back.
+    Kernelspecs stay without --remove-kernelspecs: VS Code does not notice when they come back.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""``jrc doctor``: look at everything between here and a kernel."""
+"""``jrc doctor``: check everything between here and a kernel."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -52,7 +52,7 @@ def doctor(
 
 
 async def _examined(talk: "DoctorTalk", profile: str | None, bundle: Path | None) -> int:
-    """Make the checks and tell what they found.
+    """Make the checks and show what they found.
 
     Returns:
         the exit code.
@@ -71,5 +71,5 @@ async def _examined(talk: "DoctorTalk", profile: str | None, bundle: Path | None
         talk.on_end(report)
         if bundle is not None:
             write_bundle(bundle, report, paths, talk.redactor)
-            talk.say(f"Written: {bundle}. Look through it before you send it on.")
+            talk.say(f"Written: {bundle}. Read through it before you send it.")
     return report.exit_code

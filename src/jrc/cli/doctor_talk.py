@@ -20,14 +20,14 @@ _COLOURS = {
 
 
 class DoctorTalk:
-    """Tells the results; a context manager that leaves no live line behind.
+    """Shows the results; a context manager that leaves no live line behind.
 
     Args:
-        terminal: where to speak.
+        terminal: where to show them.
         json: only the report at the end, as JSON.
 
     Attributes:
-        redactor: what takes secrets out of all that is told.
+        redactor: what takes secrets out of all that is shown.
     """
 
     def __init__(self, terminal: Terminal, *, json: bool) -> None:

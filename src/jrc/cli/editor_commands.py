@@ -21,7 +21,7 @@ from jrc.profile.paths import Paths
 
 @dataclass(frozen=True)
 class EditorOptions:
-    """What the person chose on the command line.
+    """What was chosen on the command line.
 
     Attributes:
         workspace: ``--workspace``: the folder whose settings name the server.
@@ -51,8 +51,8 @@ def connect_editors(
     Args:
         profile: the server.
         kernelspecs: what it offers; see ``jrc.editor.remote.remote_kernels``.
-        options: what the person chose.
-        terminal: to talk.
+        options: what was chosen.
+        terminal: where to say what changed.
         url: the server's base URL on this machine; the profile's own one without it.
 
     Raises:
@@ -64,7 +64,7 @@ def connect_editors(
     )
     machine = here()
     # First, since an editor that was never started creates its folders for it. And not while the
-    # ledger is held: neither a person nor an editor's program should keep other commands waiting.
+    # ledger is held: a question, or an editor's program, must not block other commands.
     if options.extension:
         found = editors.find_editors(machine, shutil.which)
         offer_companion(found, terminal, yes=options.yes, dry_run=options.dry_run)
@@ -73,10 +73,10 @@ def connect_editors(
         if options.dry_run:
             _show_diff(report, terminal)
         else:
-            _tell(report, terminal)
+            _say_changes(report, terminal)
     if not report.settings and not report.problems:
         terminal.say(
-            "No settings of VS Code or one of its kin were found; start it once, then connect "
+            "No settings of VS Code or a similar editor were found; start it once, then connect "
             "again. Everything else that reads Jupyter's kernelspecs sees the kernels."
         )
     if any(spec.new for spec in report.specs) and not options.dry_run:
@@ -110,7 +110,7 @@ def disconnect_editors(
         remove_kernelspecs: remove its kernelspecs too.
         keep_extension: leave the companion installed when no profile is connected any more.
         dry_run: print what would change, and touch nothing.
-        terminal: to talk.
+        terminal: where to say what changed.
 
     Raises:
         ConfigError: a file could not be changed. Everything else is done.
@@ -124,7 +124,7 @@ def disconnect_editors(
         if dry_run:
             _show_diff(report, terminal)
             return
-        _tell(report, terminal)
+        _say_changes(report, terminal)
         last = not ledger.profiles()
     if last and not keep_extension:
         remove_companion(terminal)
@@ -144,7 +144,7 @@ def rename_in_editors(old: str, new: str, terminal: Terminal) -> None:
         return
     with _ledger(dry_run=False) as ledger:
         report = wiring.rename(old, new, ledger, machine, dry_run=False)
-        _tell(report, terminal)
+        _say_changes(report, terminal)
     terminal.say("Editors show the new name after the command 'Developer: Reload Window'.")
     _raise_first(report, terminal)
 
@@ -180,7 +180,7 @@ def _show_diff(report: Report, terminal: Terminal) -> None:
         terminal.say("No file would change.")
 
 
-def _tell(report: Report, terminal: Terminal) -> None:
+def _say_changes(report: Report, terminal: Terminal) -> None:
     """Say what changed, file by file."""
     for change in report.settings:
         path, kept = change.place.settings, change.outcome.left
@@ -188,7 +188,7 @@ def _tell(report: Report, terminal: Terminal) -> None:
             done = "removed" if change.outcome.text is None else "changed"
             terminal.say(f"{done} {path} ({change.place.label})")
         if kept:
-            terminal.say(f"kept there, since somebody changed it: {', '.join(kept)}")
+            terminal.say(f"kept there, since it was changed by hand: {', '.join(kept)}")
     for spec in report.specs:
         done = "removed" if spec.goes else "wrote"
         terminal.say(f"{done} {spec.folder} ({spec.display_name})")

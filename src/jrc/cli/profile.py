@@ -214,7 +214,7 @@ def _end_tunnel(profile: str, paths: Paths) -> None:
 def warn_of_keyring(terminal: Terminal, secrets: SecretStore) -> None:
     """Say that a keyring is there but could not be asked, so that it may hold a secret."""
     if secrets.keyring_fault not in (None, NO_KEYRING):
-        terminal.warn(f"{secrets.keyring_fault}: what it may hold for jrc was out of reach.")
+        terminal.warn(f"{secrets.keyring_fault}: secrets of jrc in it could not be reached.")
 
 
 def _as_json(profile: Profile, default: str | None) -> dict[str, Any]:

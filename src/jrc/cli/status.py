@@ -50,7 +50,7 @@ def status(
                 _show(rows, terminal, json=json, again=watch)
                 shown = rows
                 if not json:
-                    _tell_of_strays({profile.name for profile in saved}, terminal, paths)
+                    _warn_of_strays({profile.name for profile in saved}, terminal, paths)
             if not (watch and terminal.out.is_read(LOOK_SECONDS)):
                 return
     except KeyboardInterrupt:
@@ -141,7 +141,7 @@ def _show(rows: list[dict[str, Any]], terminal: Terminal, *, json: bool, again: 
                 terminal.say(f"  {error['hint']}")
 
 
-def _tell_of_strays(saved: set[str], terminal: Terminal, paths: Paths) -> None:
+def _warn_of_strays(saved: set[str], terminal: Terminal, paths: Paths) -> None:
     """Tunnels whose profile is gone, from config.toml by hand for example."""
     from jrc.tunnel.connect import keeper_status, keepers
 

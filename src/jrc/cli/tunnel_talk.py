@@ -1,4 +1,4 @@
-"""Tells a person how a tunnel comes up: one live line on a terminal, else a line a state."""
+"""Shows how a tunnel comes up: one live line on a terminal, otherwise a line for each state."""
 
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -11,30 +11,30 @@ if TYPE_CHECKING:
 
 
 class TunnelTalk:
-    """A ``Progress`` that speaks; a context manager that leaves no live line behind.
+    """A ``Progress`` for people; a context manager that leaves no live line behind.
 
     A tunnel that is tried again and again goes through the same states each time. So a log gets
-    each sentence once, and the live line shows what stood in the way while the next try begins.
+    each sentence once, and the live line keeps the last cause while the next try begins.
 
     Args:
-        terminal: where to speak.
+        terminal: where to show it.
     """
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
         self._line = LiveLine(terminal)
         self._shown = ""
-        self._told: set[str] = set()
+        self._said: set[str] = set()
 
     def __call__(self, status: "KeeperStatus") -> None:
-        """Tell a state, unless it was told."""
+        """Show a state, unless it is shown already."""
         text = in_words(status)
         if self._terminal.live:
             self._show(text)
             if status.phase == "ready":
                 self._line.hide()
-        elif text not in self._told:
-            self._told.add(text)
+        elif text not in self._said:
+            self._said.add(text)
             self._terminal.say(text)
 
     def _show(self, text: str) -> None:
@@ -57,7 +57,7 @@ class TunnelTalk:
 
 
 def in_words(status: "KeeperStatus") -> str:
-    """What the keeper does at the moment."""
+    """What the keeper is doing, in a sentence."""
     # Imported late: help and completion need none of it.
     from jrc.tunnel.machine import Phase
 

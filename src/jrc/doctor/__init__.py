@@ -1,1 +1,1 @@
-"""The doctor: looks at everything between a person and a kernel, one check after the other."""
+"""The checks of ``jrc doctor``: of everything between this machine and a kernel."""

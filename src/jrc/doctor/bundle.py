@@ -1,4 +1,4 @@
-"""The zip for a bug report: what is in it is decided here, and every secret is taken out of it."""
+"""The zip for a bug report: what it contains, without any secret."""
 
 import io
 import json
@@ -26,8 +26,8 @@ LOG_LINES = 200
 LOG_BYTES = 256 * 1024
 MOST_LOGS = 12
 
-_TOLD_VARIABLES = ("JRC_", "JUPYTER", "PYTHON", "SSL_CERT", "KUBE", "LC_", "VSCODE_")
-_TOLD_NAMES = {
+_SHOWN_VARIABLES = ("JRC_", "JUPYTER", "PYTHON", "SSL_CERT", "KUBE", "LC_", "VSCODE_")
+_SHOWN_NAMES = {
     *("CI", "COLORTERM", "LANG", "NO_COLOR", "SHELL", "TERM", "TERM_PROGRAM"),
     *("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"),
     *("VIRTUAL_ENV", "WSL_DISTRO_NAME"),
@@ -42,13 +42,13 @@ config.toml       the profiles, without comments
 state/            what the tunnels' background processes say about themselves
 logs/             the last lines of jrc's logs, the newest files first
 
-Tokens, passwords, cookies and the like are replaced by ***. Look through it before you send it on:
+Tokens, passwords, cookies and the like are replaced by ***. Read through it before you send it:
 it still names your servers, profiles and folders.
 """
 
 
 def make_redactor(paths: Paths, profiles: Iterable[str], kubeconfigs: Iterable[str]) -> Redactor:
-    """A redactor that knows every secret of this person that jrc can know.
+    """A redactor that knows every secret of yours that jrc can find.
 
     Args:
         paths: jrc's folders.
@@ -91,29 +91,29 @@ def write_bundle(target: Path, report: Report, paths: Paths, redactor: Redactor)
 
 
 def redacted_config(document: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
-    """The tables of config.toml as they may be told.
+    """The tables of config.toml as they may be shown.
 
-    Two keys are told in part: a header's value may be a secret though its name does not say so, and
-    so may each word of a credential command but the first.
+    Two keys are shown in part: a header's value may be a secret though its name does not say so,
+    and so may each word of a credential command but the first.
     """
-    told = redactor.value(document)
+    shown = redactor.value(document)
     profiles = document.get("profiles")
-    tables = told.get("profiles") if isinstance(told, dict) else None
+    tables = shown.get("profiles") if isinstance(shown, dict) else None
     if isinstance(profiles, Mapping) and isinstance(tables, dict):
         for name, table in profiles.items():
             if isinstance(table, Mapping) and redactor.text(str(name)) in tables:
-                _tell_in_part(table, tables[redactor.text(str(name))])
-    return told if isinstance(told, dict) else {}
+                _show_in_part(table, tables[redactor.text(str(name))])
+    return shown if isinstance(shown, dict) else {}
 
 
-def _tell_in_part(table: Mapping[str, Any], told: dict[str, Any]) -> None:
+def _show_in_part(table: Mapping[str, Any], shown: dict[str, Any]) -> None:
     headers = table.get("headers")
     if isinstance(headers, Mapping):
         kinds = {str(name): str(source).partition(":")[0] for name, source in headers.items()}
-        told["headers"] = {name: _header_source(kind) for name, kind in kinds.items()}
+        shown["headers"] = {name: _header_source(kind) for name, kind in kinds.items()}
     command = table.get("credential_command")
     if isinstance(command, list) and command:
-        told["credential_command"] = [str(command[0]), *[MASK] * (len(command) - 1)]
+        shown["credential_command"] = [str(command[0]), *[MASK] * (len(command) - 1)]
 
 
 def _header_source(kind: str) -> str:
@@ -138,12 +138,12 @@ def _toml(path: Path) -> dict[str, Any] | None:
 
 
 def _environment(environment: Mapping[str, str], redactor: Redactor) -> object:
-    told = {
+    shown = {
         name: value
         for name, value in sorted(environment.items())
-        if name.startswith(_TOLD_VARIABLES) or name.upper() in _TOLD_NAMES
+        if name.startswith(_SHOWN_VARIABLES) or name.upper() in _SHOWN_NAMES
     }
-    return redactor.value(told)
+    return redactor.value(shown)
 
 
 def _states(paths: Paths, redactor: Redactor) -> dict[str, str]:

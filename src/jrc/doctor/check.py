@@ -36,7 +36,7 @@ class Finding:
     """What one check found.
 
     Attributes:
-        message: one or two sentences for the person.
+        message: what was found, in one or two sentences.
         remedy: what to do about it; empty when there is nothing to do.
         exit_code: what the command ends with if this is the first failure; 0 unless failed.
         because: the failed checks for which this one was skipped.
@@ -71,7 +71,7 @@ def fine(message: str, **details: object) -> Finding:
 
 
 def doubtful(message: str, remedy: str, **details: object) -> Finding:
-    """It works, but not as it should."""
+    """It works, but something is wrong."""
     return Finding(Verdict.WARNING, message, remedy, details=details)
 
 
@@ -98,7 +98,7 @@ class Context:
 
     Attributes:
         paths: jrc's folders.
-        asked: the profile that the person named; None for the one in force.
+        asked: the profile that was named; None for the one in force.
         stack: closed at the end: what a check opens for the next ones.
         profile: what is examined; None for the embedded server.
         address: where the server answers, on this machine for a tunnel.
@@ -149,9 +149,9 @@ class Check:
     Attributes:
         name: what people and programs call it; part of the contract of ``--json``.
         run: looks, and says what it found. A ``JrcError`` that it raises is a failure.
-        needs: the checks that must have passed; one that is not made at all stands in nobody's way.
+        needs: the checks that must have passed; one that is not part of the plan counts as passed.
         deadline: seconds it may take.
-        late: what to do when it took longer.
+        late: what to do when it takes longer.
     """
 
     name: str

@@ -83,7 +83,7 @@ async def permissions(context: Context) -> Finding:
         falls_back = not denied and await _falls_back(program)
     except CauseError as error:
         return doubtful(
-            f"The cluster does not tell what you may do: {error.cause.message}",
+            f"The cluster does not say what you are allowed to do: {error.cause.message}",
             "Nothing, if the pod and the tunnel are fine.",
         )
     if denied:

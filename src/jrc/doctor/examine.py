@@ -108,7 +108,7 @@ async def _made(check: Check, context: Context) -> Finding:
 
 
 async def known_secrets(paths: Paths) -> Redactor:
-    """What takes the secrets of this person out of texts."""
+    """What takes your secrets out of texts."""
 
     def collect() -> Redactor:
         try:

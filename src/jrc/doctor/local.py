@@ -93,9 +93,9 @@ async def config(context: Context) -> Finding:
 
 
 async def secrets(context: Context) -> Finding:
-    """The keyring answers, and the file of secrets is the person's own."""
+    """The keyring answers, and only you can read the file of secrets."""
     store = SecretStore(context.paths)
-    # First, because the store mends the mode when it reads the file.
+    # First, because the store corrects the mode when it reads the file.
     mode = _mode(store.file_path)
     name = context.profile.name if context.profile else "doctor"
     found = await in_daemon_thread(_ask, store, name, name="doctor")

@@ -1,4 +1,4 @@
-"""Checks of the way to the server: name, TCP and TLS, each told apart."""
+"""Checks of the way to the server: name, TCP and TLS, one check each."""
 
 import asyncio
 import socket
@@ -19,7 +19,7 @@ from jrc.tasks import in_daemon_thread
 CONNECT_SECONDS = 8.0
 
 SOON_DAYS = 14
-"""A certificate that ends earlier is worth a word: others may need time to renew it."""
+"""A certificate that ends earlier causes a warning: to renew it may take time."""
 
 
 async def dns(context: Context) -> Finding:
@@ -92,7 +92,7 @@ async def tls(context: Context) -> Finding:
 def judge_certificate(
     host: str, protocol: str, certificate: Mapping[str, Any], *, now: float
 ) -> Finding:
-    """What to think of a TLS connection.
+    """The finding for a TLS connection.
 
     Args:
         host: for the sentence.
@@ -111,7 +111,7 @@ def judge_certificate(
     if days < SOON_DAYS:
         return doubtful(
             f"The certificate of {host} ends in {days} day{'' if days == 1 else 's'}.",
-            "Tell the server's administrator.",
+            "Ask the server's administrator to renew it.",
             **details,
         )
     return fine(f"{protocol}; the certificate is valid for {days} more days.", **details)

@@ -77,7 +77,7 @@ def plan(profile: Profile | None, *, known: bool) -> tuple[Check, ...]:
 
     Args:
         profile: what is examined; None for the embedded server.
-        known: False when the configuration does not tell: then all that is left is skipped.
+        known: False when the configuration can't be read: then all other checks are skipped.
     """
     if not known:
         return (*_NETWORK, *_SERVER, *_SEEN)
@@ -95,7 +95,7 @@ def _is_tls(url: str) -> bool:
 
 
 def blockers(needs: Sequence[str], found: Mapping[str, Finding]) -> tuple[str, ...]:
-    """The failed checks that stand in the way of one with these needs, each one once.
+    """The failed checks because of which a check with these needs is skipped, each one once.
 
     A need that was skipped itself is not named: what it was skipped for is.
 

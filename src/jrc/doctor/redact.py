@@ -1,7 +1,7 @@
 """Taking secrets out of what is shown or sent: pure. In doubt, too much is taken out.
 
 Two ways together: values that are known to be secret are replaced wherever they stand, also quoted
-for a URL or for JSON; and what looks like a secret is replaced though nobody knows it.
+for a URL or for JSON; and what looks like a secret is replaced, too.
 """
 
 import base64

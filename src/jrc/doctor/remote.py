@@ -101,7 +101,7 @@ async def clock(context: Context) -> Finding:
     try:
         theirs = parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
     except (TypeError, ValueError):
-        return needless("The server does not tell its time.")
+        return needless("The server does not send its time.")
     # The header has whole seconds: on average half a second is cut off.
     skew = theirs + 0.5 - (before + after) / 2
     off = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'}"
@@ -128,7 +128,7 @@ async def round_trip(context: Context) -> Finding:
 
 
 def judge_round_trips(seconds: Sequence[float]) -> Finding:
-    """What to think of the times of requests, in seconds."""
+    """The finding for the times of requests, in seconds."""
     median = statistics.median(seconds)
     message = (
         f"{_ms(median)} (median of {len(seconds)}; {_ms(min(seconds))} to {_ms(max(seconds))})"

@@ -285,9 +285,9 @@ async def _url(
 
 
 def _tunnel_verdict(profile: str, paths: Paths) -> Callable[[], JrcError | None]:
-    from jrc.tunnel.use import verdict
+    from jrc.tunnel.use import final_failure
 
-    return lambda: verdict(profile, paths)
+    return lambda: final_failure(profile, paths)
 
 
 def _log(text: str) -> None:

@@ -1,4 +1,4 @@
-"""What kubectl's words and its end mean. Pure: text in, a ``Cause`` out.
+"""What kubectl's output means. Pure: text in, a ``Cause`` out.
 
 The wording differs between kubectl's versions and the cluster's container runtimes, so the texts
 are matched loosely; the order of the rules decides where two of them match.
@@ -12,7 +12,7 @@ from jrc.tunnel.cause import Cause, Kind, explain
 
 
 class Alarm(StrEnum):
-    """What a line on the stderr of a running port-forward calls for."""
+    """What to do about a line on the stderr of a running port-forward."""
 
     LOST = "lost"
     """The forward is dead, even where kubectl runs on."""
@@ -32,8 +32,10 @@ _UNREACHED = re.compile(
     r"couldn't get current server API group list: .*"
     r"(dial tcp|no such host|handshake timeout|deadline exceeded|Client\.Timeout|i/o timeout)"
 )
-_TALKS = re.compile(r"^(error|Unable to|The connection to|Warning:|Flag --|Unhandled Error)", re.I)
-_VERDICT = re.compile(r"^(error|Unable to|The connection to)", re.IGNORECASE)
+_OWN_LINE = re.compile(
+    r"^(error|Unable to|The connection to|Warning:|Flag --|Unhandled Error)", re.I
+)
+_ERROR = re.compile(r"^(error|Unable to|The connection to)", re.IGNORECASE)
 
 _RULES: tuple[tuple[Kind, str], ...] = (
     (Kind.PLUGIN_MISSING, r"exec: executable (?P<subject>\S+) not found"),
@@ -97,15 +99,15 @@ def plain(line: str) -> str:
 
 
 def is_hopeless(line: str) -> bool:
-    """Whether kubectl says that it does not reach the API server, and will try in vain again."""
+    """Whether kubectl can't reach the API server, and will only try the same again."""
     return _UNREACHED.search(line) is not None
 
 
-def last_words(lines: Sequence[str]) -> str:
-    """The line that tells a person most: the last one that looks like a verdict, else the last."""
+def error_line(lines: Sequence[str]) -> str:
+    """The most useful line for a person: the last one that looks like an error, else the last."""
     plain = plain_lines(lines)
-    verdicts = [line for line in plain if _VERDICT.match(line)]
-    return (verdicts or plain or [""])[-1]
+    errors = [line for line in plain if _ERROR.match(line)]
+    return (errors or plain or [""])[-1]
 
 
 def classify(lines: Sequence[str], *, where: str, kubectl: str = "kubectl") -> Cause:
@@ -129,7 +131,7 @@ def classify(lines: Sequence[str], *, where: str, kubectl: str = "kubectl") -> C
 
 
 def alarm(line: str) -> Alarm | None:
-    """What one line of a running port-forward calls for; None for talk."""
+    """What to do about one line of a running port-forward; None for nothing."""
     if re.search(r"lost connection to pod", line):
         return Alarm.LOST
     if re.search(r"error occurred forwarding|error creating (error|forwarding) stream", line):
@@ -138,21 +140,21 @@ def alarm(line: str) -> Alarm | None:
 
 
 def _quote(kind: Kind, lines: Sequence[str]) -> str:
-    """The words of others that explain the cause best."""
+    """The part of kubectl's output that explains the cause best."""
     if kind in _SAYS_NO_MORE and any("forwarding" in line or "lost" in line for line in lines):
         return ""
     if kind in (Kind.PLUGIN_FAILED, Kind.EXEC_FAILED):
-        # What the program printed says more than kubectl's verdict that it failed.
-        verdicts = ("getting credentials", "command terminated")
-        printed = [line for line in lines if not any(word in line for word in verdicts)]
+        # What the program printed says more than kubectl's message that it failed.
+        kubectls = ("getting credentials", "command terminated")
+        printed = [line for line in lines if not any(text in line for text in kubectls)]
         if printed:
             return "; ".join(printed[-3:])[:300]
-    return last_words(lines)
+    return error_line(lines)
 
 
 def is_noise(line: str) -> bool:
-    """Whether a line is kubectl's own, and not one with which a login program talks to a person."""
-    return bool(_NOISE.search(line) or _KLOG.match(line) or _TALKS.match(line.strip()))
+    """Whether a line is kubectl's own, and not a message of a login program."""
+    return bool(_NOISE.search(line) or _KLOG.match(line) or _OWN_LINE.match(line.strip()))
 
 
 def is_request(line: str) -> bool:

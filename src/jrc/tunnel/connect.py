@@ -1,4 +1,4 @@
-"""What the other rooms use: make sure that a profile's tunnel is up, ask how it is, end it."""
+"""Make sure that a profile's tunnel is up, ask for its status, end it: for all other rooms."""
 
 import asyncio
 import contextlib
@@ -33,17 +33,17 @@ CONNECT_SECONDS = 120.0
 """How long to wait for a tunnel: a pod may have to be scheduled and Jupyter to start."""
 
 PATIENCE_SECONDS = 8.0
-"""How long to wait where somebody has to do something before the tunnel can come up."""
+"""How long to wait where a person has to act before the tunnel can come up."""
 
 STOP_SECONDS = 10.0
 """How long a keeper may take to end before it is killed, and then again."""
 
 _STARTS = 3
-"""So many keepers may die on us before we give up."""
+"""How many keepers may die before we give up."""
 
 _POLL_SECONDS = 0.05
 _AGAIN_SECONDS = 1.0
-"""How often a state is told again while it lasts: somebody may show a clock."""
+"""How often a state is reported again while it lasts, so that a clock can be shown."""
 
 _DETACHED = 0
 if sys.platform == "win32":
@@ -53,7 +53,7 @@ _LOG_BYTES = 1024 * 1024
 Progress = Callable[[KeeperStatus], None]
 
 _started: list["subprocess.Popen[bytes]"] = []
-"""The keepers that this process started: kept so that it can take note of their ends."""
+"""The keepers that this process started: kept so that it can reap them."""
 
 
 def spec_of(profile: Profile) -> Spec:
@@ -86,15 +86,15 @@ async def ensure_keeper(
             and then once more.
         deadline: seconds until the tunnel must be ready.
         patience: seconds to wait for what seldom passes by itself: see ``Cause.seldom_passes``.
-        hold: keep it until ``stop_keeper``, even when nobody uses it.
+        hold: keep it until ``stop_keeper``, even when it is not used.
 
     Returns:
         the status of the ready tunnel; its ``url`` is where the server answers.
 
     Raises:
         DeadlineError: it did not become ready in time; the message says what stood in the way.
-        JrcError: it can't become ready, or not before somebody does something about it: another
-            class for each kind of cause.
+        JrcError: it can't become ready, or not before a person acts; another class for each kind
+            of cause.
     """
     files = KeeperFiles.of(paths, spec.profile)
     files.prepare()
@@ -106,7 +106,7 @@ async def ensure_keeper(
     except TimeoutError as error:
         failure = _overdue(files.read(), spec, deadline)
         if ours:
-            # As it was found: nobody else asked for this tunnel.
+            # It was not there before, and no other command asked for it.
             await asyncio.to_thread(_stop, files)
         raise failure from error
     except CauseError as error:
@@ -119,7 +119,7 @@ async def ensure_keeper(
 
 
 async def restart_keeper(spec: Spec, paths: Paths) -> None:
-    """Start another keeper in place of one that is gone, unless a person has ended it.
+    """Start another keeper in place of one that is gone, unless it was ended on purpose.
 
     Raises:
         JrcError: it does not start.
@@ -128,9 +128,9 @@ async def restart_keeper(spec: Spec, paths: Paths) -> None:
 
 
 def keeper_status(profile: str, paths: Paths) -> KeeperStatus | None:
-    """How a profile's keeper is; None when there is none.
+    """The status of a profile's keeper; None when there is none.
 
-    A keeper that is gone is told as failed: with its own last words, or as crashed.
+    A keeper that is gone has failed: for the cause that it left, or it crashed.
     """
     status = KeeperFiles.of(paths, profile).read()
     if status is None or status.runs() or status.phase is Phase.FAILED:
@@ -154,20 +154,20 @@ def stop_keeper(profile: str, paths: Paths) -> bool:
         UnreachableError: it does not end.
     """
     files = KeeperFiles.of(paths, profile)
-    # First: those who use the tunnel must not take its end for an accident.
+    # First, so that a command that uses the tunnel does not take this for a crash.
     files.mark_ended(True)
     files.hold(False)
     if not files.folder.exists():
         return False
     from filelock import FileLock
 
-    # Nor must one that somebody starts just now be overlooked.
+    # With the lock, a keeper that is being started now is not overlooked.
     with FileLock(files.start_lock):
         return _stop(files)
 
 
 def _give_up(files: KeeperFiles, cause: Cause) -> None:
-    """End a keeper that nobody waits for, and leave the reason to be seen."""
+    """End a keeper that was started in vain, and leave the cause for ``jrc status``."""
     status = files.read()
     if _stop(files) and status:
         now = time.time()
@@ -188,11 +188,11 @@ def _stop(files: KeeperFiles) -> bool:
             time.sleep(_POLL_SECONDS)
         if not status.runs():
             files.forget()
-            _take_note_of_ends()
+            _reap()
             return True
     raise UnreachableError(
         f"The tunnel's background process {status.pid} does not end.",
-        hint="End it with the means of your system.",
+        hint="End it with the tools of your system.",
     )
 
 
@@ -201,13 +201,13 @@ async def _until_ready(
 ) -> KeeperStatus:
     began = time.time()
     starts = 0
-    knocked = False
-    told: KeeperStatus | None = None
-    told_at = 0.0
+    woken = False
+    reported: KeeperStatus | None = None
+    reported_at = 0.0
     while True:
         status = files.read()
         if status and status.cause and _gave_up(status, began):
-            # Also the verdict for those who wait for a keeper that somebody else started.
+            # This counts for every command that waits, not only for the one that started it.
             raise failure_of(status.cause, spec)
         if not _serves(status, spec):
             if starts == _STARTS:
@@ -215,46 +215,47 @@ async def _until_ready(
             starts += await _start(spec, files, began)
             continue
         if status.phase is Phase.READY:
-            if on_progress and told:
+            if on_progress and reported:
                 on_progress(status)
             return status
-        if not knocked and status.phase is Phase.WAITING and status.since < began:
-            # What stood in the way then may be gone by now.
-            knocked = True
-            await _knock(status)
+        if not woken and status.phase is Phase.WAITING and status.since < began:
+            # The cause from before may have passed.
+            woken = True
+            await _wake(status)
         elif time.time() - began >= patience and (cause := _hopeless(status, began)):
             raise CauseError(cause)
-        tells = told is None or _news(status) != _news(told)
-        if on_progress and (tells or time.monotonic() - told_at >= _AGAIN_SECONDS):
-            told, told_at = status, time.monotonic()
+        changed = reported is None or _without_traffic(status) != _without_traffic(reported)
+        due = time.monotonic() - reported_at >= _AGAIN_SECONDS
+        if on_progress and (changed or due):
+            reported, reported_at = status, time.monotonic()
             on_progress(status)
         await asyncio.sleep(_POLL_SECONDS)
 
 
 def _hopeless(status: KeeperStatus, began: float) -> Cause | None:
-    """What was seen since then that nobody waits for, though the keeper goes on trying."""
+    """A cause since then that is not worth waiting for, though the keeper goes on trying."""
     cause = status.cause if status.phase is Phase.WAITING and status.since >= began else None
     return cause if cause and (cause.seldom_passes or cause.fatal) else None
 
 
-async def _knock(status: KeeperStatus) -> None:
-    """Make a keeper that waits try at once, as every client does."""
+async def _wake(status: KeeperStatus) -> None:
+    """Connect to a keeper that waits: it then tries at once, as for every client."""
     with contextlib.suppress(OSError):
         _, writer = await asyncio.open_connection("127.0.0.1", status.port)
         writer.close()
 
 
 async def _start(spec: Spec, files: KeeperFiles, began: float, *, again: bool = False) -> bool:
-    """Start a keeper and wait for its first word.
+    """Start a keeper and wait for its first status.
 
     Args:
         spec: what to keep.
-        files: where it says how it goes.
-        began: since when somebody waits for it.
-        again: in place of one that is gone; not when a person has ended that one.
+        files: where it writes its status.
+        began: since when a command waits for it.
+        again: in place of one that is gone; not if that one was ended on purpose.
 
     Returns:
-        False when somebody else did it, or tried it and failed since ``began``.
+        False when another process did it, or tried it and failed since ``began``.
     """
     async with _alone(files):
         if again and files.ended:
@@ -278,12 +279,12 @@ async def _start(spec: Spec, files: KeeperFiles, began: float, *, again: bool = 
 
 
 def _serves(status: KeeperStatus | None, spec: Spec) -> TypeGuard[KeeperStatus]:
-    """Whether a keeper runs that keeps just this."""
+    """Whether a keeper runs and keeps exactly this tunnel."""
     return status is not None and status.spec == spec and status.runs()
 
 
 def _gave_up(status: KeeperStatus, began: float) -> bool:
-    """Whether a keeper has failed since then; an earlier failure may be mended by now."""
+    """Whether a keeper has failed since then; an earlier cause may have passed."""
     return status.phase is Phase.FAILED and status.since >= began
 
 
@@ -308,7 +309,7 @@ async def _alone(files: KeeperFiles) -> AsyncIterator[None]:
 
 def _spawn(spec: Spec, files: KeeperFiles) -> "subprocess.Popen[bytes]":
     """Start the keeper's process: apart from this one, its terminal and its folder."""
-    _take_note_of_ends()
+    _reap()
     if files.log.exists() and files.log.stat().st_size > _LOG_BYTES:
         files.log.replace(files.log.with_suffix(".old.log"))
     log = os.open(files.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -332,13 +333,13 @@ def _spawn(spec: Spec, files: KeeperFiles) -> "subprocess.Popen[bytes]":
     return process
 
 
-def _take_note_of_ends() -> None:
-    """A child of ours that ended is a zombie until somebody asks for it."""
+def _reap() -> None:
+    """Ask for the keepers that this process started: one that ended is a zombie until then."""
     _started[:] = [process for process in _started if process.poll() is None]
 
 
-def _news(status: KeeperStatus) -> KeeperStatus:
-    """What is worth telling of a status."""
+def _without_traffic(status: KeeperStatus) -> KeeperStatus:
+    """A status without what changes all the time."""
     return replace(status, traffic=Traffic())
 
 

@@ -34,7 +34,7 @@ class Forwarder:
     Args:
         kubectl: how to start it.
         post: called with what happens.
-        judge: says why kubectl ended, of its recent lines on stderr.
+        explain: makes a cause of kubectl's recent lines on stderr.
 
     Attributes:
         port: where kubectl listens on this machine.
@@ -44,12 +44,12 @@ class Forwarder:
         self,
         kubectl: Kubectl,
         post: Callable[[Event], None],
-        judge: Callable[[list[str]], Cause],
+        explain: Callable[[list[str]], Cause],
     ) -> None:
         self.port = 0
         self._kubectl = kubectl
         self._post = post
-        self._judge = judge
+        self._explain = explain
         self._lines: deque[tuple[float, str]] = deque()
         self._standby: _Running | None = None
 
@@ -59,7 +59,7 @@ class Forwarder:
         Raises:
             CauseError: it ended; always.
         """
-        # A new one each time: an earlier kubectl may still be talking while it ends.
+        # A new one each time: an earlier kubectl may still write while it ends.
         said = self._lines = deque(maxlen=KEPT_LINES)
         running = await self._take(destination)
         if running is None:
@@ -72,7 +72,7 @@ class Forwarder:
                 elif line.is_error:
                     log.info("kubectl: %s", line.text)
                     said.append((time.monotonic(), line.text))
-                    self._heed(attempt, line.text)
+                    self._on_error_line(attempt, line.text)
             raise CauseError(self.cause())
         finally:
             await running.stop()
@@ -80,12 +80,12 @@ class Forwarder:
     def cause(self) -> Cause:
         """Why kubectl ended, or a connection through it did: what its recent lines say."""
         since = time.monotonic() - RECENT_SECONDS
-        return self._judge([line for when, line in self._lines if when >= since])
+        return self._explain([line for when, line in self._lines if when >= since])
 
     async def prepare(self, destination: Destination) -> None:
         """Start a port-forward to a pod that is not ready yet, so that it listens when the pod is.
 
-        Until then nobody may connect through it: kubectl ends when nothing listens in the pod.
+        Until then no client may connect through it: kubectl ends when nothing listens in the pod.
         """
         if self._standby and self._standby.destination == destination and not self._standby.ended:
             return
@@ -118,7 +118,7 @@ class Forwarder:
         await self.drop()
         return None
 
-    def _heed(self, attempt: int, line: str) -> None:
+    def _on_error_line(self, attempt: int, line: str) -> None:
         match alarm(line):
             case Alarm.LOST:
                 # kubectl 1.20 runs on after this, without a tunnel.
@@ -130,7 +130,7 @@ class Forwarder:
 
 
 def pass_on_login(attempt: int, line: str, post: Callable[[Event], None]) -> None:
-    """Post a line on kubectl's stderr with which a login program talks to the person."""
+    """Post a line on kubectl's stderr that a login program wrote for the person."""
     if line.strip() and not is_noise(line):
         post(LoginSaid(attempt, line.strip()))
 
@@ -141,7 +141,7 @@ class _Line(NamedTuple):
 
 
 class _Running:
-    """A kubectl whose output is read from its start, whether somebody uses it yet or not.
+    """A kubectl whose output is read from its start, whether it is in use yet or not.
 
     Args:
         child: the process.

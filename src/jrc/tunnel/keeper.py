@@ -1,6 +1,6 @@
 """The keeper: the background process that holds one profile's tunnel.
 
-Started by ``connect`` as ``python -m jrc.tunnel.keeper`` with its orders on stdin and its log as
+``connect`` starts it as ``python -m jrc.tunnel.keeper``, with its orders on stdin and its log as
 stderr.
 """
 
@@ -58,7 +58,7 @@ class Keeper:
 
     Args:
         spec: what to keep.
-        files: where to say how it goes.
+        files: where to write the status.
     """
 
     def __init__(self, spec: Spec, files: KeeperFiles) -> None:
@@ -77,7 +77,7 @@ class Keeper:
         )
 
     async def run(self) -> Cause | None:
-        """Keep the tunnel until it can't be, until nobody wants it (None), or until cancelled."""
+        """Keep the tunnel until it fails, until it is no longer used (None), or until cancelled."""
         await self._listen(self._supervisor.pump)
         writing = asyncio.create_task(self._write(), name="state file")
         try:
@@ -90,7 +90,7 @@ class Keeper:
             await self._supervisor.pump.close()
 
     async def _listen(self, pump: Pump) -> None:
-        """Take the wanted port; another one when a foreign program has it."""
+        """Listen on the wanted port, or on another one when another program has it."""
         for port in [self._spec.port, *preferred_ports(self._spec.profile), 0]:
             try:
                 await pump.listen(port)
@@ -150,14 +150,14 @@ class Keeper:
         return Traffic(pump.moved.up, pump.moved.down, pump.moved.connections, len(pump.clients))
 
     async def _idle(self) -> None:
-        """Return when nobody has used the tunnel for long and nobody asked to hold it."""
+        """Return when the tunnel was not used for long, and is not held."""
         limit = self._spec.route.idle_minutes * MINUTE
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             if self._supervisor.pump.clients or self._files.held or not limit:
                 self._used_at = time.monotonic()
             elif time.monotonic() - self._used_at > limit:
-                log.info("nobody used the tunnel for %d minutes", self._spec.route.idle_minutes)
+                log.info("the tunnel was not used for %d minutes", self._spec.route.idle_minutes)
                 return
 
 
@@ -193,7 +193,7 @@ async def _keep(spec: Spec, files: KeeperFiles) -> int:
     keeper = Keeper(spec, files)
     running = asyncio.create_task(keeper.run(), name="keeper")
     if sys.platform != "win32":
-        # Windows has no such signal: whoever stops a keeper there ends its process.
+        # Windows has no such signal: there a keeper is stopped by ending its process.
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
     try:
         cause = await running

@@ -36,12 +36,12 @@ class Kubectl:
 
     @property
     def typed(self) -> str:
-        """How a command to this context and namespace begins, for a person to type."""
+        """The beginning of a command for this context and namespace, to be typed."""
         words = ["kubectl", "--context", self._route.context, "-n", self._route.namespace]
         return shlex.join(words)
 
     def explain(self, kind: Kind, *, subject: str = "", quote: str = "", about: str = "") -> Cause:
-        """A cause in words, for this route."""
+        """A cause with its message, for this route."""
         more = {"kubectl": self.typed, "about": about}
         return explain(kind, self.where, subject=subject, quote=quote, **more)
 
@@ -88,7 +88,7 @@ class Kubectl:
             async for line in lines(child.stderr):
                 said.append(line)
                 if is_hopeless(line):
-                    # It would ask four times more, each time as long as a request may take.
+                    # It would try four more times, each as long as a request may take.
                     raise CauseError(self.classify([plain(line)]))
                 if on_line:
                     on_line(line)
@@ -177,5 +177,5 @@ class Kubectl:
 
 
 def _forward_to(object_name: str, port: int) -> list[str]:
-    # Without --address it may listen on ::1 alone, without a word.
+    # Without --address it may listen on ::1 alone, silently.
     return ["port-forward", "--address", "127.0.0.1", object_name, f":{port}"]

@@ -455,7 +455,7 @@ class Machine:
             # A new number at once: nothing that this try still says may count for the next.
             attempt=state.attempt + 1,
             wake_at=now + wait,
-            same_pod=was_ready and cause.kind in _OF_THE_WAY,
+            same_pod=was_ready and cause.kind in _OF_THE_CONNECTION,
             tries=tries,
         )
         return state, stop
@@ -485,10 +485,10 @@ _STARTING = frozenset(
     {Kind.NO_POD, Kind.SELECTS_NOTHING, Kind.POD_STUCK, Kind.POD_NOT_RUNNING}
     | {Kind.NOT_LISTENING, Kind.NOTHING_LISTENS}
 )
-"""The pod or the server in it is not there yet: that is no failure of the tunnel."""
+"""The pod or the server in it is not there yet: the tunnel has not failed."""
 
-_OF_THE_WAY = frozenset({Kind.LOST, Kind.RESET, Kind.STALLED, Kind.API_UNREACHABLE})
-"""What happens to a tunnel whose pod may be as well as ever."""
+_OF_THE_CONNECTION = frozenset({Kind.LOST, Kind.RESET, Kind.STALLED, Kind.API_UNREACHABLE})
+"""The connection failed, and the pod may be fine."""
 
 
 def _refused(tries: Tries, now: float) -> Tries:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 STOP_SECONDS = 2.0
-"""How long a child may take to end when it is told to."""
+"""How long a child may take to end after SIGTERM."""
 
 _LINE_BYTES = 16 * 1024
 _PR_SET_PDEATHSIG = 1
@@ -49,9 +49,9 @@ class Child:
         """Start a program.
 
         Args:
-            argv: the program and its words.
+            argv: the program and its arguments.
             environment: all its variables.
-            ignore_errors: nobody reads its stderr.
+            ignore_errors: its stderr is not read.
 
         Raises:
             OSError: it can't be started.
@@ -81,17 +81,21 @@ class Child:
         """The exit code, once it ended."""
         return await self._process.wait()
 
-    async def stop(self) -> None:
-        """End it with everything that it started, unless it ended."""
+    async def stop(self, patience: float = STOP_SECONDS) -> None:
+        """End it with everything that it started, unless it ended.
+
+        Args:
+            patience: seconds until it is killed.
+        """
         if self._process.returncode is not None:
             return
         self._signal(forced=False)
         try:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(STOP_SECONDS):
+                async with asyncio.timeout(patience):
                     await self._process.wait()
         finally:
-            # Also when somebody has no time to wait for this.
+            # Also when this is cancelled.
             self.kill()
         await self._process.wait()
 
@@ -100,7 +104,7 @@ class Child:
         self._signal(forced=True)
 
     def _signal(self, *, forced: bool) -> None:
-        """Tell the whole group to end."""
+        """Send a signal to the whole group."""
         if self._process.returncode is not None:
             return
         with contextlib.suppress(OSError):

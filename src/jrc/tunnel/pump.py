@@ -55,10 +55,10 @@ _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
 def unavailable(why: str) -> bytes:
-    """A whole 503. ``reason`` tells jrc's own commands that no proxy in the cluster says this.
+    """A whole 503. By ``reason`` jrc's own commands know that no proxy in the cluster sent it.
 
     Args:
-        why: the tunnel is down, in a sentence; empty where that is not known yet.
+        why: the tunnel is down, in a sentence; empty where the cause is not known yet.
     """
     message = f"The tunnel to the Jupyter Server is down, and jrc is bringing it back. {why}"
     body = json.dumps({"message": message.rstrip(), "reason": TUNNEL_DOWN}).encode()

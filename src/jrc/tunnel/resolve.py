@@ -1,4 +1,4 @@
-"""From a target to a pod and a port: asks the cluster, decides with ``target``."""
+"""Finds the pod and the port of a target: asks the cluster, and decides with ``target``."""
 
 import asyncio
 import contextlib
@@ -58,7 +58,7 @@ class Found:
         return Destination(self.pod, self.port, self.uid)
 
     def several(self, target: str) -> str:
-        """What is to be said where a target has several pods; empty where it has one."""
+        """A warning for a target with several pods; empty where it has one."""
         if not self.others:
             return ""
         names = ", ".join(sorted((self.pod, *self.others)))
@@ -147,12 +147,12 @@ class Resolver:
         return await self._behind(target, on_line, had)
 
     def await_pod(self) -> None:
-        """Let the cluster tell when a pod becomes ready, until ``rest``."""
+        """Watch for a pod that becomes ready, until ``rest``."""
         if self._selector:
             self._watch.start(self._selector)
 
     async def rest(self) -> None:
-        """Wait for nothing any more: the tunnel is up, or nobody wants it."""
+        """Stop watching: the tunnel is up, or has ended."""
         self._was_up = True
         await self._watch.stop()
 
@@ -311,7 +311,7 @@ class _PodEvents:
         self._due = 0.0
 
     async def about(self, pod: str) -> list[object]:
-        """The events of a pod; none where the person may not see them."""
+        """The events of a pod; none where you are not allowed to see them."""
         if pod != self._pod or time.monotonic() >= self._due:
             selector = f"involvedObject.name={pod}"
             self._events, self._pod = [], pod
@@ -349,7 +349,7 @@ class PodWatch:
         on_change: called after each change.
 
     Attributes:
-        pods: what was told, by name; empty where nothing is known.
+        pods: what the cluster reported, by name; empty where nothing is known.
     """
 
     def __init__(self, kubectl: Kubectl, on_change: Callable[[], None]) -> None:
@@ -364,7 +364,7 @@ class PodWatch:
             self._task = asyncio.create_task(self._run(selector), name="watch of pods")
 
     async def stop(self) -> None:
-        """End it. Who is cancelled meanwhile leaves the rest to the next one who stops it."""
+        """End it. Where this is cancelled, the next call does the rest."""
         self.pods = {}
         if self._task:
             if not self._task.cancelling():
@@ -374,7 +374,7 @@ class PodWatch:
 
     async def _run(self, selector: str) -> None:
         while True:
-            # Whatever ended it: others find out why, and say so.
+            # The next look finds the cause.
             with contextlib.suppress(CauseError):
                 await self._watch(selector)
             self.pods = {}
@@ -417,7 +417,7 @@ class Events:
 
     def feed(self, data: bytes) -> Iterator[object]:
         """The documents that are whole with ``data``."""
-        # kubectl writes ASCII but for names that people gave; a torn letter is nothing we look at.
+        # Only names that people gave are not ASCII, and a torn letter there does not matter.
         self._rest = (self._rest + data.decode(errors="replace")).lstrip()
         while self._rest:
             try:

@@ -1,8 +1,8 @@
-"""What a keeper says about itself: its state file, and the folder that it shares with its clients.
+"""A keeper's status in its state file, and the folder that it shares with the commands.
 
 The folder of a profile's tunnel holds ``keeper.json`` (the state, mode 0600), ``led-to.json`` (what
-the next keeper should know), two locks, ``hold`` (there while somebody wants the tunnel to stay
-though nobody uses it), and ``ended`` (there when a person has ended it).
+the next keeper should know), two locks, ``hold`` (there while the tunnel is to stay though it is
+not used), and ``ended`` (there after it was ended on purpose).
 """
 
 import json
@@ -73,7 +73,7 @@ def way_of(route: Route) -> str:
 
 @dataclass(frozen=True)
 class KeeperStatus:
-    """One keeper, as its state file tells.
+    """One keeper, as its state file has it.
 
     Attributes:
         pid, started: its process, and when that started; see ``processes``.
@@ -116,7 +116,7 @@ class KeeperStatus:
 
 @dataclass(frozen=True)
 class KeeperFiles:
-    """Where a profile's keeper and its clients meet."""
+    """The files that a profile's keeper and the commands share."""
 
     folder: Path
     log: Path
@@ -136,12 +136,12 @@ class KeeperFiles:
 
     @property
     def start_lock(self) -> Path:
-        """Held while somebody starts a keeper."""
+        """Held while a keeper is being started."""
         return self.folder / "start-lock"
 
     @property
     def held(self) -> bool:
-        """Somebody wants the tunnel to stay though nobody uses it."""
+        """The tunnel is to stay though it is not used."""
         return self._hold.exists()
 
     @property
@@ -150,7 +150,7 @@ class KeeperFiles:
 
     @property
     def ended(self) -> bool:
-        """A person has ended the tunnel: nobody brings it up again unasked."""
+        """The tunnel was ended on purpose: it does not come up again unasked."""
         return self._ended.exists()
 
     @property
@@ -158,7 +158,7 @@ class KeeperFiles:
         return self.folder / "ended"
 
     def mark_ended(self, ended: bool) -> None:
-        """Note that a person has ended the tunnel, or wants it again."""
+        """Note that the tunnel was ended on purpose, or is wanted again."""
         if ended and self.folder.exists():
             self._ended.touch()
         elif not ended:
@@ -170,7 +170,7 @@ class KeeperFiles:
         create_folder(self.log.parent, private=True)
 
     def hold(self, wanted: bool) -> None:
-        """Ask the keeper to stay, or to end when nobody uses it."""
+        """Ask the keeper to stay, or to end when it is not used."""
         if wanted:
             self.prepare()
             self._hold.touch()

@@ -9,7 +9,7 @@ from jrc.tunnel.objects import Pod, Service
 
 
 class TargetKind(StrEnum):
-    """What a target names; the value is the word that kubectl takes."""
+    """What a target names; the value is kubectl's name for it."""
 
     SERVICE = "service"
     DEPLOYMENT = "deployment"
@@ -36,7 +36,7 @@ _FORMS = "A target is svc/NAME, deploy/NAME, sts/NAME, pod/NAME or a label selec
 
 @dataclass(frozen=True)
 class Target:
-    """What a person points at; ``name`` is the selector itself for a selector."""
+    """What ``--target`` names; for a selector, ``name`` is the selector itself."""
 
     kind: TargetKind
     name: str
@@ -68,7 +68,7 @@ class NoPod:
 
     Attributes:
         pod: the one that is waited for; None when the target has none at all.
-        stuck: it will not become ready unless somebody does something about it.
+        stuck: it does not become ready unless a person acts.
     """
 
     reason: str
@@ -78,7 +78,7 @@ class NoPod:
 
 @dataclass(frozen=True)
 class BadPort:
-    """Why the port can't be resolved: a mistake in the profile, not a passing state."""
+    """Why the port can't be resolved: a mistake in the profile, which does not pass."""
 
     reason: str
 
@@ -108,7 +108,7 @@ def is_usable(pod: Pod) -> bool:
 
 
 def unready(pod: Pod) -> NoPod:
-    """What is to be said of a pod that is not ready."""
+    """Why a pod is not ready, in a sentence."""
     why = f": {pod.trouble.text.rstrip('.')}" if pod.trouble.text else ""
     if pod.phase in _ENDED:
         return NoPod(f"Pod {pod.name} has ended ({pod.phase}){why}.", pod, stuck=True)

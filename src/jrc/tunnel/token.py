@@ -64,7 +64,7 @@ async def fetch_token(route: Route, source: TokenSource, profile: str) -> Fetche
     Args:
         route: where the server is.
         source: where its token is.
-        profile: what the person calls it, for hints.
+        profile: its name, for hints.
 
     Raises:
         NotFoundError: there is no such Secret, key or server.
@@ -109,7 +109,7 @@ async def _from_pod(kubectl: Kubectl, route: Route) -> Fetched:
     server = here or (servers[0] if servers else None)
     if server is None:
         raise NotFoundError(
-            f"No Jupyter Server says that it runs in pod {found.pod}.",
+            f"`jupyter server list` in pod {found.pod} shows no server.",
             hint="Take the token from a Secret with --token-from secret/NAME:KEY, or type it in.",
         )
     token = server.get("token")
@@ -126,7 +126,7 @@ async def _servers_of(kubectl: Kubectl, found: Found) -> list[Mapping[str, objec
     """The servers of the pod: of the first container that has any.
 
     The one that declares the port comes first. It need not be the right one: the server may stand
-    behind a proxy, and often nobody declares the port.
+    behind a proxy, and often the port is not declared.
 
     Raises:
         CauseError: no container has a server, and the last one could not be asked.

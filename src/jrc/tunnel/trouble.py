@@ -19,7 +19,7 @@ _NO_START = frozenset({"CreateContainerConfigError", "CreateContainerError", "Ru
 _MISSING = re.compile(
     r"\b(secret|configmap|persistentvolumeclaim|serviceaccount)s? \"[^\"]+\" not found"
 )
-_TELLING = frozenset(
+_INFORMATIVE = frozenset(
     {"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "Unhealthy", "Failed"}
     | {"FailedScheduling", "NotTriggerScaleUp", "TriggeredScaleUp", "BackOff", "FailedPreStopHook"}
 )
@@ -30,9 +30,9 @@ class Trouble:
     """Why a pod is not Ready.
 
     Attributes:
-        text: in the cluster's own words where it has any; empty when the pod does not say.
-        stuck: it does not pass unless somebody does something about it.
-        known: there is no need to look for the reason among the pod's events.
+        text: the cluster's own message where it has one; empty when the pod has none.
+        stuck: it does not pass unless a person acts.
+        known: the pod's events need not be searched for the reason.
     """
 
     text: str = ""
@@ -76,11 +76,11 @@ def read_trouble(pod: object) -> Trouble:
 
 
 def with_event(trouble: Trouble, events: Iterable[object]) -> Trouble:
-    """A trouble with what the newest telling event of the pod adds to it."""
-    telling = [event for event in events if text_at(event, "reason") in _TELLING]
+    """A trouble with what the newest informative event of the pod adds to it."""
+    informative = [event for event in events if text_at(event, "reason") in _INFORMATIVE]
     # BackOff only repeats what the status says.
-    better = [event for event in telling if text_at(event, "reason") != "BackOff"]
-    newest = max(better or telling, key=_when, default=None)
+    better = [event for event in informative if text_at(event, "reason") != "BackOff"]
+    newest = max(better or informative, key=_when, default=None)
     if newest is None:
         return trouble
     text = f"{line_at(newest, 'reason')}: {line_at(newest, 'message').rstrip('.')}"
@@ -118,7 +118,7 @@ def _container(status: object, what: str) -> Trouble | None:
 
 
 def _started(status: object, name: str, *, init: bool) -> Trouble | None:
-    """What is to be said of a container that has begun."""
+    """What is wrong with a container that has begun; None for nothing."""
     code = number_at(status, "state", "terminated", "exitCode")
     if text_at(status, "state", "terminated", "reason") and not (init and code == 0):
         return Trouble(f"{name} has ended: {_ended(status, 'state')}", known=True)
@@ -159,7 +159,7 @@ def _condition(pod: object) -> Trouble:
         for condition in list_at(pod, "status", "conditions")
         if text_at(condition, "status") == "False"
     ]
-    # The scheduler's words come first: the others only follow from them.
+    # The scheduler's message comes first: the others only follow from it.
     for condition in sorted(missing, key=lambda each: text_at(each, "type") != "PodScheduled"):
         text = line_at(condition, "message")
         # "containers with unready status: [main]" says no more than that.

@@ -1,7 +1,7 @@
-"""Use a tunnel: it is up at the beginning, and what befalls it meanwhile is the user's to know.
+"""Use a tunnel: it is up at the beginning, and what goes wrong with it later is reported.
 
-A keeper that dies is replaced. One that gave up, or that a person ended, is not: then ``verdict``
-says at once why nothing comes any more.
+A keeper that dies is replaced. One that gave up, or was ended on purpose, is not: then
+``final_failure`` is why.
 """
 
 import asyncio
@@ -28,10 +28,10 @@ from jrc.tunnel.status import KeeperFiles, KeeperStatus, Spec
 from jrc.tunnel.trouble import ContainerEnd
 
 WATCH_SECONDS = 0.25
-"""How often to look whether the keeper lives."""
+"""How often to check that the keeper lives."""
 
 ASK_SECONDS = 5.0
-"""How long the cluster may take to tell what became of a pod."""
+"""How long the cluster may take to say what happened to a pod."""
 
 CLOCKS_SECONDS = 60.0
 """By how much the cluster's clock may differ from this machine's."""
@@ -58,7 +58,9 @@ async def in_use(
     try:
         yield first
     except UnreachableError as error:
-        better = explained(error, keeper_status(spec.profile, paths), verdict(spec.profile, paths))
+        better = explained(
+            error, keeper_status(spec.profile, paths), final_failure(spec.profile, paths)
+        )
         if better is error:
             raise
         raise better from error
@@ -71,7 +73,7 @@ async def in_use(
         await asyncio.gather(replacing, return_exceptions=True)
 
 
-def verdict(profile: str, paths: Paths) -> JrcError | None:
+def final_failure(profile: str, paths: Paths) -> JrcError | None:
     """Why a profile's tunnel is down for good; None where it is up, or may come back by itself."""
     files = KeeperFiles.of(paths, profile)
     status = files.read()
@@ -88,7 +90,7 @@ def verdict(profile: str, paths: Paths) -> JrcError | None:
 def explained(
     error: UnreachableError, now: KeeperStatus | None, final: JrcError | None
 ) -> JrcError:
-    """A server that is out of reach, in the words of the tunnel where it knows better.
+    """The error for a server that is out of reach, with the tunnel's cause where it knows one.
 
     Args:
         error: what the user of the tunnel found.
@@ -96,7 +98,7 @@ def explained(
         final: why the tunnel is down for good.
     """
     if final is not None:
-        # What the error says to do is about the run.
+        # The hint of the error is about the run.
         hints = [hint for hint in (final.hint, error.hint) if hint]
         final.hint = " — ".join(dict.fromkeys(hints)) or None
         return final
@@ -109,18 +111,18 @@ def explained(
 
 
 async def _replace_dead_keepers(spec: Spec, paths: Paths) -> None:
-    """Start another keeper when the one in use is gone; not where that was meant, or is final."""
+    """Start another keeper when the one in use has died. Not where it gave up or was ended."""
     files = KeeperFiles.of(paths, spec.profile)
     while True:
         await asyncio.sleep(WATCH_SECONDS)
         status = files.read()
-        if (status is None or not status.runs()) and verdict(spec.profile, paths) is None:
+        if (status is None or not status.runs()) and final_failure(spec.profile, paths) is None:
             with contextlib.suppress(JrcError):
                 await restart_keeper(spec, paths)
 
 
 async def _fate_of_pod(first: KeeperStatus, now: KeeperStatus | None, since: float) -> str:
-    """What became of the pod that the tunnel led to; empty where it is as it was, or not known.
+    """What happened to the pod of the tunnel; empty where it is as before, or not known.
 
     Args:
         first: the keeper at the beginning.
@@ -155,7 +157,7 @@ def _restarted(pod: Pod, port: int, since: float) -> ContainerEnd | None:
     """The end of the server's container behind this time; None for no end."""
     declare = {each.container for each in pod.ports if each.number == port}
     for end in pod.ends:
-        # Beside the server may be containers whose ends cost no kernel.
+        # No kernel runs in the containers beside the server.
         if declare and end.container not in declare:
             continue
         with contextlib.suppress(ValueError):

@@ -1,4 +1,4 @@
-"""What the options of ``jrc login`` say about the way to the server."""
+"""What the network between here and the server asks for: certificates and headers."""
 
 import shlex
 import sys

@@ -1,6 +1,6 @@
 """``jrc login``, from what was typed to a saved profile. One event loop runs all of it.
 
-A question to the person stops that loop. Nothing else has to go on meanwhile: no connection is
+A question to the person blocks that loop. Nothing else has to run meanwhile: no connection is
 open then.
 """
 

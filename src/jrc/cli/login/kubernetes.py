@@ -87,7 +87,7 @@ async def _bring_up(
 
 
 async def _warn_of_other_pods(route: Route, terminal: Terminal) -> None:
-    """A person who has several pods behind a Service should know it before kernels are missing."""
+    """Several pods behind a Service are worth a warning, before kernels are missing."""
     try:
         found = await Resolver(route, Kubectl(route)).find()
     except CauseError:
@@ -174,7 +174,7 @@ async def _context(
 
 
 def _choose(found: list[Candidate], place: Route, terminal: Terminal) -> Candidate:
-    """Let the person choose among what looks like Jupyter."""
+    """Ask which one to take of what looks like Jupyter."""
     where = f"namespace '{place.namespace}' of context '{place.context}'"
     if not found:
         raise NotFoundError(
@@ -233,7 +233,7 @@ def _free_name(route: Route, saved: Mapping[str, Profile]) -> str:
 
 
 def _port(name: str, saved: Mapping[str, Profile]) -> int:
-    """The local port of the profile: the one that it has, else one that nobody has now."""
+    """The local port of the profile: the one that it has, else one that is free now."""
     before = saved.get(name)
     if before and before.kubernetes:
         return spec_of(before).port

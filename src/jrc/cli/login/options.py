@@ -1,4 +1,4 @@
-"""What a person can type behind ``jrc login``, in groups. None: the option was not given."""
+"""The options of ``jrc login``, in groups. None: the option was not given."""
 
 from collections.abc import Mapping
 from pathlib import Path
