@@ -16,6 +16,7 @@ from jrc.runs.records import RunRecord, RunRecords, choose_run, no_such_run
 from jrc.runs.server_runs import RemoteRun, survey
 from jrc.server.contents import delete_file, find_file, list_folder, read_file
 from jrc.server.open import open_profile
+from jrc.server.orphans import Orphans
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
@@ -133,12 +134,12 @@ async def _survey(profile: Profile, seconds: float, states: bool) -> list[Remote
 async def asked(
     profile: Profile, seconds: float, *, bring_up: bool = False
 ) -> "AsyncIterator[ServerClient]":
-    """The server of a profile, for a question that must not take long.
+    """The server of a profile, for a question that must not take long, and changes nothing there.
 
     Args:
         profile: whose server.
         seconds: for the whole.
-        bring_up: bring its tunnel up when that is down.
+        bring_up: bring up its tunnel, and its server on a hub, where they are down.
 
     Raises:
         UnreachableError: the time is over.
@@ -146,7 +147,7 @@ async def asked(
     try:
         async with (
             asyncio.timeout(seconds) as deadline,
-            open_profile(profile, bring_up=bring_up) as server,
+            open_profile(profile, bring_up=bring_up, orphans=Orphans.LEAVE) as server,
         ):
             yield server
             # It has answered. What is done beside the question has a deadline of its own.

@@ -197,7 +197,7 @@ async def open_profile(
     Args:
         profile: whose server.
         on_tunnel: called with each state of a tunnel that has to be brought up first.
-        bring_up: False leaves a tunnel that is down as it is.
+        bring_up: False leaves a tunnel or a server that is down as it is.
         talk: called with a line about what takes time, such as a hub that starts the server or a
             gateway that makes a pod, and about orphans that were removed.
         kernel_env: variables for the kernels that are started; for a gateway only.
@@ -207,6 +207,7 @@ async def open_profile(
         AuthError: its secret is missing.
         ConfigError: its kind is not known.
         UsageError: its kind of server starts no kernels with these variables.
+        UnreachableError: the tunnel or the server is down, and is to be left so.
         JrcError: the tunnel does not come up; another class for each kind of cause.
     """
     kind = kind_of(profile)
@@ -221,7 +222,7 @@ async def open_profile(
             way, auth = way_to(profile, paths), _chosen_auth(profile, address, pasted, paths)
             if profile.kubernetes is not None:
                 way = replace(way, verdict=_tunnel_verdict(profile.name, paths))
-            address = await kind.find_server(profile, address, auth, way, talk)
+            address = await kind.find_server(profile, address, auth, way, talk, start=bring_up)
             urls.append(address.base_url)
             client = kind.client(
                 *(profile, address, auth, way),

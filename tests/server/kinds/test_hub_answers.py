@@ -7,8 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jrc.errors import ProtocolError
+from jrc.server.address import ServerAddress
+from jrc.server.auth import NoAuth
+from jrc.server.kinds.hub import HubClient
 from jrc.server.kinds.hub_answers import (
     HubServer,
+    HubUser,
     SpawnEvent,
     State,
     may,
@@ -128,3 +132,26 @@ def test_no_token_goes_to_a_host_that_is_not_the_hub_s() -> None:
     server = HubServer("gpu", True, "", "https://evil.org/steal/")
     with pytest.raises(ProtocolError, match="another host"):
         server_url(HUB, server, "ann", "gpu")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("server", "place"),
+    [
+        (HubServer("", ready=True, pending="", url="/user/ann/"), "http://hub/user/ann/"),
+        (HubServer("", ready=False, pending="spawn", url="/user/ann/"), None),
+        (None, None),
+    ],
+)
+async def test_a_question_starts_no_server(
+    server: HubServer | None, place: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person who lists runs, or completes a word, did not ask for a pod."""
+
+    async def me(_: HubClient) -> HubUser:
+        return HubUser("ann", frozenset(), {} if server is None else {"": server})
+
+    monkeypatch.setattr(HubClient, "me", me)
+    async with HubClient(ServerAddress("http://hub/"), NoAuth()) as hub:
+        found = await hub.running_server("", "", None, print)
+    assert (found and found.base_url) == place

@@ -35,7 +35,7 @@ class Lab(Kind):
         version = probed.answers[url].json().field("version").text()
         return Detected(self.name, f"Lab {version}", "none", probed.address.base_url, version)
 
-    async def find_server(self, *_: object) -> ServerAddress:
+    async def find_server(self, *_: object, **__: object) -> ServerAddress:
         return ServerAddress(self.server)
 
 

@@ -60,10 +60,24 @@ class Hub(Kind):
         )
 
     async def find_server(
-        self, profile: Profile, address: ServerAddress, auth: Auth, way: Way, talk: Talk
+        self,
+        profile: Profile,
+        address: ServerAddress,
+        auth: Auth,
+        way: Way,
+        talk: Talk,
+        *,
+        start: bool = True,
     ) -> ServerAddress:
         async with HubClient(address, auth, way) as hub:
-            return await hub.running_server(profile.user, profile.server, profile.options, talk)
+            user, server, options = profile.user, profile.server, profile.options
+            found = await hub.running_server(user, server, options if start else None, talk)
+        if found is None:
+            raise UnreachableError(
+                f"The server of '{profile.name}' is not running on the hub.",
+                hint=f"Start it: jrc kernel list --profile {profile.name}",
+            )
+        return found
 
     async def identify(
         self, profile: Profile, address: ServerAddress, auth: Auth, way: Way
@@ -183,14 +197,14 @@ class HubClient:
         return answer.status == 302 and bool(cookies_of(answer).keys() - {XSRF_COOKIE})
 
     async def running_server(
-        self, user: str, server: str, options: Mapping[str, str], talk: Talk
-    ) -> ServerAddress:
-        """The user's server, started if it is down.
+        self, user: str, server: str, options: Mapping[str, str] | None, talk: Talk
+    ) -> ServerAddress | None:
+        """The user's server; None where it is down and is not to be started.
 
         Args:
             user: whose; empty for the token's owner.
             server: its name; empty for the default one.
-            options: what it is started with, where it is started.
+            options: what it is started with; None to start nothing.
             talk: called with the progress.
 
         Raises:
@@ -204,13 +218,15 @@ class HubClient:
         if "access:servers" in lacks and me.scopes:
             raise self._not_allowed("use", user, server, "access:servers")
         state = state_of(me, server) if user == me.name else State.UNKNOWN
+        if options is None and state not in (State.READY, State.UNKNOWN):
+            return None
         if state is State.STOPPING:
             talk(f"The server {_name(user, server)} is stopping; waiting for its end.")
             await self._stopped(server)
             state = State.STOPPED
         if state is State.STOPPED and "start:servers" in lacks and me.scopes:
             raise self._not_allowed("start", user, server, "start:servers")
-        if state in (State.STOPPED, State.STARTING):
+        if options is not None and state in (State.STOPPED, State.STARTING):
             await self._start(user, server, options, talk, begin=state is State.STOPPED)
             me = await self.me()
         found = (me.servers or {}).get(server) if user == me.name else None

@@ -130,14 +130,20 @@ class Kind(ABC):
         auth: "Auth",  # noqa: ARG002
         way: "Way",  # noqa: ARG002
         talk: "Talk",  # noqa: ARG002
+        *,
+        start: bool = True,  # noqa: ARG002
     ) -> ServerAddress:
-        """The server that has the kernels, started if it is down.
+        """The server that has the kernels.
 
         Args:
             profile: whose server it is, which, and what it is started with.
             address: of the profile, as it is reached from here.
             auth, way: how to ask there.
             talk: called with what takes its time.
+            start: start the server if it is down.
+
+        Raises:
+            UnreachableError: it is down, and is not to be started.
         """
         return address
 
