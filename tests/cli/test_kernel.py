@@ -10,7 +10,8 @@ import typer
 from typer.main import get_command
 
 from jrc.cli import kernel as module
-from jrc.cli.kernel import Row, complete_kernel, duration
+from jrc.cli.kernel import Row, complete_kernel
+from jrc.cli.terminal import duration
 from jrc.server.models import KernelModel
 from tests.support.command import Result, run_jrc
 from tests.support.jupyter import JupyterServer

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jrc.cli.complete import offered
-from jrc.cli.runs import complete_run
+from jrc.cli.complete import offered, run_names
 from jrc.notebook.document import load
 from jrc.profile.paths import Paths
 from jrc.runs.manifest import About
@@ -440,7 +439,7 @@ def test_what_is_gone_is_removed_when_asked_for(
     os.utime(old, (0, 0))
     assert listed(env)["aaaaaaaa"]["state"] == "gone"
     assert "bbbbbbbb" not in listed(env)
-    assert [word for word, _ in complete_run("")] == ["aaaaaaaa", "bbbbbbbb"]
+    assert [word for word, _ in run_names("")] == ["aaaaaaaa", "bbbbbbbb"]
     assert old.exists()
     gone = run_jrc("attach", "aaaa", env=env)
     assert gone.code == 5

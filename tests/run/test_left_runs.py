@@ -119,7 +119,7 @@ async def test_a_run_whose_client_was_killed(desk: Desk, tmp_path: Path) -> None
     run = (await killed_run(desk, path, '"saved\\n"')).run
     row = await desk.row(run)
     assert row is not None
-    assert (row.state, row.progress, row.detached) == ("running", "2/2", False)
+    assert (row.state, str(row.progress), row.detached) == ("running", "2/2", False)
     go.touch()
     await desk.until(run, "finished")
     assert await desk.attach(run) == 0

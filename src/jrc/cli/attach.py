@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
+from jrc.cli.complete import AsRun
 from jrc.cli.lazy import plain_typer
 from jrc.cli.options import with_options
 from jrc.cli.run_options import AsJson, Quiet
-from jrc.cli.runs import AsRun
 from jrc.cli.terminal import Terminal
 from jrc.options import Option
 from jrc.run.options import AttachOptions
@@ -36,6 +36,9 @@ def attach(
     Example:
       jrc attach 3f2a
     """
-    from jrc.cli.attach_command import follow
+    import asyncio
 
-    raise typer.Exit(follow(run, how, output, Terminal(), json=json, quiet=quiet))
+    from jrc.cli import found
+
+    code = asyncio.run(found.attach(run, how, output, Terminal(), json=json, quiet=quiet))
+    raise typer.Exit(code)

@@ -2,6 +2,9 @@
 
 import re
 from collections.abc import Iterable
+from typing import Annotated
+
+import typer
 
 from jrc.cli.terminal import visible
 from jrc.errors import JrcError
@@ -27,6 +30,21 @@ def profile_names(incomplete: str) -> list[str]:
         # A shell that completes can't show an error; the command itself will.
         return []
     return [name for name in names if name.startswith(incomplete)]
+
+
+def run_names(incomplete: str) -> list[tuple[str, str]]:
+    """The ids and names of the runs that this computer remembers; no server is asked."""
+    from pathlib import PurePath
+
+    from jrc.profile.paths import Paths
+    from jrc.runs.records import RunRecords
+
+    return offered(
+        (word, PurePath(str(record.about.get("document", ""))).name)
+        for record in RunRecords(Paths.from_environment()).all()
+        for word in (record.run, record.name)
+        if word.startswith(incomplete)
+    )
 
 
 def kernelspec_names(incomplete: str) -> list[str]:
@@ -61,3 +79,11 @@ def offered(words: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     A shell puts a word on the command line as it is: only harmless characters get there.
     """
     return [(word, beside(help)) for word, help in words if _WORD.match(word)]
+
+
+AsRun = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="Its id, the beginning of it, or its name.", autocompletion=run_names
+    ),
+]

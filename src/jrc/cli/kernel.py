@@ -10,7 +10,7 @@ import typer
 from jrc.cli.complete import kernelspec_names, offered, profile_names
 from jrc.cli.lazy import plain_typer
 from jrc.cli.options import pairs
-from jrc.cli.terminal import Terminal
+from jrc.cli.terminal import Terminal, duration
 from jrc.cli.tunnel_talk import TunnelTalk
 from jrc.errors import JrcError, KernelDiedError, NotFoundError
 from jrc.server.ids import find_kernel, short_ids
@@ -207,14 +207,6 @@ class Row:
             duration((now - active).total_seconds()) if active and resting else "-",
             str(self.kernel.connections),
         ]
-
-
-def duration(seconds: float) -> str:
-    """A time span in its largest unit: ``42s``, ``7m``, ``3h``, ``5d``; a clock may be behind."""
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= size:
-            return f"{int(seconds // size)}{unit}"
-    return f"{max(0, int(seconds))}s"
 
 
 async def _rows(server: "ServerClient") -> list[Row]:

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
+from jrc.cli.complete import AsRun
 from jrc.cli.lazy import plain_typer
 from jrc.cli.options import with_options
 from jrc.cli.run_options import AsJson
-from jrc.cli.runs import AsRun
 from jrc.cli.terminal import Terminal
 from jrc.options import Option
 from jrc.run.options import Patience
@@ -33,6 +33,9 @@ def logs(
     Example:
       jrc logs -f 3f2a
     """
-    from jrc.cli.attach_command import show_logs
+    import asyncio
 
-    raise typer.Exit(show_logs(run, Terminal(), follow=follow, patience=patience, json=json))
+    from jrc.cli.found import show_logs
+
+    code = asyncio.run(show_logs(run, Terminal(), follow=follow, patience=patience, json=json))
+    raise typer.Exit(code)

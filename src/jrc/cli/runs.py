@@ -1,45 +1,24 @@
 """``jrc runs``: the runs of this person, on all servers."""
 
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jrc.cli.complete import offered
-from jrc.cli.kernel import duration
+from jrc.cli.complete import run_names
 from jrc.cli.lazy import plain_typer
-from jrc.cli.terminal import Terminal
+from jrc.cli.terminal import Terminal, duration
+from jrc.errors import UsageError
+
+if TYPE_CHECKING:
+    from jrc.runs.listing import Listing, RunRow
+    from jrc.runs.removal import Removal
 
 app = plain_typer(add_completion=False, invoke_without_command=True)
 
 WATCH_SECONDS = 2.0
 WATCH_SECONDS_AT_MOST = 30.0
 """Between two looks; longer while nothing changes."""
-
-
-def complete_run(incomplete: str) -> list[tuple[str, str]]:
-    """The runs that this computer remembers: for the shell's completion, which asks no server."""
-    from pathlib import PurePath
-
-    from jrc.profile.paths import Paths
-    from jrc.runs.records import RunRecords
-
-    return offered(
-        (word, PurePath(str(record.about.get("document", ""))).name)
-        for record in RunRecords(Paths.from_environment()).all()
-        for word in (record.run, record.name)
-        if word.startswith(incomplete)
-    )
-
-
-AsRun = Annotated[
-    str,
-    typer.Argument(
-        metavar="RUN",
-        help="Its id, the beginning of it, or its name.",
-        autocompletion=complete_run,
-    ),
-]
 
 
 @app.callback()
@@ -65,15 +44,16 @@ def runs(
     import asyncio
 
     from jrc.profile.paths import Paths
-    from jrc.runs.listing import list_runs
+    from jrc.runs.listing import list_runs, note_what_was_seen
 
     terminal, paths = Terminal(), Paths.from_environment()
-    shown: list[Any] | None = None
+    shown: object = None
     pause = WATCH_SECONDS
     try:
         while True:
             listing = asyncio.run(list_runs(paths, everybody=everybody, now=time.time()))
-            now = [*listing.trouble, *((row.run, row.state, row.cell) for row in listing.rows)]
+            note_what_was_seen(listing, paths, time.time())
+            now = [*listing.trouble, *((row.run, row.progress) for row in listing.rows)]
             if now != shown:
                 _show(listing, terminal, json=json, again=watch)
                 shown, pause = now, WATCH_SECONDS
@@ -93,7 +73,7 @@ def rm(
         typer.Argument(
             metavar="RUN...",
             help="Their ids, the beginnings of them, or their names.",
-            autocompletion=complete_run,
+            autocompletion=run_names,
         ),
     ] = None,
     gone: Annotated[
@@ -112,12 +92,14 @@ def rm(
       jrc runs rm 3f2a
       jrc runs rm --gone
     """
-    from jrc.cli.runs_rm import remove
+    import asyncio
 
-    raise typer.Exit(remove(runs or [], gone=gone, yes=yes, terminal=Terminal()))
+    if not runs and not gone:
+        raise UsageError("Which runs?", hint="jrc runs rm RUN (or jrc runs rm --gone)")
+    asyncio.run(_remove(runs or [], gone=gone, yes=yes, terminal=Terminal()))
 
 
-def _show(listing: Any, terminal: Terminal, *, json: bool, again: bool) -> None:
+def _show(listing: "Listing", terminal: Terminal, *, json: bool, again: bool) -> None:
     if json:
         for trouble in listing.trouble:
             terminal.warn(trouble)
@@ -137,12 +119,13 @@ def _show(listing: Any, terminal: Terminal, *, json: bool, again: bool) -> None:
     terminal.table(header, [_cells(row, named=named) for row in listing.rows])
 
 
-def _cells(row: Any, *, named: bool) -> list[str]:
+def _cells(row: "RunRow", *, named: bool) -> list[str]:
+    seen = row.seen
     return [
         row.run,
         *([row.name or "-"] if named else []),
-        row.state if row.seen is None else f"{row.state} ({row.seen.state} {_ago(row.seen.at)})",
-        row.progress,
+        row.state if seen is None else f"{row.state} ({seen.progress.state} {_ago(seen.at)})",
+        str(row.progress if seen is None else seen.progress),
         "-" if row.seconds is None else duration(row.seconds),
         row.document or "-",
         row.owner or "-",
@@ -152,3 +135,48 @@ def _cells(row: Any, *, named: bool) -> list[str]:
 
 def _ago(at: float) -> str:
     return f"{duration(max(0.0, time.time() - at))} ago"
+
+
+async def _remove(words: list[str], *, gone: bool, yes: bool, terminal: Terminal) -> None:
+    """Remove runs, each after a question where something is lost by it."""
+    from jrc.profile.paths import Paths
+    from jrc.runs.listing import gone_runs
+    from jrc.runs.records import RunRecords
+    from jrc.runs.removal import plan_removal, remove_run
+    from jrc.server.open import profiles_to_ask
+
+    paths = Paths.from_environment()
+    records, profiles = RunRecords(paths), profiles_to_ask(paths)
+    if gone:
+        for run in await gone_runs(paths, now=time.time()):
+            records.remove(run)
+            terminal.say(f"Run {run} removed.")
+    removals = {}
+    for word in words:
+        removal = await plan_removal(word, records, profiles, by_force=yes)
+        removals[removal.run] = removal
+    chosen = [each for each in removals.values() if yes or _may(each, terminal)]
+    for removal in chosen:
+        await remove_run(removal, records)
+        if removal.found is None:
+            terminal.say(f"Run {removal.run} is forgotten here; its server was not asked.")
+        else:
+            terminal.say(f"Run {removal.run} removed.")
+
+
+def _may(removal: "Removal", terminal: Terminal) -> bool:
+    """Whether the person wants it, knowing what is lost."""
+    if not removal.loses:
+        return True
+    if not terminal.interactive:
+        raise UsageError(
+            f"The run {removal.run} ({removal.state}) is not removed without a question: "
+            f"{removal.loses}",
+            hint=f"To fetch it: jrc attach {removal.run} (to remove it all the same: "
+            f"jrc runs rm --yes {removal.run})",
+        )
+    answer = terminal.ask(
+        f"Run {removal.run} ({removal.state}): {removal.loses.rstrip('.')}. Remove it? [y/N]",
+        without="--yes",
+    )
+    return answer.strip().lower() in ("y", "yes")

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jrc.cli.kernel import duration
 from jrc.cli.lazy import plain_typer
 from jrc.cli.profile import AsJson
-from jrc.cli.terminal import Terminal
+from jrc.cli.terminal import Terminal, duration
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
 from jrc.profile.store import ProfileStore

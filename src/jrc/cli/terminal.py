@@ -212,6 +212,14 @@ def visible(text: str) -> str:
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def duration(seconds: float) -> str:
+    """A time span in its largest unit: ``42s``, ``7m``, ``3h``, ``5d``; a clock may be behind."""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)}{unit}"
+    return f"{max(0, int(seconds))}s"
+
+
 def json_line(value: Any, *, ascii_only: bool = False) -> str:
     """A value as JSON on one line, which is valid JSON and valid UTF-8 whatever is in it."""
     layout: dict[str, Any] = {"ensure_ascii": ascii_only, "separators": (", ", ": ")}

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
@@ -24,32 +24,48 @@ _NOT_ALIVE = ("dead", "restarting", "starting")
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        state: ``running``, ``waiting`` (for an answer to ``input()``), ``finished``, ``failed``,
+            ``cancelled``, ``kernel-died``, ``gone`` (nothing is left of it) or ``unknown``.
+        cell: how many cells were begun; None when that is not known.
+        cells: how many there are; None when that is not known.
+    """
+
+    state: str
+    cell: int | None = None
+    cells: int | None = None
+
+    def __str__(self) -> str:
+        """``3/10``."""
+        if self.cells is None:
+            return "-"
+        return f"{'-' if self.cell is None else self.cell}/{self.cells}"
+
+
+@dataclass(frozen=True)
 class Seen:
     """The last thing that was seen of a run whose server can't be asked now.
 
     Attributes:
-        state: as in a row.
-        cell, cells: as in a row.
+        progress: how far it was.
         at: POSIX time in seconds.
     """
 
-    state: str
-    cell: int | None
-    cells: int | None
+    progress: Progress
     at: float
 
 
 @dataclass(frozen=True)
 class RunRow:
-    """One run, as ``jrc runs --json`` shows it: the names are a contract.
+    """One run, as ``jrc runs`` shows it.
 
     Attributes:
         run: its id.
-        state: ``running``, ``waiting`` (for an answer to ``input()``), ``finished``, ``failed``,
-            ``cancelled``, ``kernel-died``, ``gone`` (nothing is left of it) or ``unknown``.
-        cell: how many cells were begun; None when that is not known.
-        cells: how many there are; None when that is not known.
-        seconds: since it began, until it ended.
+        progress: how far it is.
+        seconds: since it began, until it ended; None when that is not known.
         document: file name.
         owner: ``user@host``.
         profile: name of the server's profile.
@@ -61,9 +77,7 @@ class RunRow:
     """
 
     run: str
-    state: str
-    cell: int | None
-    cells: int | None
+    progress: Progress
     seconds: float | None
     document: str
     owner: str
@@ -75,16 +89,16 @@ class RunRow:
     seen: Seen | None = None
 
     @property
-    def progress(self) -> str:
-        """``3/10``."""
-        known = self.seen or self
-        if known.cells is None:
-            return "-"
-        return f"{'-' if known.cell is None else known.cell}/{known.cells}"
+    def state(self) -> str:
+        """What it does."""
+        return self.progress.state
 
     def as_json(self) -> dict[str, Any]:
-        """One line of ``jrc runs --json``."""
-        return asdict(self)
+        """One line of ``jrc runs --json``: the names are a contract."""
+        fields = asdict(self)
+        progress, seen = fields.pop("progress"), self.seen
+        fields["seen"] = None if seen is None else {**asdict(seen.progress), "at": seen.at}
+        return {"run": fields.pop("run"), **progress, **fields}
 
 
 @dataclass(frozen=True)
@@ -94,10 +108,14 @@ class Listing:
     Attributes:
         rows: the runs, the newest first.
         trouble: one line for each server that could not be asked.
+        reported: the runs that a server reported.
+        remembered: the runs that this computer remembers.
     """
 
-    rows: list[RunRow] = field(default_factory=list)
-    trouble: list[str] = field(default_factory=list)
+    rows: list[RunRow]
+    trouble: list[str]
+    reported: frozenset[str]
+    remembered: frozenset[str]
 
 
 async def list_runs(
@@ -108,7 +126,7 @@ async def list_runs(
     seconds: float = SERVER_SECONDS,
     all_gone: bool = False,
 ) -> Listing:
-    """The runs on all servers. To look takes nothing away.
+    """The runs on all servers. It only asks: nothing is changed there or here.
 
     Args:
         paths: where profiles and records are.
@@ -120,48 +138,48 @@ async def list_runs(
     Raises:
         ConfigError: a profile can't be understood.
     """
-    records = RunRecords(paths).all()
+    records = {record.run: record for record in RunRecords(paths).all()}
     profiles = profiles_to_ask(paths)
-    mine = {record.run for record in records}
-    followed = {each.run for each in records if client_lives(each) or follower_lives(each)}
-    ask = mine - followed
+    followed = {run for run, each in records.items() if client_lives(each) or follower_lives(each)}
+    ask = records.keys() - followed
     answers = await asyncio.gather(*(_survey(profile, seconds, ask) for profile in profiles))
-    listing = Listing()
+    rows: list[RunRow] = []
+    failed: dict[str, str] = {}
     for profile, answer in zip(profiles, answers, strict=True):
         if isinstance(answer, JrcError):
-            listing.trouble.append(_trouble(profile, answer))
+            failed[profile.name] = _trouble(profile, answer)
             continue
-        known = {record.run: record for record in records}
-        for run in answer:
-            if everybody or run.run in mine or _is_mine(run):
-                row = _row(run, known.get(run.run), profile, now, followed=run.run in followed)
-                listing.rows.append(row)
-    listed = {row.run for row in listing.rows}
-    failed = {
-        profile.name
-        for profile, answer in zip(profiles, answers, strict=True)
-        if isinstance(answer, JrcError)
-    }
-    memory = Sightings(paths)
-    seen = memory.read()
-    for record in records:
-        if record.run in listed:
+        for remote in answer:
+            if everybody or remote.run in records or _is_mine(remote):
+                record, here = records.get(remote.run), remote.run in followed
+                rows.append(_row(remote, record, profile, now, followed=here))
+    reported, seen = frozenset(row.run for row in rows), Sightings(paths).read()
+    for run, record in records.items():
+        if run in reported:
             continue
-        row = _remembered(record, profiles, failed, now, followed=record.run in followed)
-        if row.state == "unknown" and record.run in seen:
-            row = replace(row, seen=_seen(seen[record.run]))
+        row = _remembered(record, profiles, failed, now, followed=run in followed)
+        if row.state == "unknown" and run in seen:
+            row = replace(row, seen=_seen(seen[run]))
         if all_gone or row.state != "gone" or now - record.started <= GONE_SECONDS:
-            listing.rows.append(row)
-    memory.write(
-        {
-            row.run: {"state": row.state, "cell": row.cell, "cells": row.cells, "at": now}
-            for row in listing.rows
-            if row.run in listed
-        },
-        keep=mine,
-    )
-    listing.rows.sort(key=lambda row: row.seconds if row.seconds is not None else float("inf"))
-    return listing
+            rows.append(row)
+    rows.sort(key=lambda row: float("inf") if row.seconds is None else row.seconds)
+    return Listing(rows, list(failed.values()), reported, frozenset(records))
+
+
+async def gone_runs(paths: Paths, *, now: float) -> list[str]:
+    """The ids of the runs of which nothing is left."""
+    listing = await list_runs(paths, everybody=False, now=now, all_gone=True)
+    return [row.run for row in listing.rows if row.state == "gone"]
+
+
+def note_what_was_seen(listing: Listing, paths: Paths, now: float) -> None:
+    """Note how far the runs are, for the time when their servers can't be asked."""
+    seen = {
+        row.run: {**asdict(row.progress), "at": now}
+        for row in listing.rows
+        if row.run in listing.reported
+    }
+    Sightings(paths).write(seen, keep=listing.remembered)
 
 
 def _trouble(profile: Profile, error: JrcError) -> str:
@@ -174,7 +192,7 @@ def _seen(told: Mapping[str, Any]) -> Seen | None:
     if at is None:
         return None
     cell, cells = _count(told.get("cell")), _count(told.get("cells"))
-    return Seen(str(told.get("state", "unknown")), cell, cells, at)
+    return Seen(Progress(str(told.get("state", "unknown")), cell, cells), at)
 
 
 async def _survey(
@@ -200,9 +218,11 @@ def _row(
     until = run.changed if over else now
     return RunRow(
         run=run.run,
-        state=state,
-        cell=run.executed if run.state.get("stopped") else _begun(run.state),
-        cells=_count(_last(run.state).get("cells")),
+        progress=Progress(
+            state,
+            cell=run.executed if run.state.get("stopped") else _begun(run.state),
+            cells=_count(_last(run.state).get("cells")),
+        ),
         seconds=None if began is None else max(0.0, until - began),
         document=run.document or (_document(record) if record else ""),
         owner=run.owner,
@@ -246,12 +266,12 @@ def _begun(state: Mapping[str, Any]) -> int | None:
 def _remembered(
     record: RunRecord,
     profiles: Sequence[Profile],
-    failed: set[str],
+    failed: Container[str],
     now: float,
     *,
     followed: bool,
 ) -> RunRow:
-    """A run that no server told of."""
+    """A run that no server reported."""
     try:
         profile = profile_of(record, profiles).name
     except JrcError:
@@ -260,9 +280,7 @@ def _remembered(
     state = "running" if followed else "gone" if asked_for else "unknown"
     return RunRow(
         run=record.run,
-        state=state,
-        cell=None,
-        cells=None,
+        progress=Progress(state),
         seconds=max(0.0, now - record.started),
         document=_document(record),
         owner=str(record.about.get("owner", "")),
