@@ -12,11 +12,9 @@ from jrc.errors import UnreachableError
 from jrc.server.address import ServerAddress
 from jrc.server.connection import DIRECT, Way
 from jrc.server.detect import DetectTiming, detect, what_else
-from jrc.server.http_errors import Answer
 from jrc.server.kinds import MODULES, every_kind
-from jrc.server.kinds.hub_answers import HubPlace, hub_from
-from jrc.server.kinds.jupyter import wanted_auth
 from jrc.server.kinds.kind import Detected, Probed
+from tests.support.answers import HTML, JSON, answer_to
 from tests.support.certificates import make_certificate
 from tests.support.jupyter import JupyterServer, StartJupyter
 from tests.support.proxy import Proxy
@@ -24,8 +22,6 @@ from tests.support.web import Reply, Web
 
 pytestmark = pytest.mark.anyio
 
-JSON = "application/json"
-HTML = "text/html; charset=UTF-8"
 VERSION = Reply(body=b'{"version": "2.21.1"}')
 FORBIDDEN = Reply(403, b'{"message": "Forbidden", "reason": null}')
 
@@ -176,18 +172,6 @@ async def test_detection_sends_no_credentials_and_follows_nothing() -> None:
     assert not {"authorization", "cookie"} & set(web.requests[0].headers)
 
 
-def answer(
-    url: str, status: int, body: str = "", content_type: str = JSON, **headers: str
-) -> Answer:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Answer(
-        f"GET {url}api", status, {"content-type": content_type, **named}, body=body.encode()
-    )
-
-
-HUB = {"x_jupyterhub_version": "6.1.1"}
-
-
 @pytest.mark.parametrize(
     ("url", "reply", "words", "hint"),
     [
@@ -274,7 +258,7 @@ def test_what_is_no_server(
     url: str, reply: tuple[int, str, str, dict[str, str]], words: str, hint: str
 ) -> None:
     status, body, content_type, headers = reply
-    api, address = answer(url, status, body, content_type, **headers), ServerAddress(url)
+    api, address = answer_to(url, status, body, content_type, **headers), ServerAddress(url)
     probed = Probed(address, {address.rest("api"): api})
     assert [kind.recognise(probed) for kind in every_kind()] == [None] * len(MODULES)
     error = what_else(api, address)
@@ -282,52 +266,6 @@ def test_what_is_no_server(
     assert words in error.message
     assert hint in (error.hint or "")
     assert "s3cret" not in error.message
-
-
-@pytest.mark.parametrize(
-    ("url", "reply", "place"),
-    [
-        (
-            "https://hub.org/",
-            (302, "", HTML, {**HUB, "location": "/hub/api"}),
-            HubPlace("https://hub.org/"),
-        ),
-        (
-            "https://hub.org/p/hub/",
-            (200, '{"version": "6.1.1"}', JSON, HUB),
-            HubPlace("https://hub.org/p/"),
-        ),
-        (
-            "https://hub.org/p/",
-            (302, "", HTML, {"location": "/p/hub/api"}),
-            HubPlace("https://hub.org/p/"),
-        ),
-        (
-            "https://hub.org/",
-            (302, "", HTML, {**HUB, "location": "/p/hub/"}),
-            HubPlace("https://hub.org/p/"),
-        ),
-        (
-            "https://hub.org/p/user/ann/",
-            (302, "", HTML, {**HUB, "location": "/p/hub/user/ann/api"}),
-            HubPlace("https://hub.org/p/", "ann"),
-        ),
-        (
-            "https://hub.org/user/ann%40x.org/gpu/",
-            (200, '{"version": "2.21.1"}', JSON, HUB),
-            HubPlace("https://hub.org/", "ann@x.org", "gpu"),
-        ),
-        ("https://h/", (200, '{"version": "2.21.1"}', JSON, {}), None),
-        ("https://h/", (302, "", HTML, {"location": "https://sso.org/hub/api"}), None),
-    ],
-)
-def test_hubs(
-    url: str, reply: tuple[int, str, str, dict[str, str]], place: HubPlace | None
-) -> None:
-    """The hub itself, or somebody's server there, which runs or does not."""
-    status, body, content_type, headers = reply
-    api = answer(url, status, body, content_type, **headers)
-    assert hub_from(api, ServerAddress(url)) == place
 
 
 REFUSAL = b'{"reason": "Unauthorized", "message": ""}'
@@ -360,9 +298,3 @@ async def test_another_program_that_wants_a_login() -> None:
     with Web({"/api": Reply(401, b'{"message": "Unauthorized"}')}) as web:
         error = await failure(web.url)
     assert "wants a login before it says what it is (HTTP 401)" in error.message
-
-
-def test_a_status_that_fails() -> None:
-    address = ServerAddress("http://h/")
-    with pytest.raises(UnreachableError, match="disk full"):
-        wanted_auth(answer(address.base_url, 500, '{"message": "disk full"}'), None, address)
