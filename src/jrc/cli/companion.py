@@ -9,6 +9,7 @@ import typer
 from jrc.cli.lazy import plain_typer
 from jrc.cli.terminal import Terminal
 from jrc.errors import AuthError, JrcError, UsageError
+from jrc.profile.files import write_atomically
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
 from jrc.profile.store import ProfileStore
@@ -61,7 +62,6 @@ def vsix(file: Annotated[Path, typer.Argument(help="Where to write it.")]) -> No
     from importlib.metadata import version
 
     from jrc.editor.vsix import build_vsix
-    from jrc.profile.files import write_atomically
 
     write_atomically(file, build_vsix(version("jrc-cli")))
     Terminal().say(f"wrote {file}; install it with: code --install-extension {file}")

@@ -3,7 +3,9 @@
 ``jrc --help`` reads the one-line helps from a table, so it costs no import of any command.
 """
 
+import sys
 from collections.abc import Iterator, MutableMapping
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, ClassVar, NamedTuple
 
@@ -64,8 +66,6 @@ class PlainGroup(TyperGroup):
         return super().resolve_command(ctx, args)
 
     def _unknown(self, path: str, name: str) -> UsageError:
-        from difflib import get_close_matches
-
         near = get_close_matches(name, list(self.commands), n=1)
         hint = f"Did you mean: {path} {near[0]}" if near else f"See what there is: {path} --help"
         return UsageError(f"{path} has no command '{name}'.", hint=hint)
@@ -91,7 +91,6 @@ def be_verbose(level: int) -> None:
     """Log to stderr; with a level above 1 everything."""
     if level:
         import logging
-        import sys
 
         logging.basicConfig(
             level=logging.DEBUG if level > 1 else logging.INFO,

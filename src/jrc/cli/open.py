@@ -1,6 +1,7 @@
 """``jrc open``: the server's own page in the browser."""
 
 from typing import Annotated
+from urllib.parse import urlencode
 
 import typer
 
@@ -55,8 +56,6 @@ async def _reachable_url(profile: Profile, paths: Paths, terminal: Terminal) -> 
 
 def _with_token(url: str, profile: Profile, paths: Paths) -> str:
     """Where the browser ends up. A server with a password asks for it itself."""
-    from urllib.parse import urlencode
-
     found = SecretStore(paths).get(profile.name) if profile.auth == "token" else None
     return f"{url}?{urlencode({'token': found[0].reveal()})}" if found else url
 

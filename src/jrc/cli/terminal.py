@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from jrc.cli.columns import cut, table_lines, wrap_sentence
 from jrc.cli.streams import SafeStream, safe
 from jrc.errors import ConfigError, JrcError
 
@@ -99,8 +100,6 @@ class Terminal:
         """One quiet line of talk, which structures what is between such lines."""
         text = visible(text)
         if columns := columns_of(self.err):
-            from jrc.cli.columns import cut
-
             text = cut(text, columns)
         shown = f"\x1b[2m{text}\x1b[0m" if self.color_err else text
         self.write(f"{self._new_line()}{shown}\n", error=True)
@@ -147,8 +146,6 @@ class Terminal:
 
     def table(self, header: list[str], rows: list[list[str]]) -> None:
         """A table on stdout: aligned columns, two spaces apart, as wide as a terminal at most."""
-        from jrc.cli.columns import table_lines
-
         shown = [[visible(cell) for cell in row] for row in [header, *rows]]
         for line in table_lines(shown, columns_of(self.out)):
             self.data(line)
@@ -165,8 +162,6 @@ class Terminal:
 
     def _wrapped(self, text: str) -> str:
         if columns := columns_of(self.err):
-            from jrc.cli.columns import wrap_sentence
-
             return "\n".join(wrap_sentence(line, columns) for line in text.split("\n"))
         return text
 

@@ -3,7 +3,9 @@
 import json
 import os
 import platform
+import shutil
 import stat
+import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -138,7 +140,6 @@ def _mode(path: Path) -> str | None:
 
 async def embedded(context: Context) -> Finding:
     """The server that jrc starts where no profile is chosen."""
-    import tempfile
 
     from jrc.server.open import open_embedded
 
@@ -150,7 +151,6 @@ async def embedded(context: Context) -> Finding:
 
 async def editors(_context: Context) -> Finding:
     """The editors of VS Code's family on this machine."""
-    import shutil
 
     from jrc.editor.editors import find_editors
     from jrc.editor.surroundings import here

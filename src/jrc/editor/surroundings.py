@@ -1,5 +1,7 @@
 """What the editor room asks of the machine, as data, so that the rules about folders stay pure."""
 
+import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -40,9 +42,6 @@ class Surroundings(Generic[P]):
 
 def here() -> Surroundings[Path]:
     """The machine that jrc runs on."""
-    import os
-    import sys
-
     return Surroundings(
         platform=sys.platform,
         environment=dict(os.environ),

@@ -1,6 +1,8 @@
 """Where jrc keeps its files: configuration, state and logs."""
 
 import os
+import sys
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,9 +46,7 @@ class Paths(NamedTuple):
         Returns:
             the new file: in ``logs``, or among the temporary files where ``logs`` can't be written.
         """
-        import sys
         import tempfile
-        import time
         import traceback
 
         text = f"jrc on Python {sys.version}, {sys.platform}\n\n"
