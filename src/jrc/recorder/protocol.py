@@ -29,6 +29,7 @@ STATE_REQUEST = "jrc_state_request"
 JOURNAL_REQUEST = "jrc_journal_request"
 CANCEL_REQUEST = "jrc_cancel_request"
 FORGET_REQUEST = "jrc_forget_request"
+REMOVE_REQUEST = "jrc_remove_request"
 
 JOURNAL_FOLDER = "jrc-runs"
 """Beside what the kernel was started in: the server serves it, so whoever attaches can read it."""
