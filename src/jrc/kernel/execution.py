@@ -1,23 +1,14 @@
-"""What became of each request that a kernel was sent: a state machine without I/O or clock.
+"""What the messages of a kernel mean for the executions it was sent: a state machine. Pure.
 
 Any number of requests may be in flight; their messages are told apart by ``parent_header.msg_id``.
-
-A request is finished when its ``execute_reply`` (shell) and its ``status: idle`` (iopub) have
-both arrived, in either order. Both can get lost: idle when the queue between kernel and server
-overflows, the reply when a link dies and the server buffered for somebody else. So the caller may
-send a *fence*: any later request on the shell channel, in practice a ``kernel_info_request``. A
-kernel answers its shell requests in order and publishes on iopub in order, hence
-
-- ``busy`` of a later request proves that nothing more comes on iopub for the earlier ones;
-- the reply to a later request proves that no reply comes any more for the earlier ones.
-
-Source: jupyter_client "Messaging in Jupyter", sections "Kernel status" and "Execution results".
+When one is finished, and what proves it where messages were lost, is said in ``inflight``.
 """
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from jrc.wire.message import Message
+from jrc.kernel.inflight import InFlight, Request
+from jrc.wire.message import Message, limit_notice
 
 OUTPUT_TYPES = frozenset(
     {
@@ -38,8 +29,6 @@ NO_REPLY = (
     "the kernel is done with it and does not say how it ended; "
     "perhaps it was interrupted at its end"
 )
-
-_LIMIT_NOTICES = ("IOPub data rate exceeded", "IOPub message rate exceeded")
 
 
 class Started(NamedTuple):
@@ -144,26 +133,26 @@ Event = (
 )
 
 
-class _Request:
-    """What became of a request; ``key`` is None for a fence."""
+class _Execution(Request):
+    """An ``execute_request`` and what came back for it."""
 
-    def __init__(self, key: int | None) -> None:
+    def __init__(self, msg_id: str, key: int) -> None:
+        super().__init__(msg_id)
         self.key = key
         self.started = False
         self.busy: Message | None = None
         self.reply: dict[str, Any] | None = None
-        self.reply_over = False
         self.idle: Message | None = None
-        self.iopub_over = False
         self.error_published = False
-        self.finished = False
 
 
 class Execution:
-    """The requests of one client on one kernel."""
+    """The executions of one client on one kernel, all on its main shell."""
 
     def __init__(self) -> None:
-        self._requests: dict[str, _Request] = {}
+        self._in_flight: InFlight[_Execution] = InFlight()
+        # The finished ones, too: threads that they left behind may still print.
+        self._sent: dict[str, _Execution] = {}
 
     def sent(self, msg_id: str, key: int) -> None:
         """Note that an ``execute_request`` goes out.
@@ -172,55 +161,44 @@ class Execution:
             msg_id: of the request.
             key: the caller's name for it, returned in its events.
         """
-        self._requests[msg_id] = _Request(key)
+        request = self._sent[msg_id] = _Execution(msg_id, key)
+        self._in_flight.add(request)
 
     def fence_sent(self, msg_id: str) -> None:
         """Note that a request goes out on shell only to prove what became of the earlier ones."""
-        self._requests[msg_id] = _Request(None)
+        self._in_flight.fence_sent(msg_id, self._in_flight)
 
     @property
     def pending(self) -> list[int]:
         """Keys of the requests that are not finished, oldest first."""
-        return [r.key for r in self._requests.values() if r.key is not None and not r.finished]
+        return [request.key for request in self._in_flight]
 
     @property
     def wants_fence(self) -> bool:
         """A request has its reply but no idle, and no fence is out that would tell."""
-        waiting = False
-        for request in self._requests.values():
-            if waiting and request.key is None and not request.reply_over:
-                return False
-            waiting = waiting or (request.reply_over and not request.iopub_over)
-        return waiting
+        return bool(self._in_flight.missing_idle)
 
     def fences_lost(self) -> None:
         """Forget the fences that are out: their answers were lost with the link."""
-        self._requests = {
-            msg_id: r for msg_id, r in self._requests.items() if r.key is not None or r.finished
-        }
+        self._in_flight.fences_lost()
 
     def forget(self, msg_id: str) -> None:
         """A request was not executed after all, and is sent again under another id."""
-        self._requests.pop(msg_id, None)
+        self._sent.pop(msg_id, None)
+        self._in_flight.forget(msg_id)
 
     def no_reply(self, msg_id: str) -> list[Event]:
         """A request ends without a reply.
 
         Most often an interrupt hit the kernel as it would send it. More is not known, and not said.
         """
-        request = self._requests[msg_id]
+        request = self._sent[msg_id]
         request.reply = {"status": "error", "ename": NO_REPLY_NAME, "evalue": NO_REPLY}
-        request.reply_over = True
-        return self._finish(request)
+        return self._over([request], reply=True)
 
     def stop_waiting_for_idle(self) -> list[Event]:
         """Finish every request that has its reply: no fence could make the kernel's idle come."""
-        events: list[Event] = []
-        for request in self._requests.values():
-            if request.reply_over:
-                request.iopub_over = True
-                events.extend(self._finish(request))
-        return events
+        return self._over([each for each in self._in_flight if each.reply_over], iopub=True)
 
     def receive(self, message: Message) -> Iterable[Event]:
         """What one message from the kernel means.
@@ -230,26 +208,29 @@ class Execution:
         Raises:
             WireError: the message can't be decoded.
         """
+        proof = self._in_flight.proved(message)
+        if proof is not None:
+            return [
+                *self._over(proof.no_reply, reply=True),
+                *self._over(proof.no_output, iopub=True),
+            ]
+        request = self._sent.get(message.parent_id)
         if message.channel == "iopub":
-            return self._on_iopub(message)
-        request = self._requests.get(message.parent_id)
+            return self._on_iopub(message, request)
         if request is None:
             return ()
         if message.channel == "stdin" and message.msg_type == "input_request":
-            return [] if request.key is None else [InputRequested(request.key, message)]
+            return [InputRequested(request.key, message)]
         if message.channel == "shell" and message.msg_type.endswith("_reply"):
             return self._on_reply(message, request)
         return ()
 
-    def _on_iopub(self, message: Message) -> Iterable[Event]:
+    def _on_iopub(self, message: Message, request: _Execution | None) -> Iterable[Event]:
         msg_type = message.msg_type
-        request = self._requests.get(message.parent_id)
         if request is None or msg_type == "shutdown_reply":
-            return _kernel_news(message)
+            return _end_of_kernel(message)
         if msg_type == "status":
             return self._on_status(message, request)
-        if request.key is None:
-            return ()
         if msg_type == "execute_input":
             return [*self._start(message, request), InputEchoed(request.key, message)]
         if msg_type not in OUTPUT_TYPES:
@@ -257,63 +238,55 @@ class Execution:
         if msg_type == "error":
             request.error_published = True
         events = [*self._start(message, request), Published(request.key, message)]
-        notice = _limit_notice(message)
+        notice = limit_notice(message)
         if notice is not None:
             events.append(LimitReached(request.key, notice))
         return events
 
-    def _on_status(self, message: Message, request: _Request) -> Iterable[Event]:
+    def _on_status(self, message: Message, request: _Execution) -> Iterable[Event]:
         state = message.content_fields.get("execution_state")
         if state == "busy":
             request.busy = message
-            return self._over(request, reply=False)
+            return self._over(self._in_flight.before(request), iopub=True)
         if state == "idle":
             request.idle = message
-            request.iopub_over = True
-            return self._finish(request)
-        return _kernel_news(message)
+            return self._over([request], iopub=True)
+        return _end_of_kernel(message)
 
-    def _start(self, message: Message, request: _Request) -> list[Event]:
-        if request.started or request.key is None:
+    def _start(self, message: Message, request: _Execution) -> list[Event]:
+        if request.started:
             return []
         request.started = True
         return [Started(request.key, request.busy or message)]
 
-    def _on_reply(self, message: Message, request: _Request) -> Iterable[Event]:
-        events = self._over(request, reply=True)
+    def _on_reply(self, message: Message, request: _Execution) -> Iterable[Event]:
+        events = self._over(self._in_flight.before(request), reply=True)
         request.reply = message.content_fields
-        request.reply_over = True
-        if request.key is not None:
-            events.append(Replied(request.key, message))
-        if request.reply.get("status") == "aborted":
-            # An aborted request was never executed: it publishes nothing, idle included.
-            request.iopub_over = True
-        return [*events, *self._finish(request)]
+        # An aborted request was never executed: it publishes nothing, idle included.
+        aborted = request.reply.get("status") == "aborted"
+        return [
+            *events,
+            Replied(request.key, message),
+            *self._over([request], reply=True, iopub=aborted),
+        ]
 
-    def _over(self, later: _Request, *, reply: bool) -> list[Event]:
-        """Close the reply, or the iopub side, of every request that was sent before ``later``."""
+    def _over(
+        self, requests: Iterable[_Execution], *, reply: bool = False, iopub: bool = False
+    ) -> list[Event]:
+        """No reply comes any more for these requests, or nothing more on iopub."""
         events: list[Event] = []
-        for request in list(self._requests.values()):
-            if request is later:
-                break
-            if reply:
-                request.reply_over = True
-            else:
-                request.iopub_over = True
-            events.extend(self._finish(request))
+        for request in requests:
+            request.reply_over = request.reply_over or reply
+            request.iopub_over = request.iopub_over or iopub
+            if self._in_flight.is_over(request):
+                events.append(
+                    Finished(request.key, request.reply, request.error_published, request.idle)
+                )
         return events
 
-    def _finish(self, request: _Request) -> list[Event]:
-        if request.finished or not (request.reply_over and request.iopub_over):
-            return []
-        request.finished = True
-        if request.key is None:
-            return []
-        return [Finished(request.key, request.reply, request.error_published, request.idle)]
 
-
-def _kernel_news(message: Message) -> Iterable[Event]:
-    """News about the kernel as a whole.
+def _end_of_kernel(message: Message) -> Iterable[Event]:
+    """The end of the kernel, if that is what a message announces.
 
     A server announces the death of a kernel as ``restarting`` (or ``dead``, when it gives up) under
     no parent; a kernel that is shut down on request publishes its ``shutdown_reply``.
@@ -328,17 +301,3 @@ def _kernel_news(message: Message) -> Iterable[Event]:
         restart = bool(message.content_fields.get("restart"))
         return [KernelEnded("restarted" if restart else "shutdown")]
     return ()
-
-
-def _limit_notice(message: Message) -> str | None:
-    """The first line of the notice that a server writes to stderr when it begins to drop output.
-
-    Source: jupyter_server ``services/kernels/connection/channels.py``, ``_limit_rate``.
-    """
-    if message.msg_type != "stream" or len(message.content) > 4096:
-        return None
-    content = message.content_fields
-    if content.get("name") != "stderr":
-        return None
-    text = str(content.get("text", "")).strip()
-    return text.splitlines()[0] if text.startswith(_LIMIT_NOTICES) else None

@@ -22,7 +22,7 @@ from jrc.recorder.protocol import (
     replay_content,
 )
 from jrc.recorder.tracker import Item, Lost, Tracker
-from jrc.wire.message import Message
+from jrc.wire.message import Message, limit_notice
 
 GAP_GRACE = 0.1
 """Seconds that a gap may last: shell and iopub overtake each other by milliseconds."""
@@ -61,7 +61,6 @@ SLOW_ANSWER = 2.0
 
 _MOST_QUESTIONS = 256
 _MOST_PARENTS = 256
-_LIMIT_NOTICES = ("IOPub data rate exceeded", "IOPub message rate exceeded")
 _ENDS = ("restarting", "dead")
 
 
@@ -391,7 +390,7 @@ class Recording:
             del self._pending[message.parent_id]
             self._not_executed.add(message.parent_id)
             return [NotExecuted(message.parent_id)]
-        if not self._lost_recorder and _is_limit_notice(message):
+        if not self._lost_recorder and limit_notice(message) is not None:
             self._hurry = True
             return []
         return [message, *self._note_progress(message, recorded=False)]
@@ -470,13 +469,3 @@ def _is_end(message: Message) -> bool:
 
 def _is_idle(message: Message) -> bool:
     return message.msg_type == "status" and message.content_fields.get("execution_state") == "idle"
-
-
-def _is_limit_notice(message: Message) -> bool:
-    """The server's own words on stderr when it begins to drop output."""
-    if message.msg_type != "stream" or len(message.content) > 4096:
-        return False
-    content = message.content_fields
-    return content.get("name") == "stderr" and str(content.get("text", "")).startswith(
-        _LIMIT_NOTICES
-    )

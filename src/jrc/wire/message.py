@@ -112,6 +112,26 @@ def _text(fields: dict[str, Any], key: str) -> str:
     return value
 
 
+_LIMIT_NOTICES = ("IOPub data rate exceeded", "IOPub message rate exceeded")
+_LONGEST_NOTICE = 4096
+
+
+def limit_notice(message: Message) -> str | None:
+    """The first line of what a server writes to stderr when it begins to drop output.
+
+    None for any other message.
+
+    Source: jupyter_server ``services/kernels/connection/channels.py``, ``_limit_rate``.
+    """
+    if message.msg_type != "stream" or len(message.content) > _LONGEST_NOTICE:
+        return None
+    content = message.content_fields
+    if content.get("name") != "stderr":
+        return None
+    text = str(content.get("text", "")).strip()
+    return text.splitlines()[0] if text.startswith(_LIMIT_NOTICES) else None
+
+
 def message_id(session: str, number: int) -> str:
     """The id of a message, which no server makes for a message of its own.
 
