@@ -27,7 +27,7 @@ EVENTS = {
         *("kind", "profile", "kernel_name", "output"),
     },
     "kernel-ready": {"language", "language_version"},
-    "cell-started": {"cell", "number", "total", "source", "title"},
+    "cell-started": {"cell", "number", "total", "source", "title", "started"},
     "cell-output": {"cell", "output", "display_id", "widget"},
     "widget-changed": {"cell", "model_id", "text"},
     "cell-finished": {"cell", "number", "total", "status", "seconds", "execution_count"},

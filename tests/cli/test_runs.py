@@ -83,6 +83,22 @@ def test_a_run_from_its_beginning_to_its_end(folder: Path, env: dict[str, str]) 
     )
 
 
+def test_the_clock_of_a_cell_counts_from_its_start(folder: Path, env: dict[str, str]) -> None:
+    write(folder / "a.ipynb", "import time\nprint('on', flush=True)\ntime.sleep(600)")
+    run = run_jrc("run", "--detach", "a.ipynb", env=env).stdout.strip()
+    wait_until(lambda: listed(env)[run]["state"] == "running", "the start of the cell")
+    time.sleep(5)
+    with Dialog("attach", run, env=env) as dialog:
+        dialog.expect("  [1/1]")
+        dialog.expect("on\n")
+        dialog.expect("  [1/1]")
+        minutes, seconds = re.findall(r"(\d\d):(\d\d)  \[1/1\]", dialog.shown)[0]
+        assert 5 <= 60 * int(minutes) + int(seconds) < 120
+        dialog.press("\x03")
+        dialog.end()
+    assert run_jrc("cancel", run, env=env).code == 0
+
+
 def test_as_json(folder: Path, env: dict[str, str]) -> None:
     write(folder / "a.ipynb", "print('one')")
     begun = [

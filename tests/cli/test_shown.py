@@ -306,6 +306,13 @@ def test_a_scripts_exit_code_is_said(folder: Path, env: dict[str, str], code: in
     assert json.loads(done.stdout.splitlines()[-1])["exit_code"] == done.code
 
 
+def test_injected_parameters_have_no_number(folder: Path, env: dict[str, str]) -> None:
+    write_notebook(folder / "a.ipynb", ["print(x)"])
+    done = run_jrc("run", "a.ipynb", "-p", "x", "7", env=env)
+    marks = [line.partition("  ")[0] for line in done.stderr.splitlines() if line[0] == "["]
+    assert marks == ["[parameters] x = 7", "[1/1] print(x)"]
+
+
 @pytest.mark.parametrize("behind", [0, 1, 3])
 def test_the_cells_behind_an_exit_are_counted(
     folder: Path, env: dict[str, str], behind: int

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import datetime
 
 from jrc.cli.local_stdin import END_OF_FILE, LocalStdin
 from jrc.cli.shown import Shown
@@ -154,11 +155,12 @@ class TerminalListener:
 
     def _begin_cell(self, event: CellStarted) -> None:
         self._say_where(None)
-        heading = f"[{event.number}/{event.total}] {event.title}".rstrip()
+        heading = f"{_mark(event)} {event.title}".rstrip()
         self._shown.begin(event.cell)
         if not (self._script or self._quiet):
             self._shown.heading = heading
-        self._show_live(event.title if self._script else heading)
+        ago = _seconds_since(event.started) if self._follows else 0.0
+        self._show_live(event.title if self._script else heading, ago=ago)
 
     def _finish_cell(self, event: CellFinished) -> None:
         self._shown.finish()
@@ -167,7 +169,7 @@ class TerminalListener:
         if heading:
             self._terminal.mark(f"{heading}  {seconds}")
         elif event.seconds >= _LONG and not (self._script or self._quiet):
-            self._terminal.mark(f"[{event.number}/{event.total}] {seconds}")
+            self._terminal.mark(f"{_mark(event)} {seconds}")
         self.live.draw()
 
     def _finish(self, event: RunFinished) -> None:
@@ -182,9 +184,22 @@ class TerminalListener:
         place = f", saved in {event.output}" if event.output else ""
         self._terminal.say(f"jrc: {done}{place}")
 
-    def _show_live(self, text: str) -> None:
+    def _show_live(self, text: str, *, ago: float = 0.0) -> None:
         if not self._quiet:
-            self.live.show(text)
+            self.live.show(text, ago=ago)
+
+
+def _mark(event: CellStarted | CellFinished) -> str:
+    """What stands before a cell's title; injected parameters are no cell that anybody counts."""
+    return f"[{event.number}/{event.total}]" if event.number else "[parameters]"
+
+
+def _seconds_since(started: str) -> float:
+    """Since a time that a kernel told; 0 where its clock is ahead of ours."""
+    try:
+        return max(time.time() - datetime.fromisoformat(started).timestamp(), 0.0)
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 _FAILURES_OF_JRC = ("timeout", "kernel-died", "output-lost", "failed")

@@ -41,10 +41,10 @@ class LiveLine:
         self._drawn = 0.0
         self._away = False
 
-    def show(self, text: str) -> None:
-        """Show ``text`` from now on; its clock starts at zero."""
+    def show(self, text: str, *, ago: float = 0.0) -> None:
+        """Show ``text`` from now on; its clock starts at ``ago`` seconds."""
         self._text = visible(text.partition("\n")[0].strip())
-        self._since = time.monotonic()
+        self._since = time.monotonic() - ago
         self.draw()
 
     def draw(self) -> None:

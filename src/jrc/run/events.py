@@ -62,6 +62,7 @@ class CellStarted(NamedTuple):
         total: how many will be executed.
         source: the code.
         title: what the cell is called: the first heading above it, else its first line of code.
+        started: when, by the kernel's clock (ISO 8601): earlier, where a run is followed later.
     """
 
     cell: int
@@ -69,6 +70,7 @@ class CellStarted(NamedTuple):
     total: int
     source: str
     title: str = ""
+    started: str = ""
 
 
 class CellOutput(NamedTuple):

@@ -172,7 +172,8 @@ class Account:
         # What an earlier run left in the cell is no output of this one.
         self._changed(cell.index, False)
         number = self.number(event.key)
-        self._tell(CellStarted(cell.index, number, self._total, cell.source, cell.title))
+        started = self._outputs.timing(cell.index).get("iopub.status.busy", "")
+        self._tell(CellStarted(cell.index, number, self._total, cell.source, cell.title, started))
 
     def echoed(self, event: InputEchoed) -> None:
         cell = self._shown_cell(event.key)
