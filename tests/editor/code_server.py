@@ -19,8 +19,8 @@ import pytest
 from jrc.cli.editor_commands import EditorOptions, connect_editors, disconnect_editors
 from jrc.cli.terminal import Terminal
 from jrc.editor.editors import EXTENSION
-from jrc.editor.kernelspecs import RemoteKernel
-from jrc.editor.remote import remote_kernels
+from jrc.editor.kernelspecs import ServerKernelspec
+from jrc.editor.server_kernelspecs import server_kernelspecs
 from jrc.profile.paths import Paths
 from jrc.profile.store import ProfileStore
 from jrc.server.open import open_profile
@@ -69,9 +69,9 @@ def connected(jupyter: JupyterServer) -> Iterator[None]:
     assert done.code == 0, done.stderr
     profile = ProfileStore(Paths.from_environment()).get("ml")
 
-    async def kernels() -> list[RemoteKernel]:
+    async def kernels() -> list[ServerKernelspec]:
         async with open_profile(profile) as server:
-            return await remote_kernels(server)
+            return await server_kernelspecs(server)
 
     found = asyncio.run(kernels())
     connect_editors(profile, found, options=EditorOptions(yes=True), terminal=Terminal())

@@ -10,15 +10,15 @@ import pytest
 
 from jrc.editor import apply as apply_module
 from jrc.editor.apply import apply_settings, apply_spec, plan_settings, read_settings, read_specs
-from jrc.editor.kernelspecs import Launch, RemoteKernel, spec_folders
+from jrc.editor.kernelspecs import Launch, ServerKernelspec, spec_folders
 from jrc.editor.ledger import Installed, Ledger, open_ledger, read_ledger
-from jrc.editor.places import Place, PlaceKind, workspace_place
+from jrc.editor.places import SettingsFile, SettingsKind, workspace_settings
 from jrc.editor.plan import SpecChange, diff, spec_changes
-from jrc.editor.settings import Outcome, Record, Wanted, connected, disconnected
+from jrc.editor.settings import Outcome, SettingsRecord, WantedSettings, connected, disconnected
 from jrc.errors import ConfigError
 from jrc.profile.paths import Paths
 
-WANTED = Wanted(
+WANTED = WantedSettings(
     servers={"ml": {"label": "ml", "url": "http://127.0.0.1:40001/", "profile": "ml"}},
     own={"jrc.path": "/bin/jrc"},
     defaults={"jupyter.disableJupyterAutoStart": True},
@@ -48,14 +48,14 @@ def ledger() -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place[Path]:
-    return Place("VS Code", PlaceKind.USER, tmp_path / "User" / "settings.json")
+def place(tmp_path: Path) -> SettingsFile[Path]:
+    return SettingsFile("VS Code", SettingsKind.USER, tmp_path / "User" / "settings.json")
 
 
-def write(place: Place[Path], content: bytes) -> Path:
-    place.settings.parent.mkdir(exist_ok=True)
-    place.settings.write_bytes(content)
-    return place.settings
+def write(place: SettingsFile[Path], content: bytes) -> Path:
+    place.path.parent.mkdir(exist_ok=True)
+    place.path.write_bytes(content)
+    return place.path
 
 
 def names(folder: Path) -> list[str]:
@@ -63,7 +63,9 @@ def names(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("content", [BYTES, b"", b"{}\n", b"\xef\xbb\xbf", b'{"a":1}'])
-def test_undo_gives_back_the_same_bytes(ledger: Ledger, place: Place[Path], content: bytes) -> None:
+def test_undo_gives_back_the_same_bytes(
+    ledger: Ledger, place: SettingsFile[Path], content: bytes
+) -> None:
     path = write(place, content)
     change = apply_settings(place, ledger, CONNECT)
     assert change.changes_file
@@ -74,22 +76,22 @@ def test_undo_gives_back_the_same_bytes(ledger: Ledger, place: Place[Path], cont
 
 
 def test_a_file_that_was_not_there_goes_again(ledger: Ledger, tmp_path: Path) -> None:
-    place = workspace_place(tmp_path)
+    place = workspace_settings(tmp_path)
     apply_settings(place, ledger, CONNECT)
-    assert place.settings.is_file()
+    assert place.path.is_file()
     apply_settings(place, ledger, DISCONNECT)
     assert not (tmp_path / ".vscode").exists()
 
 
 def test_a_workspace_folder_with_other_files_stays(ledger: Ledger, tmp_path: Path) -> None:
-    place = workspace_place(tmp_path)
+    place = workspace_settings(tmp_path)
     apply_settings(place, ledger, CONNECT)
     (tmp_path / ".vscode" / "launch.json").write_text("{}")
     apply_settings(place, ledger, DISCONNECT)
     assert names(tmp_path / ".vscode") == ["launch.json"]
 
 
-def test_what_is_remembered_survives_the_process(place: Place[Path]) -> None:
+def test_what_is_remembered_survives_the_process(place: SettingsFile[Path]) -> None:
     path = write(place, BYTES)
     with open_ledger(Paths.from_environment()) as ledger:
         apply_settings(place, ledger, CONNECT)
@@ -101,7 +103,7 @@ def test_what_is_remembered_survives_the_process(place: Place[Path]) -> None:
 
 
 def test_the_ledger_is_private_and_a_settings_file_keeps_its_mode(
-    ledger: Ledger, place: Place[Path]
+    ledger: Ledger, place: SettingsFile[Path]
 ) -> None:
     """The ledger holds whole settings files, and other programs keep secrets there."""
     path = write(place, BYTES)
@@ -111,23 +113,25 @@ def test_the_ledger_is_private_and_a_settings_file_keeps_its_mode(
     assert modes == [0o640, 0o600] or os.name == "nt"
 
 
-def test_a_symbolic_link_stays_one(ledger: Ledger, place: Place[Path], tmp_path: Path) -> None:
+def test_a_symbolic_link_stays_one(
+    ledger: Ledger, place: SettingsFile[Path], tmp_path: Path
+) -> None:
     """As people have it who keep their settings in a repository."""
     real = tmp_path / "dotfiles" / "settings.json"
     real.parent.mkdir()
     real.write_bytes(BYTES)
-    place.settings.parent.mkdir()
-    place.settings.symlink_to(real)
+    place.path.parent.mkdir()
+    place.path.symlink_to(real)
     apply_settings(place, ledger, CONNECT)
-    assert place.settings.is_symlink()
+    assert place.path.is_symlink()
     assert b"jrc.servers" in real.read_bytes()
     apply_settings(place, ledger, DISCONNECT)
-    assert place.settings.is_symlink()
+    assert place.path.is_symlink()
     assert real.read_bytes() == BYTES
 
 
 def test_a_read_only_file_is_left_alone(
-    ledger: Ledger, place: Place[Path], monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, place: SettingsFile[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(place, BYTES)
     # Root may write everything: take the word of the mode for it.
@@ -141,7 +145,9 @@ def test_a_read_only_file_is_left_alone(
     assert read_ledger(Paths.from_environment()).settings == {}
 
 
-def test_a_file_that_does_not_parse_is_left_alone(ledger: Ledger, place: Place[Path]) -> None:
+def test_a_file_that_does_not_parse_is_left_alone(
+    ledger: Ledger, place: SettingsFile[Path]
+) -> None:
     path = write(place, b'{\n  "a": 1\n  "b": 2\n}\n')
     with pytest.raises(ConfigError, match=r"settings\.json: line 3, column 3: a comma or '}' is"):
         apply_settings(place, ledger, CONNECT)
@@ -150,7 +156,7 @@ def test_a_file_that_does_not_parse_is_left_alone(ledger: Ledger, place: Place[P
 
 
 def test_a_file_that_broke_meanwhile_is_left_alone_and_remembered(
-    ledger: Ledger, place: Place[Path]
+    ledger: Ledger, place: SettingsFile[Path]
 ) -> None:
     path = write(place, BYTES)
     apply_settings(place, ledger, CONNECT)
@@ -161,15 +167,17 @@ def test_a_file_that_broke_meanwhile_is_left_alone_and_remembered(
     assert str(path) in ledger.settings
 
 
-def test_a_file_that_is_not_utf8_is_left_alone(ledger: Ledger, place: Place[Path]) -> None:
+def test_a_file_that_is_not_utf8_is_left_alone(ledger: Ledger, place: SettingsFile[Path]) -> None:
     path = write(place, b'{"a": "\xff"}')
     with pytest.raises(ConfigError, match=r"is not UTF-8 text \(byte 7\)"):
         apply_settings(place, ledger, CONNECT)
     assert path.read_bytes() == b'{"a": "\xff"}'
 
 
-def test_a_folder_in_the_place_of_the_file_is_an_error(ledger: Ledger, place: Place[Path]) -> None:
-    place.settings.mkdir(parents=True)
+def test_a_folder_in_the_place_of_the_file_is_an_error(
+    ledger: Ledger, place: SettingsFile[Path]
+) -> None:
+    place.path.mkdir(parents=True)
     with pytest.raises(ConfigError, match=r"settings\.json"):
         apply_settings(place, ledger, CONNECT)
 
@@ -180,14 +188,16 @@ class Editing:
     def __init__(self, path: Path, times: int) -> None:
         self.path, self.left = path, times
 
-    def __call__(self, text: str | None, record: Record | None) -> Outcome:
+    def __call__(self, text: str | None, record: SettingsRecord | None) -> Outcome:
         if self.left:
             self.left -= 1
             self.path.write_text(f'{{"saved": {self.left}}}\n')
         return CONNECT(text, record)
 
 
-def test_an_edit_in_the_same_moment_is_not_overwritten(ledger: Ledger, place: Place[Path]) -> None:
+def test_an_edit_in_the_same_moment_is_not_overwritten(
+    ledger: Ledger, place: SettingsFile[Path]
+) -> None:
     path = write(place, BYTES)
     apply_settings(place, ledger, Editing(path, 2))
     assert '"saved": 0' in path.read_text()
@@ -196,7 +206,7 @@ def test_an_edit_in_the_same_moment_is_not_overwritten(ledger: Ledger, place: Pl
     assert path.read_text() == '{"saved": 0}\n'
 
 
-def test_a_program_that_never_stops_writing_wins(ledger: Ledger, place: Place[Path]) -> None:
+def test_a_program_that_never_stops_writing_wins(ledger: Ledger, place: SettingsFile[Path]) -> None:
     path = write(place, BYTES)
     with pytest.raises(ConfigError, match="changed by another program again and again"):
         apply_settings(place, ledger, Editing(path, 1000))
@@ -206,7 +216,7 @@ def test_a_program_that_never_stops_writing_wins(ledger: Ledger, place: Place[Pa
 
 @pytest.mark.parametrize("stopped_at", [1, 2])
 def test_undo_works_wherever_a_connect_was_stopped(
-    place: Place[Path], monkeypatch: pytest.MonkeyPatch, stopped_at: int
+    place: SettingsFile[Path], monkeypatch: pytest.MonkeyPatch, stopped_at: int
 ) -> None:
     """Stopped before the first or the second file is replaced: the ledger, then the settings."""
     path = write(place, BYTES)
@@ -234,11 +244,11 @@ OTHERS = b'{\n    "x.token": "theirs",\n    "a": 1,\n    "b": 2,\n    "c": 3\n}\
 
 
 def test_a_plan_touches_nothing_and_shows_everything(
-    ledger: Ledger, place: Place[Path], tmp_path: Path
+    ledger: Ledger, place: SettingsFile[Path], tmp_path: Path
 ) -> None:
     path = write(place, OTHERS)
     settings = plan_settings(place, ledger, CONNECT)
-    kernels = [RemoteKernel("ir", "R", "R", logos={"logo-svg.svg": b"<svg/>"})]
+    kernels = [ServerKernelspec("ir", "R", "R", logos={"logo-svg.svg": b"<svg/>"})]
     specs = spec_changes(
         spec_folders("ml", kernels, Launch("/bin/jrc-kernel"), {}), "ml", tmp_path / "k", {}
     )
@@ -252,7 +262,7 @@ def test_a_plan_touches_nothing_and_shows_everything(
     assert not ledger.path.exists()
 
 
-def test_a_plan_that_does_nothing_shows_nothing(ledger: Ledger, place: Place[Path]) -> None:
+def test_a_plan_that_does_nothing_shows_nothing(ledger: Ledger, place: SettingsFile[Path]) -> None:
     write(place, BYTES)
     apply_settings(place, ledger, CONNECT)
     assert diff([plan_settings(place, ledger, CONNECT)], []) == ""
@@ -261,12 +271,12 @@ def test_a_plan_that_does_nothing_shows_nothing(ledger: Ledger, place: Place[Pat
 # Kernelspecs.
 
 KERNELS = [
-    RemoteKernel("python3", "Python 3", "python"),
-    RemoteKernel("ir", "R", "R", logos={"logo-64x64.png": b"PNG"}),
+    ServerKernelspec("python3", "Python 3", "python"),
+    ServerKernelspec("ir", "R", "R", logos={"logo-64x64.png": b"PNG"}),
 ]
 
 
-def spec_plan(root: Path, kernels: list[RemoteKernel], profile: str = "ml") -> list[SpecChange]:
+def spec_plan(root: Path, kernels: list[ServerKernelspec], profile: str = "ml") -> list[SpecChange]:
     existing = read_specs(root)
     texts = {name: files.get("kernel.json") for name, files in existing.items()}
     folders = spec_folders(profile, kernels, Launch("/bin/jrc-kernel"), texts)

@@ -18,7 +18,7 @@ from jrc.editor import editors
 from jrc.editor.connect import console_script
 from jrc.editor.editors import EXTENSION, EditorCommand
 from jrc.editor.jsonc import loads
-from jrc.editor.kernelspecs import RemoteKernel
+from jrc.editor.kernelspecs import ServerKernelspec
 from jrc.editor.ledger import open_ledger, read_ledger
 from jrc.editor.places import application_data, jupyter_data
 from jrc.editor.surroundings import here
@@ -29,8 +29,8 @@ from tests.support.editors import FakeEditor, fake_editor
 
 ML = Profile("ml", "https://jupyter.example/team/")
 KERNELS = [
-    RemoteKernel("python3", "Python 3 (ipykernel)", "python", logos={"logo-64x64.png": b"PNG"}),
-    RemoteKernel("ir", "R", "R"),
+    ServerKernelspec("python3", "Python 3 (ipykernel)", "python", logos={"logo-64x64.png": b"PNG"}),
+    ServerKernelspec("ir", "R", "R"),
 ]
 SETTINGS = '// mine\n{\n  "editor.fontSize": 14,\n}\n'
 YES = EditorOptions(yes=True)

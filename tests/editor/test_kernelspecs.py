@@ -8,7 +8,7 @@ import pytest
 from jrc.editor.kernelspecs import (
     Launch,
     Owner,
-    RemoteKernel,
+    ServerKernelspec,
     SpecFolder,
     owner_of,
     plain_name,
@@ -16,8 +16,10 @@ from jrc.editor.kernelspecs import (
     spec_folders,
 )
 
-PYTHON = RemoteKernel("python3", "Python 3 (ipykernel)", "python", debugger=True)
-R = RemoteKernel("ir", "R", "R", logos={"logo-64x64.png": b"\x89PNG", "logo-svg.svg": b"<svg/>"})
+PYTHON = ServerKernelspec("python3", "Python 3 (ipykernel)", "python", debugger=True)
+R = ServerKernelspec(
+    "ir", "R", "R", logos={"logo-64x64.png": b"\x89PNG", "logo-svg.svg": b"<svg/>"}
+)
 LAUNCH = Launch("/opt/jrc/bin/jrc-kernel", {"JRC_HOME": "/srv/jrc"})
 
 
@@ -58,7 +60,7 @@ def test_every_kernel_of_the_server_gets_one_with_its_logos() -> None:
 
 def test_display_names_are_unique() -> None:
     """VS Code hides the second of two with the same display name and program."""
-    other = RemoteKernel("py-gpu", "Python 3", "python")
+    other = ServerKernelspec("py-gpu", "Python 3", "python")
     names = [each.display_name for each in spec_folders("ml", [PYTHON, other, R], LAUNCH, {})]
     assert names == [
         "Python 3 [python3] · ml (jrc)",
@@ -68,11 +70,11 @@ def test_display_names_are_unique() -> None:
 
 
 def test_profiles_whose_folders_would_collide_get_their_own() -> None:
-    first = spec_folders("a-b", [RemoteKernel("c", "C", "c")], LAUNCH, {})
+    first = spec_folders("a-b", [ServerKernelspec("c", "C", "c")], LAUNCH, {})
     there = {folder.name: folder.files["kernel.json"] for folder in first}
-    second = spec_folders("a", [RemoteKernel("b-c", "C", "c")], LAUNCH, there)
+    second = spec_folders("a", [ServerKernelspec("b-c", "C", "c")], LAUNCH, there)
     assert [folder.name for folder in (*first, *second)] == ["jrc-a-b-c", "jrc-a-b-c-2"]
-    upper = spec_folders("A-B", [RemoteKernel("c", "C", "c")], LAUNCH, there)
+    upper = spec_folders("A-B", [ServerKernelspec("c", "C", "c")], LAUNCH, there)
     assert upper[0].name == "jrc-a-b-c-2"
 
 
@@ -132,14 +134,14 @@ def test_a_renamed_profile_keeps_its_folders() -> None:
     "name", ["../../logo-64x64.png", "logo-../x.png", "kernel.json", "logo-64x64.exe", "logo-.png"]
 )
 def test_a_server_writes_no_files_but_logos(name: str) -> None:
-    kernel = RemoteKernel("k", "K", "k", logos={name: b"x"})
+    kernel = ServerKernelspec("k", "K", "k", logos={name: b"x"})
     (folder,) = spec_folders("ml", [kernel], LAUNCH, {})
     assert set(folder.files) == {"kernel.json"}
     assert json.loads(folder.files["kernel.json"])["name"] == "jrc-ml-k"
 
 
 def test_a_kernels_odd_name_makes_a_plain_folder() -> None:
-    (folder,) = spec_folders("ml", [RemoteKernel("Ir / ../x", "R", "R")], LAUNCH, {})
+    (folder,) = spec_folders("ml", [ServerKernelspec("Ir / ../x", "R", "R")], LAUNCH, {})
     assert folder.name == "jrc-ml-ir-..-x"
     assert folder.owner == Owner("ml", "Ir / ../x")
 

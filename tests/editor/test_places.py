@@ -7,19 +7,19 @@ import pytest
 
 from jrc.editor.places import (
     EDITORS,
-    Place,
-    PlaceKind,
+    SettingsFile,
+    SettingsKind,
     jupyter_data,
     server_folders,
-    settings_places,
-    workspace_place,
+    settings_files,
+    workspace_settings,
 )
 from jrc.editor.surroundings import Surroundings, here
 from tests.support.editors import machine
 
 
 def found(machine: Surroundings[PurePath]) -> list[str]:
-    return [str(place.settings) for place in settings_places(machine)]
+    return [str(place.path) for place in settings_files(machine)]
 
 
 @pytest.mark.parametrize("editor", EDITORS, ids=lambda editor: editor.command)
@@ -55,8 +55,8 @@ def test_an_editor_that_was_never_used_gets_no_folder() -> None:
 )
 def test_the_environment_moves_the_folders(platform: str, env: dict[str, str], folder: str) -> None:
     home = r"C:\Users\ada" if platform == "win32" else "/home/ada"
-    (place,) = settings_places(machine(platform, home, folders=(folder,), env=env))
-    assert str(place.settings.parent) == folder
+    (place,) = settings_files(machine(platform, home, folders=(folder,), env=env))
+    assert str(place.path.parent) == folder
 
 
 @pytest.mark.parametrize(
@@ -72,9 +72,9 @@ def test_code_server_reads_its_machine_settings(
     platform: str, home: str, env: dict[str, str], folder: str
 ) -> None:
     """On macOS too it follows XDG; its User/settings.json can't name programs."""
-    (place,) = settings_places(machine(platform, home, folders=(folder,), env=env))
-    assert (place.label, place.settings.parts[-2:]) == ("code-server", ("Machine", "settings.json"))
-    assert str(place.settings.parent.parent) == folder
+    (place,) = settings_files(machine(platform, home, folders=(folder,), env=env))
+    assert (place.label, place.path.parts[-2:]) == ("code-server", ("Machine", "settings.json"))
+    assert str(place.path.parent.parent) == folder
 
 
 def test_code_server_is_where_its_config_file_says() -> None:
@@ -97,10 +97,10 @@ def test_code_server_is_where_its_config_file_says() -> None:
 )
 def test_the_far_side_of_a_remote_window_has_machine_settings(folder: str, editor: str) -> None:
     there = machine("linux", "/home/ada", folders=(f"/home/ada/{folder}",))
-    assert settings_places(there) == [
-        Place(
+    assert settings_files(there) == [
+        SettingsFile(
             editor,
-            PlaceKind.REMOTE,
+            SettingsKind.REMOTE,
             PurePosixPath(f"/home/ada/{folder}/data/Machine/settings.json"),
         )
     ]
@@ -145,8 +145,8 @@ def test_profiles_with_settings_of_their_own_are_found(platform: str, home: str,
     base = slash.join([user, "profiles", ""])
     folders = (user, base + "-1a2b", base + "3c", base + "5e", base + "outside")
     storage = {slash.join([user, "globalStorage", "storage.json"]): json.dumps(PROFILES)}
-    places = settings_places(machine(platform, home, folders=folders, files=storage))
-    assert [(place.kind.value, place.profile, place.settings.parent.name) for place in places] == [
+    places = settings_files(machine(platform, home, folders=folders, files=storage))
+    assert [(place.kind.value, place.profile, place.path.parent.name) for place in places] == [
         ("user", "", "User"),
         ("profile", "Data", "-1a2b"),
         ("profile", "Old", "5e"),
@@ -187,5 +187,5 @@ def test_jupyter_itself_agrees_about_its_data_folder() -> None:
 
 
 def test_a_workspace_has_its_own_file() -> None:
-    place = workspace_place(PurePosixPath("/w"))
-    assert (str(place.settings), place.label) == ("/w/.vscode/settings.json", "this workspace")
+    place = workspace_settings(PurePosixPath("/w"))
+    assert (str(place.path), place.label) == ("/w/.vscode/settings.json", "this workspace")

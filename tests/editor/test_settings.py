@@ -10,8 +10,8 @@ from jrc.editor import jsonc
 from jrc.editor.settings import (
     SERVERS,
     Outcome,
-    Record,
-    Wanted,
+    SettingsRecord,
+    WantedSettings,
     connected,
     disconnected,
     record_from_json,
@@ -28,9 +28,9 @@ FILE = """\
 """
 
 
-def wanted(profile: str, path: str = "/bin/jrc") -> Wanted:
+def wanted(profile: str, path: str = "/bin/jrc") -> WantedSettings:
     entry: jsonc.Json = {"label": profile, "url": f"http://{profile}/", "profile": profile}
-    return Wanted(
+    return WantedSettings(
         servers={profile: entry},
         own={"jrc.path": path},
         defaults={"jupyter.jupyterLaunchTimeout": 120000, "jupyter.disableJupyterAutoStart": True},
@@ -42,7 +42,7 @@ class File:
 
     def __init__(self, text: str | None) -> None:
         self.text = text
-        self.record: Record | None = None
+        self.record: SettingsRecord | None = None
         self.left: tuple[str, ...] = ()
 
     def _take(self, outcome: Outcome) -> None:

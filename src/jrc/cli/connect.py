@@ -18,7 +18,7 @@ from jrc.profile.paths import Paths
 from jrc.profile.store import ProfileStore
 
 if TYPE_CHECKING:
-    from jrc.editor.kernelspecs import RemoteKernel
+    from jrc.editor.kernelspecs import ServerKernelspec
     from jrc.tunnel.status import KeeperStatus
 
 app = plain_typer(add_completion=False)
@@ -88,14 +88,14 @@ def connect(
     asyncio.run(_connect(chosen, paths, terminal, timeout=timeout, foreground=foreground))
 
 
-async def _kernels(profile: Profile, terminal: Terminal) -> tuple[str, "list[RemoteKernel]"]:
+async def _kernels(profile: Profile, terminal: Terminal) -> tuple[str, "list[ServerKernelspec]"]:
     """The server's address on this machine, and what it offers."""
-    from jrc.editor.remote import remote_kernels
+    from jrc.editor.server_kernelspecs import server_kernelspecs
     from jrc.server.open import open_profile
 
     with TunnelTalk(terminal) as talk:
         async with open_profile(profile, on_tunnel=talk, talk=terminal.say) as server:
-            return server.address.base_url, await remote_kernels(server)
+            return server.address.base_url, await server_kernelspecs(server)
 
 
 async def _connect(

@@ -10,8 +10,8 @@ from jrc.cli.companion_offer import offer_companion, remove_companion
 from jrc.cli.terminal import Terminal
 from jrc.editor import connect as wiring
 from jrc.editor import editors
-from jrc.editor.connect import Report, Target
-from jrc.editor.kernelspecs import RemoteKernel
+from jrc.editor.connect import ConnectOptions, Report
+from jrc.editor.kernelspecs import ServerKernelspec
 from jrc.editor.ledger import Ledger, open_ledger, read_ledger
 from jrc.editor.plan import diff
 from jrc.editor.surroundings import here
@@ -40,7 +40,7 @@ class EditorOptions:
 
 def connect_editors(
     profile: Profile,
-    kernelspecs: Sequence[RemoteKernel],
+    kernelspecs: Sequence[ServerKernelspec],
     *,
     options: EditorOptions,
     terminal: Terminal,
@@ -50,7 +50,7 @@ def connect_editors(
 
     Args:
         profile: the server.
-        kernelspecs: what it offers; see ``jrc.editor.remote.remote_kernels``.
+        kernelspecs: what it offers; see ``jrc.editor.server_kernelspecs.server_kernelspecs``.
         options: what was chosen.
         terminal: where to say what changed.
         url: the server's base URL on this machine; the profile's own one without it.
@@ -59,7 +59,7 @@ def connect_editors(
         ConfigError: a file could not be changed. Everything else is done.
     """
     workspace = options.workspace.absolute() if options.workspace else None
-    target = Target(
+    target = ConnectOptions(
         profile.name, url or profile.url, list(kernelspecs), workspace, widgets=options.widgets
     )
     machine = here()
@@ -183,7 +183,7 @@ def _show_diff(report: Report, terminal: Terminal) -> None:
 def _say_changes(report: Report, terminal: Terminal) -> None:
     """Say what changed, file by file."""
     for change in report.settings:
-        path, kept = change.place.settings, change.outcome.left
+        path, kept = change.place.path, change.outcome.left
         if change.changes_file:
             done = "removed" if change.outcome.text is None else "changed"
             terminal.say(f"{done} {path} ({change.place.label})")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from jrc.editor.kernelspecs import owner_of
 from jrc.editor.ledger import Ledger
-from jrc.editor.places import Place
+from jrc.editor.places import SettingsFile
 from jrc.editor.plan import Decide, SettingsChange, SpecChange, settings_change
-from jrc.editor.settings import Record
+from jrc.editor.settings import SettingsRecord
 from jrc.errors import ConfigError
 from jrc.profile.files import write_atomically
 
@@ -36,17 +36,17 @@ def read_settings(path: Path) -> str | None:
         raise ConfigError(f"Can't read {path}: {error.strerror}.") from error
 
 
-def plan_settings(place: Place[Path], ledger: Ledger, decide: Decide) -> SettingsChange:
+def plan_settings(place: SettingsFile[Path], ledger: Ledger, decide: Decide) -> SettingsChange:
     """The change of a settings file as it is now.
 
     Raises:
         ConfigError: the file can't be read or understood.
     """
-    record = ledger.settings.get(str(place.settings))
-    return settings_change(place, read_settings(place.settings), record, decide)
+    record = ledger.settings.get(str(place.path))
+    return settings_change(place, read_settings(place.path), record, decide)
 
 
-def apply_settings(place: Place[Path], ledger: Ledger, decide: Decide) -> SettingsChange:
+def apply_settings(place: SettingsFile[Path], ledger: Ledger, decide: Decide) -> SettingsChange:
     """Change a settings file and save what is to be remembered of it.
 
     Args:
@@ -61,18 +61,18 @@ def apply_settings(place: Place[Path], ledger: Ledger, decide: Decide) -> Settin
     Raises:
         ConfigError: the file can't be read, understood or written; file and ledger are as before.
     """
-    key = str(place.settings)
+    key = str(place.path)
     known = ledger.settings.get(key)
     for _ in range(TRIES):
-        change = settings_change(place, read_settings(place.settings), known, decide)
+        change = settings_change(place, read_settings(place.path), known, decide)
         record = change.outcome.record
         connects = record is not None and record.wanted.keys() >= _profiles(known)
         if connects:
             _remember(ledger, key, record)
-        if read_settings(place.settings) != change.before:
+        if read_settings(place.path) != change.before:
             continue
         try:
-            _write(place.settings, change)
+            _write(place.path, change)
         except ConfigError:
             _remember(ledger, key, known)
             raise
@@ -81,7 +81,7 @@ def apply_settings(place: Place[Path], ledger: Ledger, decide: Decide) -> Settin
         return change
     _remember(ledger, key, known)
     raise ConfigError(
-        f"{place.settings} is changed by another program again and again.",
+        f"{place.path} is changed by another program again and again.",
         hint="Close the editor that writes it, then type the same command again.",
     )
 
@@ -153,11 +153,11 @@ def _write(path: Path, change: SettingsChange) -> None:
             path.parent.rmdir()
 
 
-def _profiles(record: Record | None) -> set[str]:
+def _profiles(record: SettingsRecord | None) -> set[str]:
     return set(record.wanted) if record else set()
 
 
-def _remember(ledger: Ledger, key: str, record: Record | None) -> None:
+def _remember(ledger: Ledger, key: str, record: SettingsRecord | None) -> None:
     if ledger.settings.get(key) == record:
         return
     if record is None:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from jrc.editor.apply import apply_settings, apply_spec, plan_settings, read_specs
 from jrc.editor.jsonc import Json
-from jrc.editor.kernelspecs import PROGRAM, Launch, RemoteKernel, renamed_folders, spec_folders
+from jrc.editor.kernelspecs import PROGRAM, Launch, ServerKernelspec, renamed_folders, spec_folders
 from jrc.editor.ledger import Ledger
-from jrc.editor.places import Place, jupyter_data, settings_places, workspace_place
+from jrc.editor.places import SettingsFile, jupyter_data, settings_files, workspace_settings
 from jrc.editor.plan import Decide, SettingsChange, SpecChange, spec_changes
-from jrc.editor.settings import Wanted, connected, disconnected, renamed
+from jrc.editor.settings import WantedSettings, connected, disconnected, renamed
 from jrc.editor.surroundings import Surroundings
 from jrc.errors import ConfigError
 
@@ -25,7 +25,7 @@ WIDGET_SOURCES: list[Json] = ["jsdelivr.com", "unpkg.com"]
 
 
 @dataclass(frozen=True)
-class Target:
+class ConnectOptions:
     """What is connected.
 
     Attributes:
@@ -38,7 +38,7 @@ class Target:
 
     profile: str
     url: str
-    kernels: Sequence[RemoteKernel]
+    kernels: Sequence[ServerKernelspec]
     workspace: Path | None = None
     widgets: bool = False
 
@@ -63,7 +63,7 @@ class Report:
 
 
 def connect(
-    target: Target, ledger: Ledger, machine: Surroundings[Path], *, dry_run: bool
+    target: ConnectOptions, ledger: Ledger, machine: Surroundings[Path], *, dry_run: bool
 ) -> Report:
     """Bring the settings of every editor and the kernelspecs up to date.
 
@@ -114,7 +114,7 @@ def disconnect(
     """
     report = Report()
     decide = partial(disconnected, profile=profile)
-    for place in _places_of(profile, ledger, machine):
+    for place in _files_of(profile, ledger, machine):
         _change_settings(report, place, ledger, decide, dry_run=dry_run)
     if kernelspecs:
         root = jupyter_data(machine) / "kernels"
@@ -137,7 +137,7 @@ def rename(
     """
     report = Report()
     decide = partial(renamed, old=old, new=new)
-    for place in _places_of(old, ledger, machine):
+    for place in _files_of(old, ledger, machine):
         _change_settings(report, place, ledger, decide, dry_run=dry_run)
     root = jupyter_data(machine) / "kernels"
     existing = read_specs(root)
@@ -149,11 +149,13 @@ def rename(
     return report
 
 
-def _places_of(profile: str, ledger: Ledger, machine: Surroundings[Path]) -> list[Place[Path]]:
+def _files_of(
+    profile: str, ledger: Ledger, machine: Surroundings[Path]
+) -> list[SettingsFile[Path]]:
     """The settings files that have something of a profile."""
-    places = {str(place.settings): place for place in settings_places(machine)}
+    places = {str(place.path): place for place in settings_files(machine)}
     return [
-        places.get(path) or workspace_place(Path(path).parent.parent)
+        places.get(path) or workspace_settings(Path(path).parent.parent)
         for path, record in ledger.settings.items()
         if profile in record.wanted
     ]
@@ -187,8 +189,8 @@ def _has_curve() -> bool:
 
 
 def _wanted(
-    target: Target, own: dict[str, Json], machine: Surroundings[Path]
-) -> list[tuple[Place[Path], Wanted]]:
+    target: ConnectOptions, own: dict[str, Json], machine: Surroundings[Path]
+) -> list[tuple[SettingsFile[Path], WantedSettings]]:
     """What to write where.
 
     The path of a program is for the person's own settings only: VS Code takes it from nowhere
@@ -202,16 +204,16 @@ def _wanted(
     }
     if target.widgets:
         defaults["jupyter.widgetScriptSources"] = WIDGET_SOURCES
-    shared = Wanted(servers={target.profile: entry}, defaults=defaults)
+    shared = WantedSettings(servers={target.profile: entry}, defaults=defaults)
     if target.workspace is None:
         everywhere = replace(shared, own=own)
-        return [(place, everywhere) for place in settings_places(machine)]
-    personal = [(place, Wanted(own=own)) for place in settings_places(machine)]
-    return [(workspace_place(target.workspace), shared), *personal]
+        return [(place, everywhere) for place in settings_files(machine)]
+    personal = [(place, WantedSettings(own=own)) for place in settings_files(machine)]
+    return [(workspace_settings(target.workspace), shared), *personal]
 
 
 def _change_settings(
-    report: Report, place: Place[Path], ledger: Ledger, decide: Decide, *, dry_run: bool
+    report: Report, place: SettingsFile[Path], ledger: Ledger, decide: Decide, *, dry_run: bool
 ) -> None:
     make = plan_settings if dry_run else apply_settings
     try:

@@ -21,7 +21,7 @@ PROGRAM = "jrc-kernel"
 
 
 @dataclass(frozen=True)
-class RemoteKernel:
+class ServerKernelspec:
     """A kernelspec of a server.
 
     Attributes:
@@ -81,7 +81,7 @@ class SpecFolder:
 
 def spec_folders(
     profile: str,
-    kernels: Iterable[RemoteKernel],
+    kernels: Iterable[ServerKernelspec],
     launch: Launch,
     existing: Mapping[str, bytes | None],
 ) -> list[SpecFolder]:
@@ -171,7 +171,7 @@ def _kernel_json(spec: Mapping[str, Json]) -> dict[str, bytes]:
 
 
 def _spec(
-    name: str, display_name: str, kernel: RemoteKernel, owner: Owner, launch: Launch
+    name: str, display_name: str, kernel: ServerKernelspec, owner: Owner, launch: Launch
 ) -> dict[str, Json]:
     metadata: dict[str, Json] = {"jrc": _jrc_metadata(owner)}
     if kernel.debugger:

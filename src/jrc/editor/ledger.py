@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jrc.editor.jsonc import Json
-from jrc.editor.settings import Record, record_from_json, record_to_json
+from jrc.editor.settings import SettingsRecord, record_from_json, record_to_json
 from jrc.errors import ConfigError
 from jrc.profile.files import locked, write_atomically
 from jrc.profile.paths import Paths
@@ -43,7 +43,7 @@ class Ledger:
     """
 
     path: Path
-    settings: dict[str, Record] = field(default_factory=dict)
+    settings: dict[str, SettingsRecord] = field(default_factory=dict)
     installed: list[Installed] = field(default_factory=list)
     consent: bool | None = None
 

@@ -76,7 +76,7 @@ CODE_SERVER = Editor("code-server", "code-server", "code-server")
 OPENVSCODE = Editor("openvscode-server", "OpenVSCode Server", "", (".openvscode-server",))
 
 
-class PlaceKind(StrEnum):
+class SettingsKind(StrEnum):
     """Whose settings a file holds."""
 
     USER = "user"
@@ -86,29 +86,29 @@ class PlaceKind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Place(Generic[P]):
+class SettingsFile(Generic[P]):
     """A settings file, which may not exist yet.
 
     Attributes:
         editor: the name of the editor; empty for a workspace, which all of them read.
         kind: whose settings it holds.
-        settings: the file.
+        path: the file.
         profile: the name of the editor's own profile; empty for its default one.
     """
 
     editor: str
-    kind: PlaceKind
-    settings: P
+    kind: SettingsKind
+    path: P
     profile: str = ""
 
     @property
     def label(self) -> str:
         """The place in words."""
-        if self.kind is PlaceKind.WORKSPACE:
+        if self.kind is SettingsKind.WORKSPACE:
             return "this workspace"
-        if self.kind is PlaceKind.PROFILE:
+        if self.kind is SettingsKind.PROFILE:
             return f"{self.editor}, profile {self.profile}"
-        return f"{self.editor}, remote" if self.kind is PlaceKind.REMOTE else self.editor
+        return f"{self.editor}, remote" if self.kind is SettingsKind.REMOTE else self.editor
 
 
 @dataclass(frozen=True)
@@ -127,17 +127,17 @@ class EditorProfile:
     own_extensions: bool
 
 
-def settings_places(machine: Surroundings[P]) -> list[Place[P]]:
+def settings_files(machine: Surroundings[P]) -> list[SettingsFile[P]]:
     """The settings files of every editor that was used on this machine, each file once."""
-    found: dict[P, Place[P]] = {}
-    for place in _all_places(machine):
-        found.setdefault(place.settings, place)
+    found: dict[P, SettingsFile[P]] = {}
+    for place in _all_files(machine):
+        found.setdefault(place.path, place)
     return list(found.values())
 
 
-def workspace_place(folder: P) -> Place[P]:
+def workspace_settings(folder: P) -> SettingsFile[P]:
     """The settings file of a workspace folder."""
-    return Place("", PlaceKind.WORKSPACE, folder / ".vscode" / "settings.json")
+    return SettingsFile("", SettingsKind.WORKSPACE, folder / ".vscode" / "settings.json")
 
 
 def profiles_with_extensions(machine: Surroundings[P], editor: Editor) -> list[str]:
@@ -182,32 +182,32 @@ def server_folders(machine: Surroundings[P]) -> list[tuple[Editor, P]]:
     return [(editor, folder) for editor, folder in folders if machine.exists(folder)]
 
 
-def _all_places(machine: Surroundings[P]) -> Iterator[Place[P]]:
+def _all_files(machine: Surroundings[P]) -> Iterator[SettingsFile[P]]:
     portable = machine.environment.get("VSCODE_PORTABLE")
     if portable:
         user = machine.path(portable) / "user-data" / "User"
-        yield from _user_places(machine, EDITORS[0], user)
+        yield from _user_files(machine, EDITORS[0], user)
     for editor in EDITORS:
         user = application_data(machine) / editor.folder / "User"
-        yield from _user_places(machine, editor, user)
+        yield from _user_files(machine, editor, user)
     data = _code_server_data(machine)
     if machine.exists(data):
         # Its windows count as remote ones: what is of a machine is taken from here alone.
-        yield Place(CODE_SERVER.name, PlaceKind.USER, data / "Machine" / "settings.json")
+        yield SettingsFile(CODE_SERVER.name, SettingsKind.USER, data / "Machine" / "settings.json")
     for editor, folder in server_folders(machine):
         settings = folder / "data" / "Machine" / "settings.json"
-        yield Place(editor.name, PlaceKind.REMOTE, settings)
+        yield SettingsFile(editor.name, SettingsKind.REMOTE, settings)
 
 
-def _user_places(machine: Surroundings[P], editor: Editor, user: P) -> Iterator[Place[P]]:
+def _user_files(machine: Surroundings[P], editor: Editor, user: P) -> Iterator[SettingsFile[P]]:
     if not machine.exists(user):
         return
-    yield Place(editor.name, PlaceKind.USER, user / "settings.json")
+    yield SettingsFile(editor.name, SettingsKind.USER, user / "settings.json")
     for profile in _editor_profiles(machine.read(user / "globalStorage" / "storage.json")):
         folder = user / "profiles" / profile.location
         if profile.own_settings and machine.exists(folder):
             settings = folder / "settings.json"
-            yield Place(editor.name, PlaceKind.PROFILE, settings, profile.name)
+            yield SettingsFile(editor.name, SettingsKind.PROFILE, settings, profile.name)
 
 
 def _editor_profiles(storage: str | None) -> list[EditorProfile]:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from jrc.editor.jsonc import JsoncError
 from jrc.editor.kernelspecs import SpecFolder, owner_of
-from jrc.editor.places import Place
-from jrc.editor.settings import Outcome, Record
+from jrc.editor.places import SettingsFile
+from jrc.editor.settings import Outcome, SettingsRecord
 from jrc.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-Decide = Callable[[str | None, Record | None], Outcome]
+Decide = Callable[[str | None, SettingsRecord | None], Outcome]
 """What a settings file becomes: (its text, what jrc knows about it) in, its new state out."""
 
 CONTEXT_LINES = 1
@@ -31,7 +31,7 @@ class SettingsChange:
         outcome: its new state.
     """
 
-    place: "Place[Path]"
+    place: "SettingsFile[Path]"
     before: str | None
     outcome: Outcome
 
@@ -79,7 +79,7 @@ class SpecChange:
 
 
 def settings_change(
-    place: "Place[Path]", text: str | None, record: Record | None, decide: Decide
+    place: "SettingsFile[Path]", text: str | None, record: SettingsRecord | None, decide: Decide
 ) -> SettingsChange:
     """The change of one settings file.
 
@@ -91,7 +91,7 @@ def settings_change(
     except JsoncError as error:
         fault = error.message[0].lower() + error.message[1:].rstrip(".")
         raise ConfigError(
-            f"{place.settings}: {fault}. The file is left as it is.",
+            f"{place.path}: {fault}. The file is left as it is.",
             hint="Correct it in the editor, then type the same command again.",
         ) from error
     return SettingsChange(place, text, outcome)
@@ -135,7 +135,7 @@ def spec_changes(
 def diff(settings: Iterable[SettingsChange], specs: Iterable[SpecChange]) -> str:
     """What the changes do to the files, as a unified diff; empty if they do nothing."""
     parts = [
-        _diff(change.place.settings, _bytes(change.before), _bytes(change.outcome.text))
+        _diff(change.place.path, _bytes(change.before), _bytes(change.outcome.text))
         for change in settings
         if change.changes_file
     ]

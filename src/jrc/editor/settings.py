@@ -18,7 +18,7 @@ SERVERS = "jrc.servers"
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedSettings:
     """What one profile wants in one settings file.
 
     Attributes:
@@ -33,7 +33,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Record:
+class SettingsRecord:
     """What jrc knows about a settings file that it changed.
 
     Attributes:
@@ -44,7 +44,7 @@ class Record:
 
     original: str | None
     written: str
-    wanted: Mapping[str, Wanted]
+    wanted: Mapping[str, WantedSettings]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Outcome:
     """
 
     text: str | None
-    record: Record | None
+    record: SettingsRecord | None
     left: tuple[str, ...] = ()
 
 
@@ -69,7 +69,9 @@ def fingerprint(text: str | None) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def connected(text: str | None, record: Record | None, profile: str, wanted: Wanted) -> Outcome:
+def connected(
+    text: str | None, record: SettingsRecord | None, profile: str, wanted: WantedSettings
+) -> Outcome:
     """The file with a profile connected.
 
     Args:
@@ -93,7 +95,7 @@ def connected(text: str | None, record: Record | None, profile: str, wanted: Wan
     return _rendered(original, before, wants)
 
 
-def disconnected(text: str | None, record: Record | None, profile: str) -> Outcome:
+def disconnected(text: str | None, record: SettingsRecord | None, profile: str) -> Outcome:
     """The file with a profile disconnected.
 
     Args:
@@ -118,11 +120,11 @@ def disconnected(text: str | None, record: Record | None, profile: str) -> Outco
     if not rest:
         return outcome
     original = _taken_out(text, record, keep={}).text
-    kept = Record(original, fingerprint(outcome.text), rest)
+    kept = SettingsRecord(original, fingerprint(outcome.text), rest)
     return replace(outcome, record=kept)
 
 
-def renamed(text: str | None, record: Record | None, old: str, new: str) -> Outcome:
+def renamed(text: str | None, record: SettingsRecord | None, old: str, new: str) -> Outcome:
     """The file with the entries of a profile under its new name.
 
     Args:
@@ -149,7 +151,7 @@ def renamed(text: str | None, record: Record | None, old: str, new: str) -> Outc
     return _rendered(original, before, wants)
 
 
-def _under_name(wanted: Wanted, profile: str) -> Wanted:
+def _under_name(wanted: WantedSettings, profile: str) -> WantedSettings:
     entries: dict[str, Json] = {}
     for entry in wanted.servers.values():
         fields = entry if isinstance(entry, dict) else {}
@@ -157,7 +159,9 @@ def _under_name(wanted: Wanted, profile: str) -> Wanted:
     return replace(wanted, servers=entries)
 
 
-def _rendered(original: str | None, text: str | None, wants: Mapping[str, Wanted]) -> Outcome:
+def _rendered(
+    original: str | None, text: str | None, wants: Mapping[str, WantedSettings]
+) -> Outcome:
     """The text with everything that is wanted put in."""
     result = text or ""
     for wanted in wants.values():
@@ -168,10 +172,12 @@ def _rendered(original: str | None, text: str | None, wants: Mapping[str, Wanted
         for key, value in wanted.defaults.items():
             if jsonc.get(result, (key,)) is MISSING:
                 result = jsonc.set_value(result, (key,), value)
-    return Outcome(result, Record(original, fingerprint(result), dict(wants)))
+    return Outcome(result, SettingsRecord(original, fingerprint(result), dict(wants)))
 
 
-def _taken_out(text: str | None, record: Record, *, keep: Mapping[str, Wanted]) -> Outcome:
+def _taken_out(
+    text: str | None, record: SettingsRecord, *, keep: Mapping[str, WantedSettings]
+) -> Outcome:
     """The text without what jrc put in for the profiles that are not to be kept."""
     if text is None:
         return Outcome(None, None)
@@ -203,7 +209,7 @@ def _keys(mappings: Iterable[Mapping[str, Json]]) -> list[str]:
     return list(dict.fromkeys(key for mapping in mappings for key in mapping))
 
 
-def _set_by_jrc(record: Record, before: Mapping[str, Json]) -> dict[str, list[Json]]:
+def _set_by_jrc(record: SettingsRecord, before: Mapping[str, Json]) -> dict[str, list[Json]]:
     """The keys beside ``jrc.servers`` that jrc set, each with the values that it may have set."""
     ours: dict[str, list[Json]] = {}
     for wanted in record.wanted.values():
@@ -215,7 +221,7 @@ def _set_by_jrc(record: Record, before: Mapping[str, Json]) -> dict[str, list[Js
     return ours
 
 
-def record_to_json(record: Record) -> dict[str, Json]:
+def record_to_json(record: SettingsRecord) -> dict[str, Json]:
     """The record as the ledger stores it."""
     return {
         "original": record.original,
@@ -231,7 +237,7 @@ def record_to_json(record: Record) -> dict[str, Json]:
     }
 
 
-def record_from_json(stored: Json) -> Record | None:
+def record_from_json(stored: Json) -> SettingsRecord | None:
     """The record that the ledger stored; None if it is not one."""
     if not isinstance(stored, dict):
         return None
@@ -241,10 +247,10 @@ def record_from_json(stored: Json) -> Record | None:
     profiles = {}
     for profile, each in wanted.items() if isinstance(wanted, dict) else ():
         parts = each if isinstance(each, dict) else {}
-        profiles[profile] = Wanted(
+        profiles[profile] = WantedSettings(
             **{
                 part: cast("dict[str, Json]", parts.get(part) or {})
                 for part in ("servers", "own", "defaults")
             }
         )
-    return Record(original, written, profiles)
+    return SettingsRecord(original, written, profiles)

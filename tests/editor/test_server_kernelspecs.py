@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jrc.editor.remote import LARGEST_LOGO, remote_kernels
+from jrc.editor.server_kernelspecs import LARGEST_LOGO, server_kernelspecs
 from jrc.profile.secret import Secret
 from jrc.server.address import ServerAddress
 from jrc.server.auth import TokenAuth
@@ -22,7 +22,7 @@ def client(server: JupyterServer) -> ServerClient:
 
 async def test_the_kernels_of_a_server(jupyter: JupyterServer) -> None:
     async with client(jupyter) as server:
-        kernels = {kernel.name: kernel for kernel in await remote_kernels(server)}
+        kernels = {kernel.name: kernel for kernel in await server_kernelspecs(server)}
     python = kernels["python3"]
     assert (python.display_name, python.language) == ("Python 3 (ipykernel)", "python")
     assert python.debugger
@@ -47,7 +47,7 @@ async def test_every_kernelspec_with_the_default_first(
     (tmp_path / "kernels" / "ir" / "logo-64x64.png").write_bytes(b"x" * (LARGEST_LOGO + 1))
     server = start_jupyter(base_url="/team/", env={"JUPYTER_PATH": str(tmp_path)})
     async with client(server) as connected:
-        kernels = await remote_kernels(connected)
+        kernels = await server_kernelspecs(connected)
     assert [kernel.name for kernel in kernels] == ["python3", "aaa", "ir"]
     assert kernels[2].logos == {"logo-svg.svg": b"<svg/>"}
     assert kernels[2].display_name == "IR"

@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from jrc.editor.kernelspecs import RemoteKernel
+from jrc.editor.kernelspecs import ServerKernelspec
 from jrc.errors import JrcError, ProtocolError
 from jrc.server.client import ServerClient
 from jrc.shapes import map_at, text_at, value_at
@@ -11,7 +11,7 @@ LARGEST_LOGO = 512 * 1024
 """Bytes. A logo has five thousand; what is larger is not fetched into people's home folders."""
 
 
-async def remote_kernels(server: ServerClient) -> list[RemoteKernel]:
+async def server_kernelspecs(server: ServerClient) -> list[ServerKernelspec]:
     """The kernelspecs of a server, its default one first.
 
     Those that jrc wrote are left out: where the server runs in the home folder of the person who
@@ -33,7 +33,7 @@ async def remote_kernels(server: ServerClient) -> list[RemoteKernel]:
     ]
 
 
-async def _kernel(server: ServerClient, name: str, entry: object) -> RemoteKernel:
+async def _kernel(server: ServerClient, name: str, entry: object) -> ServerKernelspec:
     logos = {}
     for url in map_at(entry, "resources").values():
         file = urlsplit(str(url)).path.rpartition("/")[2]
@@ -41,7 +41,7 @@ async def _kernel(server: ServerClient, name: str, entry: object) -> RemoteKerne
             content = await _logo(server, name, file)
             if content:
                 logos[file] = content
-    return RemoteKernel(
+    return ServerKernelspec(
         name=name,
         display_name=text_at(entry, "spec", "display_name") or name,
         language=text_at(entry, "spec", "language") or "python",
