@@ -261,8 +261,7 @@ async def test_a_fault_of_the_search_is_not_the_commands(
         pass
 
 
-@pytest.mark.parametrize("words", [["kernel", "interrupt", "3f2a"], ["runs"]])
-async def test_a_command_removes_the_orphans_on_its_server(words: list[str], paths: Paths) -> None:
+async def test_a_command_removes_the_orphans_on_its_server(paths: Paths) -> None:
     """Without a record it asks for nothing more; a server that fails is passed over."""
     kernel = '{"id": "3f2a", "name": "python3", "last_activity": null, "execution_state": "idle"}'
     replies: dict[str, Reply | list[Reply]] = {
@@ -276,7 +275,7 @@ async def test_a_command_removes_the_orphans_on_its_server(words: list[str], pat
 
         def asked() -> list[str]:
             before = len(web.requests)
-            run_jrc(*words, env=env)
+            run_jrc("kernel", "interrupt", "3f2a", env=env)
             return sorted(f"{each.method} {each.path}" for each in web.requests[before:])
 
         usual = await asyncio.to_thread(asked)
@@ -286,6 +285,12 @@ async def test_a_command_removes_the_orphans_on_its_server(words: list[str], pat
             assert await asyncio.to_thread(asked) == sorted([*usual, "DELETE /api/sessions/orphan"])
         assert await asyncio.to_thread(asked) == usual
     assert files(paths) == []
+
+
+async def test_a_question_leaves_the_orphans(jupyter: JupyterServer, paths: Paths) -> None:
+    killed_relay(jupyter.url, new_path(), "00000000-0000-0000-0000-000000000000")
+    assert (await asyncio.to_thread(run_jrc, "runs", env=profile_of(jupyter))).code == 0
+    assert len(files(paths)) == 2
 
 
 async def test_a_completion_leaves_the_orphans(jupyter: JupyterServer, paths: Paths) -> None:
