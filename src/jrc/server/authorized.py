@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 REFUSALS = frozenset((401, 403))
 """With these a server refuses the credentials: 403 is a Jupyter Server's, 401 a gateway's."""
 
+RETRY_PAUSES = (0.2, 0.6)
+"""Seconds before a request that found no server, and may be sent twice, is sent again."""
+
 log = logging.getLogger("jrc.server.authorized")
 
 
@@ -141,8 +144,7 @@ class AuthorizedClient:
         way: how to get there.
         relogin: waits for a new login when a session's credentials are refused; None to fail.
         refusals: the statuses that refuse credentials.
-        retry_pauses: seconds before a request that found no server, and may be sent twice, is
-            sent again.
+        retry_pauses: see ``RETRY_PAUSES``.
     """
 
     def __init__(
@@ -153,7 +155,7 @@ class AuthorizedClient:
         *,
         relogin: Relogin | None = None,
         refusals: frozenset[int] = REFUSALS,
-        retry_pauses: tuple[float, ...] = (0.2, 0.6),
+        retry_pauses: tuple[float, ...] = RETRY_PAUSES,
     ) -> None:
         from jrc.server.http import HttpClient
 

@@ -10,7 +10,7 @@ from jrc.errors import JrcError, NotFoundError, UnreachableError
 from jrc.server import models
 from jrc.server.address import ServerAddress
 from jrc.server.auth import Auth
-from jrc.server.authorized import REFUSALS, AuthorizedClient, Relogin
+from jrc.server.authorized import REFUSALS, RETRY_PAUSES, AuthorizedClient, Relogin
 from jrc.server.connection import DIRECT, Way
 from jrc.server.http import Request
 from jrc.server.http_errors import Answer, classify, from_answer
@@ -23,14 +23,13 @@ class ClientTiming(NamedTuple):
     Attributes:
         start: seconds for a request that starts or stops a kernel: a pod may have to be made.
         swallowed: seconds without an answer after which a request may have met a dead line.
-        retry_pauses: seconds before a request that found no server, and may be sent twice, is
-            sent again.
+        retry_pauses: see ``RETRY_PAUSES``.
         delete_pauses: seconds before a DELETE that the server failed to do is sent again.
     """
 
     start: float = 120.0
     swallowed: float = 15.0
-    retry_pauses: tuple[float, ...] = (0.2, 0.6)
+    retry_pauses: tuple[float, ...] = RETRY_PAUSES
     delete_pauses: tuple[float, ...] = (0.1, 0.3, 0.6, 1.5)
 
 
