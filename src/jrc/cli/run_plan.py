@@ -1,6 +1,5 @@
 """What ``jrc run`` does, decided from its words and the document before anything begins. Pure."""
 
-import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,6 +11,7 @@ from jrc.notebook.parameter_values import Value
 from jrc.notebook.script import STDIN
 from jrc.options import words_of
 from jrc.run.options import Options
+from jrc.shell import quote
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +56,7 @@ class Plan(NamedTuple):
             if self.document.kind != "notebook" or file == STDIN:
                 raise UsageError(
                     f"--in-place is for notebook files; {self.document.path.name} is none.",
-                    hint=f"jrc run -o RESULT.ipynb {shlex.quote(str(file))}",
+                    hint=f"jrc run -o RESULT.ipynb {quote(str(file))}",
                 )
             return self.document.path
         if asked == STDOUT:

@@ -21,6 +21,7 @@ from jrc.notebook.script import (
     script_code,
 )
 from jrc.profile.files import Seen, seen
+from jrc.shell import quote
 
 INJECTED_TAG = "injected-parameters"
 """Tag of the cell that sets the parameters of a run. No person wrote it."""
@@ -188,7 +189,7 @@ def _with_its_suffix(path: Path) -> str | None:
     """What to say where somebody left the end of a file's name out."""
     whole = (path.with_name(f"{path.name}{suffix}") for suffix in (".ipynb", ".py") if path.name)
     try:
-        return next((f"Did you mean {name}?" for name in whole if name.is_file()), None)
+        return next((f"Did you mean {quote(str(name))}?" for name in whole if name.is_file()), None)
     except OSError:
         # The name is too long.
         return None

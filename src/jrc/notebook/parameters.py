@@ -27,6 +27,7 @@ from jrc.notebook.language import PYTHON, normal
 from jrc.notebook.parameter_values import Value
 from jrc.notebook.reading import new_id
 from jrc.notebook.schema import Json
+from jrc.shell import quote
 
 PARAMETERS_TAG = "parameters"
 
@@ -61,7 +62,7 @@ def parameterize(
     if document.kind == "script":
         raise UsageError(
             f"{document.path} is a plain script: parameters go into notebooks.",
-            hint=f"Give it arguments instead: jrc run {shlex.quote(str(document.path))} ARGS…",
+            hint=f"Give it arguments instead: jrc run {quote(str(document.path))} ARGS…",
         )
     if not parameters:
         return None

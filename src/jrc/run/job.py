@@ -4,12 +4,12 @@ import asyncio
 import contextlib
 import logging
 import os
-import shlex
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jrc import shell
 from jrc.errors import (
     ExitCode,
     InterruptedByUserError,
@@ -191,7 +191,7 @@ class Job:
         """What to type to go on with the kernel of a run that was stopped."""
         if self._kernel is None or not self._keep:
             return None
-        return f"The kernel is kept: jrc run --kernel-id {shlex.quote(self._kernel.id)} FILE"
+        return f"The kernel is kept: jrc run --kernel-id {shell.quote(self._kernel.id)} FILE"
 
     async def _execute(self) -> "Result":
         requests = Requests()
@@ -434,7 +434,7 @@ class Job:
         go_on = ""
         if self._keep and self._kernel is not None and self._document.kind != "script":
             words = ["jrc", "run", *self._options.command, "--kernel-id", self._kernel.id]
-            go_on = shlex.join(words)
+            go_on = shell.join(words)
         return Ending(
             self._document,
             self._filling.result,
