@@ -1,4 +1,4 @@
-"""The error tree: every failure that jrc tells a person about, with its exit code.
+"""The error tree: every failure that jrc reports to a person, with its exit code.
 
     JrcError                    70
     ├── UsageError               2  the command line asks for something impossible

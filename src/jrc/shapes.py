@@ -1,4 +1,4 @@
-"""Read data that is not ours: the JSON of a server, a cluster or an editor, a person's TOML.
+"""Read foreign data: the JSON of a server, a cluster or an editor, a person's TOML.
 
 ``parse`` decodes it. From there are two ways:
 
@@ -7,10 +7,10 @@
 * ``text_at``, ``number_at``, ``list_at`` and ``map_at`` are for what may be missing: what is not
   there, or is of another type, reads as empty.
 
-``one_line`` makes words of others fit for a terminal.
+``one_line`` makes foreign text fit for a terminal.
 
 Notebooks are not read with this: ``notebook.schema`` checks millions of values at the start of a
-run, and tells only whether all of them are right.
+run, and only says whether all of them are right.
 """
 
 import json
@@ -30,7 +30,7 @@ and what belongs there, such as ``a whole number``. The value itself is not show
 secret."""
 
 MOST_SAID = 300
-"""Characters of the words of others that are shown."""
+"""Characters of foreign text that are shown."""
 
 NOTHING = "nothing"
 """What was found where a value is null or missing."""
@@ -67,7 +67,7 @@ def parse(data: str | bytes, *, most: int | None = None) -> object:
 
 
 def kind_of(value: object) -> str:
-    """What a decoded value is, in words."""
+    """The kind of a decoded value, for a sentence."""
     return _KINDS.get(type(value), "something else")
 
 
@@ -209,6 +209,6 @@ def map_at(obj: object, *path: str) -> Mapping[str, object]:
 
 
 def one_line(text: str, most: int = MOST_SAID) -> str:
-    """Words for people in one line that a terminal can show: nothing in it moves the cursor."""
+    """Foreign text as one line that a terminal can show: nothing in it moves the cursor."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= most else line[: most - 1] + "…"

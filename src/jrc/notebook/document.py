@@ -57,7 +57,7 @@ class Document:
         kind: a notebook, a script that runs cell by cell, or one that runs as a whole.
         path: its file, as it was named.
         notebook: nbformat 4.5 JSON; text is joined, ids are there.
-        args: the words behind the file on the command line.
+        args: the arguments after the file on the command line.
         lines: first line of a cell in the script's file, by cell id.
         notices: what the person should know before it runs: a kind and a sentence.
         stdin: what a script reads from.
@@ -160,7 +160,7 @@ def load(path: Path, *, args: list[str]) -> Document:
 
     Args:
         path: a notebook (``.ipynb``), a Python script, or ``-`` for code on stdin.
-        args: the words behind it on the command line; scripts find them in ``sys.argv``.
+        args: the arguments after it on the command line; scripts find them in ``sys.argv``.
 
     Raises:
         NotFoundError: there is no such file.

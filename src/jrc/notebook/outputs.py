@@ -74,7 +74,7 @@ class Outputs:
             message: one of ``execution.OUTPUT_TYPES``.
 
         Returns:
-            what the kernel must be told: an output widget's new content.
+            what to send to the kernel: an output widget's new content.
         """
         msg_type = message.msg_type
         content = message.content_fields
@@ -104,7 +104,7 @@ class Outputs:
         return None if widget is None else widget.comm_id
 
     def error(self, index: int, reply: dict[str, Any]) -> None:
-        """Add the error of an ``execute_reply`` whose ``error`` message was lost on the way."""
+        """Add the error of an ``execute_reply`` whose ``error`` message was lost."""
         self._add(index, "error", reply, None)
 
     def set_execution_count(self, index: int, count: object) -> None:

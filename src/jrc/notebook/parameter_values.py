@@ -1,4 +1,4 @@
-"""The values of parameters: words of the command line, and files of YAML or JSON.
+"""The values of parameters, from the command line and from files of YAML or JSON.
 
 The rules are papermill's, and so is the order in which one source wins over another.
 
@@ -24,7 +24,8 @@ WORDS: Mapping[str, Value] = {
     "False": False,
     "false": False,
 }
-"""Words that are no text. papermill knows only Python's; a flag that is ``"false"`` would be on."""
+"""Words that stand for a value, and are not text. papermill knows only Python's; a flag that is
+``"false"`` would be on."""
 
 MOST_LEVELS = 100
 """How deep the values of a file may be nested."""
@@ -40,7 +41,7 @@ def _split(folded: str) -> tuple[str, str]:
 
 
 class Given(NamedTuple):
-    """What a person says of parameters, each as often as it was said.
+    """The options that set parameters, each as often as it was given.
 
     Attributes:
         values: name and value of each ``-p``.
@@ -68,7 +69,7 @@ class Given(NamedTuple):
 
 
 def parse_value(text: str) -> Value:
-    """The value that a word of the command line stands for: None, a bool, a number or itself."""
+    """The value of an argument on the command line: None, a bool, a number or the text itself."""
     if text in WORDS:
         return WORDS[text]
     for number in (int, float):

@@ -71,8 +71,8 @@ def _has_marker_comment(source: str) -> bool:
 def _first_lines(source: str, cells: Sequence[Json]) -> list[int]:
     """For each cell the line of the source where its text begins, 0 where it is not found.
 
-    jupytext does not tell where it found a cell. A cell begins behind a marker, the first one
-    also anywhere before it; the text of the cell tells behind which.
+    jupytext does not say where it found a cell. A cell begins after a marker, the first one also
+    anywhere before it; the text of the cell shows after which.
     """
     lines = source.splitlines()
     starts = list(_starts(lines))

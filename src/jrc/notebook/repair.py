@@ -61,7 +61,7 @@ class Repaired(NamedTuple):
 def repair(notebook: Json) -> Repaired:
     """Make a notebook of format 4 valid where that changes nothing of what is executed.
 
-    The outputs of a cell that will be executed are repaired without a word: the run replaces them.
+    The outputs of a cell that will be executed are repaired silently: the run replaces them.
 
     Args:
         notebook: its text is joined and its cells have ids; it is not changed.

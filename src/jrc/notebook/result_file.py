@@ -25,7 +25,7 @@ class ResultFile:
     Args:
         path: the file.
         merge: puts the outputs of the first notebook into the second one, which somebody edited.
-        say: is told what became of the outputs, in a sentence.
+        say: called with a sentence about what became of the outputs.
         known: how the file looked when it was read or written last; None to merge with what is
             there at the first save.
 

@@ -1,4 +1,4 @@
-"""Whether a notebook's JSON is valid nbformat 4.5, told without nbformat.
+"""Whether a notebook's JSON is valid nbformat 4.5, without importing nbformat.
 
 Source: nbformat, ``nbformat.v4.5.schema.json``.
 """

@@ -38,7 +38,7 @@ STDIN_NAME = "<stdin>"
 
 Stdin = Literal["terminal", "pipe", "none", "detached"]
 """What a script reads from: the person at a terminal; a pipe or a file; nothing, because stdin is
-closed; nothing, because whoever began the run has left, and the pipe with him."""
+closed; or unavailable, because the client that began the run has left."""
 
 _PYTHON = re.compile(rb"#!.*\b(?:python|pypy|jrc|uv)")
 
@@ -155,7 +155,7 @@ def exit_code_from_reply(content: Mapping[str, Any]) -> int | None:
     Returns:
         0 for the end of the script, ``sys.exit()`` or ``sys.exit(None)``; n for ``sys.exit(n)``; 1
         for ``sys.exit("text")`` (the text went to stderr) and for an uncaught exception; 130 when
-        Ctrl-C ended it; None when the reply does not tell (``aborted``).
+        Ctrl-C ended it; None when the reply does not say (``aborted``).
     """
     if content.get("status") == "error":
         exited = exit_code_of_cell(content)
@@ -185,6 +185,6 @@ def exit_code_of_cell(content: Mapping[str, Any]) -> int | None:
 
 
 def is_plain_exit(output: Mapping[str, Any]) -> bool:
-    """Whether an ``error`` output comes from an exit without words: nothing to be shown."""
+    """Whether an ``error`` output comes from an exit that has no message to show."""
     text = str(output.get("evalue", "")).strip()
     return exit_code_of_cell(output) is not None and not text.strip("-0123456789")

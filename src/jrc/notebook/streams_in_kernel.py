@@ -1,6 +1,6 @@
 """The standard streams of a script inside a remote kernel, as ``python FILE`` has them.
 
-Sent to the kernel in front of ``script_in_kernel``; what is said there holds here too.
+Sent to the kernel before ``script_in_kernel``; the rules there hold here too.
 
 ``sys.stdout`` and ``sys.stderr`` are text files over a binary one, which may be closed, detached or
 configured, and behind which the kernel's own streams stay untouched. What child processes and C
@@ -62,8 +62,8 @@ class _Utf8:
 class _Descriptor:
     """Brings what is written to a file descriptor to a kernel's stream.
 
-    Whoever writes to that stream calls ``take`` first: so what a child process wrote before it
-    ended comes before what the script prints next.
+    Code that writes to that stream calls ``take`` first, so that what a child process wrote before
+    its end comes before what the script prints next.
 
     Attributes:
         hand_over: called several times a second, to let the kernel have a line that has begun.
@@ -89,7 +89,7 @@ class _Descriptor:
             self.take()
 
     def take(self) -> bool:
-        """Pass on what is there; tell whether more may come."""
+        """Pass on what is there, and return whether more may come."""
         with self._lock:
             taken = 0
             while taken < _MOST_TAKEN:
@@ -275,8 +275,8 @@ class _Input(io.RawIOBase):
 
     Args:
         kernel: the ipykernel.
-        kind: ``terminal``, ``pipe`` (or a file), ``none`` (closed), or ``detached``: whoever began
-            the run and had a pipe is not there any more.
+        kind: ``terminal``, ``pipe`` (or a file), ``none`` (closed), or ``detached``: the
+            client that began the run, and had a pipe, is gone.
     """
 
     name = "<stdin>"

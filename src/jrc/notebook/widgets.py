@@ -1,7 +1,7 @@
 """Jupyter widgets: the state that a notebook keeps of them, and output widgets.
 
 An output widget captures what the code under it publishes; the client, not the kernel, moves that
-output into the widget, and tells the kernel.
+output into the widget, and sends it to the kernel.
 
 Source: ipywidgets ``packages/schema/messages.md`` and ``jupyterwidgetmodels``; nbclient
 ``output_widget.py``.
@@ -108,7 +108,7 @@ class OutputWidget:
             state["outputs"] = []
 
     def add(self, parent_header: dict[str, Any], output: dict[str, Any]) -> list[CommMessage]:
-        """Append one output, and say what the kernel must be told."""
+        """Append one output, and return what to send to the kernel."""
         outputs: list[dict[str, Any]] = [] if self._clear_before_next else self._outputs
         self._clear_before_next = False
         last = outputs[-1] if outputs else None

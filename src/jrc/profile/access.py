@@ -73,7 +73,7 @@ NOTHING_SPECIAL = Access()
 
 
 def header_fault(name: str, source: object) -> str | None:
-    """What is wrong with a header and its source, in words that do not show a value; or None."""
+    """What is wrong with a header and its source, without showing a value; None when nothing is."""
     if not _HEADER_NAME.fullmatch(name):
         return f"has {name!r}, which can't be the name of a header"
     if source == "keyring" or (isinstance(source, str) and source.startswith(HEADER_SOURCES)):

@@ -22,7 +22,7 @@ _READERS_BLOCK_REPLACE = os.name == "nt"
 
 
 class Seen(NamedTuple):
-    """What tells one content of a file from the next, without reading it."""
+    """What distinguishes one content of a file from the next, without reading it."""
 
     inode: int
     size: int

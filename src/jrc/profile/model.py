@@ -31,7 +31,7 @@ class Profile:
         url: ``http(s)://host[:port]/prefix/``, without a token.
         kind: the name of a kind of server; ``server.kinds`` knows them.
         auth: one of ``AUTHS``; the secret itself is in the ``SecretStore``.
-        user: who uses it; empty when the server does not tell.
+        user: who uses it; empty when the server does not say.
         verify_tls: whether the server's certificate must be valid.
         access: what else the network asks for.
         server: on a JupyterHub, the named server; empty for the default one.
@@ -162,7 +162,7 @@ def free_name(wanted: str, url: str, taken: Mapping[str, Profile]) -> str:
 
 
 def url_fault(url: str) -> str | None:
-    """What is wrong with a server's URL in a profile, in words that do not repeat it; or None."""
+    """What is wrong with a server's URL, without repeating it; None when nothing is."""
     try:
         parts = urlsplit(url)
         _ = parts.port  # raises where the port is no number

@@ -58,7 +58,7 @@ class SecretStore:
 
     @property
     def keyring_fault(self) -> str | None:
-        """Why the last call could not use the keyring, in words; None when it could."""
+        """Why the last call could not use the keyring; None when it could."""
         return self._keyring.fault
 
     def get(self, profile_name: str) -> tuple[Secret, SecretSource] | None:
@@ -98,12 +98,12 @@ class SecretStore:
         return [source for source, value in values.items() if value]
 
     def known(self, profile_names: Iterable[str]) -> list[Secret]:
-        """Every secret that is saved, whoever's it is: to keep them out of a report.
+        """Every saved secret of any profile, to keep them out of a report.
 
         What can't be read is left out, so no error is raised.
 
         Args:
-            profile_names: whom to ask the keyring for; the file is read whole.
+            profile_names: the profiles to look up in the keyring; the whole file is read anyway.
         """
         values = [_from_environment(""), *map(self._keyring.get, profile_names)]
         with suppress(ConfigError):
@@ -114,7 +114,7 @@ class SecretStore:
         """Save a secret in one place, and remove an older one from the other.
 
         Returns:
-            where it is now. When it is the file, the person must be told: see ``keyring_fault``.
+            where it is now. Tell the person when that is the file, and why: see ``keyring_fault``.
 
         Raises:
             ConfigError: the file can't be read or written.
@@ -164,7 +164,7 @@ class SecretStore:
     def _read_file(self) -> dict[str, str]:
         text = read_text(self.file_path)
         if text and os.name == "posix":
-            # A copy from elsewhere may have lost its mode; nobody else shall read on.
+            # A copied file may have lost its mode; nobody else may read it.
             with suppress(OSError):
                 self.file_path.chmod(0o600)
         return self._decoded(text)
@@ -210,7 +210,7 @@ class _Keyring:
 
     Attributes:
         name: the backend that answered last; empty when none did.
-        fault: why the last call did nothing, in words; None when it worked.
+        fault: why the last call did nothing; None when it worked.
     """
 
     def __init__(self) -> None:
@@ -224,7 +224,7 @@ class _Keyring:
     def set(self, user: str, value: str) -> bool:
         def save(backend: "KeyringBackend") -> bool:
             backend.set_password(SERVICE, user, value)
-            # Some backends drop what they can't store without a word.
+            # Some backends silently drop what they can't store.
             return backend.get_password(SERVICE, user) == value
 
         saved = self._call(save)

@@ -1,4 +1,4 @@
-"""Bring the recorder into a remote kernel: the request that installs it, and what came of it."""
+"""Install the recorder in a remote kernel: the request, and the reply to it."""
 
 import zlib
 from collections.abc import Mapping
@@ -50,7 +50,7 @@ class InstallOptions(NamedTuple):
         journal: folder for the run's journal, relative to where the kernel was started; None for
             a run that needs none, because its client stays. No part of it may start with a dot:
             servers do not serve hidden files.
-        about: goes into the journal's first note; whoever attaches later reads it.
+        about: goes into the journal's first note, for clients that attach later.
         own: the run started the kernel for itself, and nobody else's habits count in it.
     """
 
@@ -134,7 +134,7 @@ def with_source(request: Message) -> Message:
 
 
 def parse_install_reply(reply: Message) -> Installed | NotPossible:
-    """What became of the installation.
+    """Read the reply to the installation.
 
     Args:
         reply: the ``execute_reply`` to ``install_content``.

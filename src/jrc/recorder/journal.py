@@ -28,7 +28,7 @@ class JournalRequest:
 
     Attributes:
         id: its ``msg_id``.
-        fields: what its metadata said of it.
+        fields: from its metadata.
         status: of its reply; empty while there is none.
         done: its idle was published.
     """
@@ -46,7 +46,7 @@ class Journal:
     Attributes:
         run: id of the run.
         instance: of the recorder that wrote it.
-        about: what the client that opened the run said of it.
+        about: the description that the client gave when it opened the run.
         opened: POSIX time in seconds, of the remote clock; None when the file ends before it.
         messages: the run's messages with their numbers, in order.
         requests: in the order in which they reached the kernel.

@@ -1,4 +1,4 @@
-"""What client and recorder say to each other on the control channel.
+"""The messages between client and recorder on the control channel.
 
     request                reply carries
     jrc_replay_request     acknowledges messages, and sends again those with the numbers asked for
@@ -32,7 +32,8 @@ FORGET_REQUEST = "jrc_forget_request"
 REMOVE_REQUEST = "jrc_remove_request"
 
 JOURNAL_FOLDER = "jrc-runs"
-"""Beside what the kernel was started in: the server serves it, so whoever attaches can read it."""
+"""In the folder that the kernel was started in: the server serves it, so a client that attaches can
+read it."""
 
 _PACK_FROM = 1 << 18
 """Characters of code from which on it is compressed: servers refuse messages over 10 MiB."""
@@ -46,7 +47,7 @@ def request_metadata(run: str, fields: Mapping[str, Any] | None = None) -> dict[
 
     Args:
         run: id of an open run; a recorder does not touch the requests of another.
-        fields: what the recorder shall say of the request to whoever asks for the state.
+        fields: what the recorder reports about the request when it is asked for the state.
     """
     return {METADATA_KEY: {**(fields or {}), "run": run}}
 
@@ -82,7 +83,7 @@ class Stamp(NamedTuple):
         run: id of the run.
         number: from 1; 0 when the message is not recorded.
         disabled: why the recorder gave up; empty otherwise.
-        cancelled: somebody had cancelled the run; said by replies.
+        cancelled: the run had been cancelled; only replies say so.
     """
 
     run: str

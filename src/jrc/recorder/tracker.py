@@ -75,7 +75,7 @@ class Tracker:
         return self.next, len(self._slice)
 
     def counted(self, count: int) -> None:
-        """The kernel said how many messages there are."""
+        """The recorder reported how many messages there are."""
         self.known = max(self.known, count)
 
     def live(self, number: int, message: Message) -> list[Item]:

@@ -38,7 +38,7 @@ class Request:
     """A request of a run that reached the kernel.
 
     Attributes:
-        fields: what its metadata said to us, without the code.
+        fields: our part of its metadata, without the code.
         state: ``arrived``, ``running`` or ``done``.
         status: of its reply; empty before.
         guarded: an error of it stops its run.
@@ -60,7 +60,7 @@ class Run:
         asking: number of the ``input_request`` that waits for its answer; 0 for none.
         interrupted: POSIX time in seconds when an interrupt ended one of its requests; 0 for never.
         ending: the kernel was asked to shut down before the run was over.
-        captured: an output widget captured output: only the client can tell the kernel what.
+        captured: an output widget captured output: only the client knows which.
         journaled: the messages up to this number are in the journal.
     """
 
@@ -174,7 +174,7 @@ class Archive:
 
     Attributes:
         lock: held for everything that is done here. Reentrant, because a garbage collection may
-            publish (a widget's ``comm_close``) wherever it strikes.
+            publish (a widget's ``comm_close``) at any point.
     """
 
     def __init__(self, memory_limit: int, spool_limit: int) -> None:
@@ -215,7 +215,7 @@ class Archive:
     def append(self, run: Run, channel: int, parts: list[Any]) -> None:
         """Keep the message that has the number ``run.count + 1``.
 
-        The last step is the one that counts: an interrupt of the person's code may strike between
+        The last step is the one that counts: an interrupt of the person's code may come between
         any two others, and must leave a sequence without a hole.
         """
         record = encode_record(run.count + 1, channel, parts, checked=run.journal is not None)
@@ -356,6 +356,6 @@ class Archive:
         self.bytes -= size
         run.bytes -= size
         # Two statements, but only the I/O and control threads come here, where no interrupt of
-        # the person's code strikes.
+        # the person's code comes.
         run.first += taken
         del run.memory[:taken]

@@ -45,7 +45,7 @@ class Allowance:
 def wait_for_thread(thread: Any, seconds: float) -> bool:
     """Wait until a kernel's I/O thread has done all that it was given before.
 
-    ipykernel waits for a ``threading.Event``. An interrupt that strikes there, in code that is
+    ipykernel waits for a ``threading.Event``. An interrupt there, in code that is
     Python itself, can leave the event's inner lock taken: the I/O thread then waits for ever to set
     the event, and the kernel never says anything again. This lock is taken in one step or not.
 
@@ -118,7 +118,7 @@ class FlushedStream:
     def wait(self, thread: Any, now: float) -> None:
         """Let the flush wait for its successors."""
         self._asked = object()
-        # By the clock, and not by what the timer left behind: an interrupt may strike between the
+        # By the clock, and not by what the timer left behind: an interrupt may come between the
         # lines. Then the text leaves with ipykernel's own timer.
         if now - self._timed_at >= _WAIT_SECONDS:
             self._timed_at = now
@@ -146,7 +146,7 @@ class Flushes:
         thread: the kernel's I/O thread.
         is_ours: whether the request with this header is recorded; the flushes of others never
             wait for their successors.
-        failed: told of an exception in here.
+        failed: called with an exception in here.
 
     Attributes:
         allowance: of flushes that do not wait.

@@ -55,7 +55,7 @@ def code_of(msg: Any, fields: Any) -> str:
 def captures(header: Any, content: Any) -> bool:
     """Whether this message makes an output widget capture what a request publishes.
 
-    Its client keeps that output then, and tells the kernel what it is.
+    Its client keeps that output then, and reports its content to the kernel.
     Source: ipywidgets ``widget_output.py``.
     """
     if b'"comm_msg"' not in bytes(header) or b'"msg_id"' not in bytes(content):
@@ -85,8 +85,8 @@ def with_reason(parent: Any, metadata: Any, reason: str) -> Any:
     try:
         fields = fields_of(parent)
         if fields is not None:
-            told = {METADATA_KEY: {"run": fields["run"], "disabled": reason}}
-            return dict(metadata or {}, **told)
+            added = {METADATA_KEY: {"run": fields["run"], "disabled": reason}}
+            return dict(metadata or {}, **added)
     except Exception:
         return metadata
     return metadata

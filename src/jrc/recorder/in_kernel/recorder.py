@@ -5,7 +5,7 @@ the ``input_request``. Each such message says ``{"jrc": {"run": ..., "n": ...}}`
 
 What is published passes through the kernel's I/O thread; there it is numbered, so that the order
 of the numbers is the order on the wire, no other thread waits, and no interrupt of the person's
-code can strike. Replies and questions are numbered in the thread that sends them.
+code can come. Replies and questions are numbered in the thread that sends them.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ class Recorder:
         self._hooks.replace(self.thread, "_really_send", jrc_really_send)
         io_thread = self.thread.thread
         if hasattr(io_thread, "_tstate_lock"):
-            # In Python 3.9 to 3.12 an interrupt that strikes inside is_alive() can make it tell of
+            # In Python 3.9 to 3.12 an interrupt inside is_alive() can make it report of
             # a living thread for ever that it has ended. ipykernel would then write to its socket
             # from two threads, and tear messages.
             self._hooks.replace(io_thread, "is_alive", lambda: not io_thread._is_stopped)
@@ -229,7 +229,7 @@ class Recorder:
             return
 
         def jrc_input_request(*args: Any, **kwargs: Any) -> Any:
-            # IPython leaves such a frame out of the traceback of whoever asked.
+            # IPython leaves such a frame out of the traceback of the code that asked.
             __tracebackhide__ = True
             self._asked[threading.get_ident()] = ""
             try:
@@ -370,13 +370,13 @@ class Recorder:
             run = self.archive.runs.get(fields["run"])
             if run is None or msg_id in self.requests:
                 return
-            told = {key: fields[key] for key in fields if key not in _OURS}
-            request = run.requests[msg_id] = Request(told)
+            public = {key: fields[key] for key in fields if key not in _OURS}
+            request = run.requests[msg_id] = Request(public)
             self.requests[msg_id] = (run, request)
             while len(self.requests) > MOST_REQUESTS:
                 oldest, (its_run, _) = self.requests.popitem(last=False)
                 its_run.requests.pop(oldest, None)
-        self.note(run, {"request": msg_id, "fields": told})
+        self.note(run, {"request": msg_id, "fields": public})
 
     def _verdict(self, msg: Any) -> str:
         """What to do with a request: ``handle``, ``abort``, ``ignore``, or ask for it ``again``.
@@ -475,7 +475,7 @@ class Recorder:
     def _wait_for_published(self) -> None:
         """Wait until the I/O thread numbered what this thread published before.
 
-        An interrupt that strikes here came too late for the person's code: raised, it would only
+        An interrupt here came too late for the person's code: raised, it would only
         cost the reply.
         """
         try:

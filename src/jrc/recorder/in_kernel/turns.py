@@ -1,10 +1,10 @@
 """One shell request after the other, also where a cell runs the event loop of its own kernel.
 
 ``nest_asyncio`` and its like run the loop inside of a cell. ipykernel 7 then takes the next request
-from its queue, can't enter the context that the cell is in, and drops the request: what was sent
-while such a cell ran is lost, whoever sent it. Libraries that poll for widget events take requests
-out of turn, too. So a request waits here until the one before it is done; only then does ipykernel
-see it. ipykernel 6 keeps such a queue itself.
+from its queue, can't enter the context that the cell is in, and drops the request: what any client
+sent while such a cell ran is lost. Libraries that poll for widget events take requests out of turn,
+too. So a request waits here until the one before it is done; only then does ipykernel see it.
+ipykernel 6 keeps such a queue itself.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Turns:
 
     Args:
         kernel: the kernel.
-        failed: told of an exception in here.
+        failed: called with an exception in here.
 
     Attributes:
         settled: nothing can be dropped any more of what arrived before this was here.
