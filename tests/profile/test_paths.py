@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jrc.profile.paths import Paths
+from jrc.profile.paths import Paths, write_crash_log
 
 
 def test_jrc_home_moves_them_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +45,7 @@ def _failure() -> Exception:
 
 def test_a_crash_log_holds_the_whole_chain_and_is_private(tmp_path: Path) -> None:
     paths = Paths(tmp_path / "config", tmp_path / "state", tmp_path / "logs")
-    written = paths.write_crash_log(_failure())
+    written = write_crash_log(paths, _failure())
     assert written.parent == paths.logs
     text = written.read_text()
     assert "the cause" in text
@@ -58,13 +58,13 @@ def test_a_crash_log_holds_the_whole_chain_and_is_private(tmp_path: Path) -> Non
 
 def test_two_crashes_in_one_second_are_two_files(tmp_path: Path) -> None:
     paths = Paths(tmp_path, tmp_path, tmp_path)
-    assert len({paths.write_crash_log(_failure()) for _ in range(3)}) == 3
+    assert len({write_crash_log(paths, _failure()) for _ in range(3)}) == 3
 
 
 def test_a_crash_log_is_written_elsewhere_when_its_folder_can_not_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     paths = Paths(tmp_path, tmp_path, tmp_path / "file" / "logs")
-    written = paths.write_crash_log(_failure())
+    written = write_crash_log(paths, _failure())
     try:
         assert "the cause" in written.read_text()
     finally:

@@ -127,9 +127,9 @@ _LIBRARYS_USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 def _report_bug(bug: Exception) -> int:
-    from jrc.profile.paths import Paths
+    from jrc.profile.paths import Paths, write_crash_log
 
-    path = Paths.from_environment().write_crash_log(bug)
+    path = write_crash_log(Paths.from_environment(), bug)
     Terminal().error(
         JrcError(
             f"jrc failed in a way that it should not: {type(bug).__name__}.",

@@ -13,7 +13,7 @@ from jrc.doctor.plan import LOCAL, blockers, plan
 from jrc.doctor.redact import Redactor
 from jrc.doctor.report import Report
 from jrc.errors import DeadlineError, JrcError
-from jrc.profile.paths import Paths
+from jrc.profile.paths import Paths, write_crash_log
 from jrc.profile.store import ProfileStore
 from jrc.server.address import ServerAddress
 from jrc.tasks import in_daemon_thread
@@ -98,7 +98,7 @@ async def _made(check: Check, context: Context) -> Finding:
             )
         )
     except Exception as bug:  # noqa: BLE001  the other checks are still worth making
-        path = context.paths.write_crash_log(bug)
+        path = write_crash_log(context.paths, bug)
         return failure(
             JrcError(
                 f"The check itself failed: {type(bug).__name__}.",

@@ -30,21 +30,24 @@ class _Lines(NamedTuple):
     text: Text
 
 
-class _Late(NamedTuple):
+class _Late:
     """Large text, encoded only when it is its turn to be written.
 
-    Attributes:
+    Args:
         value: the text.
         newline: as for ``_add``.
     """
 
-    value: Text | _Lines
-    newline: str
+    __slots__ = ("_newline", "_value")
+
+    def __init__(self, value: Text | _Lines, newline: str) -> None:
+        self._value = value
+        self._newline = newline
 
     def pieces(self) -> Iterator[str]:
-        if isinstance(self.value, _Lines):
-            return _list_of_lines(_pieces(self.value.text), self.newline)
-        return _string(_pieces(self.value))
+        if isinstance(self._value, _Lines):
+            return _list_of_lines(_pieces(self._value.text), self._newline)
+        return _string(_pieces(self._value))
 
 
 def notebook_bytes(notebook: Json) -> Iterator[bytes]:

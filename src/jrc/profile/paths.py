@@ -37,27 +37,29 @@ class Paths(NamedTuple):
             logs=folders.user_log_path,
         )
 
-    def write_crash_log(self, error: BaseException) -> Path:
-        """Write the traceback of a bug to a file that only its owner can read.
 
-        Args:
-            error: what was raised.
+def write_crash_log(paths: Paths, error: BaseException) -> Path:
+    """Write the traceback of a bug to a file that only its owner can read.
 
-        Returns:
-            the new file: in ``logs``, or among the temporary files where ``logs`` can't be written.
-        """
-        import tempfile
-        import traceback
+    Args:
+        paths: jrc's folders.
+        error: what was raised.
 
-        text = f"jrc on Python {sys.version}, {sys.platform}\n\n"
-        text += "".join(traceback.format_exception(error))
-        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-        try:
-            self.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # mkstemp's files are new, so nobody can have prepared one, and have mode 0600.
-            handle, name = tempfile.mkstemp(".log", f"crash-{stamp}-", self.logs)
-        except OSError:
-            handle, name = tempfile.mkstemp(".log", f"jrc-crash-{stamp}-")
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-        return Path(name)
+    Returns:
+        the new file: in ``logs``, or among the temporary files where ``logs`` can't be written.
+    """
+    import tempfile
+    import traceback
+
+    text = f"jrc on Python {sys.version}, {sys.platform}\n\n"
+    text += "".join(traceback.format_exception(error))
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    try:
+        paths.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # mkstemp's files are new, so nobody can have prepared one, and have mode 0600.
+        handle, name = tempfile.mkstemp(".log", f"crash-{stamp}-", paths.logs)
+    except OSError:
+        handle, name = tempfile.mkstemp(".log", f"jrc-crash-{stamp}-")
+    with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(text)
+    return Path(name)

@@ -48,9 +48,9 @@ def run(args: list[str], timing: "Timing | None" = None) -> int:
         _say(error)
         return error.exit_code
     except Exception as bug:  # noqa: BLE001  a traceback reaches the log, not the cell
-        from jrc.profile.paths import Paths
+        from jrc.profile.paths import Paths, write_crash_log
 
-        path = Paths.from_environment().write_crash_log(bug)
+        path = write_crash_log(Paths.from_environment(), bug)
         _say(
             JrcError(
                 f"jrc-kernel failed in a way that it should not: {type(bug).__name__}.",
