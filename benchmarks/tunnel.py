@@ -36,6 +36,7 @@ from jrc.tunnel.processes import Child, lines
 from jrc.tunnel.status import KeeperStatus, Spec
 from tests.support.kube import Kube
 from tests.support.kubectls import all_kubectls
+from tests.support.tunnels import forwarders_of
 
 MB = 1_000_000
 SMALL = b'HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n{"version": "2"}\n'
@@ -259,13 +260,20 @@ def bare_loop(route: Route) -> Iterator[int]:
             os.killpg(loop.pid, signal.SIGKILL)
 
 
-def kill_forward(port_of: str) -> None:
-    """End the kubectl of the loop (its port stands in its words) or the keeper's (``:PORT``)."""
+def kill_loops_forward(port: int) -> None:
+    """End the kubectl of a bare loop, which has the loop's port on its command line."""
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
-        if "port-forward" in words and words[-1].startswith(port_of):
+        if "port-forward" in words and words[-1].startswith(f"{port}:"):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
+
+
+def kill_keepers_forward(keeper: KeeperStatus) -> None:
+    """End the kubectl of a keeper, and nobody else's."""
+    for process in forwarders_of(keeper.pid):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 async def until_good(port: int) -> None:
@@ -284,7 +292,10 @@ async def race(stand_in: Cluster, route: Route, keeper: KeeperStatus, rounds: in
     row("-" * 44, *["-" * 13] * 3)
 
     async def killed(port: int) -> float:
-        kill_forward(f"{port}:" if port != keeper.port else ":")
+        if port == keeper.port:
+            kill_keepers_forward(keeper)
+        else:
+            kill_loops_forward(port)
         return await timed(port)
 
     async def dropped(port: int) -> float:
