@@ -117,6 +117,20 @@ async def test_where_kubectl_chooses_another_pod_than_we_do_ours_counts(
             assert len(forwarders()) == 1
 
 
+async def test_where_no_pod_is_left_no_kubectl_goes_on_choosing_one(
+    open_tunnel: OpenTunnel, kube: Kube, app: WebApp
+) -> None:
+    kube.jupyter(app.address)
+    timing = Timing(tries=machine.Timing(probe_every=0.2))
+    async with open_tunnel(timing=timing) as tunnel:
+        await tunnel.until_ready()
+        kube.do(lambda stub: stub.kill_pod("jupyter-0"))
+        await tunnel.until(lambda state: state.cause and state.cause.kind is Kind.SELECTS_NOTHING)
+        await until(lambda: not forwarders())
+        kube.jupyter(app.address, name="jupyter-1")
+        assert (await tunnel.until_restarted()).destination.pod == "jupyter-1"
+
+
 async def test_a_server_that_closes_quiet_connections_is_left_in_peace(
     open_tunnel: OpenTunnel, kube: Kube
 ) -> None:

@@ -1,6 +1,7 @@
 """Runs ``kubectl port-forward``, also ahead of time, so that a lost tunnel comes back sooner."""
 
 import asyncio
+import contextlib
 import logging
 import re
 import time
@@ -19,6 +20,9 @@ KEPT_LINES = 50
 
 RECENT_SECONDS = 10.0
 """How old a line of kubectl may be to explain its end."""
+
+GUESS_SECONDS = 2.0
+"""How long to wait for the choice of a kubectl that was started to choose the pod itself."""
 
 _LISTENS = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
 
@@ -66,13 +70,13 @@ class Forwarder:
             running = _Running(await self._kubectl.forward(destination.pod, destination.port))
         try:
             while line := await running.next_line():
-                if found := _LISTENS.search(line.text):
-                    self.port = int(found[1])
-                    self._post(Forwarding(attempt))
-                elif line.is_error:
+                if line.is_error:
                     log.info("kubectl: %s", line.text)
                     said.append((time.monotonic(), line.text))
                     self._on_error_line(attempt, line.text)
+                elif found := _LISTENS.search(line.text):
+                    self.port = int(found[1])
+                    self._post(Forwarding(attempt))
             raise CauseError(self.cause())
         finally:
             await running.stop()
@@ -111,12 +115,18 @@ class Forwarder:
 
     async def _take(self, destination: Destination) -> "_Running | None":
         """What was started ahead of time, if it leads there; otherwise it is ended."""
-        running = self._standby
-        if running and await running.leads_to(destination):
-            self._standby = None
-            return running
-        await self.drop()
-        return None
+        running, self._standby = self._standby, None
+        if running is None:
+            return None
+        leads_there = False
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GUESS_SECONDS):
+                    leads_there = await running.leads_to(destination)
+        finally:
+            if not leads_there:
+                await running.end()
+        return running if leads_there else None
 
     def _on_error_line(self, attempt: int, line: str) -> None:
         match alarm(line):

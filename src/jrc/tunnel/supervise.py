@@ -34,7 +34,7 @@ from jrc.tunnel.machine import (
     Tick,
 )
 from jrc.tunnel.pump import Pump
-from jrc.tunnel.resolve import Found, Resolver
+from jrc.tunnel.resolve import Resolver
 from jrc.tunnel.target import Target
 
 
@@ -95,7 +95,7 @@ class Supervisor:
         self._kubectl = Kubectl(route)
         self._resolver = Resolver(route, self._kubectl, self._on_pod_ready)
         self._events: asyncio.Queue[Event] = asyncio.Queue()
-        self._forwarder = Forwarder(self._kubectl, self._events.put_nowait, self._judge)
+        self._forwarder = Forwarder(self._kubectl, self._events.put_nowait, self._explain)
         self._tasks: dict[asyncio.Task[None], int] = {}
         self.listens = True
         self.state = before or State()
@@ -193,32 +193,35 @@ class Supervisor:
         task.add_done_callback(self._tasks.pop)
 
     async def _resolve(self, attempt: int, had: str) -> None:
+        post = self._events.put_nowait
         guess = asyncio.create_task(self._guess(), name="guess")
         try:
-            found = await self._look(attempt, had)
+            found = await self._resolver.find_first(
+                lambda line: pass_on_login(attempt, line, post), had
+            )
+        except CauseError as error:
+            await asyncio.wait({guess})
+            await self._prepare_for(error.cause)
+            raise
         finally:
             await asyncio.gather(guess, return_exceptions=True)
-        self._events.put_nowait(Resolved(attempt, found.destination))
+        post(Resolved(attempt, found.destination))
 
     async def _guess(self) -> None:
         """Start the next port-forward now, where it probably leads to the pod that is found."""
         if self._resolver.can_guess:
             await self._forwarder.guess(Target.parse(self._route.target), self._route.port)
 
-    async def _look(self, attempt: int, had: str) -> Found:
-        post = self._events.put_nowait
-        try:
-            return await self._resolver.find_first(
-                lambda line: pass_on_login(attempt, line, post), had
-            )
-        except CauseError as error:
-            if error.cause.kind in _AWAITS:
-                self._resolver.await_pod()
-            if coming := self._resolver.coming:
-                await self._forwarder.prepare(coming)
-            raise
+    async def _prepare_for(self, cause: Cause) -> None:
+        """There is no pod to forward to: get ready for the next one."""
+        if cause.kind in _AWAITS:
+            self._resolver.await_pod()
+        if coming := self._resolver.coming:
+            await self._forwarder.prepare(coming)
+        else:
+            await self._forwarder.drop()
 
-    def _judge(self, lines: list[str]) -> Cause:
+    def _explain(self, lines: list[str]) -> Cause:
         """Why kubectl ended, of its recent lines and what is known of the pod."""
         cause = self._resolver.judged(self._kubectl.classify(lines), time.time())
         if cause.kind is Kind.RESET:
