@@ -29,7 +29,6 @@ MOST_PARAMETERS = 8
 TOO_LARGE = {
     # Records: each field is one fact, and all of them are read and written together.
     "recorder/protocol.py RunState": "what a recorder says of a run, field by field",
-    "runs/records.py RunRecord": "the fields of a file",
     # The signature or the object of others.
     "recorder/in_kernel/recorder.py Recorder._send_kept": "stands in for Session.send, as it is",
     "recorder/in_kernel/archive.py Run": "a newer recorder takes over the objects of an older one",

@@ -15,7 +15,7 @@ from jrc.cli.complete import offered, run_names
 from jrc.notebook.document import load
 from jrc.profile.paths import Paths
 from jrc.runs.manifest import About
-from jrc.runs.records import RunRecord, RunRecords
+from jrc.runs.records import RunPlace, RunRecord, RunRecords
 from tests.support.command import jrc_command, jrc_environment, run_jrc
 from tests.support.dialog import Dialog
 from tests.support.jupyter import JupyterServer, wait_until
@@ -449,7 +449,7 @@ def test_what_is_gone_is_removed_when_asked_for(
     write(folder / "a.ipynb", "1")
     about = About("ada@desk", load(folder / "a.ipynb", args=[]), ["x"]).to_json()
     for run, started in (("aaaaaaaa", time.time()), ("bbbbbbbb", 0.0)):
-        record = RunRecord(run, "environment", env["JRC_URL"], "k", "s", "", started, about)
+        record = RunRecord(run, RunPlace("environment", env["JRC_URL"], "k", "s"), started, about)
         records.save(record._replace(detached=True))
     old = home / "jrc" / "state" / "runs" / "bbbbbbbb.json"
     os.utime(old, (0, 0))

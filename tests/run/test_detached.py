@@ -32,7 +32,7 @@ from jrc.runs import lookup
 from jrc.runs import questions as asking
 from jrc.runs.manifest import About, about_from_json
 from jrc.runs.questions import state_of_run
-from jrc.runs.records import RunRecord
+from jrc.runs.records import Process, RunPlace, RunRecord, record_from_json
 from jrc.server.client import ServerClient
 from jrc.server.models import KernelModel
 from jrc.wire.message import Message
@@ -351,14 +351,37 @@ def test_what_a_run_says_of_itself_comes_back(tmp_path: Path) -> None:
 
 
 def test_records_are_private(desk: Desk) -> None:
-
-    desk.records.save(RunRecord("abc", "team", "http://h/", "k", "s", "", 1.0, {}))
+    place = RunPlace("team", "http://h/", "k", "s")
+    desk.records.save(RunRecord("abc", place, 1.0, {}))
     (path,) = (desk.paths.state / "runs").glob("*.json")
     assert path.stat().st_mode & 0o077 == 0
-    desk.records.save(RunRecord("abd", "team", "http://h/", "k", "s", "", 2.0, {}))
+    desk.records.save(RunRecord("abd", place, 2.0, {}))
     assert [record.run for record in desk.records.all()] == ["abd", "abc"]
     with pytest.raises(NotFoundError, match="Several"):
         desk.records.find("ab")
     assert desk.records.find("abd") is not None
     path.write_text("{")
     assert [record.run for record in desk.records.all()] == ["abd"]
+
+
+def test_a_record_is_read_as_it_was_written() -> None:
+    """Also one of an older jrc, which wrote less, and of a newer one, which writes more."""
+    about = {"owner": "ada@desk", "document": "/home/ada/a.ipynb"}
+    place = RunPlace("team", "http://h/", "k", "s", "/srv/abc.jrcjournal")
+    record = RunRecord(
+        *("abc", place, 1.0, about, "/home/ada/b.ipynb", "lr", True),
+        client=Process(3, "t1"),
+        follower=Process(4, "t2"),
+        shown=5,
+        language_info={"name": "python"},
+    )
+    written = json.loads(json.dumps(record.to_json()))
+    assert all(not isinstance(value, list) for value in written.values())
+    assert record_from_json({**written, "of a newer jrc": 1}) == record
+    assert (record.owner, record.document) == ("ada@desk", "a.ipynb")
+    first = {key: written[key] for key in ("run", "profile", "server", "kernel_id", "session_id")}
+    old = record_from_json({**first, "output": "", "started": 1, "about": {}})
+    assert (old.client, old.detached, old.is_followed) == (Process(), False, False)
+    for broken in (None, [], {}, {**written, "pid": "3"}, {**written, "about": None}):
+        with pytest.raises(ValueError, match="instead of"):
+            record_from_json(broken)

@@ -19,6 +19,7 @@ from jrc.run.events import (
 )
 from jrc.runs.followers import Followers
 from jrc.runs.lookup import journal_path
+from jrc.runs.records import Process
 from jrc.tunnel.processes import start_time
 from tests.support.desk import Desk, nothing_is_left, printed
 from tests.support.proxy import Proxy
@@ -170,10 +171,10 @@ async def test_a_follower_that_lags_behind_has_the_rest_from_the_journal(
 async def test_one_attach_a_computer(desk: Desk, tmp_path: Path) -> None:
     """Two would write one file."""
     run = await desk.begin(notebook(tmp_path, SLEEP))
-    desk.records.change(run, follower=1, follower_began=start_time(1))
+    desk.records.note_follower(run, Process(1, start_time(1)))
     with pytest.raises(UsageError, match="followed already: by the process 1 on this computer"):
         await desk.attach(run)
-    desk.records.change(run, follower=0, follower_began="")
+    desk.records.note_follower(run, Process())
     await desk.cancel(run)
     with pytest.raises(JrcError, match="was cancelled"):
         await desk.attach(run)

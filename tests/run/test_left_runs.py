@@ -19,7 +19,7 @@ from jrc.run.events import (
 )
 from jrc.run.job import Job
 from jrc.run.options import Options
-from jrc.runs.records import RunRecord, RunRecords
+from jrc.runs.records import Process, RunRecord, RunRecords
 from jrc.tunnel.processes import start_time
 from tests.support.command import jrc_command, jrc_environment, run_jrc
 from tests.support.desk import Desk, nothing_is_left, printed
@@ -134,10 +134,10 @@ async def test_a_run_whose_client_and_kernel_are_gone(desk: Desk, tmp_path: Path
     record = await killed_run(desk, path, '"saved\\n"')
     assert "jrc_unfinished" in desk.output.read_text()
     if how == "restart":
-        desk.server.rest("POST", f"api/kernels/{record.kernel_id}/restart")
+        desk.server.rest("POST", f"api/kernels/{record.place.kernel_id}/restart")
         await desk.until(record.run, "kernel-died")
     else:
-        desk.server.rest("DELETE", f"api/kernels/{record.kernel_id}")
+        desk.server.rest("DELETE", f"api/kernels/{record.place.kernel_id}")
         await desk.until(record.run, "gone")
     with pytest.raises(KernelDiedError, match=f"{record.run} has lost its kernel") as caught:
         await desk.attach(record.run)
@@ -183,7 +183,7 @@ async def test_a_run_with_a_client_on_this_computer_is_not_followed_twice(
 ) -> None:
     run = await desk.begin(notebook(tmp_path, "print(1)"))
     (record,) = desk.records.all()
-    desk.records.save(record._replace(detached=False, pid=1, client=start_time(1)))
+    desk.records.save(record._replace(detached=False, client=Process(1, start_time(1))))
     with pytest.raises(UsageError, match="followed already"):
         await desk.attach(run)
     desk.records.save(record)

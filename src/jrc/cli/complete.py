@@ -34,13 +34,11 @@ def profile_names(incomplete: str) -> list[str]:
 
 def run_names(incomplete: str) -> list[tuple[str, str]]:
     """The ids and names of the runs that this computer remembers; no server is asked."""
-    from pathlib import PurePath
-
     from jrc.profile.paths import Paths
     from jrc.runs.records import RunRecords
 
     return offered(
-        (word, PurePath(str(record.about.get("document", ""))).name)
+        (word, record.document)
         for record in RunRecords(Paths.from_environment()).all()
         for word in (record.run, record.name)
         if word.startswith(incomplete)

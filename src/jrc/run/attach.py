@@ -25,7 +25,7 @@ from jrc.runs.followers import ANOTHER_FOLLOWS, Followers
 from jrc.runs.lookup import FoundRun
 from jrc.runs.manifest import About
 from jrc.runs.questions import kept_in_journal
-from jrc.runs.records import RunRecords, client_lives, follower_lives
+from jrc.runs.records import Process, RunRecords
 from jrc.runs.removal import delete_run
 from jrc.tunnel.processes import start_time
 
@@ -123,24 +123,24 @@ class Attachment:
 
     def _refuse_a_second_client(self) -> None:
         record = self._found.record
-        if record is not None and record.pid != os.getpid() and client_lives(record):
+        if record is not None and record.client.pid != os.getpid() and record.client_lives:
             raise UsageError(
-                f"The run {record.run} is followed already: by the process {record.pid} on this "
-                "computer.",
+                f"The run {record.run} is followed already: by the process {record.client.pid} on "
+                "this computer.",
                 hint="Press Ctrl-C twice there to leave it.",
             )
-        if record is not None and record.follower != os.getpid() and follower_lives(record):
+        if record is not None and record.follower.pid != os.getpid() and record.follower.lives:
             raise UsageError(
-                f"The run {record.run} is followed already: by the process {record.follower} on "
-                "this computer, which saves its result.",
+                f"The run {record.run} is followed already: by the process "
+                f"{record.follower.pid} on this computer, which saves its result.",
                 hint=f"To see it here, too: jrc logs -f {record.run}",
             )
 
     def _note_follower(self, *, here: bool) -> None:
         """Whether this process follows the run: two at once would write the same file."""
         me = os.getpid()
-        began = start_time(me) if here else ""
-        self._records.change(self._found.run, follower=me if here else 0, follower_began=began)
+        follower = Process(me, start_time(me)) if here else Process()
+        self._records.note_follower(self._found.run, follower)
 
     def _announce(self, about: About, output: Path | None) -> None:
         self._listener.on_event(

@@ -25,7 +25,7 @@ from jrc.run.protocol import Exchange
 from jrc.run.protocol_events import NotRun
 from jrc.run.requested import cell_request, request_fields
 from jrc.runs.manifest import MOST_BYTES, About
-from jrc.runs.records import RunRecord, RunRecords
+from jrc.runs.records import Process, RunPlace, RunRecord, RunRecords
 from jrc.wire.message import Message
 
 if TYPE_CHECKING:
@@ -96,17 +96,19 @@ async def begin_detached(
         records.save(
             RunRecord(
                 run=run,
-                profile=options.profile,
-                server=place,
-                kernel_id=kernel.id,
-                session_id=kernel.session_id or "",
+                place=RunPlace(
+                    profile=options.profile,
+                    server=place,
+                    kernel_id=kernel.id,
+                    session_id=kernel.session_id or "",
+                    journal=installed.journal or "",
+                ),
                 output="" if output is None else str(_absolute(output)),
                 started=time.time(),
                 about=begin.about,
                 name=options.name,
                 detached=True,
-                pid=os.getpid(),
-                journal=installed.journal or "",
+                client=Process(os.getpid()),
                 language_info=begin.language_info,
             )
         )

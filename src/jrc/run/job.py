@@ -29,7 +29,7 @@ from jrc.run.events import Notice, RunDetached, RunFinished, RunStarted
 from jrc.run.guarded import Guarded
 from jrc.run.options import Options
 from jrc.runs.manifest import About
-from jrc.runs.records import RunRecord, RunRecords
+from jrc.runs.records import Process, RunPlace, RunRecord, RunRecords
 from jrc.startup import WHILE_A_KERNEL_STARTS, load
 
 if TYPE_CHECKING:
@@ -367,17 +367,19 @@ class Job:
             return
         record = RunRecord(
             run=self.run_id,
-            profile=self._options.profile,
-            server=self._server.address.base_url,
-            kernel_id=self._kernel.id,
-            session_id=self._kernel.session_id or "",
+            place=RunPlace(
+                profile=self._options.profile,
+                server=self._server.address.base_url,
+                kernel_id=self._kernel.id,
+                session_id=self._kernel.session_id or "",
+                journal="" if self._left is None else self._left.journal or "",
+            ),
             output="" if self._filling.path is None else str(self._filling.path.absolute()),
             started=self._started,
             about=self._about(sent).to_json(),
             name=self._options.name,
             detached=detached,
-            pid=os.getpid(),
-            journal="" if self._left is None else self._left.journal or "",
+            client=Process(os.getpid()),
             shown=0 if self._exchange is None or not detached else self._exchange.handled,
             language_info=None if self._exchange is None else self._exchange.language_info,
         )
@@ -456,4 +458,5 @@ async def _save(records: RunRecords, record: RunRecord, before: asyncio.Task[Non
 def _save_with_client(records: RunRecords, record: RunRecord) -> None:
     from jrc.tunnel.processes import start_time
 
-    records.save(record._replace(client=start_time(record.pid)))
+    me = record.client.pid
+    records.save(record._replace(client=Process(me, start_time(me))))

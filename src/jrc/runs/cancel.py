@@ -9,7 +9,6 @@ from jrc.kernel.session import RemoteKernel
 from jrc.recorder.protocol import States
 from jrc.runs.lookup import FoundRun, served_path
 from jrc.runs.questions import cancel_run, cells_of, kept_in_journal, start_journal, state_of_run
-from jrc.runs.records import client_lives
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
@@ -65,10 +64,9 @@ async def _end_kernel(found: FoundRun, server: "ServerClient") -> str:
         return (
             f"Its kernel stays: it was not started for this run. The result: jrc attach {found.run}"
         )
-    if found.record is not None and client_lives(found.record):
-        return (
-            f"The process {found.record.pid} on this computer has the result, and ends the kernel."
-        )
+    if found.record is not None and found.record.client_lives:
+        client = found.record.client.pid
+        return f"The process {client} on this computer has the result, and ends the kernel."
     fetch = f"The result: jrc attach {found.run}"
     try:
         reason = await _not_in_journal(found, server)

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import PurePath
 from typing import Any
 
 from jrc.errors import JrcError
@@ -11,7 +10,7 @@ from jrc.profile.model import Profile
 from jrc.profile.owner import user_name
 from jrc.profile.paths import Paths
 from jrc.runs.lookup import SERVER_SECONDS, asked, profile_of
-from jrc.runs.records import RunRecord, RunRecords, client_lives, follower_lives
+from jrc.runs.records import RunRecord, RunRecords
 from jrc.runs.server_runs import RemoteRun, survey
 from jrc.runs.sightings import Sightings
 from jrc.server.open import profiles_to_ask
@@ -140,7 +139,7 @@ async def list_runs(
     """
     records = {record.run: record for record in RunRecords(paths).all()}
     profiles = profiles_to_ask(paths)
-    followed = {run for run, each in records.items() if client_lives(each) or follower_lives(each)}
+    followed = {run for run, each in records.items() if each.is_followed}
     ask = records.keys() - followed
     answers = await asyncio.gather(*(_survey(profile, seconds, ask) for profile in profiles))
     rows: list[RunRow] = []
@@ -224,7 +223,7 @@ def _row(
             cells=_count(_last(run.state).get("cells")),
         ),
         seconds=None if began is None else max(0.0, until - began),
-        document=run.document or (_document(record) if record else ""),
+        document=run.document or (record.document if record else ""),
         owner=run.owner,
         profile=profile.name,
         server=profile.url,
@@ -282,18 +281,14 @@ def _remembered(
         run=record.run,
         progress=Progress(state),
         seconds=max(0.0, now - record.started),
-        document=_document(record),
-        owner=str(record.about.get("owner", "")),
-        profile=profile or record.profile,
-        server=record.server,
+        document=record.document,
+        owner=record.owner,
+        profile=profile or record.place.profile,
+        server=record.place.server,
         kernel_id=None,
         detached=record.detached,
         name=record.name,
     )
-
-
-def _document(record: RunRecord) -> str:
-    return PurePath(str(record.about.get("document", ""))).name
 
 
 def _last(state: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -51,7 +51,7 @@ class FoundRun:
             return self.remote.kernel.id
         # A kernel that somebody else started has no session of ours.
         record = self.record
-        return record.kernel_id if record is not None and not record.session_id else ""
+        return record.place.kernel_id if record is not None and not record.place.session_id else ""
 
     @property
     def session_id(self) -> str:
@@ -70,7 +70,7 @@ class FoundRun:
         """Who began it, ``user@host``; empty when that is not known."""
         if self.remote is not None and self.remote.owner:
             return self.remote.owner
-        return "" if self.record is None else str(self.record.about.get("owner", ""))
+        return "" if self.record is None else self.record.owner
 
     @property
     def is_mine(self) -> bool:
@@ -165,14 +165,14 @@ def profile_of(record: RunRecord, profiles: Sequence[Profile]) -> Profile:
         ConfigError: it is no longer there.
     """
     for profile in profiles:
-        if profile.name == record.profile:
+        if profile.name == record.place.profile:
             return profile
     for profile in profiles:
-        if profile.url.rstrip("/") == record.server.rstrip("/"):
+        if profile.url.rstrip("/") == record.place.server.rstrip("/"):
             return profile
     raise ConfigError(
-        f"The run {record.run} is on {record.server}, and no profile leads there.",
-        hint=f"jrc login {shlex.quote(record.server)}",
+        f"The run {record.run} is on {record.place.server}, and no profile leads there.",
+        hint=f"jrc login {shlex.quote(record.place.server)}",
     )
 
 
@@ -220,9 +220,9 @@ async def journal_path(server: "ServerClient", found: FoundRun) -> str:
     """Path of a run's journal below the server's root; empty when there is none."""
     if found.remote is not None and found.remote.journal is not None:
         return found.remote.journal.path
-    if found.record is None or not found.record.journal:
+    if found.record is None or not found.record.place.journal:
         return ""
-    return await served_path(server, found.record.journal)
+    return await served_path(server, found.record.place.journal)
 
 
 async def served_path(server: "ServerClient", path: str) -> str:

@@ -6,13 +6,14 @@ import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from jrc.errors import JrcError, NotFoundError, UsageError
 from jrc.profile.files import write_atomically
 from jrc.profile.paths import Paths
 from jrc.server.ids import find_id
+from jrc.shapes import Reader
 
 log = logging.getLogger("jrc.runs.records")
 
@@ -23,47 +24,138 @@ MOST_REASONS = 3
 """So many servers that could not be asked are named in an error."""
 
 
+class Process(NamedTuple):
+    """A process of this computer, so that another one with the same number is not taken for it.
+
+    Attributes:
+        pid: its number; 0 for no process.
+        began: when it began, as ``tunnel.processes.start_time`` has it; empty when that is not
+            known.
+    """
+
+    pid: int = 0
+    began: str = ""
+
+    @property
+    def lives(self) -> bool:
+        """It is still there."""
+        from jrc.tunnel.processes import start_time
+
+        return bool(self.began) and start_time(self.pid) == self.began
+
+
+class RunPlace(NamedTuple):
+    """Where a run is.
+
+    Attributes:
+        profile: name of the profile; ``environment`` for ``JRC_URL``.
+        server: base URL.
+        kernel_id: of the kernel.
+        session_id: of the session that owns the kernel; empty when the kernel is somebody else's.
+        journal: absolute path of the journal on the server's machine; empty for none.
+    """
+
+    profile: str
+    server: str
+    kernel_id: str
+    session_id: str = ""
+    journal: str = ""
+
+
 class RunRecord(NamedTuple):
     """One run that began on this computer and did not end under its eyes.
 
     Attributes:
         run: its id.
-        profile: name of the profile; ``environment`` for ``JRC_URL``.
-        server: base URL.
-        kernel_id: of the kernel.
-        session_id: of the session that owns the kernel; empty when the kernel is somebody else's.
-        output: absolute path of the file for the result; empty for none.
+        place: where it is.
         started: POSIX time in seconds, of this computer's clock.
         about: as ``About.to_json`` wrote it.
-        detached: the run goes on without a client; else its client is, or was, ``pid``.
-        pid: of the client.
-        client: when that process began, as ``tunnel.processes.start_time`` has it; empty when
-            nobody asked.
-        shown: the messages up to this number were shown before the client left.
-        journal: absolute path of the journal on the server's machine; empty for none.
-        language_info: what the kernel says of its language.
-        follower: the process of ``jrc attach`` that follows it now; 0 for none.
-        follower_began: when that process began.
+        output: absolute path of the file for the result; empty for none.
         name: that the person gave it; empty for none.
+        detached: the run goes on without a client.
+        client: the one that began it.
+        follower: the ``jrc attach`` that follows it now.
+        shown: the messages up to this number were shown before the client left.
+        language_info: what the kernel says of its language.
     """
 
     run: str
-    profile: str
-    server: str
-    kernel_id: str
-    session_id: str
-    output: str
+    place: RunPlace
     started: float
     about: Mapping[str, Any]
-    detached: bool = False
-    pid: int = 0
-    client: str = ""
-    shown: int = 0
-    journal: str = ""
-    language_info: Mapping[str, Any] | None = None
-    follower: int = 0
-    follower_began: str = ""
+    output: str = ""
     name: str = ""
+    detached: bool = False
+    client: Process = Process()
+    follower: Process = Process()
+    shown: int = 0
+    language_info: Mapping[str, Any] | None = None
+
+    @property
+    def document(self) -> str:
+        """File name of the document."""
+        return PurePath(str(self.about.get("document", ""))).name
+
+    @property
+    def owner(self) -> str:
+        """Who began it, ``user@host``."""
+        return str(self.about.get("owner", ""))
+
+    @property
+    def is_followed(self) -> bool:
+        """A client on this computer is with the run just now."""
+        return self.client_lives or self.follower.lives
+
+    @property
+    def client_lives(self) -> bool:
+        """The client that began the run is still with it."""
+        return not self.detached and self.client.lives
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of its file, which is flat."""
+        fields = self._asdict()
+        place, client, follower = (fields.pop(key) for key in ("place", "client", "follower"))
+        return {
+            **fields,
+            **place._asdict(),
+            "pid": client.pid,
+            "client": client.began,
+            "follower": follower.pid,
+            "follower_began": follower.began,
+        }
+
+
+def record_from_json(value: object) -> RunRecord:
+    """Read what ``RunRecord.to_json`` wrote; another version of jrc may write more or less.
+
+    Raises:
+        ValueError: it can't be understood.
+    """
+
+    def reject(place: str, found: str, wanted: str) -> ValueError:
+        return ValueError(f"{place or 'the file'} is {found} instead of {wanted}")
+
+    read = Reader(value, reject)
+    language_info = read.field("language_info")
+    return RunRecord(
+        run=read.field("run").text(),
+        place=RunPlace(
+            profile=read.field("profile").text(),
+            server=read.field("server").text(),
+            kernel_id=read.field("kernel_id").text(),
+            session_id=read.field("session_id").text(""),
+            journal=read.field("journal").text(""),
+        ),
+        started=read.field("started").real(),
+        about=read.field("about").mapping(),
+        output=read.field("output").text(""),
+        name=read.field("name").text(""),
+        detached=read.field("detached").flag(default=False),
+        client=Process(read.field("pid").number(0), read.field("client").text("")),
+        follower=Process(read.field("follower").number(0), read.field("follower_began").text("")),
+        shown=read.field("shown").number(0),
+        language_info=None if language_info.is_null else language_info.mapping(),
+    )
 
 
 class RunRecords:
@@ -84,13 +176,13 @@ class RunRecords:
         """
         if not self._path(record.run).exists():
             self.prune()
-        write_atomically(self._path(record.run), json.dumps(record._asdict()), private=True)
+        write_atomically(self._path(record.run), json.dumps(record.to_json()), private=True)
 
-    def change(self, run: str, **changes: Any) -> None:
-        """Change fields of a record, if there is one."""
+    def note_follower(self, run: str, follower: Process) -> None:
+        """Note who follows a run, if it is remembered."""
         record = self._read(self._path(run))
         if record is not None:
-            self.save(record._replace(**changes))
+            self.save(record._replace(follower=follower))
 
     def remove(self, run: str) -> None:
         """Take a record away. It is fine when there is none."""
@@ -124,12 +216,10 @@ class RunRecords:
 
     def _read(self, path: Path) -> RunRecord | None:
         try:
-            fields = json.loads(path.read_text(encoding="utf-8"))
-            # A newer jrc may have written more.
-            return RunRecord(**{key: fields[key] for key in fields if key in RunRecord._fields})
+            return record_from_json(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+        except (OSError, ValueError) as error:
             log.warning("the record %s can't be read: %s", path, error)
             return None
 
@@ -194,22 +284,6 @@ def no_such_run(prefix: str, *, trouble: list[JrcError]) -> JrcError:
         f"{' '.join(reasons[:MOST_REASONS])}{' …' if len(reasons) > MOST_REASONS else ''}",
         hint=" — ".join(hints[:MOST_REASONS]) or "jrc runs",
     )
-
-
-def client_lives(record: RunRecord) -> bool:
-    """The client that began the run is still there, and its number is not another process's."""
-    from jrc.tunnel.processes import start_time
-
-    if record.detached or not record.client:
-        return False
-    return start_time(record.pid) == record.client
-
-
-def follower_lives(record: RunRecord) -> bool:
-    """A ``jrc attach`` on this computer follows the run just now."""
-    from jrc.tunnel.processes import start_time
-
-    return bool(record.follower_began) and start_time(record.follower) == record.follower_began
 
 
 def _is_old(path: Path) -> bool:

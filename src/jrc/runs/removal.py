@@ -9,7 +9,7 @@ from jrc.profile.model import Profile
 from jrc.runs.listing import state_name
 from jrc.runs.lookup import FoundRun, asked, delete_journal, find_run, journal_path, profile_of
 from jrc.runs.questions import forget_run
-from jrc.runs.records import RunRecord, RunRecords, client_lives, follower_lives
+from jrc.runs.records import RunRecord, RunRecords
 from jrc.runs.server_runs import survey
 from jrc.server.open import open_profile
 
@@ -53,7 +53,9 @@ async def plan_removal(
     """
     record = records.find(words)
     if record is not None and not _has_profile(record, profiles):
-        return Removal(record.run, None, "unknown", f"No profile leads to {record.server} any more")
+        return Removal(
+            record.run, None, "unknown", f"No profile leads to {record.place.server} any more"
+        )
     try:
         found = await find_run(words, records, profiles)
     except JrcError as error:
@@ -91,7 +93,7 @@ async def _state(found: FoundRun) -> str:
 def _loses(found: FoundRun, state: str) -> str:
     whose = "" if found.is_mine else f" It is {found.owner}'s."
     record = found.record
-    if record is not None and (client_lives(record) or follower_lives(record)):
+    if record is not None and record.is_followed:
         return f"It is followed on this computer just now, and its kernel ends.{whose}"
     match state:
         case "gone":
