@@ -14,11 +14,15 @@ from typing import Any, NamedTuple
 from jrc.errors import WireError
 from jrc.notebook.document import Document, Kind
 from jrc.notebook.schema import Json
+from jrc.shapes import parse
 
 FORMAT = 1
 
 MOST_BYTES = 6 << 20
 """Of the packed document. Servers refuse messages over 10 MiB."""
+
+MOST_UNPACKED = 256 << 20
+"""Bytes of the document when it is unpacked. What a server gives may be few that unpack to many."""
 
 _KINDS: dict[str, Kind] = {"notebook": "notebook", "percent": "percent", "script": "script"}
 
@@ -63,8 +67,12 @@ class About(NamedTuple):
         }
 
 
-def about_from_json(value: Mapping[str, Any]) -> About:
+def about_from_json(value: Mapping[str, Any], *, most: int = MOST_UNPACKED) -> About:
     """Read what ``About.to_json`` wrote.
+
+    Args:
+        value: what a server gave as that.
+        most: bytes of the unpacked document that are read.
 
     Raises:
         WireError: it can't be understood.
@@ -72,7 +80,7 @@ def about_from_json(value: Mapping[str, Any]) -> About:
     if value.get("format") != FORMAT:
         raise WireError("Another version of jrc began this run: what it wrote can't be understood.")
     try:
-        inside = json.loads(zlib.decompress(base64.b85decode(value["packed"])))
+        inside: Any = parse(_unpacked(base64.b85decode(value["packed"]), most))
         document = Document(
             _KINDS[inside["kind"]],
             Path(value["document"]),
@@ -90,6 +98,14 @@ def about_from_json(value: Mapping[str, Any]) -> About:
         )
     except (KeyError, TypeError, ValueError, AttributeError, zlib.error, binascii.Error) as error:
         raise WireError(f"What the run says of itself can't be read: {error!r}.") from error
+
+
+def _unpacked(data: bytes, most: int) -> bytes:
+    unpacking = zlib.decompressobj()
+    unpacked = unpacking.decompress(data, most)
+    if not unpacking.eof:
+        raise ValueError(f"it is cut short, or larger than {most:,} bytes")
+    return unpacked
 
 
 def without_outputs(notebook: Json) -> Json:

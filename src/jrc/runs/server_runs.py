@@ -1,7 +1,6 @@
 """The runs that a server knows of: by its sessions, and by the journals in its files."""
 
 import asyncio
-import json
 import re
 import time
 from collections.abc import Container, Mapping
@@ -14,6 +13,7 @@ from jrc.recorder.protocol import JOURNAL_FOLDER
 from jrc.runs.questions import state_of_run
 from jrc.server.contents import Entry, list_folder, read_file
 from jrc.server.models import KernelModel, SessionModel
+from jrc.shapes import parse
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
@@ -172,7 +172,7 @@ async def _told_by_kernel(server: "ServerClient", run: RemoteRun, kernel: Kernel
 
 async def _read_state(server: "ServerClient", entry: Entry) -> dict[str, Any] | None:
     try:
-        state = json.loads(await read_file(server, entry.path))
+        state = parse(await read_file(server, entry.path))
     except (NotFoundError, ValueError):
         return None
     return state if isinstance(state, dict) else None
