@@ -17,10 +17,10 @@ def in_flight(*msg_ids: str, most: int | None = None) -> tuple[InFlight[Request]
 def test_a_request_is_over_once_and_then_forgotten() -> None:
     tracker, (request,) = in_flight("r")
     request.reply_over = True
-    assert not tracker.is_over(request)
+    assert not tracker.drop_finished(request)
     request.iopub_over = True
-    assert tracker.is_over(request)
-    assert not tracker.is_over(request)
+    assert tracker.drop_finished(request)
+    assert not tracker.drop_finished(request)
     assert tracker.get("r") is None
     assert len(tracker) == 0
 
@@ -36,7 +36,7 @@ def test_a_fence_proves_for_its_suspects_only_what_is_still_open() -> None:
     tracker.fence_sent("f", [first, second])
     assert tracker.proved(busy("f")) == Proof([], [first, second])
     first.reply_over = first.iopub_over = True
-    assert tracker.is_over(first)
+    assert tracker.drop_finished(first)
     assert tracker.proved(info_reply("f")) == Proof([second], [])
     assert third not in tracker.before(second)
 

@@ -21,7 +21,7 @@ from jrc.relay.actions import (
     StartOver,
     Stop,
 )
-from jrc.relay.in_flight import MOST_FENCES, MOST_REQUESTS, InFlight
+from jrc.relay.in_flight import MOST_FENCES, MOST_REQUESTS, ClientRequest, ClientRequests
 from jrc.relay.machine import Machine
 from jrc.relay.watch import Timing
 from jrc.wire.message import Message, encode_object, new_message
@@ -229,12 +229,12 @@ def test_finished_requests_are_forgotten(machine: Machine) -> None:
 
 
 def test_a_kernel_that_answers_nothing_does_not_fill_the_memory() -> None:
-    in_flight = InFlight()
+    in_flight = ClientRequests()
     first = request()
-    in_flight.add(first)
+    in_flight.add(ClientRequest(first))
     for _ in range(MOST_REQUESTS):
         last = request()
-        in_flight.add(last)
+        in_flight.add(ClientRequest(last))
     assert in_flight.get(first.message.msg_id) is None
     assert in_flight.get(last.message.msg_id) is not None
     assert len(list(in_flight)) == MOST_REQUESTS

@@ -278,7 +278,7 @@ class Execution:
         for request in requests:
             request.reply_over = request.reply_over or reply
             request.iopub_over = request.iopub_over or iopub
-            if self._in_flight.is_over(request):
+            if self._in_flight.drop_finished(request):
                 events.append(
                     Finished(request.key, request.reply, request.error_published, request.idle)
                 )

@@ -109,8 +109,8 @@ class InFlight(Generic[R]):
         """Drop a request, whatever became of it."""
         self._requests.pop(msg_id, None)
 
-    def is_over(self, request: R) -> bool:
-        """Whether the request has finished just now: it is dropped then."""
+    def drop_finished(self, request: R) -> bool:
+        """Drop a request if it is finished; whether that was done now."""
         return request.finished and self._requests.pop(request.msg_id, None) is not None
 
     def before(self, request: R) -> list[R]:

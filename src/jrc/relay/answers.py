@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from jrc.kernel.messages import Messages
 from jrc.relay.actions import Deliver
-from jrc.relay.in_flight import Request
+from jrc.relay.in_flight import ClientRequest
 from jrc.wire.message import Message, Part
 from jrc.wire.zmq import Addressed
 
@@ -60,7 +60,7 @@ class Answers:
         published = [self._publish(msg_type, content, request.header)] if broadcast else []
         return [Deliver(reply, asked.identities), *published, self.status(request, "idle")]
 
-    def error(self, request: Request, loss: Loss) -> list[Deliver]:
+    def error(self, request: ClientRequest, loss: Loss) -> list[Deliver]:
         """An error in place of a reply; as a kernel does, on iopub too where it is of code."""
         message = request.message
         text = f"{loss.name}: {loss.text}"
@@ -81,7 +81,7 @@ class Answers:
         header = NOBODY if parent is None else parent.header
         return self._publish("status", {"execution_state": state}, header)
 
-    def notice(self, text: str, running: Request | None) -> Deliver:
+    def notice(self, text: str, running: ClientRequest | None) -> Deliver:
         """A line on stderr for the person: in the cell that runs, if one does."""
         header = NOBODY if running is None else running.message.header
         content = {"name": "stderr", "text": f"[jrc] {text}\n"}

@@ -30,7 +30,7 @@ from jrc.relay.actions import (
     Stop,
 )
 from jrc.relay.answers import Answers, Loss, topic
-from jrc.relay.in_flight import InFlight, Request, by_lane
+from jrc.relay.in_flight import ClientRequest, ClientRequests, by_lane
 from jrc.relay.recorded import Found, NeverArrived, Recorded
 from jrc.relay.watch import Act, Timing, Watch
 from jrc.wire.message import Message
@@ -66,7 +66,7 @@ class Machine:
         self._messages = messages
         self._restarts_in_place = restarts_in_place
         self._answers = Answers(messages)
-        self._requests = InFlight()
+        self._requests = ClientRequests()
         self._recorded = Recorded(messages)
         self._watch = Watch(timing)
         self._large = LargeMessages()
@@ -101,7 +101,7 @@ class Machine:
         if msg_type == "shutdown_request":
             return [self._answers.status(message, "busy"), *self._shut_down(addressed)]
         if message.channel != "stdin" and msg_type.endswith("_request"):
-            self._requests.add(addressed)
+            self._requests.add(ClientRequest(addressed))
         return [Send(message)]
 
     def subscribed(self, topic: bytes) -> list[Action]:
@@ -174,7 +174,7 @@ class Machine:
                     actions += self._refuse(each.msg_id, _INTERRUPTED)
                 case NeverArrived():
                     requests = self._requests.all_of(each.msg_ids)
-                    actions += [self._again(r) for r in requests if r.sent and not r.replied]
+                    actions += [self._again(r) for r in requests if r.sent and not r.reply_over]
                 case RecorderLost():
                     actions.append(Log(f"nothing is recorded: {each.reason}"))
                     # It had promised the replies; now only fences tell what became of them.
@@ -197,13 +197,13 @@ class Machine:
             return [Log(f"dropped a message of the kernel: {error}", warning=True)]
         return self._on_reply(request, message)
 
-    def _on_reply(self, request: Request, message: Message) -> list[Action]:
-        request.replied = True
+    def _on_reply(self, request: ClientRequest, message: Message) -> list[Action]:
+        request.reply_over = True
         request.recorded = self._recorded.covers(message.parent_id)
         actions: list[Action] = [Deliver(message, request.client)]
         if request.iopub_over:
             actions += self._idle(request)
-        self._requests.forget_finished(request)
+        self._requests.drop_finished(request)
         return actions
 
     def _on_iopub(self, message: Message, now: float) -> list[Action]:
@@ -227,8 +227,8 @@ class Machine:
             return [End("The remote kernel died, and the server gave up on it.")]
         request = self._requests.get(message.parent_id)
         if state == "idle" and request is not None:
-            request.idle = True
-            self._requests.forget_finished(request)
+            request.idle = request.iopub_over = True
+            self._requests.drop_finished(request)
         # Old servers swallow the first word of a kernel that they started again.
         begins = state == "starting" or (self._kernel_is_new and request is not None)
         return [*self._beat(), *(self._install_recorder() if begins else [])]
@@ -275,24 +275,22 @@ class Machine:
         return actions
 
     def _fence_all(self) -> list[Action]:
-        self._requests.clear_fences()
+        self._requests.fences_lost()
         return self._send_fences(request for request in self._requests if request.sent)
 
-    def _send_fences(self, suspects: Iterable[Request]) -> list[Action]:
+    def _send_fences(self, suspects: Iterable[ClientRequest]) -> list[Action]:
         actions: list[Action] = []
-        for lane, msg_ids in by_lane(suspects).items():
+        for lane, requests in by_lane(suspects).items():
             probe = self._messages.kernel_info(lane.channel, subshell=lane.subshell)
-            self._requests.fence_sent(probe.msg_id, lane, msg_ids)
+            self._requests.fence_sent(probe.msg_id, requests, lane)
             actions.append(Send(probe, first=True))
         return actions
 
     def _on_fence(self, message: Message) -> list[Action]:
         """Judge the requests in doubt. Nothing of the fence itself reaches a client."""
-        if message.channel == "iopub":
-            over = self._requests.fence_published(message.parent_id)
-            return [action for request in over for action in self._idle(request)]
-        verdict = self._requests.fence_replied(message)
-        actions: list[Action] = [self._again(request) for request in verdict.again]
+        verdict = self._requests.judged(message)
+        actions: list[Action] = [each for request in verdict.idle for each in self._idle(request)]
+        actions += [self._again(request) for request in verdict.again]
         for request in verdict.lost:
             actions += self._fail(request, REPLY_LOST)
         doubtful = tuple(request.message.msg_id for request in verdict.doubtful)
@@ -315,7 +313,6 @@ class Machine:
                         actions.append(AskServer())
                     self._asking_server = True
                 case Act.SEEK_IDLE:
-                    self._requests.forget_answered_fences()
                     actions += self._send_fences(missing)
                 case Act.ASSUME_IDLE:
                     actions += [action for each in missing for action in self._idle(each)]
@@ -345,11 +342,10 @@ class Machine:
         The answer comes behind those to the recorded executions, and tells whether they arrived.
         No other request is given up for it: not every kernel answers in order.
         """
-        self._requests.forget_answered_fences()
         waiting = [
             request
             for request in self._requests
-            if request.recorded and request.sent and not request.replied
+            if request.recorded and request.sent and not request.reply_over
         ]
         if waiting and not self._requests.many_fences:
             return self._send_fences(waiting)
@@ -383,7 +379,7 @@ class Machine:
             announce: the ``execution_state`` to publish; None when the server has published it.
             for_good: no other kernel takes its place, also not for what waits.
         """
-        self._requests.clear_fences()
+        self._requests.fences_lost()
         self._requests.nothing_recorded()
         actions: list[Action] = []
         for request in self._requests:
@@ -395,9 +391,9 @@ class Machine:
 
     # One request
 
-    def _again(self, request: Request) -> Action:
+    def _again(self, request: ClientRequest) -> Action:
         """Send a request again of which it is known that it did not arrive, or does no harm."""
-        self._requests.not_sent(request)
+        self._requests.sent_again(request)
         return Send(request.message)
 
     def _refuse(self, msg_id: str, loss: Loss) -> list[Action]:
@@ -408,22 +404,22 @@ class Machine:
         request.iopub_over = True
         return self._fail(request, loss)
 
-    def _fail(self, request: Request, loss: Loss) -> list[Action]:
+    def _fail(self, request: ClientRequest, loss: Loss) -> list[Action]:
         """Tell of an error as a kernel does: on iopub, and in the reply."""
         actions: list[Action] = []
-        if not request.replied:
-            request.replied = True
+        if not request.reply_over:
+            request.reply_over = True
             actions += self._answers.error(request, loss)
         if request.iopub_over:
             actions += self._idle(request)
-        self._requests.forget_finished(request)
+        self._requests.drop_finished(request)
         return actions
 
-    def _idle(self, request: Request) -> list[Action]:
+    def _idle(self, request: ClientRequest) -> list[Action]:
         if request.idle:
             return []
-        request.idle = True
-        self._requests.forget_finished(request)
+        request.idle = request.iopub_over = True
+        self._requests.drop_finished(request)
         return [self._answers.status(request.message, "idle")]
 
     def _notice(self, text: str) -> Action:
