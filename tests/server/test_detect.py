@@ -13,7 +13,7 @@ from jrc.server.address import ServerAddress
 from jrc.server.connection import DIRECT, Way
 from jrc.server.detect import DetectTiming, detect, what_else
 from jrc.server.kinds import MODULES, every_kind
-from jrc.server.kinds.kind import Detected, Probed
+from jrc.server.kinds.recognition import Detected, Probed
 from tests.support.answers import HTML, JSON, answer_to
 from tests.support.certificates import make_certificate
 from tests.support.jupyter import JupyterServer, StartJupyter

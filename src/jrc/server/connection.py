@@ -6,8 +6,8 @@ The same way for REST and for websockets.
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Never
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple, Never
 
 from jrc.errors import ConfigError, JrcError
 from jrc.server.address import ServerAddress
@@ -23,8 +23,7 @@ def _may_come_back() -> JrcError | None:
     return None
 
 
-@dataclass(frozen=True)
-class Way:
+class Way(NamedTuple):
     """How every connection to a server is made, REST and websockets alike.
 
     Attributes:
@@ -41,10 +40,13 @@ class Way:
     ca_file: str = ""
     client_cert: str = ""
     client_key: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    verdict: Callable[[], JrcError | None] = field(
-        default=_may_come_back, repr=False, compare=False
-    )
+    headers: Mapping[str, str] = MappingProxyType({})
+    verdict: Callable[[], JrcError | None] = _may_come_back
+
+    def __repr__(self) -> str:
+        # The values of headers may be secret.
+        files = (self.ca_file, self.client_cert, self.client_key)
+        return f"Way({self.verify_tls}, {files}, {list(self.headers)})"
 
 
 DIRECT = Way()

@@ -20,7 +20,7 @@ from jrc.server.http_errors import (
     not_tls,
 )
 from jrc.server.kinds import every_kind
-from jrc.server.kinds.kind import Ask, Detected, Probed
+from jrc.server.kinds.recognition import Ask, Detected, Probed
 
 
 class DetectTiming(NamedTuple):

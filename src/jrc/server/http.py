@@ -200,6 +200,6 @@ def _answer(asked: str, response: "httpx.Response", body: bytes) -> Answer:
         request=asked,
         status=response.status_code,
         headers={name.lower(): value for name, value in response.headers.items()},
-        cookies=response.headers.get_list("set-cookie"),
+        cookies=tuple(response.headers.get_list("set-cookie")),
         body=body,
     )

@@ -5,7 +5,6 @@ import shlex
 import socket
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
@@ -44,8 +43,7 @@ _PLAIN_TEXT_REASON = re.compile(
 """What OpenSSL calls bytes that are not TLS, by version."""
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """One HTTP response.
 
     Attributes:
@@ -58,9 +56,13 @@ class Answer:
 
     request: str
     status: int
-    headers: dict[str, str] = field(repr=False)
-    cookies: list[str] = field(default_factory=list, repr=False)
-    body: bytes = field(default=b"", repr=False)
+    headers: dict[str, str]
+    cookies: tuple[str, ...] = ()
+    body: bytes = b""
+
+    def __repr__(self) -> str:
+        # The rest may hold credentials.
+        return f"Answer({self.request!r}, {self.status})"
 
     @property
     def refused(self) -> bool:

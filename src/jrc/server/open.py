@@ -5,7 +5,6 @@ import os
 import shlex
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -221,7 +220,7 @@ async def open_profile(
         try:
             way, auth = way_to(profile, paths), _chosen_auth(profile, address, pasted, paths)
             if profile.kubernetes is not None:
-                way = replace(way, verdict=_tunnel_verdict(profile.name, paths))
+                way = way._replace(verdict=_tunnel_verdict(profile.name, paths))
             address = await kind.find_server(profile, address, auth, way, talk, start=bring_up)
             urls.append(address.base_url)
             client = kind.client(

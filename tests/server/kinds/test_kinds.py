@@ -11,7 +11,8 @@ from jrc.profile.paths import Paths
 from jrc.server.address import ServerAddress
 from jrc.server.detect import detect
 from jrc.server.kinds import MODULES, every_kind, kind_named, kind_of
-from jrc.server.kinds.kind import Ask, Detected, Kind, Probed
+from jrc.server.kinds.kind import Kind
+from jrc.server.kinds.recognition import Ask, Detected, Probed
 from jrc.server.open import open_profile
 from tests.support.command import run_jrc
 from tests.support.jupyter import JupyterServer

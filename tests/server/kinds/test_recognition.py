@@ -7,7 +7,7 @@ from jrc.server.address import ServerAddress
 from jrc.server.http_errors import Answer
 from jrc.server.kinds import every_kind, kind_named
 from jrc.server.kinds.hub_answers import HubPlace, hub_from
-from jrc.server.kinds.kind import Ask, Detected, Probed
+from jrc.server.kinds.recognition import Ask, Detected, Probed
 from tests.support.answers import HTML, JSON, answer_to
 
 FROM_HUB = {"x_jupyterhub_version": "6.1.1"}

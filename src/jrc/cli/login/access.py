@@ -3,7 +3,6 @@
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,7 +41,7 @@ class Approach(NamedTuple):
         from jrc.server.credential_command import run_command
 
         given = await run_command(self.access.credential_command, address)
-        return replace(self.way, headers={**self.way.headers, **given.headers})
+        return self.way._replace(headers={**self.way.headers, **given.headers})
 
 
 def approach(

@@ -16,7 +16,8 @@ from jrc.server.hints import name_login, name_profile
 
 if TYPE_CHECKING:
     from jrc.server.auth import Auth
-    from jrc.server.kinds.kind import Detected, Kind
+    from jrc.server.kinds.kind import Kind
+    from jrc.server.kinds.recognition import Detected
 
 
 class LoginTarget(NamedTuple):

@@ -27,8 +27,8 @@ from jrc.server.authorized import Relogin
 from jrc.server.client import ServerClient
 from jrc.server.connection import DIRECT, Talk, Way
 from jrc.server.http_errors import Answer, from_answer
-from jrc.server.kinds.jupyter import read_versions
-from jrc.server.kinds.kind import Ask, Detected, Kind, Probed
+from jrc.server.kinds.kind import Kind
+from jrc.server.kinds.recognition import Ask, Detected, Probed, read_versions
 from jrc.server.models import KernelModel, SessionModel
 
 LONGEST_VALUE = 4096

@@ -26,8 +26,8 @@ from jrc.server.kinds.hub_answers import (
     server_url,
     state_of,
 )
-from jrc.server.kinds.jupyter import has_password_field
-from jrc.server.kinds.kind import Ask, Detected, Identity, Kind, Probed
+from jrc.server.kinds.kind import Kind
+from jrc.server.kinds.recognition import Ask, Detected, Identity, Probed, has_password_field
 
 
 class Hub(Kind):

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jrc.errors import UsageError
 from jrc.server.address import ServerAddress
@@ -14,70 +14,7 @@ if TYPE_CHECKING:
     from jrc.server.authorized import Relogin
     from jrc.server.client import ServerClient
     from jrc.server.connection import Talk, Way
-    from jrc.server.http_errors import Answer
-
-
-class Detected(NamedTuple):
-    """A server that jrc can use.
-
-    Attributes:
-        kind: the name of its kind, as a profile has it.
-        title: what was found, in words: ``Jupyter Server 2.14.2``.
-        auth: what it wants: ``token``, ``password`` or ``none``. One that takes both says
-            ``token``; a kind that makes tokens says ``password`` where it makes one for a user
-            name and a password.
-        url: what a profile of it saves; at a hub the hub's.
-        version: empty where the server says it only with credentials.
-        user: whose server at ``url`` it is; empty where the URL does not say it.
-        server: the name of that server; empty for the default one.
-    """
-
-    kind: str
-    title: str
-    auth: str
-    url: str
-    version: str = ""
-    user: str = ""
-    server: str = ""
-
-
-class Probed(NamedTuple):
-    """What a URL answered so far to requests without credentials.
-
-    Attributes:
-        address: the URL.
-        answers: by the URL that was asked; that of ``GET /api`` is always there.
-    """
-
-    address: ServerAddress
-    answers: "Mapping[str, Answer]"
-
-    @property
-    def api(self) -> "Answer":
-        """The answer of ``GET /api``."""
-        return self.answers[self.address.rest("api")]
-
-
-class Ask(NamedTuple):
-    """A kind needs more answers before it can decide.
-
-    Attributes:
-        urls: to be asked with GET, in this order.
-    """
-
-    urls: tuple[str, ...]
-
-
-class Identity(NamedTuple):
-    """Whom a server takes you for.
-
-    Attributes:
-        user: your user name there; empty where the server does not say it.
-        warnings: sentences about what the credentials do not allow.
-    """
-
-    user: str
-    warnings: tuple[str, ...] = ()
+    from jrc.server.kinds.recognition import Ask, Detected, Identity, Probed
 
 
 class Kind(ABC):
@@ -97,7 +34,7 @@ class Kind(ABC):
     makes_tokens: bool = False
 
     @abstractmethod
-    def recognise(self, probed: Probed) -> Detected | Ask | None:
+    def recognise(self, probed: "Probed") -> "Detected | Ask | None":
         """Tell from answers whether this kind of server gave them. No input or output.
 
         Returns:
@@ -172,12 +109,14 @@ class Kind(ABC):
 
     async def identify(
         self, profile: "Profile", address: ServerAddress, auth: "Auth", way: "Way"
-    ) -> Identity:
+    ) -> "Identity":
         """Check the credentials, and ask whose they are. Nothing is started for it.
 
         Raises:
             AuthError: the server does not accept them.
         """
+        from jrc.server.kinds.recognition import Identity
+
         async with self.client(profile, address, auth, way) as client:
             await client.verify()
             return Identity(await client.user())
