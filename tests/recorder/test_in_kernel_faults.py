@@ -296,7 +296,8 @@ def test_a_detached_run_outlives_its_kernel(own_kernel: ZmqKernel, tmp_path: Pat
     never = run.execute("print('never')")
     own_kernel.process.wait(60)
     journal = read_journal(Path(installed.journal).read_bytes())
-    run.news.extend(run.recording.recovered(journal.messages))
+    for _, message in journal.messages:
+        run.news.extend(run.recording.receive(message, 0.0))
     run.news.extend(run.recording.ended())
     assert run.text(done) == "".join(f"{n}\n" for n in range(1000))
     assert run.text(dying) == "last words\n"

@@ -255,7 +255,7 @@ def test_a_subshell_is_recorded_beside_a_running_cell(kernel: ZmqKernel) -> None
     )
     run.pump(lambda: run.types(beside)[-1:] == ["idle"])
     assert run.text(beside) == "".join(f"{n}\n" for n in range(50))
-    assert sleeping in run.recording.pending
+    assert run.recording.is_pending(sleeping)
     kernel.interrupt()
     run.finish()
     kernel.send(kernel.make("control", "delete_subshell_request", {"subshell_id": subshell}))

@@ -13,23 +13,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from jrc.recorder.protocol import guarded_metadata, request_metadata
 from jrc.recorder.recording import (
     ACKNOWLEDGE_AFTER,
-    ACKNOWLEDGE_QUIET,
-    ANSWER_TIMEOUT,
-    FRUITLESS_AT_MOST,
-    GAP_GRACE,
-    IDLE_GRACE,
-    QUIET,
-    QUIET_AT_MOST,
     SLOW_ANSWER,
     NoReply,
     NotExecuted,
     RecorderLost,
     Recording,
+    Timing,
 )
 from jrc.recorder.tracker import Lost
 from jrc.wire.message import Message, encode_object, new_message
 from tests.support.fake_kernel import FakeKernel
 from tests.support.scripted import busy, from_kernel, idle, reply, stream
+
+TIMING = Timing()
 
 
 class Client:
@@ -39,6 +35,7 @@ class Client:
         self._ids = itertools.count(1)
         self.recording = Recording("r", self.control, **options)
         self.sent: dict[str, Message] = {}
+        self.began: set[str] = set()
 
     def control(self, msg_type: str, content: dict[str, Any]) -> Message:
         return self._make("control", msg_type, content, {})
@@ -50,6 +47,15 @@ class Client:
         self.sent[message.msg_id] = message
         self.recording.sent(message.msg_id, guarded=guarded, now=now)
         return message
+
+    @property
+    def unheard(self) -> list[Message]:
+        """The requests of which nothing was heard, oldest first. To send them again is safe."""
+        return [
+            message
+            for msg_id, message in self.sent.items()
+            if self.recording.is_pending(msg_id) and msg_id not in self.began
+        ]
 
     def _make(
         self, channel: str, msg_type: str, content: dict[str, Any], metadata: dict[str, Any]
@@ -95,6 +101,8 @@ class Campaign(RuleBasedStateMachine):
         self.kernel.out.clear()
 
     def take(self, message: Message) -> None:
+        if message.channel != "control":
+            self.client.began.add(message.parent_id)
         for news in self.client.recording.receive(message, self.now):
             assert isinstance(news, Message), news
             self.given.append(news)
@@ -138,8 +146,7 @@ class Campaign(RuleBasedStateMachine):
         del self.up[data.draw(st.integers(0, len(self.up))) :]
         del self.down[data.draw(st.integers(0, len(self.down))) :]
         self.client.recording.link_restored()
-        again = [self.client.sent[msg_id] for msg_id in self.client.recording.unstarted]
-        self.up += again
+        self.up += self.client.unheard
         self.ask()
 
     @rule(seconds=st.floats(0.01, 20.0))
@@ -165,7 +172,7 @@ class Campaign(RuleBasedStateMachine):
 
     def let_all_arrive(self) -> None:
         self.client.recording.link_restored()
-        self.up = [self.client.sent[msg_id] for msg_id in self.client.recording.unstarted]
+        self.up = self.client.unheard
         for _ in range(2000):
             self.now += 0.05
             self.ask()
@@ -179,7 +186,7 @@ class Campaign(RuleBasedStateMachine):
             if not self.client.recording.pending and len(self.given) == len(self.published):
                 break
         self.each_once_and_in_order()
-        assert self.client.recording.pending == []
+        assert not self.client.recording.pending
         assert self.kernel.executed == self.codes
         assert [m.header for m in self.given] == [m.header for m in self.published]
 
@@ -238,9 +245,9 @@ def test_a_request_is_finished_with_its_idle(client: Client) -> None:
     recording = client.recording
     recording.receive(stamp(busy(cell), 1), 0)
     recording.receive(stamp(idle(cell), 3), 0)
-    assert recording.pending == [cell]
+    assert recording.is_pending(cell)
     recording.receive(stamp(reply(cell), 2), 0)
-    assert recording.pending == []
+    assert not recording.pending
 
 
 def test_a_reply_that_the_kernel_never_sent_is_told(client: Client) -> None:
@@ -248,14 +255,14 @@ def test_a_reply_that_the_kernel_never_sent_is_told(client: Client) -> None:
     client.recording.receive(stamp(busy(cell), 1), 0)
     news = client.recording.receive(stamp(idle(cell), 2), 0)
     assert news[1:] == [NoReply(cell)]
-    assert client.recording.pending == []
+    assert not client.recording.pending
 
 
 def test_a_comm_message_has_no_reply_to_wait_for(client: Client) -> None:
     client.recording.sent("comm", guarded=False, now=0, has_reply=False)
     news = client.recording.receive(stamp(idle("comm"), 1), 0)
     assert len(news) == 1
-    assert client.recording.pending == []
+    assert not client.recording.pending
 
 
 def test_channels_may_overtake_each_other_without_a_question(client: Client) -> None:
@@ -263,9 +270,9 @@ def test_channels_may_overtake_each_other_without_a_question(client: Client) -> 
     recording = client.recording
     recording.receive(stamp(reply(cell), 2), 10)
     assert recording.due(10) == []
-    assert recording.due(10 + GAP_GRACE / 2) == []
-    recording.receive(stamp(busy(cell), 1), 10 + GAP_GRACE / 2)
-    assert recording.due(10 + 2 * GAP_GRACE) == []
+    assert recording.due(10 + TIMING.gap_grace / 2) == []
+    recording.receive(stamp(busy(cell), 1), 10 + TIMING.gap_grace / 2)
+    assert recording.due(10 + 2 * TIMING.gap_grace) == []
 
 
 def test_a_gap_that_lasts_is_asked_for(client: Client) -> None:
@@ -273,7 +280,7 @@ def test_a_gap_that_lasts_is_asked_for(client: Client) -> None:
     recording = client.recording
     recording.receive(stamp(stream(cell, "c"), 3), 10)
     assert recording.due(10) == []
-    (question,) = recording.due(10.01 + GAP_GRACE)
+    (question,) = recording.due(10.01 + TIMING.gap_grace)
     assert question.content_fields["ranges"] == [[1, 3], [4, None]]
     assert recording.due(11) == []
 
@@ -294,8 +301,8 @@ def test_a_missing_idle_is_asked_for_soon(client: Client) -> None:
     recording = client.recording
     recording.receive(stamp(busy(cell), 1), 10)
     recording.receive(stamp(reply(cell), 2), 10)
-    assert recording.due(10 + IDLE_GRACE / 2) == []
-    assert len(recording.due(10 + IDLE_GRACE)) == 1
+    assert recording.due(10 + TIMING.idle_grace / 2) == []
+    assert len(recording.due(10 + TIMING.idle_grace)) == 1
 
 
 def test_silence_is_asked_about_less_and_less_often(client: Client) -> None:
@@ -308,9 +315,9 @@ def test_silence_is_asked_about_less_and_less_often(client: Client) -> None:
             recording.receive(answer(question, 0), now)
         now += 0.1
     pauses = [later - earlier for earlier, later in itertools.pairwise([100.0, *times])]
-    assert pauses[0] == pytest.approx(QUIET, abs=0.2)
+    assert pauses[0] == pytest.approx(TIMING.quiet, abs=0.2)
     assert pauses == sorted(pauses)
-    assert pauses[-1] == pytest.approx(QUIET_AT_MOST, abs=0.2)
+    assert pauses[-1] == pytest.approx(TIMING.quiet_at_most, abs=0.2)
 
 
 def test_nobody_is_asked_when_nothing_is_pending(client: Client) -> None:
@@ -324,18 +331,18 @@ def test_a_question_without_an_answer_is_asked_again_later_and_later(client: Cli
         times += [now] * len(client.recording.due(now))
         now += 0.5
     pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
-    assert pauses[0] == pytest.approx(ANSWER_TIMEOUT, abs=0.6)
+    assert pauses[0] == pytest.approx(TIMING.answer, abs=0.6)
     assert pauses == sorted(pauses)
-    assert pauses[-1] > 3 * ANSWER_TIMEOUT
+    assert pauses[-1] > 3 * TIMING.answer
 
 
 def test_a_restored_link_is_followed_by_a_question(client: Client) -> None:
     recording = client.recording
     client.execute("x")
-    assert len(recording.due(QUIET)) == 1
+    assert len(recording.due(TIMING.quiet)) == 1
     recording.link_lost()
     recording.link_restored()
-    assert len(recording.due(QUIET)) == 1
+    assert len(recording.due(TIMING.quiet)) == 1
 
 
 def test_what_was_given_out_is_acknowledged(client: Client) -> None:
@@ -344,7 +351,7 @@ def test_what_was_given_out_is_acknowledged(client: Client) -> None:
     for number, message in enumerate([busy(cell), reply(cell), idle(cell)], 1):
         recording.receive(stamp(message, number), 10)
     assert recording.due(10) == []
-    (question,) = recording.due(10 + ACKNOWLEDGE_QUIET)
+    (question,) = recording.due(10 + TIMING.acknowledge_quiet)
     assert question.content_fields["acknowledge"] == 3
     recording.receive(answer(question, 3), 12)
     assert recording.due(100) == []
@@ -353,16 +360,16 @@ def test_what_was_given_out_is_acknowledged(client: Client) -> None:
 def test_what_is_not_safe_is_not_acknowledged(client: Client) -> None:
     cell = client.execute("x").msg_id
     recording = client.recording
-    recording.safe = 0
+    recording.saved(0)
     for number, message in enumerate([busy(cell), reply(cell), idle(cell)], 1):
         recording.receive(stamp(message, number), 10)
-    assert recording.due(10 + ACKNOWLEDGE_QUIET) == []
-    recording.safe = 2
-    (question,) = recording.due(10 + ACKNOWLEDGE_QUIET)
+    assert recording.due(10 + TIMING.acknowledge_quiet) == []
+    recording.saved(2)
+    (question,) = recording.due(10 + TIMING.acknowledge_quiet)
     assert question.content_fields["acknowledge"] == 2
     recording.receive(answer(question, 3), 12)
     assert recording.due(100) == []
-    recording.safe = 9
+    recording.saved(9)
     (question,) = recording.due(101)
     assert question.content_fields["acknowledge"] == 3
 
@@ -452,7 +459,7 @@ def test_a_guarded_request_without_recorder_was_not_executed(client: Client, sta
     assert recording.receive(echo, 0) == []
     assert recording.receive(reply(cell, status), 0) == [NotExecuted(cell)]
     assert recording.receive(idle(cell), 0) == []
-    assert recording.pending == []
+    assert not recording.pending
 
 
 def test_a_recorder_that_gave_up_says_so_once(client: Client) -> None:
@@ -469,21 +476,21 @@ def test_a_recorder_that_gave_up_says_so_once(client: Client) -> None:
     assert recording.receive(failed, 0) == [RecorderLost("ValueError: x"), failed]
     last = idle(cell)
     assert recording.receive(last, 0) == [last]
-    assert recording.pending == []
+    assert not recording.pending
     recording.link_restored()
     assert recording.due(100) == []
 
 
 def test_the_status_of_a_question_tells_that_the_recorder_is_gone(client: Client) -> None:
     client.execute("x", guarded=False)
-    (question,) = client.recording.due(QUIET)
+    (question,) = client.recording.due(TIMING.quiet)
     (news,) = client.recording.receive(idle(question.msg_id), 3)
     assert isinstance(news, RecorderLost)
 
 
 def test_a_run_that_the_recorder_does_not_have_is_lost(client: Client) -> None:
     client.execute("x")
-    (question,) = client.recording.due(QUIET)
+    (question,) = client.recording.due(TIMING.quiet)
     content = {"status": "error", "ename": "LookupError", "evalue": "the recorder has no run 'r'"}
     refusal = from_kernel("control", "jrc_replay_reply", content, parent=question.msg_id)
     assert client.recording.receive(refusal, 3) == [RecorderLost("the recorder has no run 'r'")]
@@ -491,7 +498,7 @@ def test_a_run_that_the_recorder_does_not_have_is_lost(client: Client) -> None:
 
 def test_the_answer_that_gives_up_still_counts(client: Client) -> None:
     client.execute("x")
-    (question,) = client.recording.due(QUIET)
+    (question,) = client.recording.due(TIMING.quiet)
     (news,) = client.recording.receive(answer(question, 0, disabled="ValueError: x"), 3)
     assert news == RecorderLost("ValueError: x")
     assert client.recording.state is not None
@@ -515,7 +522,7 @@ def test_what_is_counted_and_never_comes_is_asked_for_less_and_less_often_and_th
             times.append(now)
             news.extend(client.recording.receive(answer(question, count=3), now))
     assert news == [Lost(2, 3), later_one]
-    assert len(times) == FRUITLESS_AT_MOST
+    assert len(times) == TIMING.fruitless
     pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert all(later >= earlier - 0.02 for earlier, later in itertools.pairwise(pauses[1:]))
     assert now < 60
@@ -525,7 +532,7 @@ def test_what_is_only_acknowledged_is_no_sign_of_loss(client: Client) -> None:
     """Messages that the recorder counted may be on their way."""
     client.execute("one")
     text = "x" * (ACKNOWLEDGE_AFTER + 1)
-    for number in range(1, 3 * FRUITLESS_AT_MOST):
+    for number in range(1, 3 * TIMING.fruitless):
         message = stamp(stream("client_1", text), number)
         client.recording.receive(message, number)
         for question in client.recording.due(number):

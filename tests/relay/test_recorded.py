@@ -9,7 +9,7 @@ import pytest
 
 from jrc.kernel.messages import Messages
 from jrc.recorder.in_kernel.records import IOPUB, encode_record
-from jrc.recorder.recording import GAP_GRACE, QUIET, RecorderLost
+from jrc.recorder.recording import RecorderLost, Timing
 from jrc.recorder.tracker import Lost
 from jrc.relay.actions import Deliver, Send
 from jrc.relay.machine import Machine
@@ -133,7 +133,7 @@ def test_a_gap_is_asked_for_and_filled(recorded: Recorded) -> None:
     run = installed(recorded)
     recorded.receive(numbered(stream("first", "b"), run, 2), 0)
     assert recorded.due(0) == []
-    (question,) = recorded.due(GAP_GRACE)
+    (question,) = recorded.due(Timing().gap_grace)
     assert (question.channel, question.msg_type) == ("control", "jrc_replay_request")
     missing = stream("first", "a")
     parts = [missing.header, missing.parent_header, b"{}", missing.content]
@@ -194,8 +194,8 @@ def test_a_recorder_that_could_not_be_installed_is_given_up(recorded: Recorded) 
 def test_a_kernel_without_its_recorder_is_told(recorded: Recorded) -> None:
     """After a restart that nobody announced."""
     installed(recorded)
-    (question,) = recorded.due(QUIET)
-    found = recorded.receive(idle(question.msg_id), QUIET)
+    (question,) = recorded.due(Timing().quiet)
+    found = recorded.receive(idle(question.msg_id), Timing().quiet)
     assert [type(news) for news in found] == [RecorderLost]
     assert not recorded.covers("first")
 

@@ -114,12 +114,17 @@ class RecordedRun:
         deadline = time.monotonic() + timeout
         while not done():
             if time.monotonic() > deadline:
-                raise AssertionError(f"not within {timeout} s: {self.recording.pending} pending")
+                raise AssertionError(f"not within {timeout} s: {self.pending} pending")
             for message in self.kernel.poll(0.02):
                 self._receive(message)
             for question in self.recording.due(time.monotonic()):
                 self.asked.append(question.content_fields)
                 self.kernel.send(question)
+
+    @property
+    def pending(self) -> list[str]:
+        """The requests that are not finished."""
+        return [msg_id for msg_id in self.ids if self.recording.is_pending(msg_id)]
 
     def _receive(self, message: Message) -> None:
         if message.channel == "control":

@@ -1,6 +1,6 @@
 """The client's side of one run: which message is given out when, and what to ask the recorder.
 
-Pure: the clock is an argument, and the requests are returned for the caller to send.
+Pure: the clock is an argument, the caller makes the requests and sends those that are returned.
 
 A request is finished when its ``status: idle`` is given out. Because the sequence has no holes,
 everything that was published for it, and its ``execute_reply``, were given out before. That needs
@@ -24,33 +24,42 @@ from jrc.recorder.protocol import (
 from jrc.recorder.tracker import Item, Lost, Tracker
 from jrc.wire.message import Message, limit_notice
 
-GAP_GRACE = 0.1
-"""Seconds that a gap may last: shell and iopub overtake each other by milliseconds."""
 
-IDLE_GRACE = 0.3
-"""Seconds from a reply to its idle."""
+class Timing(NamedTuple):
+    """When the recorder is asked; everything in seconds but for the count.
 
-QUIET = 2.0
-QUIET_AT_MOST = 15.0
-"""Seconds without a message, while a request is pending, before the recorder is asked whether the
-last ones were lost. Longer each time, until something arrives."""
+    Attributes:
+        gap_grace: a gap may last so long: shell and iopub overtake each other by milliseconds.
+        idle_grace: from a reply to its idle.
+        quiet: without a message, while a request is pending, before the recorder is asked whether
+            the last ones were lost. Longer each time, until something arrives.
+        quiet_at_most: the longest such time.
+        answer: for an answer. A kernel that is inside one long call of C code gives none.
+        answer_at_most: for an answer, after several that did not come.
+        fruitless: so many answers in a row that bring nothing of what the recorder counted: it
+            can't give it.
+        fruitless_pause_at_most: between two questions that bring nothing.
+        acknowledge_quiet: without a message, before what was given out is acknowledged.
+        answer_grace: for a person's answer to reach the code that asked. It goes another way than
+            our questions.
+    """
 
-ANSWER_TIMEOUT = 10.0
-ANSWER_TIMEOUT_AT_MOST = 120.0
-"""Seconds for an answer. A kernel that is inside one long call of C code gives none meanwhile."""
+    gap_grace: float = 0.1
+    idle_grace: float = 0.3
+    quiet: float = 2.0
+    quiet_at_most: float = 15.0
+    answer: float = 10.0
+    answer_at_most: float = 120.0
+    fruitless: int = 10
+    fruitless_pause_at_most: float = 5.0
+    acknowledge_quiet: float = 1.0
+    answer_grace: float = 1.0
 
-FRUITLESS_AT_MOST = 10
-"""So many answers in a row that bring nothing of what the recorder counted: it can't give it."""
 
-FRUITLESS_PAUSE_AT_MOST = 5.0
-
-ANSWER_GRACE = 1.0
-"""For a person's answer to reach the code that asked. It goes another way than our questions."""
+_USUAL = Timing()
 
 ACKNOWLEDGE_AFTER = 4 << 20
-"""Bytes that were given out before the kernel is told to free them."""
-
-ACKNOWLEDGE_QUIET = 1.0
+"""Bytes that were given out before the kernel may free them."""
 
 SMALLEST_BATCH = 64 << 10
 LARGEST_BATCH = 16 << 20
@@ -97,267 +106,51 @@ class RecorderLost(NamedTuple):
 News = Message | Lost | NotExecuted | NoReply | RecorderLost
 
 
-class _Pending:
+class _Request:
     def __init__(self, *, guarded: bool, has_reply: bool) -> None:
         self.guarded = guarded
         self.has_reply = has_reply
-        self.started = False
         self.replied = False
         self.idle = False
 
 
-class _Question(NamedTuple):
-    at: float
-    wants_messages: bool
+class _Requests:
+    """The requests of the run: which are pending, and which ids are the run's at all."""
 
-
-class Recording:
-    """One run, as one client sees it.
-
-    Args:
-        run: its id.
-        make: makes a message for the control channel out of type and content.
-        after: the messages up to this number are not wanted.
-        acknowledge: what was given out may be freed in the kernel. Not for a run that somebody
-            may attach to later.
-
-    Attributes:
-        state: what the recorder said of the run last; None before it said anything.
-        safe: the messages up to this number may be freed, of those that were given out; None for
-            all.
-    """
-
-    def __init__(
-        self,
-        run: str,
-        make: Callable[[str, dict[str, Any]], Message],
-        *,
-        after: int = 0,
-        acknowledge: bool = True,
-    ) -> None:
-        self.state: RunState | None = None
-        self.safe: int | None = None
-        self._run = run
-        self._make = make
-        self._tracker = Tracker(after=after)
-        self._acknowledge = acknowledge
-        self._acknowledged = after
-        self._unacknowledged_bytes = 0
-        self._pending: dict[str, _Pending] = {}
+    def __init__(self) -> None:
+        self._pending: dict[str, _Request] = {}
         self._parents: dict[str, None] = {}
         self._not_executed: set[str] = set()
-        self._question: str | None = None
-        self._asked: dict[str, _Question] = {}
-        self._answer_timeout = ANSWER_TIMEOUT
-        self._batch = FIRST_BATCH
-        self._heard = 0.0
-        self._quiet = QUIET
-        self._lacking_since: float | None = None
-        self._hurry = False
-        self._fruitless = 0
-        self._not_before = 0.0
-        self._lost_recorder = False
-        self._asked_person: Message | None = None
-        self._answer: Message | None = None
-        self._answered_at = 0.0
-        self._answer_missing = False
 
-    @property
-    def next(self) -> int:
-        """Number of the message to give out next."""
-        return self._tracker.next
+    def __bool__(self) -> bool:
+        """One is pending."""
+        return bool(self._pending)
 
-    @property
-    def pending(self) -> list[str]:
-        """The requests that are not finished, oldest first."""
-        return list(self._pending)
-
-    @property
-    def unstarted(self) -> list[str]:
-        """The guarded requests of which nothing was heard, oldest first.
-
-        When the link was lost it is not known whether they reached the kernel. To send the same
-        messages again, in this order, is safe: the recorder executes each of them once.
-        """
-        return [
-            msg_id
-            for msg_id, request in self._pending.items()
-            if request.guarded and not request.started
-        ]
-
-    def sent(self, msg_id: str, *, guarded: bool, now: float, has_reply: bool = True) -> None:
-        """Note that a request of the run goes out, or that it did before this client came.
-
-        Args:
-            msg_id: of the request.
-            guarded: it carries its code in its metadata.
-            now: the clock.
-            has_reply: false for a ``comm_msg`` and its like.
-        """
-        self._pending[msg_id] = _Pending(guarded=guarded, has_reply=has_reply)
-        self._heard = max(self._heard, now)
-
-    def answered(self, reply: Message, now: float) -> Message:
-        """Note that the answer to the last question goes out; it comes again from ``due``, if lost.
-
-        To send it twice is safe: a kernel drops a message that it had already ("Duplicate
-        Signature"), and a recorder one that answers another question.
-
-        Args:
-            reply: the ``input_reply``.
-            now: the clock.
-
-        Returns:
-            what to send: the same, naming the question that it answers.
-        """
-        if self._asked_person is not None and not reply.parent_id:
-            reply = replace(reply, parent_header=self._asked_person.header)
-        self._answer, self._answered_at, self._answer_missing = reply, now, False
-        return reply
-
-    def receive(self, message: Message, now: float) -> list[News]:
-        """Take in a message from the kernel; returns what is to be handled now, in order.
-
-        Messages that do not belong to the run come back at once.
-
-        Raises:
-            WireError: it can't be decoded.
-        """
-        stamp = read_stamp(message)
-        if stamp is not None and stamp.run == self._run:
-            if stamp.number:
-                self._heard, self._quiet = now, QUIET
-                self._note_parent(message.parent_id)
-                request = self._pending.get(message.parent_id)
-                if request is not None:
-                    request.started = True
-                return self._out(self._tracker.live(stamp.number, message))
-            return [*self._lose(stamp.disabled), *self._unrecorded(message)]
-        if message.parent_id in self._asked:
-            return self._on_answer(message, now)
-        if _is_end(message):
-            return [*self.ended(), message]
-        known = (self._pending, self._parents, self._not_executed)
-        if any(message.parent_id in ids for ids in known):
-            return self._unrecorded(message)
-        return [message]
-
-    def is_pending(self, msg_id: str) -> bool:
-        """Whether this request is not finished."""
+    def __contains__(self, msg_id: str) -> bool:
+        """It is pending."""
         return msg_id in self._pending
 
-    def recovered(self, messages: list[tuple[int, Message]]) -> list[News]:
-        """Take in numbered messages from a journal, in order."""
-        return self._out(self._tracker.recovered(messages))
-
-    def ended(self) -> list[News]:
-        """The kernel is gone: what did not arrive is lost, what came too early is given out."""
-        self._question = None
-        self._lost_recorder = True
-        return self._out(self._tracker.ended())
-
-    def link_lost(self) -> None:
-        """The answer to what was asked will not come."""
-        self._question = None
-        self._answered_at = -math.inf
-
-    def link_restored(self) -> None:
-        """Ask at once what was missed."""
-        self._question = None
-        self._hurry = True
-
-    def due(self, now: float) -> list[Message]:
-        """What to send now. Call it after each ``receive`` and a few times a second."""
-        if self._answer is not None and self._answer_missing:
-            return [self.answered(self._answer, now)]
-        if self._lost_recorder or not self._may_ask(now):
-            return []
-        if self._must_ask(now):
-            ranges, offset = self._tracker.wanted()
-            self._hurry = False
-            self._quiet = min(self._quiet * 1.5, QUIET_AT_MOST)
-            self._heard = now
-        elif self._must_acknowledge(now):
-            # What is published meanwhile is on its way: it need not come twice.
-            ranges, offset = [], 0
-        else:
-            return []
-        acknowledged = self._to_acknowledge
-        content = replay_content(
-            self._run,
-            ranges,
-            max_bytes=self._batch,
-            offset=offset,
-            acknowledge=acknowledged,
-        )
-        self._acknowledged = max(self._acknowledged, acknowledged)
-        if acknowledged == self._tracker.next - 1:
-            self._unacknowledged_bytes = 0
-        question = self._make(REPLAY_REQUEST, content)
-        self._question = question.msg_id
-        self._asked[question.msg_id] = _Question(now, wants_messages=bool(ranges))
-        if len(self._asked) > _MOST_QUESTIONS:
-            del self._asked[next(iter(self._asked))]
-        return [question]
-
-    def _may_ask(self, now: float) -> bool:
-        if self._question is None:
-            return True
-        if now - self._asked[self._question].at < self._answer_timeout:
-            return False
-        self._answer_timeout = min(2 * self._answer_timeout, ANSWER_TIMEOUT_AT_MOST)
-        self._hurry = True
-        return True
-
-    def _must_ask(self, now: float) -> bool:
-        if self._hurry:
-            return True
-        if self._tracker.lacking:
-            if self._lacking_since is None:
-                self._lacking_since = now
-            return now >= max(self._lacking_since + GAP_GRACE, self._not_before)
-        quiet = now - self._heard
-        if not self._pending or quiet < min(IDLE_GRACE, self._quiet):
-            return False
-        return quiet >= self._quiet or any(each.replied for each in self._pending.values())
-
     @property
-    def _to_acknowledge(self) -> int:
-        if not self._acknowledge:
-            return 0
-        given_out = self._tracker.next - 1
-        return given_out if self.safe is None else min(given_out, self.safe)
+    def replied(self) -> bool:
+        """One that is pending has its reply."""
+        return any(each.replied for each in self._pending.values())
 
-    def _must_acknowledge(self, now: float) -> bool:
-        if self._acknowledged >= self._to_acknowledge:
-            return False
-        enough = self._unacknowledged_bytes >= ACKNOWLEDGE_AFTER
-        quiet = now - self._heard >= ACKNOWLEDGE_QUIET
-        return enough or (quiet and not self._pending)
+    def sent(self, msg_id: str, *, guarded: bool, has_reply: bool) -> None:
+        self._pending[msg_id] = _Request(guarded=guarded, has_reply=has_reply)
 
-    def _note_parent(self, msg_id: str) -> None:
+    def published(self, msg_id: str) -> None:
         """Remember the requests that published last: the run of a relay has no end."""
         self._parents.pop(msg_id, None)
         self._parents[msg_id] = None
         if len(self._parents) > _MOST_PARENTS:
             del self._parents[next(iter(self._parents))]
 
-    def _out(self, items: list[Item]) -> list[News]:
-        """Note what is given out."""
-        if items or not self._tracker.lacking:
-            self._lacking_since = None
-            self._fruitless = 0
-        news: list[News] = []
-        for item in items:
-            news.append(item)
-            if isinstance(item, Message):
-                if item.channel == "stdin":
-                    self._asked_person, self._answer = item, None
-                self._unacknowledged_bytes += len(item.content)
-                news.extend(self._note_progress(item, recorded=True))
-        return news
+    def are_parent_of(self, message: Message) -> bool:
+        """Whether a message answers a request of the run."""
+        known = (self._pending, self._parents, self._not_executed)
+        return any(message.parent_id in ids for ids in known)
 
-    def _note_progress(self, message: Message, *, recorded: bool) -> list[News]:
+    def progress(self, message: Message, *, recorded: bool) -> list[NoReply]:
         """Note the reply and the idle of a request that is pending."""
         request = self._pending.get(message.parent_id)
         if request is None:
@@ -378,76 +171,419 @@ class Recording:
         answered = request.replied or not request.has_reply
         return [] if answered else [NoReply(message.parent_id)]
 
-    def _unrecorded(self, message: Message) -> list[News]:
-        """A message of one of our requests that has no number."""
+    def refused(self, message: Message) -> list[NotExecuted] | None:
+        """What a message without a number says of a request that only the recorder may execute.
+
+        Returns:
+            None when the message does not belong to such a request.
+        """
         if message.parent_id in self._not_executed:
             return []
         request = self._pending.get(message.parent_id)
-        if request is not None and request.guarded:
-            # The kernel executed the empty code that it found.
-            if message.channel != "shell":
-                return []
-            del self._pending[message.parent_id]
-            self._not_executed.add(message.parent_id)
-            return [NotExecuted(message.parent_id)]
-        if not self._lost_recorder and limit_notice(message) is not None:
-            self._hurry = True
+        if request is None or not request.guarded:
+            return None
+        # The kernel executed the empty code that it found.
+        if message.channel != "shell":
             return []
-        return [message, *self._note_progress(message, recorded=False)]
+        del self._pending[message.parent_id]
+        self._not_executed.add(message.parent_id)
+        return [NotExecuted(message.parent_id)]
+
+
+class _Question(NamedTuple):
+    at: float
+    wants_messages: bool
+
+
+class _Questions:
+    """The questions to the recorder, one at a time, and how much an answer may bring."""
+
+    def __init__(self, timing: Timing) -> None:
+        self.batch = FIRST_BATCH
+        self._timing = timing
+        self._timeout = timing.answer
+        self._open: str | None = None
+        self._asked: dict[str, _Question] = {}
+
+    def __contains__(self, msg_id: str) -> bool:
+        """It was asked by us, however long ago."""
+        return msg_id in self._asked
+
+    def lost(self) -> None:
+        """The answer to what was asked will not come."""
+        self._open = None
+
+    def waits(self, now: float) -> bool:
+        """An answer can still come."""
+        return self._open is not None and now - self._asked[self._open].at < self._timeout
+
+    def given_up(self) -> bool:
+        """Whether there is a question that no answer came to; the next one may take longer."""
+        if self._open is None:
+            return False
+        self._timeout = min(2 * self._timeout, self._timing.answer_at_most)
+        return True
+
+    def asked(self, msg_id: str, now: float, *, wants_messages: bool) -> None:
+        self._open = msg_id
+        self._asked[msg_id] = _Question(now, wants_messages)
+        if len(self._asked) > _MOST_QUESTIONS:
+            del self._asked[next(iter(self._asked))]
+
+    def answered(self, msg_id: str) -> _Question:
+        if self._open == msg_id:
+            self._open = None
+        self._timeout = self._timing.answer
+        return self._asked[msg_id]
+
+    def took(self, seconds: float, size: int) -> None:
+        """Choose the size of the next batch by how long this one took."""
+        if seconds > SLOW_ANSWER:
+            self.batch = max(self.batch // 2, SMALLEST_BATCH)
+        elif seconds < FAST_ANSWER and size > self.batch // 2:
+            self.batch = min(self.batch * 2, LARGEST_BATCH)
+
+
+class _Patience:
+    """When to ask for what did not arrive: at once, after a gap, after a time of silence."""
+
+    def __init__(self, timing: Timing) -> None:
+        self.hurry = False
+        self.heard_at = 0.0
+        self._timing = timing
+        self._quiet = timing.quiet
+        self._lacking_since: float | None = None
+        self._fruitless = 0
+        self._not_before = 0.0
+
+    def sent(self, now: float) -> None:
+        self.heard_at = max(self.heard_at, now)
+
+    def heard(self, now: float) -> None:
+        self.heard_at, self._quiet = now, self._timing.quiet
+
+    def gave_out(self) -> None:
+        """The sequence went on, or has no gap."""
+        self._lacking_since = None
+        self._fruitless = 0
+
+    def asked(self, now: float) -> None:
+        self.hurry = False
+        self._quiet = min(self._quiet * 1.5, self._timing.quiet_at_most)
+        self.heard_at = now
+
+    def gap_is_over(self, now: float) -> bool:
+        """A gap lasts too long to be one that closes by itself."""
+        if self._lacking_since is None:
+            self._lacking_since = now
+        return now >= max(self._lacking_since + self._timing.gap_grace, self._not_before)
+
+    def silence_is_over(self, now: float, *, replied: bool) -> bool:
+        """Nothing arrived for too long, while requests are pending."""
+        silent = now - self.heard_at
+        if silent < min(self._timing.idle_grace, self._quiet):
+            return False
+        return silent >= self._quiet or replied
+
+    def brought_nothing(self, now: float) -> bool:
+        """Ask less and less often for what does not come; true when it makes no sense any more."""
+        self._fruitless += 1
+        if self._fruitless >= self._timing.fruitless:
+            self._fruitless = 0
+            return True
+        pause = self._timing.gap_grace * 2**self._fruitless
+        self._not_before = now + min(pause, self._timing.fruitless_pause_at_most)
+        return False
+
+
+class _Acknowledging:
+    """Which messages the kernel may free."""
+
+    def __init__(self, *, wanted: bool, after: int) -> None:
+        self.safe: int | None = None
+        self._wanted = wanted
+        self._acknowledged = after
+        self._bytes = 0
+
+    def gave_out(self, message: Message) -> None:
+        self._bytes += len(message.content)
+
+    def up_to(self, given_out: int) -> int:
+        """The number to acknowledge now that the messages up to this one were given out."""
+        if not self._wanted:
+            return 0
+        return given_out if self.safe is None else min(given_out, self.safe)
+
+    def done(self, given_out: int) -> int:
+        """Note that it is acknowledged; returns the number."""
+        number = self.up_to(given_out)
+        self._acknowledged = max(self._acknowledged, number)
+        if number == given_out:
+            self._bytes = 0
+        return number
+
+    def is_due(self, given_out: int, *, quiet: bool) -> bool:
+        if self._acknowledged >= self.up_to(given_out):
+            return False
+        return quiet or self._bytes >= ACKNOWLEDGE_AFTER
+
+
+class _PersonsAnswer:
+    """What a person answers to the code, until the kernel has it."""
+
+    def __init__(self, timing: Timing) -> None:
+        self._timing = timing
+        self._question: Message | None = None
+        self._reply: Message | None = None
+        self._sent_at = 0.0
+        self._is_missing = False
+
+    def asked(self, question: Message) -> None:
+        """The code asks; what was answered before is over."""
+        self._question, self._reply = question, None
+
+    def sent(self, reply: Message, now: float) -> Message:
+        """Note that the answer goes out; returns it with the name of the question."""
+        if self._question is not None and not reply.parent_id:
+            reply = replace(reply, parent_header=self._question.header)
+        self._reply, self._sent_at, self._is_missing = reply, now, False
+        return reply
+
+    def link_lost(self) -> None:
+        """It may be lost: what the kernel says next counts, however early that is."""
+        self._sent_at = -math.inf
+
+    def again(self, now: float) -> list[Message]:
+        """The answer, where it is to be sent once more."""
+        if self._reply is None or not self._is_missing:
+            return []
+        return [self.sent(self._reply, now)]
+
+    def look_for(self, state: RunState, at: float) -> None:
+        """Find out what became of it, as the kernel saw it at that time."""
+        stamp = None if self._question is None else read_stamp(self._question)
+        if stamp is None or at < self._sent_at + self._timing.answer_grace:
+            return
+        if state.asking == stamp.number:
+            self._is_missing = self._reply is not None
+        else:
+            self._reply = None
+
+
+class Recording:
+    """One run, as one client sees it.
+
+    Args:
+        run: its id.
+        make: makes a message for the control channel out of type and content.
+        after: the messages up to this number are not wanted.
+        acknowledge: what was given out may be freed in the kernel. Not for a run that somebody
+            may attach to later.
+        timing: when to ask.
+
+    Attributes:
+        state: what the recorder said of the run last; None before it said anything.
+    """
+
+    def __init__(
+        self,
+        run: str,
+        make: Callable[[str, dict[str, Any]], Message],
+        *,
+        after: int = 0,
+        acknowledge: bool = True,
+        timing: Timing = _USUAL,
+    ) -> None:
+        self.state: RunState | None = None
+        self._run = run
+        self._make = make
+        self._timing = timing
+        self._tracker = Tracker(after=after)
+        self._requests = _Requests()
+        self._questions = _Questions(timing)
+        self._patience = _Patience(timing)
+        self._acknowledging = _Acknowledging(wanted=acknowledge, after=after)
+        self._answer = _PersonsAnswer(timing)
+        self._lost_recorder = False
+
+    @property
+    def next(self) -> int:
+        """Number of the message to give out next."""
+        return self._tracker.next
+
+    @property
+    def pending(self) -> bool:
+        """A request is not finished."""
+        return bool(self._requests)
+
+    def is_pending(self, msg_id: str) -> bool:
+        """Whether this request is not finished."""
+        return msg_id in self._requests
+
+    def saved(self, number: int) -> None:
+        """Of what was given out, no more than the messages up to this number may be freed."""
+        self._acknowledging.safe = number
+
+    def sent(self, msg_id: str, *, guarded: bool, now: float, has_reply: bool = True) -> None:
+        """Note that a request of the run goes out, or that it did before this client came.
+
+        Args:
+            msg_id: of the request.
+            guarded: it carries its code in its metadata.
+            now: the clock.
+            has_reply: false for a ``comm_msg`` and its like.
+        """
+        self._requests.sent(msg_id, guarded=guarded, has_reply=has_reply)
+        self._patience.sent(now)
+
+    def answered(self, reply: Message, now: float) -> Message:
+        """Note that the answer to the last question goes out; it comes again from ``due``, if lost.
+
+        To send it twice is safe: a kernel drops a message that it had already ("Duplicate
+        Signature"), and a recorder one that answers another question.
+
+        Args:
+            reply: the ``input_reply``.
+            now: the clock.
+
+        Returns:
+            what to send: the same, naming the question that it answers.
+        """
+        return self._answer.sent(reply, now)
+
+    def receive(self, message: Message, now: float) -> list[News]:
+        """Take in a message from the kernel; returns what is to be handled now, in order.
+
+        Messages that do not belong to the run come back at once.
+
+        Raises:
+            WireError: it can't be decoded.
+        """
+        stamp = read_stamp(message)
+        if stamp is not None and stamp.run == self._run:
+            if stamp.number:
+                self._patience.heard(now)
+                self._requests.published(message.parent_id)
+                return self._out(self._tracker.live(stamp.number, message))
+            return [*self._lose(stamp.disabled), *self._unrecorded(message)]
+        if message.parent_id in self._questions:
+            return self._on_answer(message, now)
+        if _is_end(message):
+            return [*self.ended(), message]
+        if self._requests.are_parent_of(message):
+            return self._unrecorded(message)
+        return [message]
+
+    def ended(self) -> list[News]:
+        """The kernel is gone: what did not arrive is lost, what came too early is given out."""
+        self._questions.lost()
+        self._lost_recorder = True
+        return self._out(self._tracker.given_up())
+
+    def link_lost(self) -> None:
+        """The answer to what was asked will not come."""
+        self._questions.lost()
+        self._answer.link_lost()
+
+    def link_restored(self) -> None:
+        """Ask at once what was missed."""
+        self._questions.lost()
+        self._patience.hurry = True
+
+    def due(self, now: float) -> list[Message]:
+        """What to send now. Call it after each ``receive`` and a few times a second."""
+        again = self._answer.again(now)
+        if again:
+            return again
+        if self._lost_recorder or self._questions.waits(now):
+            return []
+        if self._questions.given_up():
+            self._patience.hurry = True
+        given_out = self._tracker.next - 1
+        if self._must_ask(now):
+            ranges, offset = self._tracker.wanted()
+            self._patience.asked(now)
+        elif self._acknowledging.is_due(given_out, quiet=self._is_quiet(now)):
+            # What is published meanwhile is on its way: it need not come twice.
+            ranges, offset = [], 0
+        else:
+            return []
+        content = replay_content(
+            self._run,
+            ranges,
+            max_bytes=self._questions.batch,
+            offset=offset,
+            acknowledge=self._acknowledging.done(given_out),
+        )
+        question = self._make(REPLAY_REQUEST, content)
+        self._questions.asked(question.msg_id, now, wants_messages=bool(ranges))
+        return [question]
+
+    def _must_ask(self, now: float) -> bool:
+        if self._patience.hurry:
+            return True
+        if self._tracker.lacking:
+            return self._patience.gap_is_over(now)
+        if not self._requests:
+            return False
+        return self._patience.silence_is_over(now, replied=self._requests.replied)
+
+    def _is_quiet(self, now: float) -> bool:
+        """Nothing is pending, and nothing arrived for a while."""
+        silent = now - self._patience.heard_at
+        return not self._requests and silent >= self._timing.acknowledge_quiet
+
+    def _out(self, items: list[Item]) -> list[News]:
+        """Note what is given out."""
+        if items or not self._tracker.lacking:
+            self._patience.gave_out()
+        news: list[News] = []
+        for item in items:
+            news.append(item)
+            if isinstance(item, Message):
+                if item.channel == "stdin":
+                    self._answer.asked(item)
+                self._acknowledging.gave_out(item)
+                news.extend(self._requests.progress(item, recorded=True))
+        return news
+
+    def _unrecorded(self, message: Message) -> list[News]:
+        """A message of one of our requests that has no number."""
+        refused = self._requests.refused(message)
+        if refused is not None:
+            return [*refused]
+        if not self._lost_recorder and limit_notice(message) is not None:
+            self._patience.hurry = True
+            return []
+        return [message, *self._requests.progress(message, recorded=False)]
 
     def _on_answer(self, message: Message, now: float) -> list[News]:
         if message.channel != "control":
             # A recorder does not publish the status of our requests: this kernel has none.
             return self._lose("the kernel has no recorder any more")
-        asked = self._asked[message.parent_id]
-        if self._question == message.parent_id:
-            self._question = None
-        self._answer_timeout = ANSWER_TIMEOUT
+        question = self._questions.answered(message.parent_id)
         answer = parse_answer(message)
         if isinstance(answer, Refused):
             return self._lose(answer.reason)
         if not isinstance(answer, Replay):
             return []
         self.state = answer.state
-        self._look_for_answer(answer.state, asked.at)
-        self._adapt(now - asked.at, len(answer.data))
+        self._answer.look_for(answer.state, question.at)
+        self._questions.took(now - question.at, len(answer.data))
         before = self._tracker.position
         items = self._tracker.replayed(answer) if answer.brings_something else []
         news = self._out(items)
         if self._tracker.lacking and self._tracker.position > before:
-            self._hurry = True
-        elif self._tracker.lacking and asked.wants_messages:
-            news.extend(self._brought_nothing(now))
+            self._patience.hurry = True
+        elif (
+            self._tracker.lacking
+            and question.wants_messages
+            and self._patience.brought_nothing(now)
+        ):
+            news.extend(self._out(self._tracker.given_up()))
         if answer.disabled:
             news.extend(self._lose(answer.disabled))
         return news
-
-    def _look_for_answer(self, state: RunState, at: float) -> None:
-        """Find out what became of the person's answer, as the kernel saw it at that time."""
-        stamp = None if self._asked_person is None else read_stamp(self._asked_person)
-        if stamp is None or at < self._answered_at + ANSWER_GRACE:
-            return
-        if state.asking == stamp.number:
-            self._answer_missing = self._answer is not None
-        else:
-            self._answer = None
-
-    def _brought_nothing(self, now: float) -> list[News]:
-        """Ask less and less often for what does not come, and no longer at the end."""
-        self._fruitless += 1
-        if self._fruitless >= FRUITLESS_AT_MOST:
-            self._fruitless = 0
-            return self._out(self._tracker.given_up())
-        pause = GAP_GRACE * 2**self._fruitless
-        self._not_before = now + min(pause, FRUITLESS_PAUSE_AT_MOST)
-        return []
-
-    def _adapt(self, seconds: float, size: int) -> None:
-        """Choose the size of the next batch by how long this one took."""
-        if seconds > SLOW_ANSWER:
-            self._batch = max(self._batch // 2, SMALLEST_BATCH)
-        elif seconds < FAST_ANSWER and size > self._batch // 2:
-            self._batch = min(self._batch * 2, LARGEST_BATCH)
 
     def _lose(self, reason: str) -> list[News]:
         if self._lost_recorder:

@@ -5,7 +5,6 @@ tracker gives out each of them once and in that order. It holds what came too ea
 numbers it lacks, and takes the recorder's replays, in which messages may come twice or in slices.
 """
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from jrc.errors import WireError
@@ -113,19 +112,6 @@ class Tracker:
             self._hold(record.number, to_message(record), bounded=False)
         self._void.extend(replay.missing)
         return self._give()
-
-    def recovered(self, messages: Iterable[tuple[int, Message]]) -> list[Item]:
-        """Messages from elsewhere (a journal), in order; returns what can be given out now."""
-        items: list[Item] = []
-        for number, message in messages:
-            self.counted(number)
-            self._hold(number, message, bounded=False)
-            items.extend(self._give())
-        return items
-
-    def ended(self) -> list[Item]:
-        """The kernel is gone: what did not arrive is lost."""
-        return self.given_up()
 
     def given_up(self) -> list[Item]:
         """What is known to exist and did not arrive is lost."""

@@ -104,7 +104,7 @@ class Exchange:
         Without this, what was given out may be freed.
         """
         if self._recording is not None:
-            self._recording.safe = number
+            self._recording.saved(number)
 
     @property
     def sent(self) -> dict[int, str]:
