@@ -40,7 +40,6 @@ TOO_LARGE = {
     "recorder/recording.py Recording": "to be cut",
     "run/detached.py begin_detached": "to be cut",
     "run/job.py Job": "to be cut",
-    "run/protocol.py Exchange": "to be cut",
     "run/runner.py Runner": "to be cut",
     "run/runner.py Runner.__init__": "to be cut",
 }

@@ -5,26 +5,24 @@ from typing import Any
 
 from jrc.kernel.messages import Requests
 from jrc.recorder.in_kernel.frames import METADATA_KEY
+from jrc.run.cell_requests import CellRequest
 from jrc.run.protocol import Exchange
+from jrc.run.recorded_run import RecordedRun
 from jrc.wire.message import Message, encode_object, new_message
 from tests.support.scripted import busy, idle, reply, stream
+
+
+def cell(key: int) -> CellRequest:
+    code = f"print({key})"
+    return CellRequest(index=key, number=key + 1, source=code, code=code)
 
 
 def begun(*, cells: int = 2) -> tuple[Exchange, list[Message], list[Message]]:
     """An exchange that sent its opening and its cells; returns these, too."""
     exchange = Exchange(Requests(), recorded_as="run")
-    opening = exchange.begin("")
+    opening = exchange.run.begin("", None)
     sent = [
-        exchange.execute(
-            key,
-            f"print({key})",
-            stop_on_error=True,
-            allow_stdin=False,
-            user_expressions={},
-            store_history=True,
-            now=0.0,
-        )
-        for key in range(cells)
+        exchange.run.execute(key, cell(key), allow_stdin=False, now=0.0) for key in range(cells)
     ]
     return exchange, opening, sent
 
@@ -50,8 +48,8 @@ def types(messages: list[Message]) -> list[str]:
 def test_what_a_broken_link_may_have_swallowed_goes_out_again() -> None:
     """The cells byte for byte, which a kernel refuses twice; the installation as a new request."""
     exchange, opening, cells = begun()
-    exchange.link_lost()
-    again = exchange.link_restored(1.0)
+    exchange.run.link_lost()
+    again = exchange.run.link_restored(1.0)
     assert types(again) == ["kernel_info_request", "execute_request", *types(cells)]
     assert again[2:] == cells
     assert {message.msg_id for message in again[:2]}.isdisjoint(m.msg_id for m in opening)
@@ -62,8 +60,8 @@ def test_what_the_kernel_began_is_not_sent_again() -> None:
     stamp = {METADATA_KEY: {"run": "run", "n": 1}}
     began = replace(busy(cells[0].msg_id), metadata=encode_object(stamp))
     list(exchange.receive(began, 0.5))
-    exchange.link_lost()
-    again = exchange.link_restored(1.0)
+    exchange.run.link_lost()
+    again = exchange.run.link_restored(1.0)
     assert cells[0] not in again
     assert cells[1] in again
     # The stamp proved that the recorder is there: the language is all that is unknown.
@@ -75,11 +73,10 @@ def test_an_installation_that_was_aborted_is_asked_for_again() -> None:
     """An error of other code makes a kernel drop what is queued behind it."""
     exchange, opening, _ = begun()
     assert list(exchange.receive(answer(opening[1], "aborted"), 0.5)) == []
-    again = exchange.due(0.6)
+    again = exchange.run.due(0.6)
     assert types(again) == ["kernel_info_request", "execute_request"]
-    assert exchange.due(0.7) == []
-    assert exchange.recorded
-    assert exchange.installed is None
+    assert exchange.run.due(0.7) == []
+    assert isinstance(exchange.run, RecordedRun)
 
 
 def test_a_message_is_handled_when_its_last_event_is_given_out() -> None:

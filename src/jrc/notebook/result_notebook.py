@@ -24,7 +24,8 @@ log = logging.getLogger("jrc.notebook.result_notebook")
 class Progress(Protocol):
     """How far a run's messages have been dealt with."""
 
-    handled: int
+    @property
+    def handled(self) -> int: ...
 
     def saved(self, number: int) -> None:
         """Let the kernel free the messages up to this number."""

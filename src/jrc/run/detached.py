@@ -15,15 +15,15 @@ from jrc.kernel.messages import Requests
 from jrc.kernel.session import RemoteKernel, new_run_id
 from jrc.notebook.document import Document
 from jrc.profile.owner import owner
-from jrc.recorder.install import Installed, NotPossible
+from jrc.recorder.install import Installed
+from jrc.run.cell_requests import cell_request, request_fields
 from jrc.run.events import KernelReady, Notice, RunDetached, RunStarted
 from jrc.run.guarded import Guarded
 from jrc.run.job import kernel_for
 from jrc.run.options import Options
-from jrc.run.progress import CellRequest, Listener
+from jrc.run.progress import Listener
 from jrc.run.protocol import Exchange
-from jrc.run.protocol_events import NotRun
-from jrc.run.requested import cell_request, request_fields
+from jrc.run.strategy import NotRun, RecorderInstalled, Unrecorded
 from jrc.runs.manifest import MOST_BYTES, About
 from jrc.runs.records import Process, RunPlace, RunRecord, RunRecords
 from jrc.wire.message import Message
@@ -160,11 +160,17 @@ class _Begin:
         self._channels = Channels(
             server, kernel.id, session_id=self._requests.session, patience=options.patience
         )
+        self._installed: Installed | None = None
         self._start_timeout = options.kernel.start_timeout
         self._lives = kernel.session_id is None
         allow_errors = options.cells.allow_errors
         self._cells = [
-            self._cell(key, cell_request(document, cell, allow_errors=allow_errors), can_answer)
+            self._exchange.run.execute(
+                key,
+                cell_request(document, cell, allow_errors=allow_errors),
+                allow_stdin=can_answer,
+                now=self._now(),
+            )
             for key, cell in enumerate(cells)
         ]
         self.about = About(
@@ -196,7 +202,7 @@ class _Begin:
         left = max(self._start_timeout - (self._now() - began), 1.0)
         try:
             async with asyncio.timeout(BEGIN_SECONDS if self._lives else left) as limit:
-                await self._send(self._exchange.begin(self._document.prologue, about=self.about))
+                await self._send(self._exchange.run.begin(self._document.prologue, self.about))
                 await self._send(self._cells)
                 starting_over = asyncio.create_task(self._start_over_now_and_then())
                 try:
@@ -233,9 +239,9 @@ class _Begin:
                             f"server; usually its limit is {USUAL_LIMIT >> 20} MiB.",
                             hint="Upload large data as a file.",
                         )
-                    self._exchange.link_lost()
+                    self._exchange.run.link_lost()
                 case LinkRestored():
-                    await self._send(self._exchange.link_restored(self._now()))
+                    await self._send(self._exchange.run.link_restored(self._now()))
                     last, answered = await self._send_last(), False
                 case Message():
                     if not self._lives:
@@ -243,21 +249,22 @@ class _Begin:
                         limit.reschedule(self._now() + BEGIN_SECONDS)
                     answered = answered or (event.channel == "control" and event.parent_id == last)
                     self._note(event)
-                    await self._send(self._exchange.due(self._now()))
-            installed = self._exchange.installed
-            if isinstance(installed, NotPossible):
-                raise ConfigError(
-                    f"This kernel can't run detached: {installed.reason}.",
-                    hint="Only ipykernel 6 and newer can. Without --detach any kernel will do.",
-                )
-            if installed is not None and answered:
-                return installed
+                    await self._send(self._exchange.run.due(self._now()))
+            if self._installed is not None and answered:
+                return self._installed
         raise KernelDiedError("The kernel ended before it had all cells.")
 
     def _note(self, message: Message) -> None:
         for event in self._exchange.receive(message, self._now()):
             if isinstance(event, KernelEnded):
                 raise KernelDiedError("The kernel ended before it had all cells.")
+            if isinstance(event, RecorderInstalled):
+                self._installed = event.installed
+            if isinstance(event, Unrecorded) and not event.possible:
+                raise ConfigError(
+                    f"This kernel can't run detached: {event.reason}.",
+                    hint="Only ipykernel 6 and newer can. Without --detach any kernel will do.",
+                )
             if isinstance(event, NotRun):
                 raise RemoteError(
                     "The kernel refused the cells: other code failed in it just then, and took "
@@ -272,18 +279,7 @@ class _Begin:
 
     async def _send(self, messages: Sequence[Message]) -> None:
         for message in messages:
-            await self._channels.send(message, later=not self._exchange.comes_again(message))
-
-    def _cell(self, key: int, cell: CellRequest, can_answer: bool) -> Message:
-        return self._exchange.execute(
-            key,
-            cell.code,
-            stop_on_error=not cell.allows_error,
-            allow_stdin=can_answer,
-            user_expressions=cell.user_expressions,
-            store_history=cell.store_history,
-            now=self._now(),
-        )
+            await self._channels.send(message, later=not self._exchange.run.comes_again(message))
 
     @staticmethod
     def _now() -> float:

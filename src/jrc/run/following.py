@@ -13,13 +13,13 @@ from jrc.kernel.messages import Requests
 from jrc.kernel.session import RemoteKernel
 from jrc.notebook.result_notebook import Filling
 from jrc.recorder.journal import Journal
+from jrc.run.cell_requests import cell_request
 from jrc.run.events import CellOutput, Notice, RunEvent
 from jrc.run.journal_replay import PastChannels, PastKernel
 from jrc.run.new_events_filter import Gate
 from jrc.run.progress import Account, Listener, Result
 from jrc.run.protocol import Exchange
 from jrc.run.remote import KernelChannels, KernelControl
-from jrc.run.requested import cell_request
 from jrc.run.runner import Runner
 from jrc.run.true_end import end_with_kernel, kernel_was_ended
 from jrc.runs.lookup import FoundRun, journal_path, read_journal_at
@@ -241,8 +241,14 @@ class Following:
             cell_request(document, cell, allow_errors=about.allow_errors) for cell in cells
         ]
         after, kept, gone = self._begin_with(about, filling, past)
-        exchange = Exchange(requests, recorded_as=self._found.run, after=after, acknowledge=False)
-        exchange.questions = not isinstance(channels, PastChannels) and not self._how.all_again
+        exchange = Exchange.taken_up(
+            requests,
+            self._found.run,
+            about.requests,
+            after=after,
+            questions=not isinstance(channels, PastChannels) and not self._how.all_again,
+            now=asyncio.get_running_loop().time(),
+        )
         filling.keep_step(self._found.run, exchange)
         seen = max(self._shown, past.count if self._how.latest else 0)
         gate = Gate(self._listener, lambda: self._is_new(exchange, seen), self._told, self._losses)
@@ -271,9 +277,9 @@ class Following:
         return runner, exchange
 
     def _is_new(self, exchange: Exchange, seen: int) -> bool:
-        if exchange.current <= seen:
+        if exchange.run.current <= seen:
             return False
-        self._shown = max(self._shown, exchange.current)
+        self._shown = max(self._shown, exchange.run.current)
         return True
 
     def _begin_with(
@@ -304,7 +310,7 @@ class Following:
         """Follow, and save whatever arrived."""
         filling.save()
         try:
-            result = await runner.resume(about.requests)
+            result = await runner.resume()
             self._keep_language(filling, result.language_info)
             # What the file has alone must be found in it by whoever comes again.
             if not (self._how.comes_again and self.past and self.past.gone):

@@ -238,7 +238,7 @@ class Job:
                 await channels.close()
 
     async def _find_true_end(self, result: "Result") -> None:
-        if self._kernel is None or self._exchange is None or not self._exchange.recorded:
+        if self._kernel is None or self._exchange is None or not self._exchange.run.outlives_client:
             return
         if not result.interrupted:
             return
@@ -250,9 +250,9 @@ class Job:
     def _make_runner(
         self, channels: "Channels", kernel: RemoteKernel, requests: Requests
     ) -> "Runner":
+        from jrc.run.cell_requests import cell_request, request_fields
         from jrc.run.progress import Account
         from jrc.run.protocol import Exchange
-        from jrc.run.requested import cell_request, request_fields
         from jrc.run.runner import Runner
 
         requested = [

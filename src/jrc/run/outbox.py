@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from jrc.errors import ConfigError
 from jrc.kernel.channels import LinkLost
 from jrc.kernel.large_messages import LargeMessages
-from jrc.run.progress import CellRequest
+from jrc.run.cell_requests import CellRequest
 from jrc.run.protocol import Exchange
 from jrc.run.remote import KernelChannels
 from jrc.wire.message import Message
@@ -64,7 +64,7 @@ class Outbox:
         """Send messages; those that the exchange repeats by itself wait for no link."""
         for message in messages:
             self._large.sending(message)
-            await self._channels.send(message, later=not self._exchange.comes_again(message))
+            await self._channels.send(message, later=not self._exchange.run.comes_again(message))
             self._large.sent(asyncio.get_running_loop().time())
 
     def check_size(self, lost: LinkLost) -> None:
@@ -111,18 +111,14 @@ class Outbox:
 
     @property
     def _together(self) -> bool:
-        may_go = self._leaving or (self._pipelined and not self._exchange.one_by_one)
-        return may_go and self._exchange.recorded
+        may_go = self._leaving or self._pipelined
+        return may_go and self._exchange.run.goes_ahead(unattended=self._leaving)
 
     def _request(self, key: int) -> Message:
-        cell = self._cells[key]
-        return self._exchange.execute(
+        return self._exchange.run.execute(
             key,
-            cell.code,
-            stop_on_error=not cell.allows_error,
+            self._cells[key],
             allow_stdin=self._can_answer,
-            user_expressions=cell.user_expressions,
-            store_history=cell.store_history,
             now=asyncio.get_running_loop().time(),
             ahead=self._together and not self._leaving,
         )

@@ -4,7 +4,7 @@ Pure but for the listener that it tells; the clock is an argument.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,8 +20,8 @@ from jrc.kernel.execution import (
     Started,
 )
 from jrc.notebook.outputs import Outputs, display_id_of, to_output
-from jrc.notebook.script import exit_code_of_cell
 from jrc.notebook.widgets import CommMessage
+from jrc.run.cell_requests import CellRequest
 from jrc.run.events import (
     CellFinished,
     CellOutput,
@@ -57,38 +57,6 @@ def unrecorded(reason: str) -> str:
         f"There is no recorder in this kernel ({reason}): cells are sent one by one, and output "
         "that gets lost on the way stays lost."
     )
-
-
-@dataclass(frozen=True)
-class CellRequest:
-    """One cell as the kernel gets it.
-
-    Attributes:
-        index: of the cell in the notebook.
-        number: how a person calls it; see ``document.Cell``.
-        source: what the person wrote.
-        code: what the kernel executes; for a plain script more than ``source``.
-        allows_error: an error is expected, and the next cell runs.
-        user_expressions: expressions that the kernel evaluates after the code.
-        store_history: keep the code in the kernel's history, and count it as ``In[n]``.
-        title: what the cell is called.
-        has_exit_code: ``sys.exit(n)`` in it is the end of the run, whatever n is; else only for 0.
-    """
-
-    index: int
-    number: int
-    source: str
-    code: str
-    allows_error: bool = False
-    user_expressions: dict[str, str] = field(default_factory=dict)
-    store_history: bool = True
-    title: str = ""
-    has_exit_code: bool = False
-
-    def exits(self, reply: Mapping[str, Any] | None) -> bool:
-        """Whether its reply says that it ended the run, and did not fail."""
-        code = None if reply is None or self.allows_error else exit_code_of_cell(reply)
-        return code is not None and (code == 0 or self.has_exit_code)
 
 
 @dataclass

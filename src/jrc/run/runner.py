@@ -25,11 +25,13 @@ from jrc.kernel.execution import (
 )
 from jrc.kernel.messages import Requests
 from jrc.recorder.protocol import read_stamp
+from jrc.run.cell_requests import CellRequest
 from jrc.run.events import KernelReady
 from jrc.run.outbox import Outbox
-from jrc.run.progress import Account, CellRequest, Listener, Result, unrecorded
+from jrc.run.progress import Account, Listener, Result, unrecorded
 from jrc.run.protocol import Exchange
-from jrc.run.protocol_events import (
+from jrc.run.remote import KernelChannels, KernelControl
+from jrc.run.strategy import (
     CancelTaken,
     Event,
     JournalKept,
@@ -37,7 +39,6 @@ from jrc.run.protocol_events import (
     OutputGone,
     Unrecorded,
 )
-from jrc.run.remote import KernelChannels, KernelControl
 from jrc.tasks import cancel_all, first_of
 from jrc.wire.message import Message
 
@@ -137,17 +138,14 @@ class Runner:
         Raises:
             UnreachableError, AuthError, NotFoundError, WireError: the link is gone for good.
         """
-        await self._outbox.send(self._exchange.begin(self._prologue))
+        await self._outbox.send(self._exchange.run.begin(self._prologue, None))
         await self._outbox.send_cells()
-        if self._exchange.recorded and not self._outbox.waiting:
+        if self._exchange.run.outlives_client and not self._outbox.waiting:
             sent(self.sent)
         return await self._follow()
 
-    async def resume(self, sent: Sequence[str]) -> Result:
+    async def resume(self) -> Result:
         """Follow a run that another client began.
-
-        Args:
-            sent: the ids of its requests, one for each cell.
 
         Returns:
             how it ended.
@@ -157,7 +155,7 @@ class Runner:
         """
         self._resumed = True
         self._outbox.drop()
-        await self._outbox.send(self._exchange.resume(sent, self._now()))
+        await self._outbox.send(self._exchange.run.link_restored(self._now()))
         return await self._follow()
 
     async def detach(self, about: Callable[[list[str]], dict[str, Any]]) -> JournalKept:
@@ -170,7 +168,7 @@ class Runner:
             where the journal is, or why there is none.
         """
         await self._outbox.send_all_cells()
-        request = self._exchange.keep_journal(about(self.sent))
+        request = self._exchange.run.keep_journal(about(self.sent))
         if not request:
             return JournalKept(None, "there is no recorder in the kernel")
         self._journal = asyncio.get_running_loop().create_future()
@@ -190,7 +188,7 @@ class Runner:
     @property
     def detachable(self) -> bool:
         """The run can go on without this client, also one whose cell survived an interrupt."""
-        if not self._exchange.recorded or self._stopped_late:
+        if not self._exchange.run.outlives_client or self._stopped_late:
             return False
         return not self._interrupted or len(self._exchange.sent) == len(self._cells)
 
@@ -217,7 +215,7 @@ class Runner:
 
     async def forget(self) -> None:
         """What the recorder and the journal hold of the run is no longer needed."""
-        await self._outbox.send(self._exchange.forget())
+        await self._outbox.send(self._exchange.run.forget())
 
     async def _consume(self) -> None:
         try:
@@ -227,13 +225,16 @@ class Runner:
                     self._watch.answered()
                 await self._handle(self._meaning(event))
                 self._introduce_kernel()
-                await self._outbox.send(self._exchange.due(self._now()))
+                await self._outbox.send(self._exchange.run.due(self._now()))
                 if isinstance(event, LinkRestored):
-                    await self._outbox.send_again(lambda: self._exchange.link_restored(self._now()))
+                    await self._outbox.send_again(self._repeated)
                 if self._over:
                     return
         except NotFoundError:
             self._on_kernel_ended(KernelEnded("deleted"))
+
+    def _repeated(self) -> list[Message]:
+        return self._exchange.run.link_restored(self._now())
 
     def _introduce_kernel(self) -> None:
         info = self._exchange.language_info
@@ -261,15 +262,15 @@ class Runner:
             case LinkLost():
                 self._outbox.check_size(event)
                 self._link_was_half_open = event.half_open
-                self._exchange.link_lost()
+                self._exchange.run.link_lost()
                 text = f"Link to the server lost: {event.reason}. Reconnecting…"
                 self._account.notice("link-lost", text)
                 return []
             case LinkRestored():
                 text = f"Link restored after {event.seconds:.1f} s."
                 self._account.notice("link-restored", text)
-                if self._link_was_half_open and not self._exchange.recorded:
-                    self._account.half_open(self._exchange.pending)
+                if self._link_was_half_open:
+                    self._account.half_open(self._exchange.run.exposed)
                 return []
         return self._exchange.receive(event, self._now())
 
@@ -382,11 +383,11 @@ class Runner:
         self._watch.heard(self._now())
         while not self._over:
             await asyncio.sleep(_TICK)
-            await self._outbox.send(self._exchange.due(self._now()))
+            await self._outbox.send(self._exchange.run.due(self._now()))
             actions = self._watch.due(
                 self._now(),
                 pending=bool(self._exchange.pending),
-                idle_missing=self._exchange.wants_fence,
+                idle_missing=self._exchange.run.wants_fence,
             )
             for action in actions:
                 await self._act(action)
@@ -423,7 +424,7 @@ class Runner:
     async def _stop_remote_code(self) -> None:
         """Interrupt the cell that runs, and let no other begin."""
         self._outbox.drop()
-        cancel = self._exchange.cancel()
+        cancel = self._exchange.run.cancel()
         self._cancel_taken.clear()
         await self._outbox.send(cancel)
         if cancel:
@@ -450,8 +451,9 @@ class Runner:
         if state is None:
             self._on_kernel_ended(KernelEnded("deleted"))
             return
-        idle = state == "idle" and self._exchange.recorded and await self._channels.all_arrived()
-        word = self._exchange.word
+        answers = self._exchange.run.answers_when_idle
+        idle = state == "idle" and answers and await self._channels.all_arrived()
+        word = self._exchange.run.state
         match self._watch.polled(
             idle=idle,
             word=word,
@@ -483,7 +485,7 @@ class Runner:
             self._on_kernel_ended(KernelEnded("mute"))
             return
         log.info("the kernel is idle, and did not get all cells: sending them again")
-        await self._outbox.send_again(lambda: self._exchange.unconfirmed)
+        await self._outbox.send_again(lambda: self._exchange.run.unconfirmed)
 
     @staticmethod
     def _now() -> float:

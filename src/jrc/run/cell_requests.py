@@ -1,14 +1,47 @@
 """A document's cells as requests, and what is told of them."""
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from jrc.notebook.document import Cell, Document
-from jrc.notebook.script import EXIT_EXPRESSIONS
+from jrc.notebook.script import EXIT_EXPRESSIONS, exit_code_of_cell
 from jrc.profile.owner import owner
-from jrc.run.progress import CellRequest
 
 _HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class CellRequest:
+    """One cell as the kernel gets it.
+
+    Attributes:
+        index: of the cell in the notebook.
+        number: how a person calls it; see ``document.Cell``.
+        source: what the person wrote.
+        code: what the kernel executes; for a plain script more than ``source``.
+        allows_error: an error is expected, and the next cell runs.
+        user_expressions: expressions that the kernel evaluates after the code.
+        store_history: keep the code in the kernel's history, and count it as ``In[n]``.
+        title: what the cell is called.
+        has_exit_code: ``sys.exit(n)`` in it is the end of the run, whatever n is; else only for 0.
+    """
+
+    index: int
+    number: int
+    source: str
+    code: str
+    allows_error: bool = False
+    user_expressions: dict[str, str] = field(default_factory=dict)
+    store_history: bool = True
+    title: str = ""
+    has_exit_code: bool = False
+
+    def exits(self, reply: Mapping[str, Any] | None) -> bool:
+        """Whether its reply says that it ended the run, and did not fail."""
+        code = None if reply is None or self.allows_error else exit_code_of_cell(reply)
+        return code is not None and (code == 0 or self.has_exit_code)
 
 
 def cell_request(document: Document, cell: Cell, *, allow_errors: bool) -> CellRequest:
