@@ -58,7 +58,7 @@ async def test_followers_of_a_run_that_is_cancelled_in_its_last_cell(
     desk: Desk, other_desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kernel is ended before they ask for its last reply: only the journal has that."""
-    monkeypatch.setattr(recording, "GAP_GRACE", 60.0)
+    monkeypatch.setitem(Recording.__init__.__kwdefaults__, "timing", Timing(gap_grace=60.0))
     script = tmp_path / "script.py"
     script.write_text(ticking(600))
     run = await desk.begin(script)
