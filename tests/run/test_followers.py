@@ -12,7 +12,7 @@ from jrc.errors import (
     RemoteError,
     UsageError,
 )
-from jrc.recorder import recording
+from jrc.recorder.recording import Recording, Timing
 from jrc.run.events import (
     Notice,
     RunFinished,

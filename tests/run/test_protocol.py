@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from jrc.kernel.messages import Requests
+from jrc.kernel.messages import Messages
 from jrc.recorder.in_kernel.frames import METADATA_KEY
 from jrc.run.cell_requests import CellRequest
 from jrc.run.protocol import Exchange
@@ -19,7 +19,7 @@ def cell(key: int) -> CellRequest:
 
 def begun(*, cells: int = 2) -> tuple[Exchange, list[Message], list[Message]]:
     """An exchange that sent its opening and its cells; returns these, too."""
-    exchange = Exchange(Requests(), recorded_as="run")
+    exchange = Exchange(Messages(), recorded_as="run")
     opening = exchange.run.begin("", None)
     sent = [
         exchange.run.execute(key, cell(key), allow_stdin=False, now=0.0) for key in range(cells)

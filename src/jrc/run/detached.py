@@ -11,7 +11,7 @@ from jrc.errors import ConfigError, DeadlineError, KernelDiedError, RemoteError
 from jrc.kernel.channels import Channels, LinkLost, LinkRestored
 from jrc.kernel.execution import KernelEnded
 from jrc.kernel.large_messages import TOO_LARGE, USUAL_LIMIT
-from jrc.kernel.messages import Requests
+from jrc.kernel.messages import Messages
 from jrc.kernel.session import RemoteKernel, new_run_id
 from jrc.notebook.document import Document
 from jrc.profile.owner import owner
@@ -147,7 +147,7 @@ class _Begin:
     ) -> None:
         self._document = document
         self._kernel = kernel
-        self._requests = Requests()
+        self._requests = Messages()
         cells = document.cells[options.cells.first :]
         # What it happens to receive is for whoever attaches: it acknowledges nothing.
         self._exchange = Exchange(

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from jrc.errors import NotFoundError
 from jrc.kernel.channels import Channels
+from jrc.kernel.deadlines import Watch
 from jrc.kernel.execution import KernelEnded
-from jrc.kernel.messages import Requests
+from jrc.kernel.messages import Messages
 from jrc.kernel.session import RemoteKernel
 from jrc.notebook.result_notebook import Filling
 from jrc.recorder.journal import Journal
 from jrc.run.cell_requests import cell_request
 from jrc.run.events import CellOutput, Notice, RunEvent
-from jrc.run.journal_replay import PastChannels, PastKernel
+from jrc.run.kernel_side import JournalKernel, KernelChannels, KernelControl
 from jrc.run.new_events_filter import Gate
 from jrc.run.progress import Account, Listener, Result
 from jrc.run.protocol import Exchange
-from jrc.run.remote import KernelChannels, KernelControl
 from jrc.run.runner import Runner
 from jrc.run.true_end import end_with_kernel, kernel_was_ended
 from jrc.runs.lookup import FoundRun, journal_path, read_journal_at
@@ -156,7 +156,7 @@ class Following:
 
     async def _follow_live(self, about: About, filling: Filling) -> Result | None:
         """Follow the kernel; None where it is gone before anything came from it."""
-        requests = Requests()
+        requests = Messages()
         kernel_id = self._found.kernel_id
         past = self.past or KeptPast()
         channels = Channels(
@@ -175,6 +175,7 @@ class Following:
                 channels=channels,
                 control=RemoteKernel(self._server, kernel_id),
                 requests=requests,
+                questions=not self._how.all_again,
             )
             following = asyncio.create_task(self._to_its_end(runner, about, filling))
             try:
@@ -210,13 +211,15 @@ class Following:
             count=messages[-1][0] if messages else 0,
             over=True,
         )
+        kernel = JournalKernel(self._journal, ended)
         runner, _ = self._runner(
             about,
             filling,
             past,
-            channels=PastChannels(self._journal, ended),
-            control=PastKernel(),
-            requests=Requests(),
+            channels=kernel,
+            control=kernel,
+            requests=Messages(),
+            questions=False,
         )
         result = await self._to_its_end(runner, about, filling)
         if self._journal.cancelled and result.status in ("ok", "error", "kernel-died"):
@@ -233,7 +236,8 @@ class Following:
         *,
         channels: KernelChannels,
         control: KernelControl,
-        requests: Requests,
+        requests: Messages,
+        questions: bool,
     ) -> tuple[Runner, Exchange]:
         document = about.document
         cells = document.cells[about.first :]
@@ -246,7 +250,7 @@ class Following:
             self._found.run,
             about.requests,
             after=after,
-            questions=not isinstance(channels, PastChannels) and not self._how.all_again,
+            questions=questions,
             now=asyncio.get_running_loop().time(),
         )
         filling.keep_step(self._found.run, exchange)
@@ -266,13 +270,12 @@ class Following:
                 f" ({about.owner}), and no longer on the server."
             )
         runner = Runner(
-            requested,
             channels=channels,
             control=control,
-            requests=requests,
             exchange=exchange,
-            listener=gate,
             account=account,
+            listener=gate,
+            watch=Watch(),
         )
         return runner, exchange
 

@@ -16,7 +16,7 @@ from jrc.errors import (
     JrcError,
     UnreachableError,
 )
-from jrc.kernel.messages import Requests
+from jrc.kernel.messages import Messages
 from jrc.kernel.session import KernelChoice, RemoteKernel, new_run_id, start_kernel
 from jrc.notebook.document import Document
 from jrc.notebook.language import is_python
@@ -194,7 +194,7 @@ class Job:
         return f"The kernel is kept: jrc run --kernel-id {shell.quote(self._kernel.id)} FILE"
 
     async def _execute(self) -> "Result":
-        requests = Requests()
+        requests = Messages()
         async with self._started_kernel() as kernel:
             # Not before: it would hold up the request that starts the kernel.
             loading = asyncio.create_task(load(*WHILE_A_KERNEL_STARTS), name="load-runner")
@@ -214,7 +214,7 @@ class Job:
                 self._start_left = self._options.kernel.start_timeout - (time.monotonic() - began)
                 self._runner = runner = self._make_runner(channels, kernel, requests)
                 self._announce(kernel)
-                result = await runner.run(self._remember)
+                result = await runner.run(self._document.prologue, self._remember)
                 await self._find_true_end(result)
                 self._filling.language_info = result.language_info
                 self._keep = self._keep or (
@@ -248,8 +248,9 @@ class Job:
             end_with_kernel(result)
 
     def _make_runner(
-        self, channels: "Channels", kernel: RemoteKernel, requests: Requests
+        self, channels: "Channels", kernel: RemoteKernel, requests: Messages
     ) -> "Runner":
+        from jrc.kernel.deadlines import Watch
         from jrc.run.cell_requests import cell_request, request_fields
         from jrc.run.progress import Account
         from jrc.run.protocol import Exchange
@@ -268,11 +269,12 @@ class Job:
         if self._wants_recorder and self._records is not None:
             # Somebody may attach after us: what is not in the file stays in the kernel.
             self._filling.keep_step(self.run_id, self._exchange)
+        # An interrupt must hit the cell that is late, and not the next one.
+        timeout = self._options.cells.timeout
+        one_by_one = timeout is not None and any(cell.allows_error for cell in requested)
         return Runner(
-            requested,
             channels=channels,
             control=kernel,
-            requests=requests,
             exchange=self._exchange,
             listener=self._listener,
             account=Account(
@@ -282,10 +284,8 @@ class Job:
                 changed=self._changed,
                 total=self._document.cell_count,
             ),
-            cell_timeout=self._options.cells.timeout,
-            start_timeout=None if kernel.session_id is None else max(self._start_left, 1.0),
-            prologue=self._document.prologue,
-            pipelined=self._options.pipeline,
+            watch=Watch(timeout, None if kernel.session_id is None else max(self._start_left, 1.0)),
+            pipelined=self._options.pipeline and not one_by_one,
         )
 
     @contextlib.asynccontextmanager

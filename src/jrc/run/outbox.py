@@ -8,8 +8,8 @@ from jrc.errors import ConfigError
 from jrc.kernel.channels import LinkLost
 from jrc.kernel.large_messages import LargeMessages
 from jrc.run.cell_requests import CellRequest
+from jrc.run.kernel_side import KernelChannels
 from jrc.run.protocol import Exchange
-from jrc.run.remote import KernelChannels
 from jrc.wire.message import Message
 
 

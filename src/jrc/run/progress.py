@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jrc.errors import JrcError
+from jrc.kernel.channels import LinkLost, LinkRestored
 from jrc.kernel.execution import (
     NO_REPLY_NAME,
     Finished,
@@ -26,6 +27,7 @@ from jrc.run.events import (
     CellFinished,
     CellOutput,
     CellStarted,
+    KernelReady,
     Notice,
     RunEvent,
     WidgetChanged,
@@ -111,6 +113,10 @@ class Account:
         changed: called with a cell's index when its outputs changed, and whether it is finished.
         total: the number of the document's last cell.
         shown: positions of cells that have outputs already, which stay.
+
+    Attributes:
+        cells: as given.
+        result: how they ended, as far as that is known.
     """
 
     def __init__(
@@ -124,7 +130,7 @@ class Account:
         shown: Iterable[int] = (),
     ) -> None:
         self.result = Result()
-        self._cells = cells
+        self.cells = cells
         self._outputs = outputs
         self._listener = listener
         self._changed = changed
@@ -133,6 +139,7 @@ class Account:
         self._limited: set[int] = set()
         self._widget_texts: WidgetTexts | None = None
         self._exited = False
+        self._was_half_open = False
 
     def started(self, event: Started) -> None:
         cell = self._shown_cell(event.key)
@@ -231,9 +238,27 @@ class Account:
     def output_gone(self, count: int) -> None:
         self.lose(f"{count} messages are gone: the recorder could not keep more than its bound.")
 
-    def half_open(self, pending: Sequence[int]) -> None:
-        """A link that was silent before it broke is back; what was sent into it is lost."""
-        for key in pending:
+    def language(self, info: dict[str, Any] | None) -> None:
+        """What the kernel says of its language, as far as it did."""
+        if info is None:
+            return
+        if self.result.language_info is None:
+            self._tell(KernelReady.of(info))
+        self.result.language_info = info
+
+    def link_lost(self, event: LinkLost) -> None:
+        self._was_half_open = event.half_open
+        self.notice("link-lost", f"Link to the server lost: {event.reason}. Reconnecting…")
+
+    def link_restored(self, event: LinkRestored, exposed: Sequence[int]) -> None:
+        """The link is back.
+
+        Args:
+            event: after how long.
+            exposed: the cells whose output is lost that the server sent into the silence.
+        """
+        self.notice("link-restored", f"Link restored after {event.seconds:.1f} s.")
+        for key in exposed if self._was_half_open else ():
             self._lose_of(
                 key,
                 "the link was silent before it broke; what the server sent into the silence is "
@@ -244,12 +269,12 @@ class Account:
         self.result.ended = event
         self.result.reason = HOW_KERNELS_END[event.how]
         self.notice("kernel-died", self.result.reason)
-        self.stop("kernel-died", self._cells[pending[0]] if pending else None)
+        self.stop("kernel-died", self.cells[pending[0]] if pending else None)
 
     def exited(self, key: int) -> None:
         """A cell ended the run, as it wanted. What becomes of those behind it is no failure."""
         self._exited = True
-        left = len(self._cells) - 1 - key
+        left = len(self.cells) - 1 - key
         if left:
             cells = "1 cell after it was" if left == 1 else f"{left} cells after it were"
             self.notice("exited", f"Cell {self.number(key)} ended the run: {cells} not executed.")
@@ -274,11 +299,11 @@ class Account:
 
     def number(self, key: int) -> int:
         """Of a cell among the document's, from 1."""
-        return self._cells[key].number
+        return self.cells[key].number
 
     def _shown_cell(self, key: int) -> CellRequest:
         """The cell of an event. Its first event makes room for the new outputs."""
-        cell = self._cells[key]
+        cell = self.cells[key]
         if key not in self._shown:
             self._shown.add(key)
             self._outputs.start(cell.index)
@@ -315,7 +340,7 @@ class Account:
     def _lose_of(self, key: int, what: str) -> None:
         """Output of one cell is lost: told, and noted in the cell."""
         sentence = f"Cell {self.number(key)}: {what}"
-        self._outputs.note_loss(self._cells[key].index, sentence)
+        self._outputs.note_loss(self.cells[key].index, sentence)
         self.lose(sentence)
 
     def _count(self, index: int, message: Message) -> None:

@@ -7,7 +7,8 @@ have a recorder or loses it. No I/O and no clock, as in ``run.strategy``.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jrc.kernel.messages import Requests
+from jrc.kernel.messages import Messages
+from jrc.notebook.widgets import CommMessage
 from jrc.run.recorded_run import FormerlyRecordedRun, RecordedRun
 from jrc.run.strategy import Event, Flight, PlainRun, Strategy, Unrecorded
 from jrc.wire.message import Message
@@ -25,17 +26,19 @@ class Exchange:
 
     Attributes:
         run: how its requests go out now; another one when a recorder is lost.
+        is_taken_up: another client began it.
     """
 
     def __init__(
         self,
-        requests: Requests,
+        requests: Messages,
         *,
         recorded_as: str | None,
         acknowledge: bool = True,
         fields: Mapping[str, Any] | None = None,
         own_kernel: bool = False,
     ) -> None:
+        self.is_taken_up = False
         self._flight = flight = Flight(requests)
         self.run: Strategy = PlainRun(flight)
         if recorded_as is not None:
@@ -46,7 +49,7 @@ class Exchange:
     @classmethod
     def taken_up(
         cls,
-        requests: Requests,
+        requests: Messages,
         run: str,
         sent: Sequence[str],
         *,
@@ -69,6 +72,7 @@ class Exchange:
             run, exchange._flight, after=after, acknowledge=False, questions=questions
         )
         recorded.take_up(sent, now)
+        exchange.is_taken_up = True
         return exchange
 
     @property
@@ -102,6 +106,10 @@ class Exchange:
     def answer(self, value: str, question: Message, now: float) -> Message:
         """The answer to an ``input_request``; sent again, where it is recorded that it is lost."""
         return self.run.answered(self._flight.make.input_reply(value, question), now)
+
+    def comm_message(self, note: CommMessage) -> Message:
+        """What a widget's other side in the kernel needs to know."""
+        return self._flight.make.comm_message(note.comm_id, note.data, note.parent_header)
 
     def stop_waiting_for_idle(self) -> Sequence[Event]:
         """Finish what has its reply: no fence could make the kernel's idle come."""

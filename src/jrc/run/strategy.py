@@ -1,7 +1,7 @@
 """How the requests of a run go to its kernel, and what the answers mean.
 
 No I/O and no clock: messages to send are returned, the time is an argument, and the ids and dates
-of messages are made by the ``Requests`` that are given.
+of messages are made by the ``Messages`` that are given.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from jrc.kernel.execution import Event as ExecutionEvent
 from jrc.kernel.execution import Execution
-from jrc.kernel.messages import Requests
+from jrc.kernel.messages import Messages
 from jrc.recorder.install import Installed
 from jrc.recorder.protocol import RunState
 from jrc.run.cell_requests import CellRequest
@@ -94,7 +94,7 @@ class Flight:
         language_info: what the kernel says of its language; None before it said so.
     """
 
-    def __init__(self, make: Requests) -> None:
+    def __init__(self, make: Messages) -> None:
         self.make = make
         self.execution = Execution()
         self.keys: dict[str, int] = {}

@@ -1,17 +1,44 @@
-"""A journal in the place of a kernel that is gone."""
+"""What a run needs of its kernel, be it a living one or its journal."""
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Protocol
 
+from jrc.kernel.channels import ChannelEvent
 from jrc.kernel.execution import KernelEnded
-from jrc.recorder.journal import Journal
 from jrc.wire.message import Message
+
+if TYPE_CHECKING:
+    from jrc.recorder.journal import Journal
 
 _BREATH = 200
 
 
-class PastChannels:
-    """Gives out the messages of a journal as the channels of a kernel would.
+class KernelChannels(Protocol):
+    """What the runner needs of ``kernel.channels.Channels``."""
+
+    @property
+    def received(self) -> int: ...
+
+    async def all_arrived(self) -> bool: ...
+
+    async def send(self, message: Message, *, later: bool = True) -> None: ...
+
+    def events(self) -> AsyncIterator[ChannelEvent | KernelEnded]: ...
+
+    def start_over(self) -> None: ...
+
+
+class KernelControl(Protocol):
+    """What the runner needs of the server's REST interface, for its one kernel."""
+
+    async def interrupt(self) -> None: ...
+
+    async def state(self) -> str | None: ...
+
+
+class JournalKernel:
+    """A journal in the place of a kernel that is gone: its channels and its control.
 
     Args:
         journal: what the recorder wrote.
@@ -20,7 +47,7 @@ class PastChannels:
 
     received = 0
 
-    def __init__(self, journal: Journal, ended: KernelEnded) -> None:
+    def __init__(self, journal: "Journal", ended: KernelEnded) -> None:
         self._journal = journal
         self._ended = ended
 
@@ -41,10 +68,6 @@ class PastChannels:
             if count % _BREATH == 0:
                 await asyncio.sleep(0)
         yield self._ended
-
-
-class PastKernel:
-    """The control of a kernel that is gone."""
 
     async def interrupt(self) -> None:
         """There is nothing to interrupt."""
