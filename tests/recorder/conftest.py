@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from jrc.recorder.protocol import REMOVE_REQUEST
 from tests.support.kernels import (
+    REMOVE_REQUEST,
     KernelPython,
     ZmqKernel,
     interpreters,

@@ -8,7 +8,6 @@ from jrc.recorder.install import Installed, NotPossible
 from jrc.recorder.protocol import (
     CANCEL_REQUEST,
     FORGET_REQUEST,
-    REMOVE_REQUEST,
     REPLAY_REQUEST,
     STATE_REQUEST,
     Done,
@@ -18,7 +17,14 @@ from jrc.recorder.protocol import (
 )
 from jrc.recorder.recording import NotExecuted, RecorderLost
 from jrc.wire.message import Message
-from tests.support.kernels import KernelPython, ZmqKernel, collect, running_kernel, settle
+from tests.support.kernels import (
+    REMOVE_REQUEST,
+    KernelPython,
+    ZmqKernel,
+    collect,
+    running_kernel,
+    settle,
+)
 from tests.support.recorded import SLEEPS, LoseEvery, RecordedRun, evaluate, is_idle, run_plainly
 
 

@@ -5,9 +5,8 @@ import pytest
 from jrc.recorder import install
 from jrc.recorder.in_kernel.frames import RECORDER_VERSION
 from jrc.recorder.install import Installed
-from jrc.recorder.protocol import REMOVE_REQUEST
 from jrc.wire.message import Message
-from tests.support.kernels import ZmqKernel, collect
+from tests.support.kernels import REMOVE_REQUEST, ZmqKernel, collect
 from tests.support.recorded import NEWER, RecordedRun, evaluate, newer_source
 
 NEST = """

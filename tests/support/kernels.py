@@ -18,6 +18,9 @@ from filelock import FileLock
 
 from jrc.wire.message import Message, encode_object, new_message
 
+REMOVE_REQUEST = "jrc_remove_request"
+"""Makes a kernel forget its recorder: nothing of jrc asks for that."""
+
 OLDEST = (3, 8)
 """The recorder's source must run from here on."""
 
