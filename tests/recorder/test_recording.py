@@ -10,16 +10,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from jrc.recorder.asking import ACKNOWLEDGE_AFTER, SLOW_ANSWER, Timing
 from jrc.recorder.protocol import guarded_metadata, request_metadata
-from jrc.recorder.recording import (
-    ACKNOWLEDGE_AFTER,
-    SLOW_ANSWER,
-    NoReply,
-    NotExecuted,
-    RecorderLost,
-    Recording,
-    Timing,
-)
+from jrc.recorder.recording import NoReply, NotExecuted, RecorderLost, Recording
 from jrc.recorder.tracker import Lost
 from jrc.wire.message import Message, encode_object, new_message
 from tests.support.fake_kernel import FakeKernel

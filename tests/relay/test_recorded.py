@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from jrc.kernel.messages import Messages
+from jrc.recorder.asking import Timing
 from jrc.recorder.in_kernel.records import IOPUB, encode_record
-from jrc.recorder.recording import RecorderLost, Timing
+from jrc.recorder.recording import RecorderLost
 from jrc.recorder.tracker import Lost
 from jrc.relay.actions import Deliver, Send
 from jrc.relay.machine import Machine

@@ -12,7 +12,8 @@ from jrc.errors import (
     RemoteError,
     UsageError,
 )
-from jrc.recorder.recording import Recording, Timing
+from jrc.recorder.asking import Timing
+from jrc.recorder.recording import Recording
 from jrc.run.events import (
     Notice,
     RunFinished,

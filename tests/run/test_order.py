@@ -8,7 +8,7 @@ import pytest
 from jrc.errors import KernelDiedError, RemoteError
 from jrc.kernel import deadlines as watch
 from jrc.kernel.link import Link
-from jrc.recorder import recording
+from jrc.recorder import asking
 from jrc.run import detached as detached_module
 from jrc.run.events import Notice, RunStarted
 from jrc.runs.questions import state_of_run
@@ -175,8 +175,8 @@ async def test_a_slow_replay_is_no_sign_of_missing_cells(
 ) -> None:
     """The kernel is idle, and its recorder says the same again with each piece that it sends."""
     monkeypatch.setattr(watch, "QUIET_BEFORE_POLL", 0.02)
-    monkeypatch.setattr(recording, "FIRST_BATCH", 1 << 18)
-    monkeypatch.setattr(recording, "LARGEST_BATCH", 1 << 18)
+    monkeypatch.setattr(asking, "FIRST_BATCH", 1 << 18)
+    monkeypatch.setattr(asking, "LARGEST_BATCH", 1 << 18)
     desk, listener = Desk(jupyter, tmp_path / "desk"), Recorder()
     run = await desk.begin(notebook(tmp_path, "for i in range(4): print(str(i) * 1_000_000)"))
     await desk.until(run, "finished")
