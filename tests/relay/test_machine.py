@@ -7,7 +7,7 @@ import pytest
 
 from jrc.errors import KernelDiedError, UnreachableError, WireError
 from jrc.kernel.messages import Messages
-from jrc.recorder.asking import Timing
+from jrc.recorder.asking import Timing as AskingTiming
 from jrc.relay.actions import (
     Action,
     AskServer,
@@ -628,7 +628,7 @@ def test_the_recorder_is_asked_for_a_gap(recording: Machine) -> None:
     msg_id = sent(recording, request())
     recording.from_kernel(numbered(stream(msg_id, "b"), 2), 0)
     assert recording.tick(0) == []
-    (question,) = sends(recording.tick(Timing().gap_grace))
+    (question,) = sends(recording.tick(AskingTiming().gap_grace))
     assert (question.channel, question.msg_type) == ("control", "jrc_replay_request")
 
 
@@ -661,12 +661,12 @@ def test_an_execution_that_arrived_is_not_sent_again(recording: Machine) -> None
 def test_a_recorder_that_is_gone_leaves_its_promises_to_a_fence(recording: Machine) -> None:
     """After a restart that nobody announced."""
     sent(recording, request())
-    (question,) = sends(recording.tick(Timing().quiet))
-    log, fence = recording.from_kernel(idle(question.msg_id), Timing().quiet)
+    (question,) = sends(recording.tick(AskingTiming().quiet))
+    log, fence = recording.from_kernel(idle(question.msg_id), AskingTiming().quiet)
     assert isinstance(log, Log)
     assert isinstance(fence, Send)
-    recording.from_kernel(busy(fence.message.msg_id), Timing().quiet)
-    actions = recording.from_kernel(info_reply(fence.message.msg_id), Timing().quiet)
+    recording.from_kernel(busy(fence.message.msg_id), AskingTiming().quiet)
+    actions = recording.from_kernel(info_reply(fence.message.msg_id), AskingTiming().quiet)
     assert said(actions)[1] == ("shell", "execute_reply", "error")
 
 
