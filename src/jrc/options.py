@@ -4,7 +4,7 @@ A room declares its options as a named tuple. A field that can be typed carries 
 from which ``jrc.cli.options`` makes the option of a command::
 
     class CellOptions(NamedTuple):
-        allow_loss: Annotated[bool, Option("--allow-loss", "Exit with 0 though …")] = False
+        allow_loss: Annotated[bool, Option("--allow-loss", "Exit with 0 even if …")] = False
 """
 
 import re

@@ -429,7 +429,7 @@ def test_runs_are_removed(folder: Path, env: dict[str, str], jupyter: JupyterSer
 
 
 @pytest.mark.parametrize(
-    ("command", "shown"), [("runs", "There is no run."), ("status", "No server is saved yet.")]
+    ("command", "shown"), [("runs", "There are no runs."), ("status", "No server is saved yet.")]
 )
 def test_ctrl_c_ends_a_watch_on_a_line_of_its_own(command: str, shown: str) -> None:
     with Dialog(command, "--watch") as dialog:

@@ -16,8 +16,8 @@ class RootGroup(LazyGroup):
     table: ClassVar = {
         "run": LazyCommand("jrc.cli.run", "Run a notebook or a script on a Jupyter Server."),
         "runs": LazyCommand("jrc.cli.runs", "List your runs on all servers; remove them."),
-        "attach": LazyCommand("jrc.cli.attach", "Come back to a run, and follow it to its end."),
-        "logs": LazyCommand("jrc.cli.logs", "Show what a run printed so far."),
+        "attach": LazyCommand("jrc.cli.attach", "Return to a run, and follow it to its end."),
+        "logs": LazyCommand("jrc.cli.logs", "Show what a run has printed so far."),
         "cancel": LazyCommand("jrc.cli.cancel", "Stop a run."),
         "login": LazyCommand(
             "jrc.cli.login.command", "Save a server and its credentials as a profile."
@@ -32,7 +32,7 @@ class RootGroup(LazyGroup):
         "open": LazyCommand("jrc.cli.open", "Open the server's page in the browser."),
         "doctor": LazyCommand("jrc.cli.doctor", "Check everything between here and a kernel."),
         "companion": LazyCommand(
-            "jrc.cli.companion", "What jrc's extension in VS Code asks.", hidden=True
+            "jrc.cli.companion", "Answer jrc's extension in VS Code.", hidden=True
         ),
         "kernel": LazyCommand("jrc.cli.kernel", "List, start, stop, interrupt, restart kernels."),
         "help": LazyCommand("jrc.cli.help", "Show the help of a command."),

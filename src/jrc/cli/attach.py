@@ -1,4 +1,4 @@
-"""``jrc attach``: come back to a run."""
+"""``jrc attach``: return to a run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -22,15 +22,16 @@ def attach(
     run: AsRun,
     how: AttachOptions,
     output: Annotated[
-        Path | None, Option("-o --output", "Save here; else where the run said.", "PATH")
+        Path | None,
+        Option("-o --output", "Save here, not where jrc run would.", "PATH"),
     ] = None,
     json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Come back to a run: see what happened since, and follow it to its end.
+    """Return to a run: show what happened since you left, and follow it to its end.
 
-    The result is saved as jrc run would have saved it, and the exit code is the run's. Ctrl-C
-    leaves; the run goes on.
+    The result is saved as jrc run would have saved it, and the exit code is that of the run. Ctrl-C
+    stops following; the run continues.
 
     \b
     Example:

@@ -9,9 +9,9 @@ app = plain_typer(add_completion=False)
 
 @app.command()
 def cancel(run: AsRun) -> None:
-    """Stop a run: interrupt its cell, drop the cells behind it, and end its kernel.
+    """Stop a run: interrupt its cell, skip the cells after it, and end its kernel.
 
-    Its outputs stay until jrc attach has saved them.
+    Its output is kept until jrc attach saves it.
 
     \b
     Example:

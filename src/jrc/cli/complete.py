@@ -1,4 +1,4 @@
-"""Words that the shell completes. Silent and quick: a completion never complains."""
+"""What the shell completes. It is quick, shows no errors, and changes nothing."""
 
 import re
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ _WORD = re.compile(r"[A-Za-z0-9._-]+\Z")
 
 
 def beside(text: str) -> str:
-    """What a shell shows beside a word that it completes: typer reads it as rich's markup."""
+    """The text that a shell shows beside a completion: typer reads it as markup of rich."""
     return re.sub(r"(\\*)\[", r"\1\1\\[", visible(text).replace("\n", " "))
 
 
@@ -72,9 +72,9 @@ async def _kernelspec_names() -> list[str]:
 
 
 def offered(words: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """What a shell may be offered, with what is said beside it.
+    """The completions that are safe to offer, with the text beside each.
 
-    A shell puts a word on the command line as it is: only harmless characters get there.
+    A shell puts them on the command line as they are, so words with other characters are left out.
     """
     return [(word, beside(help)) for word, help in words if _WORD.match(word)]
 
@@ -82,6 +82,6 @@ def offered(words: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 AsRun = Annotated[
     str,
     typer.Argument(
-        metavar="RUN", help="Its id, the beginning of it, or its name.", autocompletion=run_names
+        metavar="RUN", help="Its id, the start of its id, or its name.", autocompletion=run_names
     ),
 ]

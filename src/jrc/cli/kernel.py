@@ -47,13 +47,13 @@ def complete_kernel(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]
 
 OnProfile = Annotated[
     str | None,
-    typer.Option("-P", "--profile", help="The server.", autocompletion=profile_names),
+    typer.Option("-P", "--profile", help="The server's profile.", autocompletion=profile_names),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 Ids = Annotated[
     list[str],
     typer.Argument(
-        metavar="ID", help="Its id, or the beginning of it.", autocompletion=complete_kernel
+        metavar="ID", help="Its id, or the start of its id.", autocompletion=complete_kernel
     ),
 ]
 
@@ -102,14 +102,14 @@ def start(
         str | None,
         typer.Argument(
             metavar="NAME",
-            help="The kernelspec; else the server's default.",
+            help="The kernelspec; default: the server's.",
             autocompletion=kernelspec_names,
         ),
     ] = None,
     profile: OnProfile = None,
     kernel_env: Annotated[
         list[str] | None,
-        typer.Option("--kernel-env", metavar="K=V", help="Gateways: set a kernel's variable."),
+        typer.Option("--kernel-env", metavar="K=V", help="Gateways: set a variable."),
     ] = None,
     json: AsJson = False,
 ) -> None:
@@ -273,7 +273,7 @@ def _on_server(
     from jrc.server.open import open_server
     from jrc.server.orphans import Orphans
 
-    # Who presses the tab key did not ask for a tunnel.
+    # Pressing Tab must not bring up a tunnel.
     completing = seconds is not None
     orphans = Orphans.FIRST if orphans_first else Orphans.BESIDE
 

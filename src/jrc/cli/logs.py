@@ -20,14 +20,14 @@ app = plain_typer(add_completion=False)
 def logs(
     run: AsRun,
     follow: Annotated[
-        bool, Option("-f --follow", "Go on until the run ends. Ctrl-C leaves.")
+        bool, Option("-f --follow", "Follow until the run ends; Ctrl-C stops.")
     ] = False,
     patience: Patience = 60,
     json: AsJson = False,
 ) -> None:
-    """Show what a run printed so far. Nothing is taken away: jrc attach brings it all the same.
+    """Show what a run has printed so far. The run is not changed: jrc attach still saves all of it.
 
-    The exit code is 0 whatever the run's is; jrc attach ends as the run does.
+    The exit code is 0 even if the run failed; jrc attach exits with the code of the run.
 
     \b
     Example:

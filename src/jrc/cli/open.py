@@ -25,13 +25,13 @@ REDIRECT_SECONDS = 60.0
 def open_page(
     profile: NameOrDefault = None,
     show: Annotated[
-        bool, typer.Option("--print", help="Print the one-time address, start no browser.")
+        bool, typer.Option("--print", help="Print the address instead of opening it.")
     ] = False,
 ) -> None:
     """Open the server's page in the browser, logged in.
 
-    The browser gets a one-time address on this machine that leads to the server: the token stands
-    in no process list.
+    The browser gets a one-time address on this machine that redirects to the server, so the token
+    appears in no process list.
 
     \b
     Example:
@@ -55,7 +55,7 @@ async def _reachable_url(profile: Profile, paths: Paths, terminal: Terminal) -> 
 
 
 def _with_token(url: str, profile: Profile, paths: Paths) -> str:
-    """Where the browser ends up. A server with a password asks for it itself."""
+    """The final address. A server with a password asks for it in the browser."""
     found = SecretStore(paths).get(profile.name) if profile.auth == "token" else None
     return f"{url}?{urlencode({'token': found[0].reveal()})}" if found else url
 

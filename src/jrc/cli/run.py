@@ -19,7 +19,7 @@ app = plain_typer(add_completion=False)
 
 
 class RunCommand(TyperCommand):
-    """Leaves what stands behind a script to it, and takes ``-p NAME VALUE`` as papermill does."""
+    """Passes everything after a script to it, and takes ``-p NAME VALUE`` as papermill does."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         from jrc.notebook.script import is_script
@@ -40,8 +40,8 @@ class RunCommand(TyperCommand):
 def run(words: Invocation) -> None:
     """Run a notebook or a script on a Jupyter Server.
 
-    jrc's options stand before a script; all that stands behind it is the script's.
-    Without a profile it runs on an embedded server on this machine.
+    Options of jrc go before a script; everything after it is passed to the script.
+    Without a profile, jrc starts an embedded server on this machine.
 
     \b
     Example:
@@ -82,8 +82,8 @@ def arrange(
 ) -> list[str]:
     """The words as the parser of options needs them.
 
-    Behind a script everything is the script's, as with ``python FILE ARGS``; one ``--`` in between
-    is allowed. Behind a notebook come more options. ``-p NAME VALUE`` becomes ``-p NAME=VALUE``.
+    Everything after a script is passed to it, as with ``python FILE ARGS``; one ``--`` in between
+    is allowed. After a notebook come more options. ``-p NAME VALUE`` becomes ``-p NAME=VALUE``.
 
     Args:
         words: what was typed.

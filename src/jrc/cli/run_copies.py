@@ -51,7 +51,7 @@ def with_copies(listener: "Listener", copies: Copies, terminal: Terminal) -> Ite
 
 def _close(file: TextIO) -> None:
     with suppress(OSError):
-        # What it could not write was said; it fails with the same again.
+        # What could not be written was reported already; closing fails for the same reason.
         file.close()
 
 
@@ -59,9 +59,9 @@ class StreamFiles:
     """A listener that also writes what cells print into files.
 
     Args:
-        listener: who is told everything.
+        listener: receives every event as well.
         files: by the name of the stream.
-        trouble: told when a file can't be written any more; the run goes on.
+        trouble: called with a sentence when a file can't be written any more; the run continues.
     """
 
     def __init__(

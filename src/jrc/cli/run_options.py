@@ -10,8 +10,8 @@ from jrc.notebook.parameter_values import Given
 from jrc.options import Option
 from jrc.run.options import Options
 
-AsJson = Annotated[bool, Option("--json", "One event a line, as JSON.")]
-Quiet = Annotated[bool, Option("-q --quiet", "Only the output, and what goes wrong.")]
+AsJson = Annotated[bool, Option("--json", "Print one JSON event per line.")]
+Quiet = Annotated[bool, Option("-q --quiet", "Print only output and errors.")]
 
 
 def _show_table(context: Any, given: bool) -> None:
@@ -31,7 +31,7 @@ class Source(NamedTuple):
     ]
     args: Annotated[
         list[str] | None,
-        typer.Argument(metavar="ARGS", help="Arguments of the script: all that follows it."),
+        typer.Argument(metavar="ARGS", help="Arguments of the script: everything after it."),
     ] = None
 
 
@@ -54,9 +54,9 @@ class Result(NamedTuple):
     """The file of the result."""
 
     output: Annotated[
-        Path | None, Option("-o --output", "Save here; else in NAME.out.ipynb.", "PATH")
+        Path | None, Option("-o --output", "Save here instead of NAME.out.ipynb.", "PATH")
     ] = None
-    in_place: Annotated[bool, Option("--in-place", "Save into FILE itself.")] = False
+    in_place: Annotated[bool, Option("--in-place", "Save to FILE itself.")] = False
     report_mode: Annotated[
         bool, Option("--report-mode/--no-report-mode", "Hide the code.", hidden=True)
     ] = False
@@ -67,10 +67,10 @@ class Copies(NamedTuple):
 
     images: Annotated[
         Path | None,
-        Option("--output-image", "Save images: into a folder, or as NAME.png.", "PATH"),
+        Option("--output-image", "Save images in a folder or as NAME.png.", "PATH"),
     ] = None
     stdout: Annotated[
-        Path | None, Option("--stdout-file", "Printed text goes there.", "PATH", hidden=True)
+        Path | None, Option("--stdout-file", "Write printed text there.", "PATH", hidden=True)
     ] = None
     stderr: Annotated[
         Path | None, Option("--stderr-file", "The same for stderr.", "PATH", hidden=True)
@@ -80,22 +80,20 @@ class Copies(NamedTuple):
 class Place(NamedTuple):
     """The server."""
 
-    profile: Annotated[str | None, Option("-P --profile", "The server.", "NAME")] = None
+    profile: Annotated[str | None, Option("-P --profile", "The server's profile.", "NAME")] = None
     kernel_env: Annotated[
-        Sequence[str], Option("--kernel-env", "Gateways: set a kernel's variable.", "K=V")
+        Sequence[str], Option("--kernel-env", "Gateways: set a variable of the kernel.", "K=V")
     ] = ()
 
 
 class Report(NamedTuple):
-    """How jrc tells what happens."""
+    """How jrc reports what happens."""
 
     json: AsJson = False
     quiet: Quiet = False
     exit_code_base: Annotated[
         int,
-        Option(
-            "--exit-code-base", "Add N to the exit codes of jrc itself.", "N", least=0, most=185
-        ),
+        Option("--exit-code-base", "Add N to jrc's own exit codes.", "N", least=0, most=185),
     ] = 0
 
 
@@ -111,7 +109,10 @@ class Instead(NamedTuple):
     help_papermill: Annotated[
         bool,
         typer.Option(
-            "--help-papermill", is_eager=True, callback=_show_table, help="papermill's options."
+            "--help-papermill",
+            is_eager=True,
+            callback=_show_table,
+            help="List papermill's options.",
         ),
     ] = False
 
@@ -120,7 +121,7 @@ class Invocation(NamedTuple):
     """The words of one ``jrc run``. Help shows them in this order.
 
     Attributes:
-        first: the number of the cell to begin at.
+        first: the number of the cell to start at.
     """
 
     source: Source
@@ -131,8 +132,8 @@ class Invocation(NamedTuple):
     place: Place = Place()
     how: Options = Options()
     first: Annotated[
-        int, Option("--from", "Begin at this cell, with --kernel-id.", "CELL", least=1)
+        int, Option("--from", "Start at this cell; needs --kernel-id.", "CELL", least=1)
     ] = 1
-    detach: Annotated[bool, Option("--detach", "Begin, print the run's id, and leave.")] = False
+    detach: Annotated[bool, Option("--detach", "Start the run, print its id, and exit.")] = False
     report: Report = Report()
     instead: Instead = Instead()

@@ -20,7 +20,7 @@ STDOUT = STDIN
 """The file of a result that goes to stdout: ``-``."""
 
 _EMBEDDED_PATIENCE = 10.0
-"""A server on this machine that is away does not come back."""
+"""Seconds. An embedded server that is gone does not come back."""
 
 
 class Plan(NamedTuple):
@@ -138,14 +138,14 @@ def _beside(path: "Path") -> "Path":
 
 
 def check(plan: Plan) -> None:
-    """Refuse what can't be had together.
+    """Refuse options that exclude each other.
 
     Raises:
         UsageError: it can't.
     """
     words, kernel = plan.words, plan.words.how.kernel
     if kernel.start_timeout < 1:
-        raise UsageError("No kernel starts in less than a second.", hint="--start-timeout 120")
+        raise UsageError("A kernel needs more than a second to start.", hint="--start-timeout 120")
     if kernel.id == "":
         raise UsageError(
             "--kernel-id is empty. It takes the id of a running kernel.", hint="jrc kernel list"
@@ -164,7 +164,7 @@ def check(plan: Plan) -> None:
         for option, given in {"--json": words.report.json, "--detach": words.detach}.items():
             if given:
                 raise UsageError(
-                    f"{option} can't be had with a result on stdout.", hint="-o RESULT.ipynb"
+                    f"{option} can't be combined with a result on stdout.", hint="-o RESULT.ipynb"
                 )
     if words.detach:
         _check_detached(words)

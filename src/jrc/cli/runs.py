@@ -18,21 +18,21 @@ app = plain_typer(add_completion=False, invoke_without_command=True)
 
 WATCH_SECONDS = 2.0
 WATCH_SECONDS_AT_MOST = 30.0
-"""Between two looks; longer while nothing changes."""
+"""Between two listings; longer while nothing changes."""
 
 
 @app.callback()
 def runs(
     ctx: typer.Context,
     everybody: Annotated[
-        bool, typer.Option("--all", help="Those of other people on the servers, too.")
+        bool, typer.Option("--all", help="Include the runs of other people.")
     ] = False,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Show them again after each change, until Ctrl-C.")
+        bool, typer.Option("--watch", help="Show them again after each change; Ctrl-C ends it.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
-    """List your runs on all servers: those of jrc run --detach, and those that you left.
+    """List your runs on all servers: those that you detached or left.
 
     \b
     Example:
@@ -72,20 +72,20 @@ def rm(
         list[str] | None,
         typer.Argument(
             metavar="RUN...",
-            help="Their ids, the beginnings of them, or their names.",
+            help="Ids of runs, starts of ids, or names.",
             autocompletion=run_names,
         ),
     ] = None,
     gone: Annotated[
-        bool, typer.Option("--gone", help="All of which nothing is left on their servers.")
+        bool, typer.Option("--gone", help="Remove all runs that are gone from their servers.")
     ] = False,
     yes: Annotated[
-        bool, typer.Option("-y", "--yes", help="Do not ask before something is lost.")
+        bool, typer.Option("-y", "--yes", help="Do not ask, even if output will be lost.")
     ] = False,
 ) -> None:
-    """Remove runs: from this computer's list, and from their servers with what they printed.
+    """Remove runs from this computer and from their servers, together with their output.
 
-    It asks before it stops a run, and before it deletes what was not fetched.
+    Asks before it stops a run, and before it deletes output that was not fetched.
 
     \b
     Example:
@@ -111,7 +111,7 @@ def _show(listing: "Listing", terminal: Terminal, *, json: bool, again: bool) ->
     for trouble in listing.trouble:
         terminal.warn(trouble)
     if not listing.rows:
-        terminal.say("There is no run. Begin one: jrc run --detach FILE")
+        terminal.say("There are no runs. Start one: jrc run --detach FILE")
         return
     named = any(row.name for row in listing.rows)
     header = ["RUN", *(["NAME"] if named else [])]
@@ -165,7 +165,7 @@ async def _remove(words: list[str], *, gone: bool, yes: bool, terminal: Terminal
 
 
 def _may(removal: "Removal", terminal: Terminal) -> bool:
-    """Whether the person wants it, knowing what is lost."""
+    """Whether to remove it: the person is asked where something would be lost."""
     if not removal.loses:
         return True
     if not terminal.interactive:

@@ -27,8 +27,8 @@ class SafeStream(io.TextIOBase):
     Args:
         stream: where to write; None where the process has no such stream.
         name: what people call it.
-        complain: told once, in a sentence, where a write fails for another reason than a reader
-            that went away.
+        complain: gets one sentence when a write fails for another reason than a reader that
+            went away.
 
     Attributes:
         broken: nothing is written any more.
@@ -92,7 +92,7 @@ class SafeStream(io.TextIOBase):
             time.sleep(within)
             return True
         poll = select.poll()
-        # An error and a hang-up are told always.
+        # Errors and hang-ups are always reported.
         poll.register(self.fileno(), 0)
         return not poll.poll(within * 1000)
 

@@ -1,6 +1,7 @@
 """The options of a run: what a person may say, and what is found out before it begins.
 
-The fields with an ``Option`` are options of ``jrc run`` or ``jrc attach``. Light: help imports it.
+The fields with an ``Option`` are options of ``jrc run`` or ``jrc attach``. Help needs this module, so
+it imports nothing heavy.
 """
 
 from typing import Annotated, NamedTuple
@@ -9,9 +10,9 @@ from jrc.options import Option, limit, seconds
 
 Patience = Annotated[
     float,
-    Option("--reconnect", "How long to try to reach a lost server again.", "TIME", parse=seconds),
+    Option("--reconnect", "Keep trying to reconnect for this long.", "TIME", parse=seconds),
 ]
-"""Seconds to try to bring a lost link back."""
+"""Seconds to try to reconnect to a lost server."""
 
 
 class KernelOptions(NamedTuple):
@@ -25,17 +26,17 @@ class KernelOptions(NamedTuple):
         language: of that kernel, as ``notebook.language`` has it; None for what the document says.
     """
 
-    spec: Annotated[str | None, Option("--kernel", "The kernelspec.", "NAME")] = None
+    spec: Annotated[str | None, Option("--kernel", "Start this kernelspec.", "NAME")] = None
     id: Annotated[str | None, Option("--kernel-id", "Use a running kernel, and keep it.", "ID")] = (
         None
     )
     start_timeout: Annotated[
         float,
-        Option("--start-timeout", "For a new kernel's first answer.", "TIME", parse=seconds),
+        Option("--start-timeout", "Time for a kernel to start.", "TIME", parse=seconds),
     ] = 120
-    keep: Annotated[bool, Option("--keep-kernel", "Do not delete the kernel at the end.")] = False
+    keep: Annotated[bool, Option("--keep-kernel", "Keep the kernel at the end.")] = False
     keep_on_error: Annotated[
-        bool, Option("--keep-kernel-on-error", "Do not delete it when a cell failed.")
+        bool, Option("--keep-kernel-on-error", "Keep the kernel if a cell fails.")
     ] = False
     language: str | None = None
 
@@ -53,12 +54,10 @@ class CellOptions(NamedTuple):
 
     timeout: Annotated[
         float | None,
-        Option("--timeout", "For one cell, as 90s or 2h; then interrupt it.", "TIME", limit),
+        Option("--timeout", "Interrupt a cell after this time: 90s, 2h.", "TIME", limit),
     ] = None
-    allow_errors: Annotated[bool, Option("--allow-errors", "Go on after a cell that failed.")] = (
-        False
-    )
-    allow_loss: Annotated[bool, Option("--allow-loss", "Exit with 0 though output was lost.")] = (
+    allow_errors: Annotated[bool, Option("--allow-errors", "Continue after a failed cell.")] = False
+    allow_loss: Annotated[bool, Option("--allow-loss", "Exit with 0 even if output was lost.")] = (
         False
     )
     mark_error: Annotated[
@@ -73,10 +72,10 @@ class Options(NamedTuple):
     Attributes:
         kernel: which one, and what becomes of it.
         cells: which ones, and which ends of them are failures.
-        patience: seconds to try to bring a lost link back.
-        recorder: let a recorder in the kernel keep what is published until it arrived.
+        patience: seconds to try to reconnect to a lost server.
+        recorder: let a recorder in the kernel keep what is published until it arrives.
         pipeline: send all cells at once.
-        name: that the person gives the run; empty for none.
+        name: a name for the run; empty for none.
         profile: name of the server's profile; empty for a server that ends with us.
         command: the words of ``jrc run`` that choose the document, for hints.
     """
@@ -85,12 +84,10 @@ class Options(NamedTuple):
     cells: CellOptions = CellOptions()
     patience: Patience = 60
     recorder: Annotated[
-        bool, Option("--recorder/--no-recorder", "Keep output in the kernel until it arrived.")
+        bool, Option("--recorder/--no-recorder", "Keep output in the kernel until it arrives.")
     ] = True
     pipeline: Annotated[bool, Option("--pipeline/--no-pipeline", "Send all cells at once.")] = True
-    name: Annotated[str, Option("--name", "Stands for the run's id in attach, logs, …", "NAME")] = (
-        ""
-    )
+    name: Annotated[str, Option("--name", "Name the run, to use instead of its id.", "NAME")] = ""
     profile: str = ""
     command: tuple[str, ...] = ("FILE",)
 
@@ -101,10 +98,10 @@ class AttachOptions(NamedTuple):
     Attributes:
         latest: do not show what happened before.
         keep_kernel: leave the kernel and the journal when the run is complete.
-        patience: seconds to try to bring a lost link back.
+        patience: seconds to try to reconnect to a lost server.
     """
 
-    latest: Annotated[bool, Option("--latest", "Do not show what happened before.")] = False
+    latest: Annotated[bool, Option("--latest", "Do not show earlier output.")] = False
     keep_kernel: Annotated[
         bool, Option("--keep-kernel", "Leave the kernel and the journal on the server.")
     ] = False

@@ -29,7 +29,7 @@ FOLLOWER_SECONDS = 7 * 86400.0
 """A file that is older was left by a client that was killed."""
 
 LEAVE_SECONDS = 5.0
-"""Whoever presses Ctrl-C waits for no server that is away."""
+"""After Ctrl-C, jrc waits no longer than this for a server that does not answer."""
 
 ANOTHER_FOLLOWS = "another client follows it"
 
@@ -61,7 +61,7 @@ class Followers:
                 json.dumps({"follower": owner(), "since": time.time()}),
             )
         except JrcError as error:
-            log.info("the other followers can't be told of us: %s", error)
+            log.info("the other followers don't know of this one: %s", error)
 
     async def leave(self, *, has_all: bool = False) -> None:
         """We follow no longer.
@@ -80,7 +80,7 @@ class Followers:
                 else:
                     await delete_file(self._server, self._path(self._own))
         except (JrcError, TimeoutError) as error:
-            log.info("the other followers can't be told that we are gone: %s", error)
+            log.info("the note of this follower stays on the server: %s", error)
 
     async def who_needs_it(self, *, began_here: bool, owner: str) -> str:
         """Who still needs the journal, as words for a sentence; empty for nobody.

@@ -186,12 +186,12 @@ def _trouble(profile: Profile, error: JrcError) -> str:
     return f"{profile.name}: {error.message}" + (f" ({error.hint})" if error.hint else "")
 
 
-def _seen(told: Mapping[str, Any]) -> Seen | None:
-    at = _number(told.get("at"))
+def _seen(saved: Mapping[str, Any]) -> Seen | None:
+    at = _number(saved.get("at"))
     if at is None:
         return None
-    cell, cells = _count(told.get("cell")), _count(told.get("cells"))
-    return Seen(Progress(str(told.get("state", "unknown")), cell, cells), at)
+    cell, cells = _count(saved.get("cell")), _count(saved.get("cells"))
+    return Seen(Progress(str(saved.get("state", "unknown")), cell, cells), at)
 
 
 async def _survey(

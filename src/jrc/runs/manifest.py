@@ -1,4 +1,4 @@
-"""What whoever attaches to a run must know of it: the document without its outputs, the requests.
+"""What a client needs to attach to a run: the document without its outputs, and the requests.
 
 It goes into the journal's first note and into the local record.
 """

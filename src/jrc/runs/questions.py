@@ -71,8 +71,8 @@ async def kept_past(server: "ServerClient", kernel_id: str, run: str) -> KeptPas
 
 def cells_of(states: States) -> int:
     """How many cells the run of a state has."""
-    told = states.runs[0].last or {}
-    cells = told.get("cells")
+    last = states.runs[0].last or {}
+    cells = last.get("cells")
     return cells if isinstance(cells, int) else len(states.requests)
 
 
@@ -80,7 +80,7 @@ async def _exists(server: "ServerClient", kernel_id: str) -> bool:
     try:
         return await server.kernel(kernel_id) is not None
     except UnreachableError as error:
-        # A line that goes dead swallows a question. Whoever comes back asks over a new one.
+        # A dead connection swallows a question: it is asked again over a new one.
         log.info("asking again for the kernel: %s", error)
         return await server.kernel(kernel_id) is not None
 

@@ -69,7 +69,7 @@ class RemoteRun:
 async def survey(
     server: "ServerClient", *, states: bool = True, ask: Container[str] = ()
 ) -> list[RemoteRun]:
-    """Every run that the server knows of, whoever began it.
+    """Every run that the server knows of, of all people.
 
     Args:
         server: which.
@@ -132,19 +132,19 @@ async def _with_state(
         if not may_ask or run.kernel is None:
             return run
         async with limit:
-            return await _told_by_kernel(server, run, run.kernel)
+            return await _from_kernel(server, run, run.kernel)
     async with limit:
         state = await _read_state(server, entry)
         if state is None:
             return run
         abandoned = bool(state.get("running")) and await _is_abandoned(server, run, entry)
     last = state.get("last")
-    told = last if isinstance(last, dict) else {}
+    known = last if isinstance(last, dict) else {}
     return replace(
         run,
-        owner=run.owner or str(told.get("owner", "")),
-        document=run.document or str(told.get("document", "")),
-        name=str(told.get("name", "")),
+        owner=run.owner or str(known.get("owner", "")),
+        document=run.document or str(known.get("document", "")),
+        name=str(known.get("name", "")),
         state=state,
         changed=max(entry.modified, 0.0 if run.journal is None else run.journal.modified),
         executed=await _executed(server, run.journal) if state.get("stopped") else None,
@@ -152,7 +152,7 @@ async def _with_state(
     )
 
 
-async def _told_by_kernel(server: "ServerClient", run: RemoteRun, kernel: KernelModel) -> RemoteRun:
+async def _from_kernel(server: "ServerClient", run: RemoteRun, kernel: KernelModel) -> RemoteRun:
     """The same from the recorder of a run that has one; nothing new when it does not answer."""
     try:
         known = await state_of_run(server, kernel.id, run.run, seconds=_KERNEL_SECONDS)
@@ -181,7 +181,7 @@ async def _read_state(server: "ServerClient", entry: Entry) -> dict[str, Any] | 
 async def _is_abandoned(server: "ServerClient", run: RemoteRun, entry: Entry) -> bool:
     """Whether the kernel has forgotten the run: the server restarted it.
 
-    The server's word for what a kernel does is not enough. One that died in its first seconds is
+    The state that the server reports is not enough. A kernel that died in its first seconds is
     restarted with other ports, and stays "busy" for a jupyter_server 2 until a client connects.
     """
     if run.kernel is None:

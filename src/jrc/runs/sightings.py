@@ -23,12 +23,12 @@ class Sightings:
     def read(self) -> dict[str, Mapping[str, Any]]:
         """What was seen, by the runs' ids."""
         try:
-            told = json.loads(self._path.read_text(encoding="utf-8"))
+            saved = json.loads(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        if not isinstance(told, dict):
+        if not isinstance(saved, dict):
             return {}
-        return {run: seen for run, seen in told.items() if isinstance(seen, dict)}
+        return {run: seen for run, seen in saved.items() if isinstance(seen, dict)}
 
     def write(self, seen: Mapping[str, Mapping[str, Any]], *, keep: Container[str]) -> None:
         """Note what was seen.
@@ -38,7 +38,7 @@ class Sightings:
             keep: the runs that are still of interest.
         """
         before = self.read()
-        now = {run: told for run, told in {**before, **seen}.items() if run in keep}
+        now = {run: last for run, last in {**before, **seen}.items() if run in keep}
         if now == before:
             return
         # To list runs must work where nothing can be written.
