@@ -5,8 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from jrc.cli.columns import cut
-from jrc.cli.place import Place
+from jrc.cli.columns import Place, cut
 from jrc.cli.terminal import Terminal, columns_of, visible
 
 _PAUSE = 0.1

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
-from jrc.cli.place import Place
+from jrc.cli.columns import Place
 
 _READER_GONE = (errno.EPIPE, errno.EINVAL, errno.ESHUTDOWN)
 """How systems say that nobody reads a pipe any more; Windows says EINVAL."""

@@ -1,7 +1,7 @@
 """The options of a run: what a person may say, and what is found out before it begins.
 
-The fields with an ``Option`` are options of ``jrc run`` or ``jrc attach``. Help needs this module, so
-it imports nothing heavy.
+The fields with an ``Option`` are options of ``jrc run`` or ``jrc attach``. Nothing heavy is
+imported here: help needs this module.
 """
 
 from typing import Annotated, NamedTuple
