@@ -21,6 +21,9 @@ KEPT_LINES = 50
 RECENT_SECONDS = 10.0
 """How old a line of kubectl may be to explain its end."""
 
+PIPE_SECONDS = 0.5
+"""How long after kubectl's end its output may go on."""
+
 GUESS_SECONDS = 2.0
 """How long to wait for the choice of a kubectl that was started to choose the pod itself."""
 
@@ -183,12 +186,17 @@ class _Running:
     async def stop(self) -> None:
         """End it, with the time to clean up."""
         await self._child.stop()
-        self._reading.cancel()
+        await self._stop_reading()
 
     async def end(self) -> None:
         """End it at once."""
         self._child.kill()
         await self._child.wait()
+        await self._stop_reading()
+
+    async def _stop_reading(self) -> None:
+        """Read to the end, which closes the pipes, unless a child of kubectl's holds them."""
+        await asyncio.wait({self._reading}, timeout=PIPE_SECONDS)
         self._reading.cancel()
 
     async def _read(self) -> None:
