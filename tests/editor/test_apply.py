@@ -208,7 +208,7 @@ def test_an_edit_in_the_same_moment_is_not_overwritten(
 
 def test_a_program_that_never_stops_writing_wins(ledger: Ledger, place: SettingsFile[Path]) -> None:
     path = write(place, BYTES)
-    with pytest.raises(ConfigError, match="changed by another program again and again"):
+    with pytest.raises(ConfigError, match="Another program keeps changing"):
         apply_settings(place, ledger, Editing(path, 1000))
     assert "jrc" not in path.read_text()
     assert ledger.settings == {}

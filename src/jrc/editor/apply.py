@@ -1,4 +1,4 @@
-"""Changes of settings files and kernelspecs, made: each file in one step, recorded before."""
+"""Applies changes to settings files and kernelspecs: each file atomically, recorded first."""
 
 import os
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from jrc.errors import ConfigError
 from jrc.profile.files import write_atomically
 
 TRIES = 5
-"""How often a settings file may change between our look and our write before we give up."""
+"""How many times a settings file may change between our read and our write."""
 
 
 def read_settings(path: Path) -> str | None:
@@ -29,15 +29,15 @@ def read_settings(path: Path) -> str | None:
         return None
     except UnicodeDecodeError as error:
         raise ConfigError(
-            f"{path} is not UTF-8 text (byte {error.start}). The file is left as it is.",
-            hint="Save it as UTF-8 in the editor, then type the same command again.",
+            f"{path} is not UTF-8 text (byte {error.start}). The file was not changed.",
+            hint="Save it as UTF-8 in the editor, then run the same command again.",
         ) from error
     except OSError as error:
         raise ConfigError(f"Can't read {path}: {error.strerror}.") from error
 
 
 def plan_settings(place: SettingsFile[Path], ledger: Ledger, decide: Decide) -> SettingsChange:
-    """The change of a settings file as it is now.
+    """The change of a settings file, from what it holds now.
 
     Raises:
         ConfigError: the file can't be read or understood.
@@ -47,13 +47,13 @@ def plan_settings(place: SettingsFile[Path], ledger: Ledger, decide: Decide) -> 
 
 
 def apply_settings(place: SettingsFile[Path], ledger: Ledger, decide: Decide) -> SettingsChange:
-    """Change a settings file and save what is to be remembered of it.
+    """Change a settings file, and save what must be remembered of it.
 
     Args:
         place: which file.
-        ledger: held by us. What connects is recorded before it is written, what disconnects
-            after: whenever jrc is stopped, the next disconnect finds what to undo.
-        decide: what the file becomes. Asked again if somebody changes the file meanwhile.
+        ledger: locked by the caller. A connect is recorded before the file is written, a
+            disconnect after it: wherever jrc is stopped, the next disconnect can undo it.
+        decide: what the file becomes. Called again if the file changes meanwhile.
 
     Returns:
         the change that was made.
@@ -81,8 +81,8 @@ def apply_settings(place: SettingsFile[Path], ledger: Ledger, decide: Decide) ->
         return change
     _remember(ledger, key, known)
     raise ConfigError(
-        f"{place.path} is changed by another program again and again.",
-        hint="Close the editor that writes it, then type the same command again.",
+        f"Another program keeps changing {place.path}.",
+        hint="Close the editor that writes it, then run the same command again.",
     )
 
 
@@ -99,7 +99,7 @@ def apply_spec(change: SpecChange) -> None:
             file.path.unlink(missing_ok=True)
         if change.goes:
             with suppress(OSError):
-                # Somebody may have put a file of his own there.
+                # It stays if somebody put another file there.
                 change.folder.rmdir()
     except OSError as error:
         raise ConfigError(f"Can't remove {change.folder}: {error.strerror}.") from error
@@ -149,7 +149,7 @@ def _write(path: Path, change: SettingsChange) -> None:
         raise ConfigError(f"Can't remove {path}: {error.strerror}.") from error
     if path.parent.name == ".vscode":
         with suppress(OSError):
-            # It stays where it holds anything else.
+            # It stays if it holds anything else.
             path.parent.rmdir()
 
 

@@ -1,4 +1,4 @@
-"""A profile connected to the editors of this machine, and disconnected: settings, kernelspecs."""
+"""Connects a profile to the editors of this machine, and disconnects it again."""
 
 import shutil
 import sys
@@ -19,7 +19,7 @@ from jrc.editor.surroundings import Surroundings
 from jrc.errors import ConfigError
 
 LAUNCH_MILLISECONDS = 120_000
-"""What VS Code waits for a kernel. A pod that must be scheduled takes longer than its own 60 s."""
+"""How long VS Code waits for a kernel. A pod can take longer than the default of 60 s."""
 
 WIDGET_SOURCES: list[Json] = ["jsdelivr.com", "unpkg.com"]
 
@@ -69,9 +69,9 @@ def connect(
 
     Args:
         target: what to connect.
-        ledger: held by us, unless it is a dry run.
+        ledger: locked by the caller, unless it is a dry run.
         machine: this one.
-        dry_run: look, and touch nothing.
+        dry_run: change nothing, only report.
 
     Raises:
         ConfigError: jrc's own programs are not where an editor could start them.
@@ -103,14 +103,14 @@ def disconnect(
     kernelspecs: bool,
     dry_run: bool,
 ) -> Report:
-    """Take a profile out of every settings file, and its kernelspecs if that is wanted.
+    """Remove a profile from every settings file, and its kernelspecs if asked to.
 
     Args:
         profile: its name.
-        ledger: held by us, unless it is a dry run.
+        ledger: locked by the caller, unless it is a dry run.
         machine: this one.
         kernelspecs: remove them too.
-        dry_run: look, and touch nothing.
+        dry_run: change nothing, only report.
     """
     report = Report()
     decide = partial(disconnected, profile=profile)
@@ -126,14 +126,14 @@ def disconnect(
 def rename(
     old: str, new: str, ledger: Ledger, machine: Surroundings[Path], *, dry_run: bool
 ) -> Report:
-    """Call a profile by its new name in every settings file and kernelspec that names it.
+    """Rename a profile in every settings file and kernelspec that names it.
 
     Args:
         old: its name.
         new: the name that it gets.
-        ledger: held by us, unless it is a dry run.
+        ledger: locked by the caller, unless it is a dry run.
         machine: this one.
-        dry_run: look, and touch nothing.
+        dry_run: change nothing, only report.
     """
     report = Report()
     decide = partial(renamed, old=old, new=new)
@@ -176,13 +176,13 @@ def console_script(name: str) -> str:
     if found is None:
         raise ConfigError(
             f"The program {name} is not beside {sys.executable} and not on the search path.",
-            hint="Install jrc anew: python -m pip install --force-reinstall jrc-cli",
+            hint="Reinstall jrc: python -m pip install --force-reinstall jrc-cli",
         )
     return str(Path(found).absolute())
 
 
 def _has_curve() -> bool:
-    """Whether the relay, which is installed with us, can encrypt: not every ZMQ library can."""
+    """Whether the relay can encrypt: not every ZMQ library can."""
     import zmq
 
     return bool(zmq.has("curve"))
@@ -193,13 +193,13 @@ def _wanted(
 ) -> list[tuple[SettingsFile[Path], WantedSettings]]:
     """What to write where.
 
-    The path of a program is for the person's own settings only: VS Code takes it from nowhere
-    else, and a workspace is shared with others.
+    The path of a program belongs in the person's own settings only: VS Code reads it nowhere else,
+    and a workspace is shared with others.
     """
     entry: Json = {"label": target.profile, "url": target.url, "profile": target.profile}
     defaults: dict[str, Json] = {
         "jupyter.jupyterLaunchTimeout": LAUNCH_MILLISECONDS,
-        # Otherwise whoever opens a notebook to read it starts a kernel in the cluster.
+        # Otherwise, opening a notebook just to read it starts a kernel in the cluster.
         "jupyter.disableJupyterAutoStart": True,
     }
     if target.widgets:

@@ -1,4 +1,4 @@
-"""The command lines of VS Code and its kin: which are here, and the companion in each of them."""
+"""Finds VS Code and its relatives, and manages the companion extension in each of them."""
 
 import re
 import subprocess
@@ -26,7 +26,7 @@ DEADLINE = 180.0
 
 @dataclass(frozen=True)
 class EditorCommand:
-    """An editor that can be told to install an extension.
+    """An editor that can install an extension from the command line.
 
     Attributes:
         name: what people call it.
@@ -59,7 +59,7 @@ def find_editors(
             found.append(EditorCommand(editor.name, command, profiles))
     for editor, folder in server_folders(machine):
         server = _server_program(machine, folder)
-        # In a terminal of a remote window the search path leads to that very server.
+        # In a terminal of a remote window, the search path already has this server.
         if server and not any(command.startswith(str(folder)) for command in seen):
             found.append(EditorCommand(f"{editor.name}, remote", server))
     return found
@@ -81,17 +81,17 @@ def install(editor: EditorCommand, profile: str, vsix: Path) -> None:
     """Install the companion in a profile of an editor, over any other version of it.
 
     Raises:
-        ConfigError: the editor refused; the message has its own words.
+        ConfigError: the editor refused; the message quotes it.
         DeadlineError: it did not answer.
     """
     _run(editor, profile, "--install-extension", str(vsix), "--force")
 
 
 def uninstall(editor: EditorCommand, profile: str) -> None:
-    """Take the companion out of a profile of an editor.
+    """Uninstall the companion from a profile of an editor.
 
     Raises:
-        ConfigError: the editor refused; the message has its own words.
+        ConfigError: the editor refused; the message quotes it.
         DeadlineError: it did not answer.
     """
     _run(editor, profile, "--uninstall-extension", EXTENSION)
@@ -123,11 +123,11 @@ def _run(editor: EditorCommand, profile: str, *words: str) -> str:
 
 def _last_line(ended: "subprocess.CompletedProcess[str]") -> str:
     lines = [line.strip() for line in (ended.stderr or ended.stdout).splitlines() if line.strip()]
-    return lines[-1] if lines else f"exit code {ended.returncode}, without a word"
+    return lines[-1] if lines else f"exit code {ended.returncode}, without a message"
 
 
 def _installed(machine: Surroundings[P], editor: Editor) -> str | None:
-    """The command line where an installer puts it, though the search path does not lead there."""
+    """The command line where an installer puts it, for when it is not on the search path."""
     places = []
     if machine.platform == "darwin" and editor.mac_application:
         bundle = f"{editor.mac_application}.app"
@@ -143,7 +143,7 @@ def _installed(machine: Surroundings[P], editor: Editor) -> str | None:
 
 
 def _server_program(machine: Surroundings[P], folder: P) -> str | None:
-    """The command line of a remote server that an editor put there; of any version of it."""
+    """The command line of a remote server that an editor installed, in any of its versions."""
     homes = machine.children(folder / "bin")
     homes += [home / "server" for home in machine.children(folder / "cli" / "servers")]
     for home in homes:

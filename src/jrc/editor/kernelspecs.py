@@ -46,7 +46,7 @@ class Launch:
     Attributes:
         program: the absolute path of the console script.
         environment: variables it needs beside the profile's name. No secret.
-        encrypts: its sockets can speak CurveZMQ with a client that demands it.
+        encrypts: its sockets support CurveZMQ, for clients that require it.
     """
 
     program: str
@@ -56,7 +56,7 @@ class Launch:
 
 @dataclass(frozen=True)
 class Owner:
-    """Whom a kernelspec of ours stands for."""
+    """What a kernelspec of jrc stands for."""
 
     profile: str
     kernel: str
@@ -144,7 +144,7 @@ def renamed_folders(old: str, new: str, existing: Mapping[str, bytes | None]) ->
 
 
 def owner_of(text: bytes | None) -> Owner | None:
-    """Whom a ``kernel.json`` stands for; None if it is not one of ours."""
+    """What a ``kernel.json`` stands for; None if it was not written by jrc."""
     ours = map_at(_loads(text), "metadata", "jrc")
     profile, kernel = ours.get("profile"), ours.get("kernel")
     if isinstance(profile, str) and isinstance(kernel, str):
@@ -177,7 +177,7 @@ def _spec(
     if kernel.debugger:
         metadata["debugger"] = True
     if launch.encrypts:
-        # Without this word a manager whose encryption is "required" starts no kernel, and one
+        # Without this entry a manager whose encryption is "required" starts no kernel, and one
         # whose encryption is "auto" gives it no keys. Source: JEP 145.
         metadata["supported_encryption"] = ["curve"]
     environment: dict[str, Json] = {"JRC_PROFILE": owner.profile, "JRC_KERNEL": owner.kernel}

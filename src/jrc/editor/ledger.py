@@ -1,4 +1,4 @@
-"""What jrc wrote into editors, remembered so that it can be undone. A private file in the state."""
+"""Remembers what jrc wrote into editors, so that it can be undone: a private file."""
 
 import json
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ class Ledger:
     Attributes:
         settings: what jrc knows about settings files, by path.
         installed: where it installed the companion.
-        consent: the answer to whether it may; None if nobody was asked yet.
+        consent: the answer to whether jrc may install it; None if nobody was asked yet.
     """
 
     path: Path
@@ -68,7 +68,7 @@ class Ledger:
 
 @contextmanager
 def open_ledger(paths: Paths) -> Iterator[Ledger]:
-    """The ledger, held against other jrc processes. Whoever changes it saves it.
+    """The ledger, locked against other jrc processes. The caller saves its changes.
 
     Raises:
         ConfigError: it can't be read, or another jrc holds it.

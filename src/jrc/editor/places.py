@@ -1,4 +1,4 @@
-"""Where VS Code and its kin keep settings, and Jupyter its kernelspecs. Pure.
+"""Where VS Code and its relatives keep settings, and Jupyter its kernelspecs. Pure.
 
 A desktop editor reads ``User/settings.json`` and one such file for each of its own profiles. What
 runs on the far side of Remote-SSH, WSL or a dev container reads ``data/Machine/settings.json`` of
@@ -192,7 +192,7 @@ def _all_files(machine: Surroundings[P]) -> Iterator[SettingsFile[P]]:
         yield from _user_files(machine, editor, user)
     data = _code_server_data(machine)
     if machine.exists(data):
-        # Its windows count as remote ones: what is of a machine is taken from here alone.
+        # Its windows are remote windows: settings of the machine are read from here only.
         yield SettingsFile(CODE_SERVER.name, SettingsKind.USER, data / "Machine" / "settings.json")
     for editor, folder in server_folders(machine):
         settings = folder / "data" / "Machine" / "settings.json"

@@ -1,4 +1,4 @@
-"""What is to be written where, as data: to show it, and then to do it. Pure."""
+"""What will be written where, as data that can be shown first and applied then. Pure."""
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
@@ -37,7 +37,7 @@ class SettingsChange:
 
     @property
     def changes_file(self) -> bool:
-        """Whether the file itself becomes another one, not only what jrc remembers of it."""
+        """Whether the file itself changes, and not only what jrc remembers of it."""
         return self.before != self.outcome.text
 
 
@@ -91,8 +91,8 @@ def settings_change(
     except JsoncError as error:
         fault = error.message[0].lower() + error.message[1:].rstrip(".")
         raise ConfigError(
-            f"{place.path}: {fault}. The file is left as it is.",
-            hint="Correct it in the editor, then type the same command again.",
+            f"{place.path}: {fault}. The file was not changed.",
+            hint="Correct it in the editor, then run the same command again.",
         ) from error
     return SettingsChange(place, text, outcome)
 

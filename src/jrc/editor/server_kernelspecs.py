@@ -1,4 +1,4 @@
-"""What an editor shows of a server: its kernelspecs with their logos."""
+"""Asks a server for its kernelspecs and their logos, which editors show."""
 
 from urllib.parse import urlsplit
 
@@ -8,7 +8,7 @@ from jrc.server.client import ServerClient
 from jrc.shapes import map_at, text_at, value_at
 
 LARGEST_LOGO = 512 * 1024
-"""Bytes. A logo has five thousand; what is larger is not fetched into people's home folders."""
+"""Bytes. A logo usually has five thousand. Larger ones are not written to people's homes."""
 
 
 async def server_kernelspecs(server: ServerClient) -> list[ServerKernelspec]:
@@ -54,6 +54,6 @@ async def _logo(server: ServerClient, kernel: str, file: str) -> bytes | None:
     try:
         content = await server.download("kernelspecs", kernel, file)
     except JrcError:
-        # A kernel is as good without its picture.
+        # The kernel works without its logo.
         return None
     return content if len(content) <= LARGEST_LOGO else None

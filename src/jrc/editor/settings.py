@@ -23,8 +23,8 @@ class WantedSettings:
 
     Attributes:
         servers: entries of ``jrc.servers`` by their id.
-        own: settings of jrc itself, set whatever stands there.
-        defaults: settings of others, set only where nobody chose a value.
+        own: settings of jrc itself, which replace what is there.
+        defaults: settings of others, set only if there is no value yet.
     """
 
     servers: Mapping[str, Json] = field(default_factory=dict)
@@ -85,7 +85,7 @@ def connected(
     """
     if record is None:
         return _rendered(text, text, {profile: wanted})
-    # jrc's own settings are one for all: the newest word counts, whoever is rendered last.
+    # All profiles share the settings of jrc itself: the newest values apply to all of them.
     wants = {name: replace(old, own=wanted.own) for name, old in record.wanted.items()}
     wants[profile] = wanted
     if fingerprint(text) == record.written:

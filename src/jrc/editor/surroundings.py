@@ -1,4 +1,4 @@
-"""What the editor room asks of the machine, as data, so that the rules about folders stay pure."""
+"""What the rules about folders need to know of the machine, so that they stay pure."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""The companion extension as a VSIX: a zip archive that VS Code installs. Same bytes every time."""
+"""Builds the companion extension as a VSIX, a zip archive that VS Code can install."""
 
 import io
 import json
