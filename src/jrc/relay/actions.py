@@ -1,4 +1,4 @@
-"""What the machine of a relay wants done: values without behaviour."""
+"""What the machine of a relay asks for: values without behaviour."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ from jrc.wire.zmq import Addressed
 
 @dataclass(frozen=True)
 class Send:
-    """Send a message to the kernel; call ``Machine.sending`` when its turn has come.
+    """Queue a message for the kernel; call ``Machine.sending`` just before it is sent.
 
     Attributes:
-        first: before everything that waits already.
+        first: ahead of everything that is queued already.
     """
 
     message: Message
@@ -32,7 +32,7 @@ class Deliver:
 
 @dataclass(frozen=True)
 class Beat:
-    """Echo heartbeats from now on, or stop to."""
+    """Start or stop echoing heartbeats."""
 
     alive: bool
 

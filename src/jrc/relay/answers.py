@@ -30,7 +30,7 @@ class Loss:
 
 
 class Answers:
-    """What the clients hear in the kernel's name."""
+    """Makes the messages that clients get in the kernel's name."""
 
     def __init__(self, messages: Messages) -> None:
         self._messages = messages
@@ -61,7 +61,7 @@ class Answers:
         return [Deliver(reply, asked.identities), *published, self.status(request, "idle")]
 
     def error(self, request: ClientRequest, loss: Loss) -> list[Deliver]:
-        """An error in place of a reply; as a kernel does, on iopub too where it is of code."""
+        """An error in place of a reply; for an execution on iopub too, as a kernel does."""
         message = request.message
         text = f"{loss.name}: {loss.text}"
         content = {"ename": loss.name, "evalue": loss.text, "traceback": [text]}
@@ -77,12 +77,12 @@ class Answers:
         return [self._publish("error", content, message.header), answer]
 
     def status(self, parent: Message | None, state: str) -> Deliver:
-        """The kernel's state; a parent of None is nobody's request."""
+        """The state of the kernel; without a parent, it belongs to no request."""
         header = NOBODY if parent is None else parent.header
         return self._publish("status", {"execution_state": state}, header)
 
     def notice(self, text: str, running: ClientRequest | None) -> Deliver:
-        """A line on stderr for the person: in the cell that runs, if one does."""
+        """A line on stderr for the person: in the running cell, if there is one."""
         header = NOBODY if running is None else running.message.header
         content = {"name": "stderr", "text": f"[jrc] {text}\n"}
         return self._publish("stream", content, header)

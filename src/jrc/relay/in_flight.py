@@ -1,7 +1,7 @@
 """The requests of local clients that the remote kernel has not finished. Pure.
 
-``kernel.inflight`` tells when one is finished, and what a fence proves. Here is what a relay knows
-of them besides: whose they are, and which may be sent once more.
+``kernel.inflight`` knows when one is finished, and what a fence proves. This adds what only a relay
+needs: whose they are, and which of them can be sent again.
 """
 
 from collections import defaultdict
@@ -13,13 +13,13 @@ from jrc.wire.message import Message
 from jrc.wire.zmq import Addressed
 
 MOST_REQUESTS = 10_000
-"""Requests that are remembered. A kernel that answers none must not fill the memory."""
+"""How many are remembered: a kernel that answers nothing must not fill the memory."""
 
 MOST_FENCES = 10
 """Unanswered ones. They would pile up behind a long execution whose kernel a server takes for
 idle."""
 
-# They change nothing in the kernel, so one that may not have arrived can simply be sent again.
+# They change nothing in the kernel. One that may not have arrived can be sent again.
 _REPEATABLE = frozenset(
     {
         "comm_info_request",
@@ -74,7 +74,7 @@ class ClientRequest(Request):
 
 
 class Verdict(NamedTuple):
-    """What an answer to a fence says of the requests in front of it.
+    """What an answer to a fence proves about the requests before it.
 
     Attributes:
         again: they have no reply, and can be sent again.
@@ -117,7 +117,7 @@ class ClientRequests(InFlight[ClientRequest]):
 
     @property
     def running(self) -> ClientRequest | None:
-        """The execution that the kernel works on, or will work on next."""
+        """The execution that the kernel is working on, or will begin next."""
         return next((each for each in self if each.executes and not each.reply_over), None)
 
     @property
@@ -131,11 +131,11 @@ class ClientRequests(InFlight[ClientRequest]):
 
     @property
     def many_fences(self) -> bool:
-        """So many fences are unanswered that no other one shall be sent."""
+        """Whether so many fences are unanswered that no more should be sent."""
         return self.fences_out >= MOST_FENCES
 
     def judged(self, message: Message) -> Verdict:
-        """What a message says that answers a request of the relay's own."""
+        """What a message proves that answers a request of the relay itself."""
         verdict = Verdict([], [], [], [])
         proof = self.proved(message)
         if proof is None:
@@ -156,7 +156,7 @@ class ClientRequests(InFlight[ClientRequest]):
 
 
 def by_lane(requests: Iterable[ClientRequest]) -> dict[Lane, list[ClientRequest]]:
-    """The requests, by the lane that a fence must take to tell of them."""
+    """Group requests by lane: each lane needs a fence of its own."""
     lanes: dict[Lane, list[ClientRequest]] = defaultdict(list)
     for request in requests:
         lanes[request.lane].append(request)

@@ -22,7 +22,7 @@ DELETE_DEADLINE = 1.7
 
 
 class RemoteKernel:
-    """One kernel on the server, in a session of its own, as long as a relay stands for it.
+    """One kernel on the server, in a session of its own, for as long as its relay runs.
 
     Args:
         server: where.
@@ -68,7 +68,7 @@ class RemoteKernel:
             languages.cancel()
 
     async def _languages(self) -> dict[str, str]:
-        """The language of each kernelspec; it is nice to know, and no more."""
+        """The language of each kernelspec. The relay works without it."""
         try:
             specs = (await self._server.kernelspecs()).specs
         except JrcError as error:
@@ -114,9 +114,9 @@ class RemoteKernel:
 
 
 def session_path(environment: Mapping[str, str], folder: Path) -> str:
-    """A path that no other session has, and that tells people whose kernel this is.
+    """A path that no other session has, and that shows people whose kernel this is.
 
-    A server gives every client that asks for the same path the same kernel.
+    A server gives the same kernel to all clients that ask for the same path.
 
     Args:
         environment: ``JPY_SESSION_NAME`` in it is the notebook's path.

@@ -1,10 +1,10 @@
-"""Who gets what between local clients and a remote kernel: a state machine without I/O or clock.
+"""Decides who gets what between local clients and a remote kernel. Pure: no I/O, no clock.
 
-Each method takes one event, and most return what is to be done about it. Requests go to the kernel
-as they are, and replies back to the client whose request they answer, by
-``parent_header.msg_id``. What the kernel publishes goes to every client. Answered here are
-``interrupt_request`` and ``shutdown_request``: a kernel behind a server is interrupted and ended
-through the server.
+Each method takes one event. Most of them return the actions that follow from it. Requests go to
+the kernel unchanged. A reply goes to the client whose request it answers, found by
+``parent_header.msg_id``. What the kernel publishes goes to every client. ``interrupt_request`` and
+``shutdown_request`` are answered here: a kernel behind a server is interrupted and ended through
+the server.
 
 Source: jupyter_client "Messaging in Jupyter".
 """
@@ -50,14 +50,14 @@ _USUAL = Timing()
 
 
 class Machine:
-    """The relay's decisions, for one remote kernel and those that take its place.
+    """The decisions of a relay, for one remote kernel and those that replace it.
 
     Args:
         messages: makes the relay's own messages.
-        restarts_in_place: a client's request to restart does not end the process, nor does the
-            death of a kernel that the server starts again. Else the client watches the process,
-            and takes its end for the kernel's.
-        timing: when to act though nothing arrived.
+        restarts_in_place: the process survives a client's request to restart, and the death of a
+            kernel that the server starts again. Otherwise the client watches the process, and
+            takes its end for the end of the kernel.
+        timing: when to act although nothing has arrived.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Machine:
         self._asking_server = False
 
     def kernel_started(self, language: str, now: float) -> list[Action]:
-        """There is a kernel now.
+        """The kernel has started.
 
         Args:
             language: what it executes, lower case; empty when that is not known.
@@ -109,14 +109,14 @@ class Machine:
         return [self._answers.welcome(topic)]
 
     def interrupted(self, request: Addressed, problem: str) -> list[Action]:
-        """The server interrupted the kernel, or did not: then there is a problem."""
+        """The server has interrupted the kernel, or the problem says why it has not."""
         content: dict[str, object] = {"status": "ok"}
         if problem:
             content = {"status": "error", "ename": "Interrupt", "evalue": problem, "traceback": []}
         return [*self._answers.reply(request, content)]
 
     def restarted(self, request: Addressed) -> list[Action]:
-        """The server was asked to restart the kernel."""
+        """The server has been asked to restart the kernel."""
         content = {"status": "ok", "restart": True}
         return [*self._answers.reply(request, content, broadcast=True)]
 
@@ -130,7 +130,7 @@ class Machine:
     # What goes to the kernel
 
     def sending(self, message: Message, now: float) -> Message:
-        """A message goes out now: it may have reached the kernel, whatever happens.
+        """A message is sent now. Whatever happens next, it may have reached the kernel.
 
         Returns:
             the message as it is to be sent.
@@ -144,7 +144,7 @@ class Machine:
         return outgoing
 
     def sent(self, now: float) -> None:
-        """The last byte of it went out."""
+        """The last byte of that message has been sent."""
         self._large.sent(now)
 
     # What the kernel says
@@ -177,7 +177,7 @@ class Machine:
                     actions += [self._again(r) for r in requests if r.sent and not r.reply_over]
                 case RecorderLost():
                     actions.append(Log(f"nothing is recorded: {each.reason}"))
-                    # It had promised the replies; now only fences tell what became of them.
+                    # The recorder would have had the replies. Without it, only fences can tell.
                     self._requests.nothing_recorded()
                     actions += self._fence_all()
         return actions
@@ -229,12 +229,12 @@ class Machine:
         if state == "idle" and request is not None:
             request.idle = request.iopub_over = True
             self._requests.drop_finished(request)
-        # Old servers swallow the first word of a kernel that they started again.
+        # Old servers drop the first message of a kernel that they restarted.
         begins = state == "starting" or (self._kernel_is_new and request is not None)
         return [*self._beat(), *(self._install_recorder() if begins else [])]
 
     def _install_recorder(self) -> list[Action]:
-        """Send the recorder to a kernel that has just begun to live, in front of all requests."""
+        """Send the recorder to a kernel that has just started, ahead of all requests."""
         self._kernel_is_new = False
         if not self._is_python or self._recorded.installed:
             return []
@@ -257,13 +257,13 @@ class Machine:
         oversized = self._large.link_lost(code, now)
         if oversized is None:
             return []
-        # A server ends the link where a message is too large for it; so would a second try.
+        # A server closes the link when a message is too large. A second try would end the same.
         text = oversized.sentence
         refusal = self._refuse(oversized.msg_id, Loss("MessageTooLarge", text))
         return [Log(text, warning=True), *(refusal or [self._notice(text)])]
 
     def link_restored(self, now: float) -> list[Action]:
-        """The link is up again: find out what became of the requests that were sent before."""
+        """The link is back: find out what became of the requests that were sent before."""
         actions: list[Action] = [
             Send(message, first=True) for message in self._recorded.link_restored()
         ]
@@ -287,7 +287,7 @@ class Machine:
         return actions
 
     def _on_fence(self, message: Message) -> list[Action]:
-        """Judge the requests in doubt. Nothing of the fence itself reaches a client."""
+        """Decide about the requests in doubt. Clients see nothing of the fence itself."""
         verdict = self._requests.judged(message)
         actions: list[Action] = [each for request in verdict.idle for each in self._idle(request)]
         actions += [self._again(request) for request in verdict.again]
@@ -296,7 +296,7 @@ class Machine:
         doubtful = tuple(request.message.msg_id for request in verdict.doubtful)
         return [*actions, *map(Send, self._recorded.ask_arrived(doubtful))]
 
-    # Nothing arrives
+    # Deadlines
 
     def tick(self, now: float) -> list[Action]:
         """Some time has passed. Call it a few times a second."""
@@ -319,7 +319,7 @@ class Machine:
         return [*actions, *self._ask_recorder(now)]
 
     def server_answered(self, state: str, *, all_arrived: bool, received: int) -> list[Action]:
-        """What the server says of the kernel.
+        """The server has said what the kernel does.
 
         Args:
             state: as ``idle``; ``dead`` where the kernel is gone, ``unknown`` where nobody knows.
@@ -337,10 +337,10 @@ class Machine:
         return self._ask_idle_kernel() if idle else []
 
     def _ask_idle_kernel(self) -> list[Action]:
-        """Ask what an idle kernel answers at once, to hear whether it answers at all.
+        """Ask an idle kernel something that it answers at once, to see whether it answers at all.
 
-        The answer comes behind those to the recorded executions, and tells whether they arrived.
-        No other request is given up for it: not every kernel answers in order.
+        Behind recorded executions, the answer also shows whether those have arrived. No other
+        request is given up because of it: not every kernel answers in order.
         """
         waiting = [
             request
@@ -354,10 +354,10 @@ class Machine:
     # The end of a kernel
 
     def ended(self, error: JrcError) -> list[Action]:
-        """There will be no kernel any more, or no way to it."""
+        """The kernel is gone for good, or can no longer be reached."""
         if isinstance(error, KernelDiedError) and not self._restarts_in_place:
-            # An error in place of a reply would be the cell's own, and a client that allows errors
-            # would go on in an empty kernel. A local kernel that dies does not answer.
+            # A client would take an error in the reply for the cell's own, and one that allows
+            # errors would go on in an empty kernel. A local kernel that dies does not answer.
             said = [self._notice(error.message), self._answers.status(None, "dead")]
             return [Beat(alive=False), *said]
         loss = Loss(type(error).__name__.removesuffix("Error"), error.message)
@@ -372,12 +372,12 @@ class Machine:
         return [*actions, *self._fail_all(loss, announce=announce, for_good=False)]
 
     def _fail_all(self, loss: Loss, *, announce: str | None, for_good: bool) -> list[Action]:
-        """Answer what the kernel will not answer any more.
+        """Answer the requests that the kernel will not answer.
 
         Args:
             loss: why.
             announce: the ``execution_state`` to publish; None when the server has published it.
-            for_good: no other kernel takes its place, also not for what waits.
+            for_good: no other kernel replaces it, so fail those too that were not sent.
         """
         self._requests.fences_lost()
         self._requests.nothing_recorded()
@@ -386,13 +386,13 @@ class Machine:
             if request.sent or for_good:
                 request.iopub_over = True
                 actions += self._fail(request, loss)
-        # Behind the answers: an editor drops those of a kernel that it knows to be dead.
+        # After the answers: an editor ignores those of a kernel that it knows to be dead.
         return actions if announce is None else [*actions, self._answers.status(None, announce)]
 
     # One request
 
     def _again(self, request: ClientRequest) -> Action:
-        """Send a request again of which it is known that it did not arrive, or does no harm."""
+        """Send a request again that did not arrive, or that does no harm twice."""
         self._requests.sent_again(request)
         return Send(request.message)
 
@@ -405,7 +405,7 @@ class Machine:
         return self._fail(request, loss)
 
     def _fail(self, request: ClientRequest, loss: Loss) -> list[Action]:
-        """Tell of an error as a kernel does: on iopub, and in the reply."""
+        """Report an error as a kernel does: on iopub, and in the reply."""
         actions: list[Action] = []
         if not request.reply_over:
             request.reply_over = True
@@ -423,7 +423,7 @@ class Machine:
         return [self._answers.status(request.message, "idle")]
 
     def _notice(self, text: str) -> Action:
-        """Tell the person something: on stderr of the cell that runs, if one does."""
+        """Show a text to the person: on stderr of the running cell, if there is one."""
         return self._answers.notice(text, self._requests.running)
 
     def _beat(self, *, alive: bool = True) -> list[Action]:

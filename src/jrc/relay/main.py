@@ -1,8 +1,8 @@
 """The ``jrc-kernel`` command: what an editor starts in place of a local kernel.
 
 ``jrc-kernel -f CONNECTION_FILE`` with ``JRC_PROFILE`` (the server) and ``JRC_KERNEL`` (its
-kernelspec) in the environment. The ports are bound before anything else: editors wait only so long
-for them. What the rest needs is imported afterwards.
+kernelspec) in the environment. The ports are bound first, because editors wait for them only so
+long. What the rest needs is imported afterwards.
 """
 
 import os
@@ -27,17 +27,17 @@ def main(timing: "Timing | None" = None) -> None:
 
 
 def run(args: list[str], timing: "Timing | None" = None) -> int:
-    """Run the relay until it is told to end, or the remote kernel is gone.
+    """Run the relay until it is asked to end, or the remote kernel is gone.
 
     Args:
-        args: the words behind ``jrc-kernel``.
-        timing: of the relay; the usual one by default.
+        args: the arguments of ``jrc-kernel``.
+        timing: thresholds of the relay; the defaults if None.
 
     Returns:
         the exit code of the process.
     """
     if "-I" in args:
-        # VS Code's Python extension tries whether this is an interpreter.
+        # VS Code's Python extension tries out whether this is an interpreter.
         return ExitCode.USAGE
     # A Ctrl-C in the terminal of a console is meant for the remote kernel. Until there is one, it
     # is meant for nobody.
@@ -61,9 +61,9 @@ def run(args: list[str], timing: "Timing | None" = None) -> int:
 
 
 def _connection_file(args: list[str]) -> Path:
-    """The word behind ``-f``. Other words are passed over, as ipykernel does: clients add some."""
-    for word, following in zip_longest(args, args[1:], fillvalue=""):
-        name, equals, value = word.partition("=")
+    """The argument of ``-f``. Others are ignored, as in ipykernel, because clients add some."""
+    for option, following in zip_longest(args, args[1:], fillvalue=""):
+        name, equals, value = option.partition("=")
         if name in _FILE_OPTIONS:
             path = value if equals else following
             if path:

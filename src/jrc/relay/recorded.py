@@ -1,8 +1,8 @@
-"""Makes what a kernel publishes for executions gapless, where the kernel is one for the recorder.
+"""Makes what a kernel publishes for executions gapless, if the kernel can have the recorder.
 
-Stands between the kernel and the machine of the relay. A server drops output that comes too fast,
-and a link that breaks swallows some; the recorder inside the kernel has it all, replies and
-questions too. Pure: the clock is an argument, and what is to be sent is returned.
+This stands between the kernel and the machine of the relay. A server drops output that comes too
+fast, and a link that breaks loses some. The recorder inside the kernel has it all, including
+replies and requests for input. Pure: the clock is an argument, and what to send is returned.
 """
 
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ from jrc.wire.message import Message, encode_object
 
 @dataclass(frozen=True)
 class NeverArrived:
-    """Executions that were sent, and that the kernel will not begin: the link swallowed them.
+    """Executions that were sent and got lost on the way: the kernel will not begin them.
 
     Attributes:
         msg_ids: of the requests.
@@ -60,13 +60,13 @@ class Recorded:
 
     @property
     def _run(self) -> str:
-        """Id of the run: each kernel that takes the place of another has one of its own."""
+        """Id of the run. A kernel that replaces another gets a new one."""
         return f"{self._messages.session}-{self._runs}"
 
     def install(self) -> Message:
-        """The request that brings the recorder into a kernel that has just begun to live.
+        """The request that brings the recorder into a Python kernel that has just started.
 
-        What is sent on shell behind it is recorded. It is Python: for no other kernel.
+        What is sent on shell after it is recorded.
         """
         self._runs += 1
         self._install_answered = False
@@ -74,7 +74,7 @@ class Recorded:
         return self._install_request()
 
     def outgoing(self, message: Message, now: float) -> Message:
-        """A client's message as it is to be sent now: an execution is marked for the recorder."""
+        """A client's message as it must be sent: an execution is marked for the recorder."""
         if self._recording is not None and message.msg_type == "input_reply":
             return self._recording.answered(message, now)
         if self._recording is None or message.msg_type != "execute_request":
@@ -86,7 +86,7 @@ class Recorded:
         return replace(message, metadata=encode_object(fields))
 
     def receive(self, message: Message, now: float) -> list[Found]:
-        """What can be passed on now that a message of the kernel arrived, in order.
+        """A message of the kernel has arrived: what can be passed on now, in order.
 
         Raises:
             WireError: it can't be decoded.
@@ -111,7 +111,7 @@ class Recorded:
         return self._recording is not None and self._recording.is_pending(msg_id)
 
     def ask_arrived(self, msg_ids: tuple[str, ...]) -> list[Message]:
-        """Ask which of these executions arrived, now that all that did must have begun."""
+        """Ask which of these executions arrived. Those that did must have begun by now."""
         if self._recording is None or not msg_ids:
             return []
         question = self._messages.control(STATE_REQUEST, {"run": self._run})
@@ -131,7 +131,7 @@ class Recorded:
         return [] if self._recording is None else self._recording.due(now)
 
     def link_lost(self) -> None:
-        """What was asked will not be answered."""
+        """Questions that were asked will not be answered."""
         if self._recording is not None:
             self._recording.link_lost()
 
@@ -143,7 +143,7 @@ class Recorded:
         return [] if self._install_answered else [self._install_request()]
 
     def give_up(self) -> list[Found]:
-        """The recorder is gone, alone or with its kernel; what was held back is given out."""
+        """The recorder is gone, alone or with its kernel: return what was held back."""
         recording, self._recording = self._recording, None
         self._installs.clear()
         return [] if recording is None else _of_interest(recording.ended())
@@ -156,5 +156,5 @@ class Recorded:
 
 
 def _of_interest(found: Iterable[RecordingNews]) -> list[Found]:
-    """All but what only a client hears that sends guarded requests."""
+    """Leave out what concerns only clients that send guarded requests."""
     return [each for each in found if not isinstance(each, NotExecuted)]

@@ -1,6 +1,6 @@
-"""The relay at work: between local sockets and a remote kernel's channels it moves messages.
+"""Moves messages between the local sockets and the channels of a remote kernel.
 
-What is to be done with a message, ``jrc.relay.machine`` decides.
+What to do with a message is decided in ``jrc.relay.machine``.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ _REST_PAUSE = 2.0
 class Outbox:
     """What waits to be sent to the kernel. While the link is down, everything waits.
 
-    Two queues: control and stdin never wait behind shell.
+    There are two queues, so that control and stdin never wait behind shell.
     """
 
     def __init__(self) -> None:
@@ -54,12 +54,12 @@ class Outbox:
         self._open = asyncio.Event()
 
     def put(self, message: Message) -> None:
-        """Send it in its turn."""
+        """Queue a message behind those that wait."""
         (self._shell if message.channel == "shell" else self._urgent).append(message)
         self._filled.set()
 
     def put_first(self, message: Message) -> None:
-        """Send it before everything that waits."""
+        """Queue a message ahead of everything that waits."""
         self._urgent.appendleft(message)
         self._filled.set()
 
@@ -144,7 +144,7 @@ class Relay:
                 await self._kernel.interrupt()
 
     def interrupt_soon(self) -> None:
-        """Interrupt because of a signal: there is nobody to tell that it failed."""
+        """Interrupt the kernel because of a signal. A failure is only logged."""
         self._spawn(self._quietly(self.interrupt), "relay-interrupt")
 
     def check(self) -> None:
@@ -232,7 +232,7 @@ class Relay:
                 self._do(self._machine.from_kernel(event, self._now()))
 
     async def _wait_for_room(self) -> None:
-        """Read no more from the server than the local sockets take: the rest waits there."""
+        """Read no more from the server than the clients take: the rest waits on the server."""
         self._room.clear()
         if self._sockets.is_crowded():
             await self._room.wait()
@@ -296,7 +296,7 @@ def _reason(error: JrcError | TimeoutError) -> str:
 
 
 def _call(loop: asyncio.AbstractEventLoop, call: Callable[[Any], None], argument: object) -> None:
-    """Call from another thread. A loop that is closed has nobody left to tell."""
+    """Call from another thread. Nothing happens when the loop is closed."""
     try:
         loop.call_soon_threadsafe(call, argument)
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""One relay from bound ports to its end: server, session, channels, and what ends it."""
+"""Runs one relay from its bound ports to its end."""
 
 import asyncio
 import logging
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("jrc.relay")
 
 PATIENCE = 12 * 3600.0
-"""Seconds to bridge a lost link: a laptop sleeps overnight and finds its kernel again."""
+"""Seconds to wait for a lost link: a laptop may sleep overnight and find its kernel again."""
 
 KERNEL_START = 300.0
-"""Seconds for a new remote kernel to speak; an image may have to be pulled for it."""
+"""Seconds for a new remote kernel to answer: it may have to pull an image first."""
 
 _PARENT_POLL = 1.0
 
@@ -45,7 +45,7 @@ async def serve(
     Args:
         sockets: bound, not started.
         environment: ``JRC_PROFILE``, ``JRC_KERNEL``, ``JPY_SESSION_NAME``, ``JPY_PARENT_PID``.
-        timing: of the relay; the usual one by default.
+        timing: thresholds of the relay; the defaults if None.
 
     Raises:
         JrcError: it can't start, or the remote kernel is gone.
@@ -94,7 +94,7 @@ async def _channels(
 
 
 async def _open(channels: Channels, kernel: RemoteKernel) -> None:
-    """Open the channels. A server lets a client wait until the kernel has said its first word."""
+    """Open the channels. A server keeps its clients waiting until the kernel has answered it."""
     last: JrcError | None = None
     try:
         async with asyncio.timeout(KERNEL_START):
@@ -113,12 +113,12 @@ async def _open(channels: Channels, kernel: RemoteKernel) -> None:
                     return
     except TimeoutError as error:
         raise DeadlineError(
-            f"The remote kernel did not speak within {KERNEL_START:.0f} s. Last try: {last}"
+            f"The remote kernel did not answer within {KERNEL_START:.0f} s. Last try: {last}"
         ) from error
 
 
 async def _parent_exit(environment: Mapping[str, str]) -> None:
-    """Return when the editor that started the relay is gone: then nobody needs it any more.
+    """Return when the editor that started the relay has ended: nobody needs the relay then.
 
     Source: jupyter_client ``launcher.py``: on Windows ``JPY_PARENT_PID`` is a handle of it.
     """
@@ -159,7 +159,7 @@ def _signals(relay: Relay) -> Iterator[None]:
     try:
         yield
     finally:
-        # From here on nothing waits any more: a second signal ends the process at once.
+        # Nothing waits any more: a second signal ends the process at once.
         for name in handlers:
             number = getattr(signal, name, None)
             if number is not None:

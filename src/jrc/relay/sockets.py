@@ -28,7 +28,7 @@ LINGER = 1.0
 """Seconds for the last messages to reach the clients after the sockets were closed."""
 
 CROWD = 4 << 20
-"""Bytes that may wait to be sent; beyond it the kernel's messages had better wait elsewhere."""
+"""Bytes that may wait to be sent. Beyond it, no more of the kernel's messages are read."""
 
 _MOST_IN_A_ROW = 64  # messages of one kind: the others must not wait for a flood
 _ZERO_COPY_FROM = 65_536  # bytes; below it a copy is cheaper than keeping track of the owner
@@ -106,7 +106,7 @@ class Subscribed:
 
 @dataclass(frozen=True)
 class Dropped:
-    """Something arrived that is no message for a kernel.
+    """Something arrived that is not a message for a kernel.
 
     Attributes:
         reason: what is wrong with it.
@@ -119,13 +119,13 @@ Received = Addressed | Subscribed | Dropped
 
 
 class Sockets:
-    """Binds all ports at once; speaks with the clients after ``start``.
+    """Binds all ports at once, and serves the clients after ``start``.
 
     Args:
         connection: where to listen.
 
     Attributes:
-        beating: echo heartbeats. The kernel is known to live.
+        beating: echo heartbeats, because the kernel is alive.
 
     Raises:
         ConfigError: a port is taken, or the signature scheme is unknown.
@@ -161,7 +161,7 @@ class Sockets:
         Args:
             receive: called in the thread with what the clients sent, in order for each channel.
             fail: called in the thread when it ends because of a bug.
-            room: called in the thread when there was a crowd and it is gone.
+            room: called in the thread when it is no longer crowded.
         """
 
         def serve() -> None:
@@ -186,13 +186,13 @@ class Sockets:
             self._bell.send(b"", zmq.NOBLOCK)
 
     def is_crowded(self) -> bool:
-        """Whether so much waits to be sent that it is better to wait for ``room``."""
+        """Whether so much waits to be sent that the caller should wait for ``room``."""
         # First this, then the look: the thread may send the last message in between.
         self._crowded = True
         return self._put - self._taken > CROWD
 
     def close(self) -> None:
-        """Send what waits, and free the ports. Nothing happens when they are free already."""
+        """Send what waits, and free the ports. A second call does nothing."""
         if self._bell.closed:
             return
         self._closing = True
@@ -277,7 +277,7 @@ def _bind(
 def _pair(
     context: "zmq.Context[zmq.Socket[bytes]]",
 ) -> "tuple[zmq.Socket[bytes], zmq.Socket[bytes]]":
-    """Two connected sockets: what is sent into the first wakes who polls the second."""
+    """Two connected sockets: sending to the first wakes the thread that polls the second."""
     bell, ear = context.socket(zmq.PAIR), context.socket(zmq.PAIR)
     bell.linger = ear.linger = 0
     ear.bind("inproc://relay-bell")

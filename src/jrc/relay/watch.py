@@ -1,6 +1,6 @@
-"""When a relay must act although nothing arrived: pure, the clock is an argument.
+"""When a relay must act although nothing has arrived. Pure: the clock is an argument.
 
-All times are seconds of one monotonic clock.
+All times are in seconds, of one monotonic clock.
 """
 
 from enum import Enum
@@ -10,19 +10,20 @@ from jrc.kernel.link import SILENT_BYTES
 
 
 class Timing(NamedTuple):
-    """The thresholds of a relay. Seconds, where nothing else is said.
+    """The thresholds of a relay, in seconds unless they are counts.
 
     Attributes:
-        link_notice: a link that is down so long is announced; a shorter loss is bridged silently.
-        quiet_before_poll: silence of a kernel that owes a reply, before the server is asked for it.
-            A kernel that was deleted leaves its websockets open and silent.
-        unresponsive_polls: so many times in a row the server says that the kernel is idle, and it
-            says nothing, though it is asked each time; then it counts as unresponsive.
-        suspicion: after somebody shut the kernel down, a server may list it until its process has
-            ended; it is asked all that time.
-        suspicious_poll: between two such questions.
-        idle_within: from a reply to its idle, which usually comes within milliseconds.
-        fences: so many are sent for a missing idle before it counts as lost.
+        link_notice: how long the link must be down before the person is told; shorter losses pass
+            silently.
+        quiet_before_poll: how long a kernel that owes a reply may be silent before the server is
+            asked about it. When a kernel is deleted, its websocket stays open and silent.
+        unresponsive_polls: how many times in a row the server may call the kernel idle while it
+            answers nothing, before it counts as unresponsive.
+        suspicion: how long the server is asked about a kernel that somebody shut down. It may list
+            the kernel until its process has ended.
+        suspicious_poll: how long to wait between two such questions.
+        idle_within: how long an idle may come after its reply. Usually it takes milliseconds.
+        fences: how many fences are sent for a missing idle before it counts as lost.
     """
 
     link_notice: float = 10.0
@@ -39,8 +40,8 @@ class Act(Enum):
 
     ANNOUNCE_LOSS = "tell the person that the link is down"
     POLL_KERNEL = "ask the server whether the kernel is still there"
-    SEEK_IDLE = "send fences for requests that have their reply but no idle"
-    ASSUME_IDLE = "no fence helps: take the idle for lost"
+    SEEK_IDLE = "send fences for requests that have a reply but no idle"
+    ASSUME_IDLE = "fences did not help: the idle counts as lost"
 
 
 class Watch:
@@ -74,7 +75,7 @@ class Watch:
         """The link is up again.
 
         Returns:
-            for how long it was down, if its loss was announced; else None.
+            how long it was down, if the person was told; otherwise None.
         """
         lost_at, announced = self._link_lost_at, self._announced
         self._link_lost_at, self._announced = None, False
@@ -98,8 +99,8 @@ class Watch:
 
         Args:
             idle: the server says that it does nothing, and nothing is on its way to it.
-            received: how many bytes came over the link until now. A large message takes its time
-                on a slow one.
+            received: how many bytes have arrived over the link so far. On a slow one, a large
+                message takes its time.
         """
         silent = abs(received - self._received) < SILENT_BYTES
         self._received = received
