@@ -486,6 +486,14 @@ def test_output_that_comes_after_the_reply_of_the_fence_is_before_the_idle(
     assert said(machine.from_kernel(busy(fence.msg_id), 0)) == [("iopub", "status", "idle")]
 
 
+def test_no_second_reply_follows_an_error_in_its_place(machine: Machine) -> None:
+    """Not every kernel answers in order, as the fence takes for granted."""
+    msg_id = sent(machine, request())
+    (fence,) = sends(machine.link_restored(0))
+    machine.from_kernel(info_reply(fence.msg_id), 0)
+    assert machine.from_kernel(reply(msg_id), 0) == []
+
+
 def test_a_lost_idle_is_made_up_for(machine: Machine) -> None:
     msg_id = sent(machine, request())
     (fence,) = sends(machine.link_restored(0))

@@ -198,6 +198,8 @@ class Machine:
         return self._on_reply(request, message)
 
     def _on_reply(self, request: ClientRequest, message: Message) -> list[Action]:
+        if request.reply_over:
+            return []  # not every kernel answers in order: the client got an error in its place
         request.reply_over = True
         request.recorded = self._recorded.covers(message.parent_id)
         actions: list[Action] = [Deliver(message, request.client)]
