@@ -10,9 +10,9 @@ import pytest
 from jrc.errors import KernelDiedError, NotFoundError, UnreachableError, WireError
 from jrc.kernel.channels import ChannelEvent, Channels, LinkLost, LinkRestored
 from jrc.kernel.messages import Messages
-from jrc.relay.kernel import RemoteKernel
 from jrc.relay.machine import Machine
 from jrc.relay.relay import Outbox, Relay
+from jrc.relay.relayed_kernel import RelayedKernel
 from jrc.relay.sockets import Received, Sockets
 from jrc.wire.message import Message, new_message
 from jrc.wire.zmq import Addressed
@@ -108,7 +108,7 @@ class World:
         )
         self.relay = Relay(cast(Sockets, self.sockets), machine)
         self.relay.start()
-        kernel, channels = cast(RemoteKernel, self.kernel), cast(Channels, self.channels)
+        kernel, channels = cast(RelayedKernel, self.kernel), cast(Channels, self.channels)
         self.running = asyncio.create_task(self.relay.run(kernel, channels))
 
     async def ask(self, msg_type: str, **content: Any) -> str:

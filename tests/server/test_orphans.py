@@ -14,7 +14,7 @@ import pytest
 
 from jrc.profile.paths import Paths
 from jrc.profile.secret import Secret
-from jrc.relay.kernel import RemoteKernel, session_path
+from jrc.relay.relayed_kernel import RelayedKernel, session_path
 from jrc.server import orphans
 from jrc.server.address import ServerAddress
 from jrc.server.auth import TokenAuth
@@ -172,7 +172,7 @@ async def test_a_start_that_is_given_up_leaves_no_kernel(
 ) -> None:
     """A relay that is told to end while the server still starts its kernel."""
     with RecordFile(paths, server.address.base_url, new_path()) as record:
-        kernel = RemoteKernel(server, record)
+        kernel = RelayedKernel(server, record)
         starting = asyncio.create_task(kernel.start(None))
         await asyncio.sleep(0)
         starting.cancel()

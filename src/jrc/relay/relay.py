@@ -31,7 +31,7 @@ from jrc.wire.zmq import Addressed
 
 if TYPE_CHECKING:
     from jrc.kernel.channels import Channels
-    from jrc.relay.kernel import RemoteKernel
+    from jrc.relay.relayed_kernel import RelayedKernel
 
 log = logging.getLogger("jrc.relay")
 
@@ -97,7 +97,7 @@ class Relay:
         self._sockets = sockets
         self._machine = machine
         self._outbox = Outbox()
-        self._kernel: RemoteKernel | None = None
+        self._kernel: RelayedKernel | None = None
         self._channels: Channels | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -114,7 +114,7 @@ class Relay:
             lambda: _call(loop, lambda _: self._room.set(), None),
         )
 
-    async def run(self, kernel: "RemoteKernel", channels: "Channels") -> None:
+    async def run(self, kernel: "RelayedKernel", channels: "Channels") -> None:
         """Relay until the kernel is gone for good.
 
         Raises:

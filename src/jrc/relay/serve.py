@@ -14,9 +14,9 @@ from jrc.errors import DeadlineError, JrcError, KernelDiedError, UnreachableErro
 from jrc.kernel.channels import Channels
 from jrc.kernel.messages import Messages
 from jrc.profile.paths import Paths
-from jrc.relay.kernel import RemoteKernel, session_path
 from jrc.relay.machine import Machine
 from jrc.relay.relay import Relay
+from jrc.relay.relayed_kernel import RelayedKernel, session_path
 from jrc.relay.sockets import Sockets
 from jrc.relay.watch import Timing
 from jrc.server.open import open_server
@@ -72,7 +72,7 @@ async def _connect_and_relay(relay: Relay, session_id: str, environment: Mapping
     async with open_server(environment.get("JRC_PROFILE")) as server:
         path = session_path(environment, Path.cwd())
         with RecordFile(Paths.from_environment(), server.address.base_url, path) as record:
-            kernel = RemoteKernel(server, record)
+            kernel = RelayedKernel(server, record)
             try:
                 await kernel.start(environment.get("JRC_KERNEL"))
                 async with _channels(server, kernel, session_id) as channels:
@@ -83,7 +83,7 @@ async def _connect_and_relay(relay: Relay, session_id: str, environment: Mapping
 
 @asynccontextmanager
 async def _channels(
-    server: "ServerClient", kernel: RemoteKernel, session_id: str
+    server: "ServerClient", kernel: RelayedKernel, session_id: str
 ) -> AsyncIterator[Channels]:
     channels = Channels(server, kernel.id, session_id=session_id, patience=PATIENCE, stubborn=True)
     await _open(channels, kernel)
@@ -93,7 +93,7 @@ async def _channels(
         channels.abort()
 
 
-async def _open(channels: Channels, kernel: RemoteKernel) -> None:
+async def _open(channels: Channels, kernel: RelayedKernel) -> None:
     """Open the channels. A server keeps its clients waiting until the kernel has answered it."""
     last: JrcError | None = None
     try:

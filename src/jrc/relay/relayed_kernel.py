@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from jrc.server.client import ServerClient
     from jrc.server.models import SessionModel
 
-log = logging.getLogger("jrc.relay.kernel")
+log = logging.getLogger("jrc.relay.relayed_kernel")
 
 DELETE_DEADLINE = 1.7
 """Seconds for the end of the remote kernel: editors kill a process 2 s after its SIGTERM."""
 
 
-class RemoteKernel:
+class RelayedKernel:
     """One kernel on the server, in a session of its own, for as long as its relay runs.
 
     Args:
