@@ -13,7 +13,7 @@ from jrc.profile.paths import Paths
 from jrc.server.address import ServerAddress
 
 if TYPE_CHECKING:
-    from jrc.doctor.conversation import Conversation
+    from jrc.kernel.query import Conversation
     from jrc.kernel.session import RemoteKernel
     from jrc.server.client import ServerClient
     from jrc.server.connection import Way

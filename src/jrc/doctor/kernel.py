@@ -6,7 +6,6 @@ import shlex
 from contextlib import suppress
 
 from jrc.doctor.check import Context, Finding, doubtful, fine, known, needless
-from jrc.doctor.conversation import Conversation, died
 from jrc.errors import (
     AuthError,
     JrcError,
@@ -16,6 +15,8 @@ from jrc.errors import (
     UnreachableError,
 )
 from jrc.kernel.channels import Channels
+from jrc.kernel.query import Answer, Conversation
+from jrc.wire.message import Message
 
 THROUGHPUT_BYTES = 4 * 1024 * 1024
 SLOW_BYTES = 1_000_000
@@ -58,15 +59,15 @@ async def kernel(context: Context) -> Finding:
 
 async def websocket(context: Context) -> Finding:
     """The kernel's websocket opens, and by which protocol."""
-    from jrc.kernel.messages import Requests
+    from jrc.kernel.messages import Messages
 
-    requests = Requests()
+    messages = Messages()
     channels = Channels(
-        known(context.client), known(context.kernel).id, session_id=requests.session, patience=0.1
+        known(context.client), known(context.kernel).id, session_id=messages.session, patience=0.1
     )
     await _open(channels)
     context.stack.push_async_callback(channels.close)
-    context.talk = Conversation(channels, requests)
+    context.talk = Conversation(channels, messages)
     framing = {
         "v1": "v1.kernel.websocket.jupyter.org",
         "legacy": "the legacy framing (an older server or a gateway)",
@@ -120,10 +121,26 @@ def explained(error: JrcError, *, status: int) -> JrcError:
     return type(error)(error.message, hint=UPGRADE_REMEDY)
 
 
+async def _ask(talk: Conversation, request: Message, *, until_idle: bool = True) -> Answer:
+    """Ask the kernel, which was started just now."""
+    try:
+        return await talk.ask(request, until_idle=until_idle)
+    except KernelDiedError as error:
+        raise died() from error
+
+
+def died() -> KernelDiedError:
+    """The error for a kernel that is gone while it is examined."""
+    return KernelDiedError(
+        "The kernel died at its start.",
+        hint="Look into the server's log, and try another kernelspec: jrc run --kernel NAME",
+    )
+
+
 async def execution(context: Context) -> Finding:
     """The kernel answers."""
     talk = known(context.talk)
-    heard = await talk.ask(talk.requests.kernel_info(), until_idle=False)
+    heard = await _ask(talk, talk.messages.kernel_info(), until_idle=False)
     seconds = asyncio.get_running_loop().time() - context.kernel_began
     info = heard.reply.content_fields
     language = info.get("language_info")
@@ -159,8 +176,8 @@ async def recorder(context: Context) -> Finding:
 
     talk = known(context.talk)
     options = InstallOptions(run=f"doctor-{secrets.token_hex(4)}")
-    request = with_source(talk.requests.of_content(install_content(options)))
-    heard = await talk.ask(request, until_idle=False)
+    request = with_source(talk.messages.of_content(install_content(options)))
+    heard = await _ask(talk, request, until_idle=False)
     found = parse_install_reply(heard.reply)
     if isinstance(found, NotPossible):
         return doubtful(
@@ -173,9 +190,9 @@ async def recorder(context: Context) -> Finding:
 async def throughput(context: Context) -> Finding:
     """How fast a large output arrives."""
     talk = known(context.talk)
-    request = talk.requests.execute_silently(_PRINT.format(half=THROUGHPUT_BYTES // 2))
+    request = talk.messages.execute_silently(_PRINT.format(half=THROUGHPUT_BYTES // 2))
     began = asyncio.get_running_loop().time()
-    heard = await talk.ask(request)
+    heard = await _ask(talk, request)
     arrivals = [when for when, each in heard.published if each.msg_type == "display_data"]
     if not arrivals:
         return needless("Only a Python kernel with IPython can be asked for a large output.")

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jrc.errors import NotFoundError, UnreachableError
-from jrc.kernel.channels import Channels
-from jrc.kernel.messages import Requests
+from jrc.errors import KernelDiedError, NotFoundError, UnreachableError
+from jrc.kernel.query import conversation
 from jrc.recorder.protocol import (
     CANCEL_REQUEST,
     FORGET_REQUEST,
@@ -19,7 +18,6 @@ from jrc.recorder.protocol import (
     States,
     parse_answer,
 )
-from jrc.wire.message import Message
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
@@ -189,25 +187,9 @@ async def _ask(
     server: "ServerClient", kernel_id: str, msg_type: str, content: dict[str, Any], seconds: float
 ) -> Answer | None:
     """The recorder's answer; None when the kernel has no recorder."""
-    requests = Requests()
-    question = requests.control(msg_type, content)
-    channels = Channels(server, kernel_id, session_id=requests.session, patience=seconds)
     try:
-        async with asyncio.timeout(seconds):
-            await channels.open()
-            await channels.send(question)
-            async for event in channels.events():
-                if not isinstance(event, Message) or event.parent_id != question.msg_id:
-                    continue
-                # A kernel without a recorder publishes that it is busy, and answers nothing.
-                return parse_answer(event) if event.channel == "control" else None
-    except NotFoundError as error:
+        async with conversation(server, kernel_id, seconds=seconds) as talk:
+            reply = await talk.ask_if_known(talk.messages.control(msg_type, content))
+    except (NotFoundError, KernelDiedError) as error:
         raise NotFoundError(f"The kernel {kernel_id} is gone.", hint="jrc runs") from error
-    except TimeoutError as error:
-        raise UnreachableError(
-            f"The kernel {kernel_id} did not answer within {seconds:.0f} s.",
-            hint="It may be inside one long call. Try again later.",
-        ) from error
-    finally:
-        await channels.close()
-    return None
+    return None if reply is None else parse_answer(reply)

@@ -1,0 +1,87 @@
+"""Questions to a kernel, over scripted channels."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+
+from jrc.errors import KernelDiedError, UnreachableError
+from jrc.kernel.channels import ChannelEvent, Channels, LinkLost, LinkRestored
+from jrc.kernel.messages import Messages
+from jrc.kernel.query import Answer, Conversation
+from jrc.wire.message import Message
+from tests.support.scripted import busy, from_kernel, idle, info_reply, stream
+
+LOST = LinkLost("connection lost", half_open=False)
+
+
+class ScriptedChannels:
+    """Says what a script says to each request."""
+
+    def __init__(self, *script: Any) -> None:
+        self._script = script
+        self._sent: asyncio.Queue[Message] = asyncio.Queue()
+
+    async def send(self, message: Message) -> None:
+        await self._sent.put(message)
+
+    async def events(self) -> AsyncIterator[ChannelEvent]:
+        request = await self._sent.get()
+        for each in self._script:
+            yield each(request.msg_id) if callable(each) else each
+
+
+def ask(*script: Any, bridges: bool = False, until_idle: bool = True) -> Answer:
+    messages = Messages()
+
+    async def talk() -> Answer:
+        channels = cast(Channels, ScriptedChannels(*script))
+        conversation = Conversation(channels, messages, bridges=bridges)
+        return await conversation.ask(messages.kernel_info(), until_idle=until_idle)
+
+    return asyncio.run(talk())
+
+
+def ask_if_known(*script: Any) -> Message | None:
+    messages = Messages()
+
+    async def talk() -> Message | None:
+        conversation = Conversation(cast(Channels, ScriptedChannels(*script)), messages)
+        return await conversation.ask_if_known(messages.control("x_request", {}))
+
+    return asyncio.run(talk())
+
+
+def printed(msg_id: str) -> Message:
+    return stream(msg_id, "text")
+
+
+def test_the_answer_is_the_reply_and_all_that_is_published_before_the_idle() -> None:
+    answer = ask(stream("another's", "no"), busy, info_reply, printed, idle)
+    assert answer.reply.msg_type == "kernel_info_reply"
+    assert [message.msg_type for _, message in answer.published] == ["status", "stream", "status"]
+
+
+def test_without_the_idle_the_reply_is_enough() -> None:
+    assert ask(busy, info_reply, until_idle=False).reply.msg_type == "kernel_info_reply"
+
+
+@pytest.mark.parametrize("state", ["dead", "restarting"])
+def test_a_kernel_that_dies_meanwhile_is_an_error(state: str) -> None:
+    with pytest.raises(KernelDiedError):
+        ask(busy, from_kernel("iopub", "status", {"execution_state": state}))
+
+
+def test_a_link_that_breaks_is_an_error_or_bridged() -> None:
+    script = (busy, LOST, LinkRestored(1.0), info_reply, idle)
+    with pytest.raises(UnreachableError, match="connection lost"):
+        ask(*script)
+    assert ask(*script, bridges=True).reply.msg_type == "kernel_info_reply"
+
+
+def test_a_kernel_that_does_not_know_a_request_only_publishes_its_status() -> None:
+    assert ask_if_known(busy, idle) is None
+    answer = ask_if_known(lambda msg_id: from_kernel("control", "x_reply", {}, parent=msg_id))
+    assert answer is not None
+    assert answer.msg_type == "x_reply"
