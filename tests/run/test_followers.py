@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,12 +15,15 @@ from jrc.errors import (
 )
 from jrc.recorder.asking import Timing
 from jrc.recorder.recording import Recording
+from jrc.run import following
+from jrc.run.attach import Attachment, AttachOptions
 from jrc.run.events import (
     Notice,
     RunFinished,
 )
 from jrc.runs.followers import Followers
 from jrc.runs.lookup import journal_path
+from jrc.runs.questions import KeptPast, kept_past
 from jrc.runs.records import Process
 from jrc.tunnel.processes import start_time
 from tests.support.desk import Desk, nothing_is_left, printed
@@ -166,6 +170,50 @@ async def test_a_follower_that_lags_behind_has_the_rest_from_the_journal(
         assert await lagging == 0
     assert stdout_of(other_desk.output) == "".join(f"{i}\n" for i in range(60))
     assert stdout_of(other_desk.output, 1) == "last\n"
+    assert nothing_is_left(desk.server, run)
+
+
+async def test_a_follower_that_comes_as_another_ends_has_everything(
+    desk: Desk, other_desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is there, and asks the kernel, when the first one ends that."""
+    run = await desk.begin(notebook(tmp_path, "print('one')", "print('last')"))
+    await desk.until(run, "finished")
+    ended: list[int] = []
+
+    async def late(*args: Any) -> KeptPast | None:
+        if not ended:
+            ended.append(1)
+            ended.append(await desk.attach(run))
+        return await kept_past(*args)
+
+    monkeypatch.setattr(following, "kept_past", late)
+    listener = Recorder()
+    assert await other_desk.attach(run, listener) == 0
+    assert ended == [1, 0]
+    assert printed(listener) == "one\nlast\n"
+    assert stdout_of(other_desk.output, 1) == "last\n"
+    assert nothing_is_left(desk.server, run)
+
+
+async def test_a_run_that_was_fetched_just_now_is_said_to_be(
+    desk: Desk, other_desk: Desk, tmp_path: Path
+) -> None:
+    run = await desk.begin(notebook(tmp_path, "print('one')"))
+    await desk.until(run, "finished")
+    found = await other_desk.find(run)
+    assert await desk.attach(run) == 0
+    async with client_of(desk.server) as client:
+        attachment = Attachment(
+            found,
+            client,
+            options=AttachOptions(),
+            listener=Recorder(),
+            output=other_desk.output,
+            records=other_desk.records,
+        )
+        with pytest.raises(NotFoundError, match="another client has fetched it just now"):
+            await attachment.run()
     assert nothing_is_left(desk.server, run)
 
 

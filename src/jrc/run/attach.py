@@ -16,7 +16,7 @@ from jrc.notebook.result_notebook import Filling
 from jrc.notebook.writers import Writers
 from jrc.profile.paths import Paths
 from jrc.run.events import Notice, RunDetached, RunFinished, RunStarted
-from jrc.run.following import Following, How
+from jrc.run.following import Following, How, fetched_by_another
 from jrc.run.guarded import Guarded
 from jrc.run.options import AttachOptions
 from jrc.run.outcome import Ending
@@ -83,14 +83,15 @@ class Attachment:
             JrcError: the server or the file can't be used.
         """
         self._refuse_a_second_client()
-        about = await self._following.look()
-        output = result_file(self._found, self._output)
-        self._announce(about, output)
-        self._followers = Followers(self._server, self._following.path)
-        self._note_follower(here=True)
+        # Before it is asked for anything: from now on another client that sees the end leaves it.
+        self._followers = Followers(self._server, await self._following.locate())
         await self._followers.join()
         result = None
         try:
+            about = await self._following.look()
+            output = result_file(self._found, self._output)
+            self._announce(about, output)
+            self._note_follower(here=True)
             result = await self._following.follow(about, lambda: self._open(about, output))
         finally:
             self._note_follower(here=False)
@@ -176,11 +177,7 @@ class Attachment:
         """The error for a run that neither a kernel nor a journal knows."""
         record = self._found.record
         if self._following.path and record is None:
-            return NotFoundError(
-                f"Nothing is left of the run {self._found.run} on the server: another client has "
-                "fetched it just now, or removed it.",
-                hint="See your runs: jrc runs",
-            )
+            return fetched_by_another(self._found)
         if record is None or record.detached:
             return NotFoundError(
                 f"Nothing is left of the run {self._found.run}: its kernel is gone, and there is "

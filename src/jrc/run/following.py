@@ -81,8 +81,13 @@ class Following:
         record = found.record
         self._shown = 0 if record is None or how.all_again else record.shown
 
+    async def locate(self) -> str:
+        """Find the journal. Returns its path, as ``path`` has it from now on."""
+        self.path = await journal_path(self._server, self._found)
+        return self.path
+
     async def look(self) -> About:
-        """Find out where the run is.
+        """Find out how the run is, when it is located.
 
         Returns:
             what it says of itself.
@@ -93,16 +98,16 @@ class Following:
         kernel_id = self._found.kernel_id
         if kernel_id:
             self.past = await kept_past(self._server, kernel_id, self._found.run)
-        self.path = await journal_path(self._server, self._found)
         if self._found.record is not None:
             return about_from_json(self._found.record.about)
-        if not await self.has_journal():
+        if not await self.has_journal() and self.path:
+            raise fetched_by_another(self._found)
+        if self._journal is None:
             raise NotFoundError(
                 f"The run {self._found.run} has no journal on the server: only the computer that "
                 f"began it ({self._found.owner or 'not known'}) can attach to it.",
                 hint="jrc runs",
             )
-        assert self._journal is not None
         return about_from_json(self._journal.about)
 
     async def has_journal(self) -> bool:
@@ -326,6 +331,15 @@ class Following:
         record = self._found.record
         known = record.language_info if record is not None else None
         filling.language_info = told or (dict(known) if known else None)
+
+
+def fetched_by_another(found: FoundRun) -> NotFoundError:
+    """The error for a run that was there a moment ago."""
+    return NotFoundError(
+        f"Nothing is left of the run {found.run} on the server: another client has fetched it just "
+        "now, or removed it.",
+        hint="The client that fetched it has saved the result. See your runs: jrc runs",
+    )
 
 
 def _deleted() -> Result:

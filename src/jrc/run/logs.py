@@ -53,10 +53,11 @@ class Logs:
             NotFoundError: nothing is left of the run.
             JrcError: the server can't be used.
         """
-        about = await self._following.look()
-        followers = Followers(self._server, self._following.path if self._follow else "")
+        path = await self._following.locate()
+        followers = Followers(self._server, path if self._follow else "")
         await followers.join()
         try:
+            about = await self._following.look()
             result = await self._following.follow(about, lambda: Filling(about.document, None))
         finally:
             await asyncio.shield(followers.leave())
