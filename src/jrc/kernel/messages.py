@@ -151,6 +151,3 @@ class Messages:
             metadata=dict(metadata or {}),
         )
         return replace(message, parent_header=parent_header)
-
-
-Requests = Messages
