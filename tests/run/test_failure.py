@@ -3,7 +3,7 @@
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from jrc.run.failure import FailingLine, error_sentence, failing_line
+from jrc.run.outcome import FailingLine, error_sentence, failing_line
 
 
 @pytest.fixture(scope="module")

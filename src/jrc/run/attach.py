@@ -15,9 +15,9 @@ from jrc.errors import (
 from jrc.notebook.result_notebook import Filling
 from jrc.notebook.writers import Writers
 from jrc.profile.paths import Paths
-from jrc.run.events import Notice, RunDetached, RunFinished, RunStarted
+from jrc.run.events import Notice, RunDetached, RunStarted
 from jrc.run.following import Following, How, fetched_by_another
-from jrc.run.guarded import Guarded
+from jrc.run.listeners import Guarded
 from jrc.run.options import AttachOptions
 from jrc.run.outcome import Ending
 from jrc.run.progress import Listener, Result
@@ -203,15 +203,7 @@ class Attachment:
         if not self._keep_kernel:
             await self._clean_up(about.owner or self._found.owner)
         ending = Ending(about.document, output, allow_loss=about.allow_loss)
-        failure = ending.failure(result)
-        code = ending.exit_code(result) if failure is None else failure.exit_code
-        place = None if output is None else str(output)
-        self._listener.on_event(
-            RunFinished(self._found.run, ending.status(result), int(code), place, result.lost)
-        )
-        if failure is not None:
-            raise failure
-        return int(code)
+        return ending.conclude(self._found.run, result, self._listener)
 
     async def _clean_up(self, owner: str) -> None:
         """The run is over and saved: what nobody else needs does not stay on the server."""

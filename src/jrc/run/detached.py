@@ -18,8 +18,8 @@ from jrc.profile.owner import owner
 from jrc.recorder.install import Installed
 from jrc.run.cell_requests import cell_request, request_fields
 from jrc.run.events import KernelReady, Notice, RunDetached, RunStarted
-from jrc.run.guarded import Guarded
 from jrc.run.job import kernel_for
+from jrc.run.listeners import Guarded
 from jrc.run.options import Options
 from jrc.run.progress import Listener
 from jrc.run.protocol import Exchange

@@ -17,7 +17,7 @@ from jrc.recorder.journal import Journal
 from jrc.run.cell_requests import cell_request
 from jrc.run.events import CellOutput, Notice, RunEvent
 from jrc.run.kernel_side import JournalKernel, KernelChannels, KernelControl
-from jrc.run.new_events_filter import Gate
+from jrc.run.listeners import Gate
 from jrc.run.progress import Account, Listener, Result
 from jrc.run.protocol import Exchange
 from jrc.run.runner import Runner

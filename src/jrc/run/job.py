@@ -26,7 +26,7 @@ from jrc.notebook.writers import Writers
 from jrc.profile.owner import owner
 from jrc.profile.paths import Paths
 from jrc.run.events import Notice, RunDetached, RunFinished, RunStarted
-from jrc.run.guarded import Guarded
+from jrc.run.listeners import Guarded
 from jrc.run.options import Options
 from jrc.runs.manifest import About
 from jrc.runs.records import Process, RunPlace, RunRecord, RunRecords
@@ -147,12 +147,9 @@ class Job:
             # Whatever it is, a bug of ours included: what arrived is saved first.
             await self._close(error)
             raise
-        failure = self._ending.failure(result)
-        code = self._ending.exit_code(result) if failure is None else failure.exit_code
-        self._finish(self._ending.status(result), code, result.lost)
-        if failure is not None:
-            raise failure
-        return code
+        self._save_result()
+        self._filling.close()
+        return self._ending.conclude(self.run_id, result, self._listener)
 
     only_follows = False
 

@@ -1,6 +1,7 @@
-"""How a run ended, as an exit code or an error with a sentence and a hint. Pure."""
+"""How a run ended, as an exit code or an error with a sentence and a hint."""
 
-from typing import TYPE_CHECKING, NamedTuple
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jrc.errors import (
     DeadlineError,
@@ -14,8 +15,8 @@ from jrc.errors import (
 from jrc.notebook.document import Document
 from jrc.notebook.repair import valid_traceback
 from jrc.notebook.script import exit_code_from_reply
-from jrc.run.failure import error_sentence, failing_line
-from jrc.run.progress import Result
+from jrc.run.events import RunFinished
+from jrc.run.progress import Listener, Result
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +25,8 @@ _NOBODY_TO_ASK = (
     "The code asks a question: begin the run at a terminal. A detached one waits until you "
     "attach to it."
 )
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_ARROW = re.compile(r"^-+> (\d+) ?(.*)$")
 
 
 class Ending(NamedTuple):
@@ -42,6 +45,28 @@ class Ending(NamedTuple):
     cell_timeout: float | None = None
     allow_loss: bool = False
     go_on: str = ""
+
+    def conclude(self, run: str, result: Result, listener: Listener) -> int:
+        """Say how the run ended.
+
+        Args:
+            run: its id.
+            result: how its cells ended.
+            listener: hears the last event.
+
+        Returns:
+            the exit code of a run without a failure.
+
+        Raises:
+            JrcError: its failure.
+        """
+        failure = self.failure(result)
+        code = int(self.exit_code(result) if failure is None else failure.exit_code)
+        output = None if self.output is None else str(self.output)
+        listener.on_event(RunFinished(run, self.status(result), code, output, result.lost))
+        if failure is not None:
+            raise failure
+        return code
 
     def exit_code(self, result: Result) -> int:
         """Of a run without a failure: a script's own, else 0."""
@@ -128,3 +153,43 @@ class Ending(NamedTuple):
         start = next(c.line for c in self.document.cells if c.index == cell.index)
         number = line.number if not start else start + line.number - 1
         return f"{name} failed at line {number} ({line.text}): {what}"
+
+
+class FailingLine(NamedTuple):
+    """The line of a cell that raised.
+
+    Attributes:
+        number: from 1, in the cell.
+        text: the code.
+    """
+
+    number: int
+    text: str
+
+
+def failing_line(traceback: list[str]) -> FailingLine | None:
+    """The line that an IPython traceback points to in the cell itself.
+
+    Args:
+        traceback: as in an ``error`` output: blocks of text with terminal colours.
+    """
+    in_cell = False
+    for line in _ANSI.sub("", "\n".join(traceback)).splitlines():
+        if line.startswith(("Cell In", "Input In", "<ipython-input")):
+            in_cell = True
+        elif line.startswith("File "):
+            in_cell = False
+        match = _ARROW.match(line)
+        if match is not None and in_cell:
+            return FailingLine(int(match[1]), match[2].strip())
+    return None
+
+
+def error_sentence(reply: dict[str, Any]) -> str:
+    """``ename: evalue`` of an ``execute_reply``, shortened to what fits a line."""
+    if reply.get("ename") == "EOFError" and not reply.get("evalue"):
+        return "EOFError: the code asked for input, and there is none on stdin"
+    # A bash kernel gives an exit status, and no name.
+    text = f"{reply.get('ename') or 'Error'}: {reply.get('evalue', '')}".strip().rstrip(":")
+    first = _ANSI.sub("", text).partition("\n")[0]
+    return first if len(first) <= 200 else first[:199] + "…"

@@ -1,6 +1,8 @@
-"""A listener that is not told what it has seen already."""
+"""Listeners that stand between a run and the one that shows it."""
 
+import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from jrc.run.events import (
     CellFinished,
@@ -10,9 +12,41 @@ from jrc.run.events import (
     RunEvent,
     WidgetChanged,
 )
-from jrc.run.progress import Listener
+
+if TYPE_CHECKING:
+    from jrc.run.progress import Listener
+
+log = logging.getLogger("jrc.run")
 
 _OF_A_CELL = CellStarted | CellOutput | WidgetChanged | CellFinished
+
+
+class Guarded:
+    """Passes events on, and can't end the run that it listens to: what goes wrong is logged.
+
+    Args:
+        listener: who is told.
+    """
+
+    def __init__(self, listener: "Listener") -> None:
+        self._listener = listener
+
+    @property
+    def can_answer(self) -> bool:
+        return self._listener.can_answer
+
+    def on_event(self, event: RunEvent) -> None:
+        try:
+            self._listener.on_event(event)
+        except Exception as error:  # noqa: BLE001  whatever it is, the run is worth more
+            _note(f"a listener failed at {type(event).__name__}", error)
+
+    async def ask(self, prompt: str, *, hidden: bool) -> str | None:
+        try:
+            return await self._listener.ask(prompt, hidden=hidden)
+        except Exception as error:  # noqa: BLE001
+            _note("a listener failed to ask", error)
+            return None
 
 
 class Gate:
@@ -27,7 +61,7 @@ class Gate:
 
     def __init__(
         self,
-        listener: Listener,
+        listener: "Listener",
         is_open: Callable[[], bool],
         told: set[RunEvent],
         losses: list[Notice],
@@ -66,3 +100,8 @@ class Gate:
 
     async def ask(self, prompt: str, *, hidden: bool) -> str | None:
         return await self._listener.ask(prompt, hidden=hidden)
+
+
+def _note(what: str, error: Exception) -> None:
+    log.warning("%s: %r", what, error)
+    log.debug("where it failed", exc_info=error)
