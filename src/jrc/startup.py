@@ -25,7 +25,12 @@ from contextlib import contextmanager
 from threading import RLock
 from types import ModuleType
 
-WHILE_A_KERNEL_STARTS = ("jrc.run.outcome", "jrc.run.cell_requests", "jrc.run.runner")
+WHILE_A_KERNEL_STARTS = (
+    "jrc.run.outcome",
+    "jrc.run.cell_requests",
+    "jrc.run.runner",
+    "jrc.runs.manifest",
+)
 """What executes cells. It would hold up the request for the kernel."""
 
 COMMAND_LINE_OF_HTTPX = ("httpx._main",)

@@ -11,12 +11,14 @@ Source: nbformat "The Notebook file format", section "Code cell outputs"; nbclie
 """
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jrc.notebook.repair import valid_count, valid_output
 from jrc.notebook.spool import Spool, TerminalText
 from jrc.notebook.widgets import CommMessage, Widgets
-from jrc.wire.message import Message
+
+if TYPE_CHECKING:
+    from jrc.wire.message import Message
 
 Output = dict[str, Any]
 
@@ -66,7 +68,7 @@ class Outputs:
         if isinstance(timing, dict):
             self._cells[index].timing = {str(key): str(value) for key, value in timing.items()}
 
-    def publish(self, index: int, message: Message) -> list[CommMessage]:
+    def publish(self, index: int, message: "Message") -> list[CommMessage]:
         """Take in one published message.
 
         Args:
@@ -98,7 +100,7 @@ class Outputs:
         self._add(index, msg_type, content, display_id)
         return []
 
-    def captured_by(self, message: Message) -> str | None:
+    def captured_by(self, message: "Message") -> str | None:
         """Id of the Output widget that shows what this message publishes; None for the cell."""
         widget = self._widgets.capturing(message.parent_id)
         return None if widget is None else widget.comm_id
@@ -112,7 +114,7 @@ class Outputs:
         if count is not None:
             self._cells[index].execution_count = count
 
-    def mark(self, index: int, what: str, message: Message) -> None:
+    def mark(self, index: int, what: str, message: "Message") -> None:
         """Note when something happened to a cell.
 
         Args:

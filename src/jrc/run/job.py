@@ -16,7 +16,6 @@ from jrc.errors import (
     JrcError,
     UnreachableError,
 )
-from jrc.kernel.messages import Messages
 from jrc.kernel.session import KernelChoice, RemoteKernel, new_run_id, start_kernel
 from jrc.notebook.document import Document
 from jrc.notebook.language import is_python
@@ -28,16 +27,17 @@ from jrc.profile.paths import Paths
 from jrc.run.events import Notice, RunDetached, RunFinished, RunStarted
 from jrc.run.listeners import Guarded
 from jrc.run.options import Options
-from jrc.runs.manifest import About
 from jrc.runs.records import Process, RunPlace, RunRecord, RunRecords
 from jrc.startup import WHILE_A_KERNEL_STARTS, load
 
 if TYPE_CHECKING:
     from jrc.kernel.channels import Channels
+    from jrc.kernel.messages import Messages
     from jrc.run.outcome import Ending
     from jrc.run.progress import Listener, Result
     from jrc.run.protocol import Exchange
     from jrc.run.runner import Runner
+    from jrc.runs.manifest import About
     from jrc.server.client import ServerClient
 
 log = logging.getLogger("jrc.run.job")
@@ -191,12 +191,13 @@ class Job:
         return f"The kernel is kept: jrc run --kernel-id {shell.quote(self._kernel.id)} FILE"
 
     async def _execute(self) -> "Result":
-        requests = Messages()
         async with self._started_kernel() as kernel:
             # Not before: it would hold up the request that starts the kernel.
             loading = asyncio.create_task(load(*WHILE_A_KERNEL_STARTS), name="load-runner")
             from jrc.kernel.channels import Channels
+            from jrc.kernel.messages import Messages
 
+            requests = Messages()
             channels = Channels(
                 self._server,
                 kernel.id,
@@ -245,7 +246,7 @@ class Job:
             end_with_kernel(result)
 
     def _make_runner(
-        self, channels: "Channels", kernel: RemoteKernel, requests: Messages
+        self, channels: "Channels", kernel: RemoteKernel, requests: "Messages"
     ) -> "Runner":
         from jrc.kernel.deadlines import Watch
         from jrc.run.cell_requests import cell_request, request_fields
@@ -338,7 +339,9 @@ class Job:
         if finished and self._filling.problem:
             self._listener.on_event(Notice("saved", self._filling.problem))
 
-    def _about(self, sent: list[str]) -> About:
+    def _about(self, sent: list[str]) -> "About":
+        from jrc.runs.manifest import About
+
         return About(
             owner=owner(),
             document=self._document,
