@@ -90,6 +90,7 @@ NOT_FOR_THE_FIRST_REQUEST = {
     "jrc.kernel.messages",
     "jrc.run.runner",
     "jrc.runs.manifest",
+    "jrc.server.http_errors",
     "jrc.wire.message",
     "websockets",
 }

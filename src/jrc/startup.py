@@ -5,8 +5,9 @@ A command should begin to work in the time that Python itself takes to start. So
 1. Help and shell completion import no library and no room. The commands are a table of names
    (``cli.lazy``).
 2. A heavy library (httpx, websockets, nbformat, jupytext, keyring, tomlkit, yaml, zmq, asyncio) is
-   imported inside the function that uses it, and so is a room that brings one. All other imports
-   stand at the top of the module: inside a function they would save nothing.
+   imported inside the function that uses it, and so is a room that brings one, and
+   ``server.http_errors``, which only a request that fails needs. All other imports stand at the
+   top of the module: inside a function they would save nothing.
 3. ``jrc run`` imports first what asks the server for a kernel. Everything else is imported while
    the kernel starts (``WHILE_A_KERNEL_STARTS``), and the websocket library while TCP connects
    (``kernel.link``): both in threads, because the network does not need Python meanwhile.

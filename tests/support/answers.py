@@ -1,6 +1,6 @@
 """Answers of servers that are not here, as values."""
 
-from jrc.server.http_errors import Answer
+from jrc.server.http import Answer
 
 JSON = "application/json"
 HTML = "text/html; charset=UTF-8"

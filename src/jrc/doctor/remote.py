@@ -12,8 +12,7 @@ from jrc.errors import NotFoundError
 from jrc.profile.secrets import SecretStore
 from jrc.server.address import ServerAddress
 from jrc.server.hints import login
-from jrc.server.http import HttpClient, Request
-from jrc.server.http_errors import Answer
+from jrc.server.http import Answer, HttpClient, Request
 from jrc.tasks import in_daemon_thread
 
 ROUND_TRIPS = 9

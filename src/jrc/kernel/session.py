@@ -213,9 +213,11 @@ class RemoteKernel:
         """
         if self.session_id is None:
             return ""
+        problem = await self._try_to_delete(self.session_id)
+        if problem is None:
+            return ""
         from jrc.server.http_errors import classify
 
-        problem = await self._try_to_delete(self.session_id)
         for pause in DELETE_PAUSES:
             if (
                 problem is None
@@ -372,11 +374,11 @@ async def _patiently(
     create: Callable[[], Awaitable[_T]], patience: float, is_final: Callable[[], bool]
 ) -> _T:
     """Ask again where the line breaks as the server is asked: it gives each path one kernel."""
-    from jrc.server.http_errors import classify
-
     try:
         return await create()
     except UnreachableError as error:
+        from jrc.server.http_errors import classify
+
         # A server that refuses connections from the beginning is not waited for.
         if not classify(error).closed_early:
             raise

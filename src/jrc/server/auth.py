@@ -12,8 +12,7 @@ from jrc.profile.secret import Secret
 from jrc.server.address import ServerAddress
 
 if TYPE_CHECKING:
-    from jrc.server.http import HttpClient
-    from jrc.server.http_errors import Answer
+    from jrc.server.http import Answer, HttpClient
 
 XSRF_COOKIE = "_xsrf"
 

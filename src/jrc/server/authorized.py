@@ -16,8 +16,7 @@ from jrc.server.connection import DIRECT, Talk, Way
 from jrc.server.hints import login
 
 if TYPE_CHECKING:
-    from jrc.server.http import HttpClient, Request
-    from jrc.server.http_errors import Answer
+    from jrc.server.http import Answer, HttpClient, Request
 
 REFUSALS = frozenset((401, 403))
 """With these a server refuses the credentials: 403 is a Jupyter Server's, 401 a gateway's."""
@@ -235,12 +234,12 @@ class AuthorizedClient:
         return await self.http.send(request, await self.headers())
 
     async def _send_patiently(self, request: "Request") -> "Answer":
-        from jrc.server.http_errors import classify
-
         for pause in self._retry_pauses:
             try:
                 return await self._send_once(request)
             except UnreachableError as error:
+                from jrc.server.http_errors import classify
+
                 if not classify(error).may_pass:
                     raise
             await asyncio.sleep(pause)

@@ -12,8 +12,7 @@ from jrc.server.address import ServerAddress
 from jrc.server.auth import Auth
 from jrc.server.authorized import REFUSALS, RETRY_PAUSES, AuthorizedClient, Relogin
 from jrc.server.connection import DIRECT, Way
-from jrc.server.http import Request
-from jrc.server.http_errors import Answer, classify, from_answer
+from jrc.server.http import Answer, Request
 from jrc.server.models import KernelModel, KernelSpecs, SessionModel
 
 
@@ -271,6 +270,8 @@ class ServerClient:
         try:
             return await self._delete(endpoint, id, seconds=self.timing.swallowed, again=True)
         except UnreachableError as error:
+            from jrc.server.http_errors import classify
+
             if not classify(error).was_silent:
                 raise
         return await self._delete(endpoint, id, again=True)
@@ -311,6 +312,8 @@ class ServerClient:
 
     def _error(self, answer: Answer) -> JrcError:
         """What a status of 300 and more means here."""
+        from jrc.server.http_errors import from_answer
+
         return from_answer(answer, self.address)
 
     async def _send(

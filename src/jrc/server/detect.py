@@ -10,15 +10,8 @@ from urllib.parse import urljoin, urlsplit
 from jrc.errors import JrcError, UnreachableError
 from jrc.server.address import ServerAddress
 from jrc.server.connection import DIRECT, Way
-from jrc.server.http import HttpClient, Request
-from jrc.server.http_errors import (
-    INGRESS_HINT,
-    Answer,
-    classify,
-    from_answer,
-    login_at,
-    not_tls,
-)
+from jrc.server.http import Answer, HttpClient, Request
+from jrc.server.http_errors import INGRESS_HINT, classify, from_answer, login_at, not_tls
 from jrc.server.kinds import every_kind
 from jrc.server.kinds.recognition import Ask, Detected, Probed
 

@@ -8,12 +8,15 @@ import logging
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, NamedTuple, Self
+from urllib.parse import urljoin, urlsplit
 
-from jrc.errors import ConfigError
+from jrc.errors import ConfigError, ProtocolError
 from jrc.server.address import ServerAddress
 from jrc.server.connection import DIRECT, Way, tls_context
-from jrc.server.http_errors import Answer, from_answer, from_exception, no_socks
+from jrc.server.models import answer_of
+from jrc.shapes import Reader, line_at, parse, text_at
 from jrc.startup import COMMAND_LINE_OF_HTTPX, hidden
+from jrc.tunnel import TUNNEL_DOWN
 
 if TYPE_CHECKING:
     import httpx
@@ -51,6 +54,88 @@ class Request(NamedTuple):
     params: dict[str, str] | None = None
     seconds: float | None = None
     connect: float | None = None
+
+
+class Answer(NamedTuple):
+    """One HTTP response.
+
+    Attributes:
+        request: ``GET https://host/api/kernels``: what was asked, for sentences.
+        status: the HTTP status.
+        headers: by lower-case name.
+        cookies: the values of its Set-Cookie headers.
+        body: the bytes.
+    """
+
+    request: str
+    status: int
+    headers: dict[str, str]
+    cookies: tuple[str, ...] = ()
+    body: bytes = b""
+
+    def __repr__(self) -> str:
+        # The rest may hold credentials.
+        return f"Answer({self.request!r}, {self.status})"
+
+    @property
+    def refused(self) -> bool:
+        """The credentials were not accepted: 403 on a Jupyter Server, 401 on a gateway."""
+        return self.status in (401, 403)
+
+    @property
+    def is_html(self) -> bool:
+        """Whether it is a page for people."""
+        return "html" in self.headers.get("content-type", "")
+
+    @property
+    def location(self) -> str:
+        """Where a redirect leads: without its query, which may hold a secret. Else empty."""
+        if self.status // 100 != 3 or "location" not in self.headers:
+            return ""
+        url = urljoin(self.request.partition(" ")[2], self.headers["location"])
+        parts = urlsplit(url)
+        netloc = parts.netloc.rpartition("@")[2]
+        return f"{parts.scheme}://{netloc}{parts.path}"
+
+    def page(self) -> str:
+        """The beginning of a page for people, as text; long enough for what jrc looks for there."""
+        return self.body[:65536].decode(errors="replace")
+
+    def message(self) -> str:
+        """The server's own message in one short line; empty when there is none.
+
+        Only JSON is looked at: Jupyter Server's HTML error pages contain its token.
+        """
+        try:
+            value = parse(self.body)
+        except ValueError:
+            return ""
+        return line_at(value, "message") or line_at(value, "reason")
+
+    @property
+    def is_of_tunnel(self) -> bool:
+        """The tunnel's own end on this machine answers: the request did not leave it."""
+        if self.status != 503:
+            return False
+        try:
+            return text_at(parse(self.body), "reason") == TUNNEL_DOWN
+        except ValueError:
+            return False
+
+    def json(self) -> Reader:
+        """The decoded body.
+
+        Raises:
+            ProtocolError: it is not JSON.
+        """
+        try:
+            return answer_of(self.request, parse(self.body))
+        except ValueError as error:
+            found = "a web page" if self.is_html else "something else"
+            raise ProtocolError(
+                f"{self.request} answered {found} where JSON belongs.",
+                hint="Is this a Jupyter Server? A login page or a proxy may have answered.",
+            ) from error
 
 
 log = logging.getLogger("jrc.server")
@@ -120,6 +205,8 @@ class HttpClient:
                 timeout=self._timeout(request.seconds, request.connect),
             )
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            from jrc.server.http_errors import from_exception
+
             raise from_exception(error, asked, self.address) from error
         took = response.elapsed.total_seconds() * 1000
         log.info("%s: %d in %.0f ms", asked, response.status_code, took)
@@ -147,11 +234,15 @@ class HttpClient:
                 "GET", url, headers=headers, timeout=self._timeout(seconds)
             ) as response:
                 if response.status_code >= 300:
+                    from jrc.server.http_errors import from_answer
+
                     answer = _answer(asked, response, await response.aread())
                     raise from_answer(answer, self.address)
                 async for line in response.aiter_lines():
                     yield line
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            from jrc.server.http_errors import from_exception
+
             raise from_exception(error, asked, self.address) from error
 
     def _timeout(self, seconds: float | None, connect: float | None = None) -> "httpx.Timeout":
@@ -187,6 +278,8 @@ class HttpClient:
                 headers={"User-Agent": "jrc", "Accept": "application/json", **self.way.headers},
             )
         except ImportError as error:
+            from jrc.server.http_errors import no_socks
+
             raise no_socks(self.address) from error
         except ValueError as error:
             raise ConfigError(

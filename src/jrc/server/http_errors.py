@@ -6,7 +6,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from jrc.errors import (
     AuthError,
@@ -17,12 +17,11 @@ from jrc.errors import (
     UnreachableError,
 )
 from jrc.server.address import ServerAddress
-from jrc.server.models import answer_of
-from jrc.shapes import Reader, line_at, parse, text_at
-from jrc.tunnel import TUNNEL_DOWN
 
 if TYPE_CHECKING:
     import httpx
+
+    from jrc.server.http import Answer
 
 _TRUST_HINT = (
     "Ask the server's administrator for the CA's certificate: jrc login URL --ca-file FILE"
@@ -43,89 +42,7 @@ _PLAIN_TEXT_REASON = re.compile(
 """What OpenSSL calls bytes that are not TLS, by version."""
 
 
-class Answer(NamedTuple):
-    """One HTTP response.
-
-    Attributes:
-        request: ``GET https://host/api/kernels``: what was asked, for sentences.
-        status: the HTTP status.
-        headers: by lower-case name.
-        cookies: the values of its Set-Cookie headers.
-        body: the bytes.
-    """
-
-    request: str
-    status: int
-    headers: dict[str, str]
-    cookies: tuple[str, ...] = ()
-    body: bytes = b""
-
-    def __repr__(self) -> str:
-        # The rest may hold credentials.
-        return f"Answer({self.request!r}, {self.status})"
-
-    @property
-    def refused(self) -> bool:
-        """The credentials were not accepted: 403 on a Jupyter Server, 401 on a gateway."""
-        return self.status in (401, 403)
-
-    @property
-    def is_html(self) -> bool:
-        """Whether it is a page for people."""
-        return "html" in self.headers.get("content-type", "")
-
-    @property
-    def location(self) -> str:
-        """Where a redirect leads: without its query, which may hold a secret. Else empty."""
-        if self.status // 100 != 3 or "location" not in self.headers:
-            return ""
-        url = urljoin(self.request.partition(" ")[2], self.headers["location"])
-        parts = urlsplit(url)
-        netloc = parts.netloc.rpartition("@")[2]
-        return f"{parts.scheme}://{netloc}{parts.path}"
-
-    def page(self) -> str:
-        """The beginning of a page for people, as text; long enough for what jrc looks for there."""
-        return self.body[:65536].decode(errors="replace")
-
-    def message(self) -> str:
-        """The server's own message in one short line; empty when there is none.
-
-        Only JSON is looked at: Jupyter Server's HTML error pages contain its token.
-        """
-        try:
-            value = parse(self.body)
-        except ValueError:
-            return ""
-        return line_at(value, "message") or line_at(value, "reason")
-
-    @property
-    def is_of_tunnel(self) -> bool:
-        """The tunnel's own end on this machine answers: the request did not leave it."""
-        if self.status != 503:
-            return False
-        try:
-            return text_at(parse(self.body), "reason") == TUNNEL_DOWN
-        except ValueError:
-            return False
-
-    def json(self) -> Reader:
-        """The decoded body.
-
-        Raises:
-            ProtocolError: it is not JSON.
-        """
-        try:
-            return answer_of(self.request, parse(self.body))
-        except ValueError as error:
-            found = "a web page" if self.is_html else "something else"
-            raise ProtocolError(
-                f"{self.request} answered {found} where JSON belongs.",
-                hint="Is this a Jupyter Server? A login page or a proxy may have answered.",
-            ) from error
-
-
-def from_answer(answer: Answer, address: ServerAddress) -> JrcError:
+def from_answer(answer: "Answer", address: ServerAddress) -> JrcError:
     """The error that a status of 300 and more means."""
     message = answer.message()
     if answer.refused and "_xsrf" in message:
@@ -160,7 +77,7 @@ def from_answer(answer: Answer, address: ServerAddress) -> JrcError:
     return ProtocolError(f"The server did not accept {answer.request} ({said}).")
 
 
-def _redirected(answer: Answer, address: ServerAddress) -> JrcError:
+def _redirected(answer: "Answer", address: ServerAddress) -> JrcError:
     there = urlsplit(answer.location)
     if there.netloc == address.host and there.scheme == "https" and not address.is_tls:
         return UnreachableError(

@@ -9,7 +9,7 @@ from jrc.profile.paths import Paths
 from jrc.profile.secret import Secret
 from jrc.server.address import ServerAddress
 from jrc.server.auth import TokenAuth
-from jrc.server.http_errors import Answer
+from jrc.server.http import Answer
 from jrc.server.kinds.gateway import (
     KIND,
     GatewayClient,

@@ -4,7 +4,7 @@ import pytest
 
 from jrc.errors import UnreachableError
 from jrc.server.address import ServerAddress
-from jrc.server.http_errors import Answer
+from jrc.server.http import Answer
 from jrc.server.kinds import every_kind, kind_named
 from jrc.server.kinds.hub_answers import HubPlace, hub_from
 from jrc.server.kinds.recognition import Ask, Detected, Probed

@@ -26,7 +26,8 @@ from jrc.server.auth import Auth
 from jrc.server.authorized import Relogin
 from jrc.server.client import ServerClient
 from jrc.server.connection import DIRECT, Talk, Way
-from jrc.server.http_errors import Answer, from_answer
+from jrc.server.http import Answer
+from jrc.server.http_errors import from_answer
 from jrc.server.kinds.kind import Kind
 from jrc.server.kinds.recognition import Ask, Detected, Probed, read_versions
 from jrc.server.models import KernelModel, SessionModel

@@ -12,8 +12,8 @@ from jrc.server.address import ServerAddress
 from jrc.server.auth import XSRF_COOKIE, Auth, NoAuth, cookie_headers, cookies_of
 from jrc.server.authorized import AuthorizedClient
 from jrc.server.connection import DIRECT, Talk, Way
-from jrc.server.http import Request
-from jrc.server.http_errors import Answer, from_answer, login_at
+from jrc.server.http import Answer, Request
+from jrc.server.http_errors import from_answer, login_at
 from jrc.server.kinds.hub_answers import (
     HubUser,
     SpawnEvent,

@@ -19,7 +19,7 @@ EVENT_LINE = "data:"
 
 if TYPE_CHECKING:
     from jrc.server.address import ServerAddress
-    from jrc.server.http_errors import Answer
+    from jrc.server.http import Answer
 
 _VERSION_HEADER = "x-jupyterhub-version"
 _USER_PATH = re.compile(r"(?P<hub>/(?:.*?/)?)user/(?P<user>[^/]+)/(?:(?P<server>[^/]+)/)?$")

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from jrc.errors import ProtocolError
 from jrc.server.address import ServerAddress
-from jrc.server.http_errors import Answer, from_answer
+from jrc.server.http import Answer
+from jrc.server.http_errors import from_answer
 
 _TAKES_BOTH = "Token authentication is enabled"
 """Source: jupyter_server ``templates/login.html``; the heading is in every version of it."""
