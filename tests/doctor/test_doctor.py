@@ -119,7 +119,7 @@ def test_a_wrong_token(jupyter: JupyterServer) -> None:
     seen = examine(jupyter.url, "wrong-token-" + "0" * 12)
     assert seen.code == 4
     assert seen.verdicts("failed") == ["authentication"]
-    assert seen["authentication"]["remedy"].startswith("Log in again")
+    assert seen["authentication"]["remedy"].startswith("The token is that of JRC_TOKEN")
     assert seen["server"]["verdict"] == seen["round-trip"]["verdict"] == "ok"
     assert seen["throughput"]["because"] == ["authentication"]
 
@@ -130,6 +130,16 @@ def test_a_profile_without_a_token(jupyter: JupyterServer) -> None:
     ended = run_jrc("doctor")
     assert ended.code == 4
     assert "jrc login" in ended.stdout
+
+
+def test_the_remedy_for_a_refused_token_changes_the_profile(jupyter: JupyterServer) -> None:
+    """Not a second profile for the same server."""
+    paths = Paths.from_environment()
+    ProfileStore(paths).save(Profile("team", jupyter.url), make_default=True)
+    SecretStore(paths).set("team", Secret("wrong-token-" + "0" * 12))
+    ended = run_jrc("doctor")
+    assert ended.code == 4
+    assert "Log in again: jrc login --profile team\n" in ended.stdout
 
 
 def test_a_dead_server() -> None:

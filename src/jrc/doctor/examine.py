@@ -89,7 +89,7 @@ async def _made(check: Check, context: Context) -> Finding:
         async with asyncio.timeout(check.deadline):
             return await check.run(context)
     except JrcError as error:
-        return failure(error)
+        return failure(_named(error, context))
     except TimeoutError:
         return failure(
             DeadlineError(
@@ -105,6 +105,16 @@ async def _made(check: Check, context: Context) -> Finding:
                 hint=f"The details are in {path}; please report it.",
             )
         )
+
+
+def _named(error: JrcError, context: Context) -> JrcError:
+    """The error, with a hint that changes the profile that is examined."""
+    profile = context.profile
+    if profile is not None:
+        from jrc.server.open import name_what_to_change
+
+        name_what_to_change(error, profile, {profile.url, _url(context)})
+    return error
 
 
 async def known_secrets(paths: Paths) -> Redactor:
