@@ -72,7 +72,7 @@ def test_a_pipe_answers_the_questions_of_a_notebook(folder: Path, env: dict[str,
     write_notebook(folder / "a.ipynb", "a = input('a? ')", "print(a, input(), input('last? '))")
     done = run_jrc("run", "a.ipynb", env=env, input="one\r\n\nzwei ☃")
     assert (done.code, done.stdout) == (0, "one  zwei ☃\n")
-    assert "a? \n" in done.stderr
+    assert "[1/2] a = input('a? ')\na? \n" in done.stderr
 
 
 @pytest.mark.parametrize("words", [[], ["--json"]])

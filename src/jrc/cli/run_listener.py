@@ -123,9 +123,9 @@ class TerminalListener:
     async def ask(self, prompt: str, *, hidden: bool) -> str | None:
         if self._stdin is None:
             return None
+        self._shown.head()
         if self._stdin.kind != "terminal":
             return await in_daemon_thread(self._stdin.answer, prompt, hidden, name="prompt")
-        self._shown.head()
         with self.live.away(), _same_terminal_after():
             answer = await in_daemon_thread(self._stdin.answer, prompt, hidden, name="prompt")
             if answer != END_OF_FILE:
