@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from jrc.errors import KernelDiedError, UnreachableError
+from jrc.profile.paths import Paths
 from jrc.run.events import RunFinished
-from jrc.server.orphans import remove_orphans
+from jrc.server.orphans import Orphans, orphans_removed
 from tests.support.desk import Desk
 from tests.support.jupyter import JupyterServer, StartJupyter
 from tests.support.proxy import Proxy
@@ -121,8 +122,15 @@ async def test_a_kernel_that_was_started_unheard_is_deleted_by_the_next_command(
             )
         (session,) = jupyter.rest("GET", "api/sessions")
         proxy.left = 0
-        async with client_of(jupyter, url=proxy.url) as client:
-            assert await remove_orphans(client) == [session["path"]]
+        said: list[str] = []
+        paths = Paths.from_environment()
+        async with (
+            client_of(jupyter, url=proxy.url) as client,
+            orphans_removed(client, paths, Orphans.FIRST, said.append),
+        ):
+            pass
+    why = "its run ended while the kernel was starting"
+    assert said == [f"Deleted the kernel of {session['path']}: {why}."]
     assert jupyter.rest("GET", "api/sessions") == []
 
 

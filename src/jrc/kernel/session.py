@@ -231,7 +231,8 @@ class RemoteKernel:
             return ""
         later = "Later"
         if self.stays and self.session_path:
-            left = _leave_for_later(self._server, self.session_path, self.session_id)
+            why = "the server was out of reach at the end of its run"
+            left = _leave_for_later(self._server, self.session_path, why, self.session_id)
             later = "The next jrc command there deletes it, or" if left else later
         return (
             f"The kernel could not be deleted and may still run: {problem.message} "
@@ -333,7 +334,7 @@ async def start_kernel(
             session = await _patiently(lambda: create(chosen), patience, is_final)
     except BaseException as error:
         if stays and _may_have_started(error):
-            _leave_for_later(server, path)
+            _leave_for_later(server, path, "its run ended while the kernel was starting")
         raise
     return RemoteKernel(
         server,
@@ -362,12 +363,13 @@ def _may_have_started(error: BaseException) -> bool:
     return not isinstance(error, JrcError)
 
 
-def _leave_for_later(server: "ServerClient", session_path: str, session_id: str = "") -> bool:
+def _leave_for_later(
+    server: "ServerClient", session_path: str, why: str, session_id: str = ""
+) -> bool:
     """Let the next jrc command delete a kernel; whether it will."""
     from jrc.server.orphans import leave_for_later
 
-    base_url, why = server.address.base_url, "the server was out of reach at the end of its run"
-    return leave_for_later(base_url, session_path, session_id, why)
+    return leave_for_later(server.address.base_url, session_path, session_id, why)
 
 
 async def _patiently(
