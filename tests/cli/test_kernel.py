@@ -114,7 +114,7 @@ def test_an_unknown_kernelspec(jrc: Jrc) -> None:
 def test_without_a_profile() -> None:
     result = run_jrc("kernel", "list")
     assert result.code == 3
-    assert "hint: jrc login URL" in result.stderr
+    assert "hint: Type: jrc login URL" in result.stderr
 
 
 def test_a_wrong_token(jupyter: JupyterServer) -> None:

@@ -97,6 +97,7 @@ def test_the_clock_of_a_cell_counts_from_its_start(folder: Path, env: dict[str, 
         dialog.press("\x03")
         dialog.end()
     assert run_jrc("cancel", run, env=env).code == 0
+    assert run_jrc("attach", run, env=env).code == 130
 
 
 def test_as_json(folder: Path, env: dict[str, str]) -> None:
