@@ -34,7 +34,7 @@ from benchmarks.workloads import (
     Workload,
 )
 from jrc.kernel.channels import Channels
-from jrc.kernel.messages import Requests
+from jrc.kernel.messages import Messages
 from jrc.notebook.document import load
 from jrc.profile.paths import Paths
 from jrc.recorder.recording import Recording
@@ -238,7 +238,7 @@ async def _replay_rate(lab: Lab, url: str) -> float:
 
 
 async def _fetch(server: ServerClient, kernel_id: str, run: str, count: int) -> float:
-    requests = Requests()
+    requests = Messages()
     recording = Recording(run, requests.control, acknowledge=False)
     channels = Channels(server, kernel_id, session_id=requests.session)
     await channels.open()

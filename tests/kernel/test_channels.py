@@ -11,7 +11,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from jrc.errors import AuthError, NotFoundError, UnreachableError
 from jrc.kernel import link as link_module
 from jrc.kernel.channels import ChannelEvent, Channels, LinkLost, LinkRestored
-from jrc.kernel.messages import Requests
+from jrc.kernel.messages import Messages
 from jrc.profile.secret import Secret
 from jrc.server.address import ServerAddress
 from jrc.server.auth import PasswordAuth, TokenAuth
@@ -38,7 +38,7 @@ async def kernel(client: ServerClient) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def opened(
-    client: ServerClient, kernel_id: str, requests: Requests, **options: Any
+    client: ServerClient, kernel_id: str, requests: Messages, **options: Any
 ) -> AsyncIterator[Channels]:
     channels = Channels(client, kernel_id, session_id=requests.session, **options)
     await channels.open()
@@ -63,7 +63,7 @@ async def until_reply(events: AsyncIterator[ChannelEvent], request: Message) -> 
     raise AssertionError("the events ended")
 
 
-async def answered(channels: Channels, requests: Requests) -> list[ChannelEvent]:
+async def answered(channels: Channels, requests: Messages) -> list[ChannelEvent]:
     request = requests.kernel_info()
     await channels.send(request)
     return await until_reply(channels.events(), request)
@@ -84,7 +84,7 @@ async def test_both_framings_of_a_server(
 ) -> None:
     settings = {"ZMQChannelsWebsocketConnection": {"kernel_ws_protocol": framing}}
     server = start_jupyter(settings=settings)
-    requests = Requests()
+    requests = Messages()
     async with (
         client_of(server) as client,
         kernel(client) as kernel_id,
@@ -98,7 +98,7 @@ async def test_both_framings_of_a_server(
 
 
 async def test_a_cut_link_comes_back_under_the_same_session(jupyter: JupyterServer) -> None:
-    requests = Requests()
+    requests = Messages()
     with Proxy(jupyter.url) as proxy:
         async with (
             client_of(jupyter, url=proxy.url) as client,
@@ -116,7 +116,7 @@ async def test_a_cut_link_comes_back_under_the_same_session(jupyter: JupyterServ
 async def test_what_is_sent_while_the_link_is_down_goes_out_when_it_is_back(
     jupyter: JupyterServer,
 ) -> None:
-    requests = Requests()
+    requests = Messages()
     with Proxy(jupyter.url) as proxy:
         async with (
             client_of(jupyter, url=proxy.url) as client,
@@ -134,7 +134,7 @@ async def test_what_is_sent_while_the_link_is_down_goes_out_when_it_is_back(
 
 
 async def test_patience_ends(jupyter: JupyterServer) -> None:
-    requests = Requests()
+    requests = Messages()
     with Proxy(jupyter.url) as proxy:
         async with (
             client_of(jupyter, url=proxy.url) as client,
@@ -152,7 +152,7 @@ async def test_a_silent_line_is_taken_for_dead(
 ) -> None:
     monkeypatch.setattr(link_module, "SILENCE_LIMIT", 1.0)
     monkeypatch.setattr(link_module, "_PROBE_INTERVAL", 0.3)
-    requests = Requests()
+    requests = Messages()
     with Proxy(jupyter.url) as proxy:
         async with (
             client_of(jupyter, url=proxy.url) as client,
@@ -175,7 +175,7 @@ async def test_a_quiet_kernel_is_not_a_silent_line(
 ) -> None:
     monkeypatch.setattr(link_module, "SILENCE_LIMIT", 1.5)
     monkeypatch.setattr(link_module, "_PROBE_INTERVAL", 0.3)
-    requests = Requests()
+    requests = Messages()
     async with (
         client_of(jupyter) as client,
         kernel(client) as kernel_id,
@@ -192,7 +192,7 @@ async def test_what_is_on_its_way_has_not_arrived(
     jupyter: JupyterServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(link_module, "ARRIVAL_TIMEOUT", 0.5)
-    requests = Requests()
+    requests = Messages()
     with Proxy(jupyter.url) as proxy:
         async with (
             client_of(jupyter, url=proxy.url) as client,
@@ -228,7 +228,7 @@ async def test_what_can_not_be_opened_is_told_apart(jupyter: JupyterServer) -> N
 
 
 async def test_a_kernel_that_is_gone_when_the_link_is_back(jupyter: JupyterServer) -> None:
-    requests = Requests()
+    requests = Messages()
     with Proxy(jupyter.url) as proxy:
         async with client_of(jupyter, url=proxy.url) as client:
             model = await client.start_kernel("python3")
@@ -242,7 +242,7 @@ async def test_a_kernel_that_is_gone_when_the_link_is_back(jupyter: JupyterServe
 
 async def test_a_password_login_is_renewed_for_a_reconnect(start_jupyter: StartJupyter) -> None:
     server = start_jupyter(password="open sesame")
-    requests = Requests()
+    requests = Messages()
     with Proxy(server.url) as proxy:
         address, _ = ServerAddress.parse(proxy.url)
         auth = PasswordAuth(Secret("open sesame"), address)

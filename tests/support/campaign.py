@@ -13,7 +13,7 @@ from typing import Any
 
 from jrc.errors import NotFoundError, RemoteError, UnreachableError, UsageError
 from jrc.kernel.channels import Channels
-from jrc.kernel.messages import Requests
+from jrc.kernel.messages import Messages
 from jrc.notebook.document import load
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
@@ -295,7 +295,7 @@ class Campaign:
     async def _visit(self, kernel: str, seconds: float) -> None:
         """Another client on the same kernel: the server throws away what it kept for ours."""
         async with client_of(self.server) as client:
-            channels = Channels(client, kernel, session_id=Requests().session)
+            channels = Channels(client, kernel, session_id=Messages().session)
             try:
                 # The run may have ended, and its kernel with it.
                 with suppress(NotFoundError, UnreachableError):
