@@ -1,7 +1,7 @@
 """Cells to a kernel and what comes back: the thin acting part.
 
-``exchange`` says what messages mean and what to ask, ``watch`` when to act unasked, ``account``
-keeps what came, ``stops`` why it ends. Here they meet the channels.
+``protocol`` says what messages mean and what to ask, ``kernel.deadlines`` when to act unasked,
+``progress`` keeps what came, ``stopping`` why it ends. Here they meet the channels.
 """
 
 import asyncio
