@@ -1,6 +1,7 @@
 """Several clients that follow one run."""
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,15 @@ from jrc.errors import (
     RemoteError,
     UsageError,
 )
+from jrc.kernel import deadlines
 from jrc.recorder.asking import Timing
 from jrc.recorder.recording import Recording
-from jrc.run import following
+from jrc.run import following, kernel_side
 from jrc.run.attach import Attachment, AttachOptions
 from jrc.run.events import (
+    CellOutput,
     Notice,
+    RunEvent,
     RunFinished,
 )
 from jrc.runs.followers import Followers
@@ -170,6 +174,31 @@ async def test_a_follower_that_lags_behind_has_the_rest_from_the_journal(
         assert await lagging == 0
     assert stdout_of(other_desk.output) == "".join(f"{i}\n" for i in range(60))
     assert stdout_of(other_desk.output, 1) == "last\n"
+    assert nothing_is_left(desk.server, run)
+
+
+class Pager(Recorder):
+    """A listener whose reader takes its time for each output."""
+
+    def on_event(self, event: RunEvent) -> None:
+        super().on_event(event)
+        if isinstance(event, CellOutput):
+            time.sleep(0.3)
+
+
+async def test_a_journal_is_read_to_its_end_however_slowly_it_is_shown(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody asks meanwhile whether its kernel is still there."""
+    monkeypatch.setattr(deadlines, "QUIET_BEFORE_POLL", 0.2)
+    monkeypatch.setattr(kernel_side, "_BREATH", 1)
+    run = await desk.begin(notebook(tmp_path, ticking(8), "print('last')"))
+    await desk.until(run, "finished")
+    async with client_of(desk.server) as client:
+        await client.delete_session((await desk.find(run)).session_id)
+    heard = Pager()
+    assert await desk.attach(run, heard) == 0
+    assert printed(heard) == "".join(f"{i}\n" for i in range(8)) + "last\n"
     assert nothing_is_left(desk.server, run)
 
 

@@ -73,4 +73,5 @@ class JournalKernel:
         """There is nothing to interrupt."""
 
     async def state(self) -> str | None:
-        return None
+        """Its end comes behind its messages, however long these take: it is not found before."""
+        return "busy"
