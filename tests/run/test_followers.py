@@ -25,10 +25,12 @@ from jrc.run.events import (
     RunEvent,
     RunFinished,
 )
+from jrc.runs import followers
 from jrc.runs.followers import Followers
 from jrc.runs.lookup import journal_path
 from jrc.runs.questions import KeptPast, kept_past
 from jrc.runs.records import Process
+from jrc.server.client import ServerClient
 from jrc.tunnel.processes import start_time
 from tests.support.desk import Desk, nothing_is_left, printed
 from tests.support.proxy import Proxy
@@ -169,6 +171,36 @@ async def test_a_follower_that_lags_behind_has_the_rest_from_the_journal(
         proxy.black_hole()
         assert await desk.attach(run) == 0
         assert await desk.state(run) != "running"
+        proxy.cut()
+        proxy.restore()
+        assert await lagging == 0
+    assert stdout_of(other_desk.output) == "".join(f"{i}\n" for i in range(60))
+    assert stdout_of(other_desk.output, 1) == "last\n"
+    assert nothing_is_left(desk.server, run)
+
+
+async def test_a_follower_whose_note_meets_an_outage_writes_it_again(
+    desk: Desk, other_desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the first one takes itself for the only one, and deletes the journal."""
+    write = followers.write_text
+    run = await desk.begin(notebook(tmp_path, ticking(60), "print('last')"))
+    slow = Recorder()
+    with Proxy(desk.server.url) as proxy:
+
+        async def write_into_outage(server: ServerClient, path: str, text: str) -> None:
+            monkeypatch.setattr(followers, "write_text", write)
+            proxy.cut(refuse=True)
+            asyncio.get_running_loop().call_later(0.5, proxy.restore)
+            await write(server, path, text)
+
+        monkeypatch.setattr(followers, "write_text", write_into_outage)
+        lagging = asyncio.create_task(other_desk.attach(run, slow, url=proxy.url))
+        while "3\n" not in printed(slow):
+            await asyncio.sleep(0.02)
+        proxy.cut()
+        proxy.black_hole()
+        assert await desk.attach(run) == 0
         proxy.cut()
         proxy.restore()
         assert await lagging == 0

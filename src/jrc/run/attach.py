@@ -83,12 +83,10 @@ class Attachment:
             JrcError: the server or the file can't be used.
         """
         self._refuse_a_second_client()
-        # Before it is asked for anything: from now on another client that sees the end leaves it.
         self._followers = Followers(self._server, await self._following.locate())
-        await self._followers.join()
         result = None
         try:
-            about = await self._following.look()
+            about = await self._following.look_as(self._followers)
             output = result_file(self._found, self._output)
             self._announce(about, output)
             self._note_follower(here=True)

@@ -22,6 +22,7 @@ from jrc.run.progress import Account, Listener, Result
 from jrc.run.protocol import Exchange
 from jrc.run.runner import Runner
 from jrc.run.true_end import end_with_kernel, kernel_was_ended
+from jrc.runs.followers import Followers
 from jrc.runs.lookup import FoundRun, journal_path, read_journal_at
 from jrc.runs.manifest import About, about_from_json
 from jrc.runs.questions import KeptPast, kept_past
@@ -109,6 +110,19 @@ class Following:
                 hint="jrc runs",
             )
         return about_from_json(self._journal.about)
+
+    async def look_as(self, followers: Followers) -> About:
+        """Join the followers, then look: another client that sees the end leaves it to us.
+
+        Raises:
+            NotFoundError: nobody else can know.
+        """
+        await followers.join()
+        about = await self.look()
+        if await followers.join():
+            # An outage swallowed the note, and nobody knew of us when we looked.
+            about = await self.look()
+        return about
 
     async def has_journal(self) -> bool:
         """Whether there is a journal; it is read then, anew."""

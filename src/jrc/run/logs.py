@@ -55,9 +55,8 @@ class Logs:
         """
         path = await self._following.locate()
         followers = Followers(self._server, path if self._follow else "")
-        await followers.join()
         try:
-            about = await self._following.look()
+            about = await self._following.look_as(followers)
             result = await self._following.follow(about, lambda: Filling(about.document, None))
         finally:
             await asyncio.shield(followers.leave())

@@ -12,7 +12,7 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
-from jrc.errors import JrcError
+from jrc.errors import JrcError, UnreachableError
 from jrc.profile.owner import owner
 from jrc.recorder.journal import JOURNAL_SUFFIX
 from jrc.server.contents import delete_file, list_folder, rename_file, write_text
@@ -49,11 +49,17 @@ class Followers:
         self._run = name.removesuffix(JOURNAL_SUFFIX)
         self._journal = name
         self._own = f"{self._run}-{secrets.token_hex(4)}{FOLLOWER_SUFFIX}" if path else ""
+        self._must_join = bool(path)
 
-    async def join(self) -> None:
-        """Say that we follow. A server that writes no files is no reason not to."""
-        if not self._own:
-            return
+    async def join(self) -> bool:
+        """Say that we follow, unless we did. A server that writes no files is no reason not to.
+
+        Returns:
+            whether we follow from now on. Where the server was out of reach, another call may
+            succeed.
+        """
+        if not self._must_join:
+            return False
         try:
             await write_text(
                 self._server,
@@ -62,6 +68,10 @@ class Followers:
             )
         except JrcError as error:
             log.info("the other followers don't know of this one: %s", error)
+            self._must_join = isinstance(error, UnreachableError)
+            return False
+        self._must_join = False
+        return True
 
     async def leave(self, *, has_all: bool = False) -> None:
         """We follow no longer.
