@@ -209,6 +209,39 @@ async def test_a_follower_whose_note_meets_an_outage_writes_it_again(
     assert nothing_is_left(desk.server, run)
 
 
+async def test_a_follower_that_comes_while_the_kernel_is_ended_has_the_journal(
+    desk: Desk, other_desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one has looked for others before, and the end of a kernel takes seconds."""
+    run = await desk.begin(notebook(tmp_path, "print('one')", "print('last')"))
+    await desk.until(run, "finished")
+    join, delete = Followers.join, ServerClient.delete_session
+    joined, first_has_ended = asyncio.Event(), asyncio.Event()
+    heard = Recorder()
+    late: list[asyncio.Task[int]] = []
+
+    async def join_and_wait(self: Followers) -> None:
+        await join(self)
+        joined.set()
+        await first_has_ended.wait()
+
+    async def delete_slowly(self: ServerClient, session_id: str) -> None:
+        monkeypatch.setattr(ServerClient, "delete_session", delete)
+        monkeypatch.setattr(Followers, "join", join_and_wait)
+        late.append(asyncio.create_task(other_desk.attach(run, heard)))
+        await joined.wait()
+        await delete(self, session_id)
+
+    monkeypatch.setattr(ServerClient, "delete_session", delete_slowly)
+    assert await desk.attach(run) == 0
+    first_has_ended.set()
+    assert await late[0] == 0
+    assert printed(heard) == "one\nlast\n"
+    assert stdout_of(other_desk.output, 1) == "last\n"
+    assert desk.records.find(run) is None
+    assert nothing_is_left(desk.server, run)
+
+
 class Pager(Recorder):
     """A listener whose reader takes its time for each output."""
 

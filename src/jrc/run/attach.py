@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -206,13 +206,17 @@ class Attachment:
     async def _clean_up(self, owner: str) -> None:
         """The run is over and saved: what nobody else needs does not stay on the server."""
         began_here = self._found.record is not None
+
+        async def who_needs_it() -> str:
+            return await self._followers.who_needs_it(began_here=began_here, owner=owner)
+
         try:
-            need = await self._followers.who_needs_it(began_here=began_here, owner=owner)
+            need = await who_needs_it()
         except JrcError as error:
             self._untidy(error)
             return
         if not need:
-            await self._delete_all()
+            await self._delete_all(who_needs_it)
             return
         if self._found.session_id and self._found.is_mine:
             await self._tidied(self._end_kernel())
@@ -234,9 +238,10 @@ class Attachment:
             text = f"Its kernel stays, too: the journal is not complete ({kept.reason})."
             self._listener.on_event(Notice("kernel", text))
 
-    async def _delete_all(self) -> None:
+    async def _delete_all(self, who_needs_it: Callable[[], Awaitable[str]] | None = None) -> None:
         """Nothing of the run stays on the server, and nothing is remembered of it here."""
-        await self._tidied(delete_run(self._server, self._found, self._following.path))
+        deletion = delete_run(self._server, self._found, self._following.path, who_needs_it)
+        await self._tidied(deletion)
         self._records.remove(self._found.run)
 
     async def _tidied(self, work: Awaitable[None]) -> None:

@@ -1,6 +1,6 @@
 """Remove runs: what a server has of them, and what this computer remembers."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -112,13 +112,20 @@ def _has_profile(record: RunRecord, profiles: Sequence[Profile]) -> bool:
     return True
 
 
-async def delete_run(server: "ServerClient", found: FoundRun, path: str) -> None:
+async def delete_run(
+    server: "ServerClient",
+    found: FoundRun,
+    path: str,
+    who_needs_it: Callable[[], Awaitable[str]] | None = None,
+) -> None:
     """Delete what a server has of a run: its kernel, if it was started for it, and its journal.
 
     Args:
         server: where.
         found: the run.
         path: of its journal below the server's root; empty for none that is served.
+        who_needs_it: who needs the journal by now; nobody where it returns an empty string. The
+            end of a kernel takes seconds, and who began to follow meanwhile has only the journal.
     """
     if found.kernel_id and (not path or not found.session_id):
         # A kernel that stays, or that has a journal which the server does not serve.
@@ -130,4 +137,6 @@ async def delete_run(server: "ServerClient", found: FoundRun, path: str) -> None
                 raise
     if found.session_id:
         await server.delete_session(found.session_id)
+        if who_needs_it is not None and await who_needs_it():
+            return
     await delete_journal(server, path)
