@@ -95,6 +95,22 @@ def campaign(session: nox.Session) -> None:
     )
 
 
+@nox.session
+def attacks(session: nox.Session) -> None:
+    """Hostile servers, colleagues, notebooks and local users; more fuzzed input; bandit.
+
+    The session ``tests`` runs the same tests with JRC_ATTACKS=1. Here each fuzzer tries 20 times as
+    many examples, or as often as JRC_ATTACKS says, and other ones each time: pytest prints how to
+    try those again that failed. ``nox -s attacks -- --hypothesis-seed=N`` begins at a seed.
+    """
+    install_tests(session, *group("attacks"))
+    session.run("bandit", "-q", "-c", "pyproject.toml", "-r", "src")
+    session.run(
+        *("pytest", "-m", "attacks", "--timeout=3600", *SPLIT, *session.posargs),
+        env={"PYTHONPATH": None, "JRC_ATTACKS": os.environ.get("JRC_ATTACKS", "20")},
+    )
+
+
 @nox.session(venv_backend="uv|virtualenv")
 def servers(session: nox.Session) -> None:
     """What works on which kind of server: runs the tests on all of them, writes docs/servers.md.

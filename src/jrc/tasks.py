@@ -73,7 +73,7 @@ def backoff(
     end = None if within is None else monotonic() + within
     pause = first
     while True:
-        shortened = pause * random.uniform(0.5, 1.0)  # noqa: S311  jitter, not a secret
+        shortened = pause * random.uniform(0.5, 1.0)  # noqa: S311  jitter # nosec B311
         if end is not None and monotonic() + shortened > end:
             return
         yield shortened

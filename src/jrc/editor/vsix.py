@@ -5,7 +5,7 @@ import json
 import re
 import zipfile
 from importlib.resources import files
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import escape, quoteattr  # writes XML, parses none # nosec B406
 
 from jrc.editor.jsonc import Json
 

@@ -171,7 +171,7 @@ def _parse_yaml(text: str) -> object:
         }
 
     try:
-        content: object = yaml.load(text, Loader)  # noqa: S506 - a SafeLoader
+        content: object = yaml.load(text, Loader)  # noqa: S506  a SafeLoader # nosec B506
     except yaml.MarkedYAMLError as error:
         # The text of the error quotes the lines, with an arrow below them.
         reason = ": ".join(part for part in (error.context, error.problem) if part)

@@ -105,7 +105,7 @@ class Supervisor:
         """Keep the tunnel up until a fatal cause, which is returned, or until cancelled."""
         brain = Machine(
             self._kubectl.explain,
-            lambda: random.uniform(0.8, 1.2),  # noqa: S311  jitter, not a secret
+            lambda: random.uniform(0.8, 1.2),  # noqa: S311  jitter # nosec B311
             self._timing.tries,
         )
         try:

@@ -96,7 +96,7 @@ async def _from_secret(kubectl: Kubectl, source: FromSecret) -> Fetched:
     try:
         token = base64.b64decode(encoded, validate=True).decode().strip()
     except (binascii.Error, UnicodeDecodeError):
-        token = ""
+        token = ""  # none # nosec B105
     if not token:
         raise NotFoundError(f"Key {source.key!r} of Secret {source.name} does not hold a token.")
     return Fetched(Secret(token))
