@@ -194,10 +194,11 @@ def test_each_public_error_has_its_exit_code() -> None:
 def test_every_error_of_the_house_is_public() -> None:
     """A class of a room has the exit code of the public class above it.
 
-    What runs inside a remote kernel knows nothing of jrc.
+    What runs inside a remote kernel knows nothing of jrc; of the errors of ``shapes``, which are
+    ``ValueError``, each room makes its own.
     """
     for path in MODULES:
-        if path.name == "errors.py" or path.parent.name == "in_kernel":
+        if path.name in ("errors.py", "shapes.py") or path.parent.name == "in_kernel":
             continue
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.ClassDef) and node.name.endswith("Error"):
@@ -311,3 +312,22 @@ def test_the_changelog_tells_of_this_version() -> None:
     assert version is not None
     changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
     assert version[1] in re.findall(r"^## \[(.+?)\]", changelog, re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_one_reader_decodes_what_is_not_ours(path: Path) -> None:
+    """``shapes.parse`` bounds depth and numbers; what runs elsewhere has no jrc to import."""
+    module = str(path.relative_to(SOURCE))
+    if module in ("shapes.py", "server/kinds/embedded_child.py") or "in_kernel" in module:
+        return
+    decoders = [
+        node.lineno
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and node.attr in ("load", "loads", "JSONDecoder")
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "json"
+    ]
+    imported = "from json import" in path.read_text(encoding="utf-8")
+    assert not decoders, f"use shapes.parse in {module}, lines {decoders}"
+    assert not imported

@@ -9,15 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jrc.shapes import (
+    MOST_LEVELS,
     MOST_SAID,
+    NotJsonError,
     Reader,
+    count_at,
+    is_deep,
     line_at,
     list_at,
     map_at,
     number_at,
     one_line,
     parse,
+    parse_first,
+    real_at,
     text_at,
+    unicode_text,
 )
 
 JSON = st.recursive(
@@ -131,6 +138,60 @@ def test_a_path_leads_through_objects() -> None:
 def test_what_is_no_json_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse(text)
+
+
+@pytest.mark.parametrize(("begin", "end"), [("[", "]"), ('{"a": ', "}"), ("[0, 1, ", "]")])
+def test_what_is_nested_too_deeply_is_refused(begin: str, end: str) -> None:
+    def nested(depth: int) -> str:
+        return begin * depth + "1" + end * depth
+
+    value = parse(nested(MOST_LEVELS))
+    assert not is_deep(value)
+    assert parse_first(nested(MOST_LEVELS) + " [") == (value, len(nested(MOST_LEVELS)))
+    for depth in (MOST_LEVELS + 1, 900, 100_000):
+        with pytest.raises(NotJsonError):
+            parse(nested(depth))
+        with pytest.raises(NotJsonError):
+            parse_first(nested(depth))
+
+
+def test_a_number_of_more_digits_than_python_converts_is_their_text() -> None:
+    digits = "9" * 5001
+    assert parse(f'{{"a": {digits}, "b": [-{digits}, 7]}}') == {
+        "a": digits,
+        "b": [f"-{digits}", 7],
+    }
+    with pytest.raises(NotJsonError):
+        parse(f"[{digits}")
+
+
+def test_an_error_holds_no_part_of_the_document() -> None:
+    for data in ('{"token": "s3cret"', b'{"token": "s3cret\xff"}', b"\xff\xfes3cret"):
+        with pytest.raises(NotJsonError) as refused:
+            parse(data)
+        assert "s3cret" not in repr(refused.value)
+
+
+def test_numbers_are_bounded_where_a_number_belongs() -> None:
+    for value in (10**400, -(2**63) - 1, float("inf"), float("nan")):
+        for get in (Reader.number, Reader.real):
+            with pytest.raises(Wrong):
+                get(read(value))
+        assert (count_at(value), real_at(value), number_at(value)) == (None, None, 0)
+    assert (read(2**63 - 1).number(), real_at(0.5), count_at({"a": 3}, "a")) == (2**63 - 1, 0.5, 3)
+
+
+def test_text_can_be_encoded_but_a_file_name_is_exact() -> None:
+    assert read("a\ud800b").text() == text_at("a\ud800b") == "a?b"
+    assert read("a\udcff").file_name() == "a\udcff"
+    assert unicode_text("é😀") == "é😀"
+
+
+@pytest.mark.parametrize(
+    "time", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59", "0001-01-01"]
+)
+def test_a_time_that_no_computer_can_have_is_none(time: str) -> None:
+    assert read(time).time() is None
 
 
 @given(JSON)

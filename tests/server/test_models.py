@@ -114,6 +114,16 @@ def test_no_json_makes_another_error(value: object) -> None:
             read(body(json.loads(json.dumps(value))))
 
 
+@pytest.mark.attacks
+def test_one_bad_row_hides_none_of_the_others() -> None:
+    good, bad = {"id": "a", "kernel": {"id": "k"}}, {"id": 5}
+    assert [each.id for each in models.list_of(models.session, body([bad, good, None]))] == ["a"]
+    specs = {"x": {"spec": {"display_name": "X"}}, "y": {"spec": 7}, "z\ud800": {"spec": {}}}
+    assert list(models.kernelspecs(body({"kernelspecs": specs})).specs) == ["x", "z?"]
+    with pytest.raises(ProtocolError, match=r"answered text at \[0\]"):
+        models.list_of(models.session, body(["no session", good["kernel"]["id"]]))
+
+
 def test_short_ids_are_as_long_as_needed() -> None:
     kernels = [some_kernel(each) for each in ("aaaaaaaa-1", "aaaaaaaa-2", "bbbbbbbb-3", "c")]
     assert list(short_ids(kernels).values()) == ["aaaaaaaa-1", "aaaaaaaa-2", "bbbbbbbb", "c"]

@@ -14,6 +14,7 @@ from typing import Any
 from jrc.cli.columns import cut, table_lines, wrap_sentence
 from jrc.cli.streams import SafeStream, safe
 from jrc.errors import ConfigError, JrcError
+from jrc.shapes import parse
 
 STARTED = time.monotonic()
 """When the command began: this module is among the first that it loads."""
@@ -79,7 +80,7 @@ class Terminal:
         """JSON text in characters that stdout has."""
         if _is_unicode(self.out.encoding):
             return text
-        return json.dumps(json.loads(text), indent=1) + "\n"
+        return json.dumps(parse(text), indent=1) + "\n"
 
     def say(self, text: str) -> None:
         """One line of talk."""

@@ -21,6 +21,7 @@ from jrc.profile.files import write_atomically
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
 from jrc.profile.secrets import SecretStore
+from jrc.shapes import parse
 
 LOG_LINES = 200
 LOG_BYTES = 256 * 1024
@@ -150,7 +151,7 @@ def _states(paths: Paths, redactor: Redactor) -> dict[str, str]:
     files = {}
     for file in sorted((paths.state / "tunnels").glob("*/keeper.json")):
         try:
-            state = json.loads(file.read_text(encoding="utf-8"))
+            state = parse(file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
         files[f"state/tunnel-{file.parent.name}.json"] = _json(redactor.value(state))

@@ -1,13 +1,13 @@
 """Checks of the way through Kubernetes: kubectl, context, rights, pod, tunnel."""
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from jrc.doctor.check import Context, Finding, doubtful, failure, fine, known
 from jrc.errors import AuthError, ConfigError, JrcError
 from jrc.profile.route import Route
 from jrc.server.address import ServerAddress
+from jrc.shapes import NotJsonError, parse, text_at
 from jrc.tunnel.cause import CauseError, completed
 from jrc.tunnel.kubectl import Kubectl
 from jrc.tunnel.target import Target, TargetKind
@@ -155,12 +155,10 @@ async def tunnel(context: Context) -> Finding:
 def version_in(text: str, key: str) -> str:
     """The version in the answer of ``kubectl version -o json``; ``unknown`` where it has none."""
     try:
-        answer = json.loads(text)
-    except ValueError:
+        version = text_at(parse(text), key, "gitVersion")
+    except NotJsonError:
         return "unknown"
-    found = answer.get(key) if isinstance(answer, Mapping) else None
-    version = found.get("gitVersion") if isinstance(found, Mapping) else None
-    return version.removeprefix("v") if isinstance(version, str) else "unknown"
+    return version.removeprefix("v") or "unknown"
 
 
 def _error(error: CauseError, context: Context) -> JrcError:

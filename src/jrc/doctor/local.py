@@ -1,6 +1,5 @@
 """Checks of this machine: Python and libraries, the configuration, the secrets, the editors."""
 
-import json
 import os
 import platform
 import shutil
@@ -13,6 +12,7 @@ from jrc.doctor.check import Context, Finding, doubtful, fine, known
 from jrc.errors import ConfigError
 from jrc.profile.secrets import NO_KEYRING, SecretSource, SecretStore
 from jrc.profile.store import ProfileStore
+from jrc.shapes import list_at, parse
 from jrc.tasks import in_daemon_thread
 
 LIBRARIES = (
@@ -212,6 +212,6 @@ def kernelspecs_of(profile: str, texts: "dict[str, bytes | None]") -> dict[str, 
     for text in texts.values():
         owner = owner_of(text)
         if owner is not None and owner.profile == profile and text is not None:
-            argv = json.loads(text).get("argv")
-            found[owner.kernel] = str(argv[0]) if isinstance(argv, list) and argv else ""
+            argv = list_at(parse(text), "argv")
+            found[owner.kernel] = str(argv[0]) if argv else ""
     return found

@@ -4,11 +4,11 @@ What VS Code's own settings reader takes without complaint is taken: ``//`` and 
 trailing commas, a byte order mark, an empty file. Everything else is an error with its place.
 """
 
-import json
 import re
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
+from jrc import shapes
 from jrc.errors import ConfigError
 
 Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
@@ -199,9 +199,11 @@ class _Parser:
         if not found:
             raise self._error(fault)
         try:
-            value: Json = json.loads(found[0])
+            value = cast("Json", shapes.parse(found[0]))
         except ValueError as error:
             raise self._error("this value is not valid JSON") from error
+        if pattern is _NUMBER and isinstance(value, str):
+            raise self._error("this number has too many digits")
         start, self._at = self._at, found.end()
         return Node(start, self._at, value)
 

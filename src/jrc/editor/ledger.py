@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jrc.editor.jsonc import Json
 from jrc.editor.settings import SettingsRecord, record_from_json, record_to_json
 from jrc.errors import ConfigError
 from jrc.profile.files import locked, write_atomically
 from jrc.profile.paths import Paths
+from jrc.shapes import parse
 
 VERSION = 1
 
@@ -89,7 +89,7 @@ def read_ledger(paths: Paths) -> Ledger:
 
 def _load(path: Path) -> Ledger:
     try:
-        stored: Json = json.loads(path.read_bytes())
+        stored = parse(path.read_bytes())
     except FileNotFoundError:
         return Ledger(path)
     except (OSError, ValueError) as error:
@@ -100,7 +100,7 @@ def _load(path: Path) -> Ledger:
     return _from_json(path, stored)
 
 
-def _from_json(path: Path, stored: Json) -> Ledger:
+def _from_json(path: Path, stored: object) -> Ledger:
     if not isinstance(stored, dict) or stored.get("version") != VERSION:
         raise ConfigError(f"{path} was written by another version of jrc.", hint="Update jrc.")
     ledger = Ledger(path)

@@ -7,7 +7,7 @@ import zipfile
 from importlib.resources import files
 from xml.sax.saxutils import escape, quoteattr  # writes XML, parses none # nosec B406
 
-from jrc.editor.jsonc import Json
+from jrc.shapes import map_at, parse
 
 FILES = ("package.json", "extension.js", "README.md", "LICENSE.txt", "icon.png")
 
@@ -37,7 +37,7 @@ def build_vsix(version: str) -> bytes:
     """
     folder = files("jrc.editor") / "companion"
     contents = {name: (folder / name).read_bytes() for name in FILES}
-    package: dict[str, Json] = json.loads(contents["package.json"])
+    package = dict(map_at(parse(contents["package.json"])))
     package["version"] = marketplace_version(version)
     contents["package.json"] = (json.dumps(package, indent=2, ensure_ascii=False) + "\n").encode()
     archive = io.BytesIO()
@@ -62,7 +62,7 @@ def _add(vsix: zipfile.ZipFile, name: str, content: bytes) -> None:
     vsix.writestr(entry, content)
 
 
-def _manifest(package: dict[str, Json]) -> str:
+def _manifest(package: dict[str, object]) -> str:
     def text(key: str) -> str:
         return str(package[key])
 

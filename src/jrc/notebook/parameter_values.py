@@ -5,13 +5,13 @@ The rules are papermill's, and so is the order in which one source wins over ano
 Source: papermill, ``papermill/cli.py``.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 from jrc.errors import UsageError
 from jrc.options import Option
+from jrc.shapes import parse
 
 Value = None | bool | int | float | str | Sequence["Value"] | Mapping[str, "Value"]
 """What a parameter may be: what JSON can hold, and ``nan`` and ``inf``."""
@@ -114,7 +114,7 @@ def _decoded(text: str) -> bytes:
 def _mapping(data: bytes, name: str, *, json_text: bool) -> dict[str, Value]:
     try:
         text = str(data, "utf-8-sig")
-        content = json.loads(text) if json_text else _parse_yaml(text)
+        content = parse(text) if json_text else _parse_yaml(text)
         _check_size(content)
     except RecursionError as error:
         raise UsageError(f"{name} can't be read: it is nested too deeply.") from error

@@ -5,9 +5,11 @@ import json
 import re
 import tokenize
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 from jrc.errors import UsageError
 from jrc.notebook.schema import Json
+from jrc.shapes import parse
 from jrc.startup import LARGE_PARTS_OF_NBFORMAT, hidden
 
 _MARKER = re.compile(r"^[ \t]*#[ \t]*%%%*(?:[ \t].*)?$", re.MULTILINE)
@@ -41,7 +43,7 @@ def read_percent_script(source: str, name: str) -> tuple[Json, list[int]]:
     try:
         # The source is decoded already, whatever the cookie says.
         cells = jupytext.reads(_COOKIE.sub(r"\1\2utf-8", source), fmt={"extension": ".py"})
-        notebook: Json = json.loads(json.dumps(cells))
+        notebook = cast("Json", parse(json.dumps(cells)))
     # Exception: what jupytext raises is not documented.
     except Exception as error:
         reason = str(error).partition("\n")[0] or type(error).__name__

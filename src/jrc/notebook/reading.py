@@ -11,9 +11,10 @@ import re
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import cast
 
 from jrc.errors import NotFoundError, UsageError
-from jrc.notebook.repair import MOST_LEVELS, Repaired, repair
+from jrc.notebook.repair import Repaired, repair
 from jrc.notebook.schema import (
     NBFORMAT,
     NBFORMAT_MINOR,
@@ -22,6 +23,7 @@ from jrc.notebook.schema import (
     is_cell_id,
     is_json_mime,
 )
+from jrc.shapes import NotJsonError, TooDeepError, parse
 from jrc.startup import LARGE_PARTS_OF_NBFORMAT, hidden
 
 TRANSIENT_METADATA = ("orig_nbformat", "orig_nbformat_minor", "signature")
@@ -155,47 +157,22 @@ def new_id(seed: str, taken: Iterable[str]) -> str:
 
 def _parse(name: str, data: bytes) -> Json:
     try:
-        notebook = json.loads(str(data, "utf-8-sig"))
+        notebook = parse(str(data, "utf-8-sig"))
     except UnicodeDecodeError as error:
         raise UsageError(
             f"{name} is not UTF-8 text (byte {error.start}); a notebook is.",
             hint="Save it as UTF-8.",
         ) from error
-    except RecursionError as error:
-        raise _too_deep(name) from error
-    except ValueError as error:
+    except TooDeepError as error:
+        raise UsageError(
+            f"{name} can't be read: its JSON is {error}.",
+            hint="Look for a program that put its data into the metadata again and again.",
+        ) from error
+    except NotJsonError as error:
         raise _not_json(name, data, error) from error
     if not isinstance(notebook, dict):
         raise UsageError(f"{name} is JSON but not a notebook: it is not an object.")
-    if data.count(b"[") + data.count(b"{") > MOST_LEVELS and _levels(notebook) > MOST_LEVELS:
-        raise _too_deep(name)
     return notebook
-
-
-def _too_deep(name: str) -> UsageError:
-    return UsageError(
-        f"{name} can't be read: its JSON is nested more than {MOST_LEVELS} levels deep.",
-        hint="Look for a program that put its data into the metadata again and again.",
-    )
-
-
-def _levels(value: Json) -> int:
-    """How deep objects and lists are nested, up to the first level that is too deep."""
-    level: list[object] = [value]
-    for depth in range(MOST_LEVELS + 1):
-        if not level:
-            return depth
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else _items(outer))
-            if isinstance(inner, dict | list)
-        ]
-    return MOST_LEVELS + 1
-
-
-def _items(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
 
 
 def _not_json(name: str, data: bytes, error: Exception) -> UsageError:
@@ -264,7 +241,7 @@ def _upgraded(name: str, notebook: Json) -> Json:
         raise UsageError(
             f"{name} can't be upgraded from the notebook format {notebook['nbformat']}: {reason}."
         ) from error
-    plain: Json = json.loads(json.dumps(upgraded))
+    plain = cast("Json", parse(json.dumps(upgraded)))
     for cell in _dicts(plain.get("cells")):
         # nbformat makes up an id for each cell; ours are the same in every run.
         cell.pop("id", None)

@@ -20,14 +20,15 @@ from jrc.notebook.schema import (
     is_json_mime,
     notebook_metadata_check,
 )
+from jrc.shapes import MOST_LEVELS, is_deep
 
 SKIP_TAG = "skip-execution"
 
-MOST_LEVELS = 200
-"""How deep objects and lists may be nested. Python's stack ends at some hundreds."""
-
 OUTPUT_LEVELS = 8
 """How deep an output's data lies in a notebook, at most."""
+
+_DEEPEST = MOST_LEVELS - OUTPUT_LEVELS
+"""What is nested deeper in an output is in a file that can't be read again."""
 
 _FIELDS = ("cells", "metadata", "nbformat", "nbformat_minor")
 _OF_CODE = ("outputs", "execution_count", "prompt_number", "input", "language")
@@ -313,7 +314,8 @@ def valid_output(output: object) -> Json | None:
         if isinstance(data, str) and data:
             old.setdefault("text/plain", data)
         new["data"] = _bundle(data if isinstance(data, dict) else old)
-        new["metadata"] = metadata if isinstance(metadata, dict) and not _is_deep(metadata) else {}
+        shallow = isinstance(metadata, dict) and not is_deep(metadata, _DEEPEST)
+        new["metadata"] = metadata if shallow else {}
         if kind == "execute_result":
             count = output.get("execution_count", output.get("prompt_number"))
             new["execution_count"] = valid_count(count)
@@ -331,18 +333,10 @@ def _bundle(bundle: object) -> Json:
     if not isinstance(bundle, Mapping):
         return {}
     return {
-        mime: value if is_json_mime(mime) and not _is_deep(value) else _text(value)
+        mime: value if is_json_mime(mime) and not is_deep(value, _DEEPEST) else _text(value)
         for mime, value in bundle.items()
         if value is not None or is_json_mime(mime)
     }
-
-
-def _is_deep(value: object, levels: int = MOST_LEVELS - OUTPUT_LEVELS) -> bool:
-    """Whether a file that holds the value in an output is nested too deep to be read again."""
-    if not isinstance(value, dict | list):
-        return False
-    inner = value.values() if isinstance(value, dict) else value
-    return levels == 0 or any(_is_deep(item, levels - 1) for item in inner)
 
 
 def _text(value: object) -> str:

@@ -12,6 +12,7 @@ from jrc.profile.files import locked, write_atomically
 from jrc.profile.paths import Paths
 from jrc.profile.secret import Secret
 from jrc.profile.store import read_text
+from jrc.shapes import NotJsonError, parse
 from jrc.tasks import in_daemon_thread_within
 
 if TYPE_CHECKING:
@@ -173,9 +174,8 @@ class SecretStore:
         if not text:
             return {}
         try:
-            secrets = json.loads(text)
-        except ValueError:
-            # No cause: a decoder's error carries the document, and so the secrets.
+            secrets = parse(text)
+        except NotJsonError:
             secrets = None
         if not isinstance(secrets, dict) or not all(isinstance(s, str) for s in secrets.values()):
             raise ConfigError(

@@ -322,14 +322,17 @@ def _with_header_renamed(text: str, old: str, new: str) -> str:
 def _means(text: str, expected: dict[str, Any]) -> bool:
     try:
         return tomllib.loads(text) == expected
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return False
 
 
 def _parse(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        raise ConfigError("It is nested too deeply.") from error
+    # A number of too many digits is no TOMLDecodeError.
+    except ValueError as error:
         raise ConfigError(f"It is not valid TOML: {error}.") from error
 
 

@@ -8,7 +8,6 @@ ports are bound, so it imports little.
 Source: jupyter_client "Making kernels for Jupyter", section "Connection files".
 """
 
-import json
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -19,6 +18,7 @@ from typing import Any
 import zmq
 
 from jrc.errors import ConfigError, WireError
+from jrc.shapes import parse
 from jrc.wire.message import Message
 from jrc.wire.zmq import Addressed, Signer, decode_zmq, encode_zmq
 
@@ -60,7 +60,7 @@ def read_connection_file(path: Path) -> ConnectionFile:
         ConfigError: it can't be read, or lacks a port.
     """
     try:
-        fields = json.loads(path.read_bytes())
+        fields = parse(path.read_bytes())
     except OSError as error:
         raise ConfigError(
             f"Can't read the connection file {path}: {error.strerror or error}."

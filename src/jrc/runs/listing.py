@@ -14,6 +14,7 @@ from jrc.runs.records import RunRecord, RunRecords
 from jrc.runs.server_runs import RemoteRun, survey
 from jrc.runs.sightings import Sightings
 from jrc.server.open import profiles_to_ask
+from jrc.shapes import count_at, number_at, real_at, text_at
 
 GONE_SECONDS = 86400.0
 """So long a run is shown of which nothing is left: somebody removed it elsewhere."""
@@ -187,11 +188,11 @@ def _trouble(profile: Profile, error: JrcError) -> str:
 
 
 def _seen(saved: Mapping[str, Any]) -> Seen | None:
-    at = _number(saved.get("at"))
+    at = real_at(saved, "at")
     if at is None:
         return None
-    cell, cells = _count(saved.get("cell")), _count(saved.get("cells"))
-    return Seen(Progress(str(saved.get("state", "unknown")), cell, cells), at)
+    cell, cells = count_at(saved, "cell"), count_at(saved, "cells")
+    return Seen(Progress(text_at(saved, "state") or "unknown", cell, cells), at)
 
 
 async def _survey(
@@ -212,7 +213,7 @@ def _row(
     run: RemoteRun, record: RunRecord | None, profile: Profile, now: float, *, followed: bool
 ) -> RunRow:
     state = state_name(run)
-    began = _number(run.state.get("opened")) or (record.started if record else None)
+    began = real_at(run.state, "opened") or (record.started if record else None)
     over = state not in ("running", "waiting") and bool(run.changed)
     until = run.changed if over else now
     return RunRow(
@@ -220,7 +221,7 @@ def _row(
         progress=Progress(
             state,
             cell=run.executed if run.state.get("stopped") else _begun(run.state),
-            cells=_count(_last(run.state).get("cells")),
+            cells=count_at(run.state, "last", "cells"),
         ),
         seconds=None if began is None else max(0.0, until - began),
         document=run.document or (record.document if record else ""),
@@ -240,14 +241,15 @@ def state_name(run: RemoteRun) -> str:
     alive = kernel_lives and not run.abandoned
     if not state:
         return "kernel-died" if run.abandoned else "running" if alive else "unknown"
-    cells, done = _count(_last(state).get("cells")), _count(state.get("done")) or 0
-    if state.get("stopped") == "cancelled" and not (alive and state.get("running")):
+    cells, done = count_at(state, "last", "cells"), number_at(state, "done")
+    stopped = text_at(state, "stopped")
+    if stopped == "cancelled" and not (alive and state.get("running")):
         return "cancelled"
     if state.get("ending"):
         return "kernel-died"
     if not state.get("running"):
-        if state.get("stopped"):
-            return _STOPPED.get(state["stopped"], "failed")
+        if stopped:
+            return _STOPPED.get(stopped, "failed")
         if cells is not None and done >= cells:
             return "finished"
     if not alive:
@@ -259,7 +261,7 @@ def _begun(state: Mapping[str, Any]) -> int | None:
     """How many cells were begun, of a run that did not stop early."""
     if not state:
         return None
-    return (_count(state.get("done")) or 0) + (_count(state.get("running")) or 0)
+    return number_at(state, "done") + number_at(state, "running")
 
 
 def _remembered(
@@ -289,16 +291,3 @@ def _remembered(
         detached=record.detached,
         name=record.name,
     )
-
-
-def _last(state: Mapping[str, Any]) -> Mapping[str, Any]:
-    last = state.get("last")
-    return last if isinstance(last, dict) else {}
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

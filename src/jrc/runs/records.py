@@ -13,7 +13,7 @@ from jrc.errors import JrcError, NotFoundError, UsageError
 from jrc.profile.files import write_atomically
 from jrc.profile.paths import Paths
 from jrc.server.ids import find_id
-from jrc.shapes import Reader
+from jrc.shapes import Reader, state_of
 
 log = logging.getLogger("jrc.runs.records")
 
@@ -125,17 +125,12 @@ class RunRecord(NamedTuple):
         }
 
 
-def record_from_json(value: object) -> RunRecord:
+def record_from_json(read: Reader) -> RunRecord:
     """Read what ``RunRecord.to_json`` wrote; another version of jrc may write more or less.
 
     Raises:
         ValueError: it can't be understood.
     """
-
-    def reject(place: str, found: str, wanted: str) -> ValueError:
-        return ValueError(f"{place or 'the file'} is {found} instead of {wanted}")
-
-    read = Reader(value, reject)
     language_info = read.field("language_info")
     return RunRecord(
         run=read.field("run").text(),
@@ -148,7 +143,7 @@ def record_from_json(value: object) -> RunRecord:
         ),
         started=read.field("started").real(),
         about=read.field("about").mapping(),
-        output=read.field("output").text(""),
+        output=read.field("output").file_name(""),
         name=read.field("name").text(""),
         detached=read.field("detached").flag(default=False),
         client=Process(read.field("pid").number(0), read.field("client").text("")),
@@ -216,7 +211,7 @@ class RunRecords:
 
     def _read(self, path: Path) -> RunRecord | None:
         try:
-            return record_from_json(json.loads(path.read_text(encoding="utf-8")))
+            return record_from_json(state_of(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:

@@ -13,7 +13,7 @@ from jrc.recorder.protocol import JOURNAL_FOLDER
 from jrc.runs.questions import state_of_run
 from jrc.server.contents import Entry, list_folder, read_file
 from jrc.server.models import KernelModel, SessionModel
-from jrc.shapes import parse
+from jrc.shapes import parse, text_at
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
@@ -138,13 +138,11 @@ async def _with_state(
         if state is None:
             return run
         abandoned = bool(state.get("running")) and await _is_abandoned(server, run, entry)
-    last = state.get("last")
-    known = last if isinstance(last, dict) else {}
     return replace(
         run,
-        owner=run.owner or str(known.get("owner", "")),
-        document=run.document or str(known.get("document", "")),
-        name=str(known.get("name", "")),
+        owner=run.owner or text_at(state, "last", "owner"),
+        document=run.document or text_at(state, "last", "document"),
+        name=text_at(state, "last", "name"),
         state=state,
         changed=max(entry.modified, 0.0 if run.journal is None else run.journal.modified),
         executed=await _executed(server, run.journal) if state.get("stopped") else None,
@@ -163,7 +161,7 @@ async def _from_kernel(server: "ServerClient", run: RemoteRun, kernel: KernelMod
     statuses = [request.status for request in known.requests]
     return replace(
         run,
-        name=str((known.runs[0].last or {}).get("name", "")),
+        name=text_at(known.runs[0].last, "name"),
         state=asdict(known.runs[0]),
         changed=0.0 if kernel.last_activity is None else kernel.last_activity.timestamp(),
         executed=sum(bool(status) and status != "aborted" for status in statuses),

@@ -8,6 +8,7 @@ from typing import Any
 from jrc.errors import JrcError
 from jrc.profile.files import write_atomically
 from jrc.profile.paths import Paths
+from jrc.shapes import parse
 
 
 class Sightings:
@@ -23,7 +24,7 @@ class Sightings:
     def read(self) -> dict[str, Mapping[str, Any]]:
         """What was seen, by the runs' ids."""
         try:
-            saved = json.loads(self._path.read_text(encoding="utf-8"))
+            saved = parse(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
         if not isinstance(saved, dict):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jrc.errors import NotFoundError, ProtocolError, UnreachableError
-from jrc.server.models import answer_of
+from jrc.server.models import answer_of, list_of
 from jrc.shapes import Reader
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ async def list_folder(server: "ServerClient", path: str) -> list[Entry]:
             return []
         raise
     body = answer_of(f"GET api/contents/{path}", answer)
-    return [_entry(item) for item in body.field("content").items()]
+    return list_of(_entry, body.field("content"))
 
 
 async def find_file(server: "ServerClient", path: str) -> Entry | None:

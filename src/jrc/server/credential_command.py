@@ -9,7 +9,6 @@ It prints one JSON object on stdout::
 """
 
 import asyncio
-import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from jrc.errors import AuthError, ConfigError, DeadlineError
 from jrc.profile.secret import Secret
 from jrc.server.address import ServerAddress
 from jrc.server.auth import Auth, token_headers
+from jrc.shapes import NotJsonError, parse
 
 if TYPE_CHECKING:
     from jrc.server.http import HttpClient
@@ -87,9 +87,9 @@ def read_credentials(output: bytes, program: str) -> Credentials:
         ConfigError: it is not what it should be. The message shows none of it.
     """
     try:
-        value = json.loads(output)
-    except (ValueError, RecursionError):
-        value = None  # No cause: a decoder's error carries the document, and so the secret.
+        value = parse(output)
+    except NotJsonError:
+        value = None
     if not isinstance(value, dict):
         raise _wrong(program, "prints no JSON object")
     token, headers = value.get("token"), value.get("headers", {})

@@ -1,13 +1,17 @@
 """What a server answers, as values that are known to have the right shape."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 from jrc.errors import ProtocolError
-from jrc.shapes import Reader
+from jrc.shapes import Reader, unicode_text
 
 T = TypeVar("T")
+
+log = logging.getLogger("jrc.server.models")
 
 
 class KernelSpec(NamedTuple):
@@ -125,15 +129,20 @@ def kernelspecs(body: Reader) -> KernelSpecs:
     Raises:
         ProtocolError: see :func:`kernel`.
     """
-    specs = {}
-    for name, entry in body.field("kernelspecs").fields().items():
-        spec = entry.field("spec")
-        specs[name] = KernelSpec(
-            name=name,
-            display_name=spec.field("display_name").text(default=name),
-            language=spec.field("language").text(default=""),
-        )
-    return KernelSpecs(default=body.field("default").text(default=""), specs=specs)
+    entries = body.field("kernelspecs").fields().items()
+    specs = _readable(partial(_kernelspec, unicode_text(name), entry) for name, entry in entries)
+    return KernelSpecs(
+        default=body.field("default").text(default=""), specs={spec.name: spec for spec in specs}
+    )
+
+
+def _kernelspec(name: str, entry: Reader) -> KernelSpec:
+    spec = entry.field("spec")
+    return KernelSpec(
+        name=name,
+        display_name=spec.field("display_name").text(default=name),
+        language=spec.field("language").text(default=""),
+    )
 
 
 def version(body: Reader) -> str:
@@ -146,12 +155,27 @@ def version(body: Reader) -> str:
 
 
 def list_of(read: Callable[[Reader], T], body: Reader) -> list[T]:
-    """Read a list of models.
+    """Read a list of models. One that can't be read hides none of the others.
 
     Raises:
-        ProtocolError: see :func:`kernel`.
+        ProtocolError: see :func:`kernel`; not even one of them can be read.
     """
-    return [read(item) for item in body.items()]
+    return _readable(partial(read, item) for item in body.items())
+
+
+def _readable(entries: Iterable[Callable[[], T]]) -> list[T]:
+    """Those of the entries that can be read; an error where that is none of them."""
+    found: list[T] = []
+    faults: list[ProtocolError] = []
+    for read in entries:
+        try:
+            found.append(read())
+        except ProtocolError as fault:
+            log.warning("left out: %s", fault)
+            faults.append(fault)
+    if faults and not found:
+        raise faults[0]
+    return found
 
 
 def user_of_identity(answer: object) -> str:

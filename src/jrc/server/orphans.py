@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from jrc.errors import ConfigError, JrcError
 from jrc.profile.files import create_folder, write_atomically
 from jrc.profile.paths import Paths
+from jrc.shapes import Reader, state_of
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -245,10 +246,21 @@ async def _delete(server: "ServerClient", record: Record) -> bool:
 def _records(paths: Paths) -> Iterator[tuple[Path, Record]]:
     for path in sorted(_record_files(paths)):
         try:
-            fields = json.loads(path.read_bytes())
-            yield path, Record(**fields)
-        except (OSError, ValueError, TypeError) as error:
+            yield path, _record(state_of(path.read_bytes()))
+        except (OSError, ValueError) as error:
             log.info("the record %s can't be read: %s", path, error)
+
+
+def _record(read: Reader) -> Record:
+    return Record(
+        base_url=read.field("base_url").text(),
+        session_path=read.field("session_path").text(),
+        session_id=read.field("session_id").text(""),
+        created=read.field("created").real(0.0),
+        host=read.field("host").text(""),
+        pid=read.field("pid").number(0),
+        why=read.field("why").text(Record._field_defaults["why"]),
+    )
 
 
 def _record_files(paths: Paths) -> Iterator[Path]:

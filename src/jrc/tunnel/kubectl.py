@@ -1,12 +1,12 @@
 """Running kubectl: always with the profile's context and namespace, never with a stdin."""
 
 import asyncio
-import json
 import os
 import shlex
 from collections.abc import Callable, Sequence
 
 from jrc.profile.route import Route
+from jrc.shapes import NotJsonError, parse
 from jrc.tunnel.cause import Cause, CauseError, Kind, explain
 from jrc.tunnel.classify import classify, is_hopeless, plain
 from jrc.tunnel.processes import Child, lines
@@ -154,11 +154,10 @@ class Kubectl:
 
     def _decoded(self, text: str) -> object:
         try:
-            found: object = json.loads(text)
-        except ValueError as error:
+            return parse(text)
+        except NotJsonError as error:
             cause = self.explain(Kind.API_UNREACHABLE, quote="kubectl's answer is not JSON")
             raise CauseError(cause) from error
-        return found
 
     async def _start(
         self, words: Sequence[str], *, bare: bool = False, ignore_errors: bool = False

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +10,7 @@ from datetime import datetime
 
 from jrc.errors import UsageError
 from jrc.profile.route import Route
+from jrc.shapes import NotJsonError, parse_first
 from jrc.tasks import first_of
 from jrc.tunnel.cause import Cause, CauseError, Kind
 from jrc.tunnel.kubectl import Kubectl, OnLine
@@ -413,7 +413,6 @@ class Events:
 
     def __init__(self) -> None:
         self._rest = ""
-        self._decoder = json.JSONDecoder()
 
     def feed(self, data: bytes) -> Iterator[object]:
         """The documents that are whole with ``data``."""
@@ -421,8 +420,8 @@ class Events:
         self._rest = (self._rest + data.decode(errors="replace")).lstrip()
         while self._rest:
             try:
-                found, end = self._decoder.raw_decode(self._rest)
-            except (ValueError, RecursionError):
+                found, end = parse_first(self._rest)
+            except NotJsonError:
                 if len(self._rest) > _MOST_BYTES:
                     self._rest = ""
                 return

@@ -6,14 +6,13 @@ not used), and ``ended`` (there after it was ended on purpose).
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from jrc.profile.files import create_folder, write_atomically
 from jrc.profile.paths import Paths
-from jrc.profile.route import Route
+from jrc.profile.route import IDLE_MINUTES, Route
+from jrc.shapes import Reader, state_of
 from jrc.tunnel.cause import Cause, Kind
 from jrc.tunnel.machine import Phase
 from jrc.tunnel.processes import start_time
@@ -189,8 +188,8 @@ class KeeperFiles:
     def read(self) -> KeeperStatus | None:
         """What the state file says; None when there is none, or one that can't be understood."""
         try:
-            return _decoded(json.loads(self.state.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError, KeyError):
+            return _status(state_of(self.state.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
             return None
 
     def remember(self, led_to: LedTo) -> None:
@@ -204,8 +203,8 @@ class KeeperFiles:
     def remembered(self, route: Route) -> LedTo | None:
         """Where a tunnel of this route led last; None where that is not known."""
         try:
-            found = LedTo(**json.loads(self._led_to.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            found = _led_to(state_of(self._led_to.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
             return None
         return found if found.way == way_of(route) else None
 
@@ -231,24 +230,63 @@ def encode_orders(spec: Spec, files: KeeperFiles) -> str:
 
 def decode_orders(text: str) -> tuple[Spec, KeeperFiles]:
     """What ``encode_orders`` wrote."""
-    table = json.loads(text)
-    return _spec(table["spec"]), KeeperFiles(Path(table["folder"]), Path(table["log"]))
+    read = state_of(text)
+    folder, log = (Path(read.field(key).file_name()) for key in ("folder", "log"))
+    return _spec(read.field("spec")), KeeperFiles(folder, log)
 
 
-def _spec(table: Mapping[str, Any]) -> Spec:
-    return Spec(**{**table, "route": Route(**table["route"])})
+def _spec(read: Reader) -> Spec:
+    route = read.field("route")
+    return Spec(
+        profile=read.field("profile").text(),
+        route=Route(
+            context=route.field("context").text(),
+            namespace=route.field("namespace").text(),
+            target=route.field("target").text(),
+            port=route.field("port").number(),
+            kubeconfig=route.field("kubeconfig").file_name(""),
+            idle_minutes=route.field("idle_minutes").number(IDLE_MINUTES),
+        ),
+        port=read.field("port").number(),
+        path=read.field("path").text("/"),
+    )
 
 
-def _decoded(table: Mapping[str, Any]) -> KeeperStatus:
-    if table["format"] != FORMAT:
-        raise ValueError(table["format"])
+def _status(read: Reader) -> KeeperStatus:
     # Keepers of jrc 0.1 write "refused", too.
-    fields = {key: value for key, value in table.items() if key not in ("format", "refused")}
-    cause = fields["cause"]
-    fields |= {
-        "spec": _spec(fields["spec"]),
-        "phase": Phase(fields["phase"]),
-        "traffic": Traffic(**fields["traffic"]),
-        "cause": Cause(**{**cause, "kind": Kind(cause["kind"])}) if cause else None,
-    }
-    return KeeperStatus(**fields)
+    if read.field("format").number() != FORMAT:
+        raise read.field("format").fault(str(FORMAT))
+    traffic, cause = read.field("traffic"), read.field("cause")
+    return KeeperStatus(
+        spec=_spec(read.field("spec")),
+        pid=read.field("pid").number(),
+        started=read.field("started").text(),
+        phase=Phase(read.field("phase").text()),
+        since=read.field("since").real(),
+        port=read.field("port").number(0),
+        pod=read.field("pod").text(""),
+        uid=read.field("uid").text(""),
+        restarts=read.field("restarts").number(0),
+        cause=None if cause.is_null else _cause(cause),
+        note=read.field("note").text(""),
+        traffic=Traffic(
+            *(traffic.field(key).number(0) for key in ("up", "down", "connections", "open"))
+        ),
+    )
+
+
+def _cause(read: Reader) -> Cause:
+    return Cause(
+        Kind(read.field("kind").text()),
+        read.field("message").text(),
+        read.field("hint").text(""),
+    )
+
+
+def _led_to(read: Reader) -> LedTo:
+    return LedTo(
+        way=read.field("way").text(),
+        pod=read.field("pod").text(),
+        uid=read.field("uid").text(),
+        at=read.field("at").real(),
+    )

@@ -2,13 +2,13 @@
 
 import base64
 import binascii
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from jrc.errors import NotFoundError, UsageError
 from jrc.profile.route import Route
 from jrc.profile.secret import Secret
+from jrc.shapes import NotJsonError, parse
 from jrc.tunnel.cause import CauseError, Kind
 from jrc.tunnel.kubectl import Kubectl
 from jrc.tunnel.objects import read_secret_value, secret_keys
@@ -155,8 +155,8 @@ def running_servers(output: str) -> list[Mapping[str, object]]:
     servers: list[Mapping[str, object]] = []
     for line in output.splitlines():
         try:
-            server = json.loads(line)
-        except ValueError:
+            server = parse(line)
+        except NotJsonError:
             continue
         if isinstance(server, dict):
             servers.append(server)

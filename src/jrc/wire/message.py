@@ -11,8 +11,13 @@ from functools import cached_property
 from typing import Any
 
 from jrc.errors import WireError
+from jrc.shapes import NotJsonError, parse
 
 PROTOCOL_VERSION = "5.3"
+
+MOST_LEVELS = 900
+"""How deep the JSON of a message may be nested: deeper than that of a notebook, so that a value in
+an output which no notebook can hold is still known, and put there as text."""
 
 Part = bytes | memoryview
 """One frame of a message; a view when it is a slice of a larger received buffer."""
@@ -29,8 +34,9 @@ def decode_object(part: Part | str, what: str) -> dict[str, Any]:
         WireError: the bytes are not a JSON object.
     """
     try:
-        value = json.loads(part if isinstance(part, str) else decode_text(part))
-    except (ValueError, RecursionError) as error:
+        text = part if isinstance(part, str) else decode_text(part)
+        value = parse(text, levels=MOST_LEVELS)
+    except NotJsonError as error:
         raise WireError(f"A message's {what} is not JSON: {error}.") from error
     if not isinstance(value, dict):
         raise WireError(f"A message's {what} is not a JSON object but {type(value).__name__}.")

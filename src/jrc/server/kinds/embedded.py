@@ -18,6 +18,7 @@ from jrc.errors import ConfigError, DeadlineError, UnreachableError
 from jrc.profile.paths import Paths
 from jrc.profile.secret import Secret
 from jrc.server.address import ServerAddress
+from jrc.shapes import number_at, parse
 
 _CHILD = Path(__file__).with_name("embedded_child.py")
 
@@ -147,7 +148,7 @@ class EmbeddedServer:
                 f"The embedded server ended at its start: {_last_line(self.log)}",
                 hint=f"Its log is {self.log}",
             )
-        port = json.loads(line)["port"]
+        port = number_at(parse(line), "port")
         self._address = ServerAddress(f"http://127.0.0.1:{port}/")
 
     async def close(self) -> None:

@@ -31,6 +31,7 @@ from jrc.server.http_errors import from_answer
 from jrc.server.kinds.kind import Kind
 from jrc.server.kinds.recognition import Ask, Detected, Probed, read_versions
 from jrc.server.models import KernelModel, SessionModel
+from jrc.shapes import parse
 
 LONGEST_VALUE = 4096
 """Characters of a variable's value. Source: Enterprise Gateway ``MAX_ENV_VALUE_LENGTH``."""
@@ -289,7 +290,7 @@ class RememberedKernels:
 
     def _read(self) -> dict[str, Kernels]:
         try:
-            value = json.loads(self._path.read_bytes())
+            value = parse(self._path.read_bytes())
         except (OSError, ValueError):
             return {}
         if not isinstance(value, dict):
