@@ -64,8 +64,10 @@ class Desk:
         listener: Recorder | None = None,
         *,
         url: str | None = None,
+        says_where: bool = True,
         **options: Any,
     ) -> int:
+        """``jrc attach -o OUTPUT``; without ``-o`` where it does not say where to save."""
         found = await self.find(prefix)
         async with client_of(self.server, url=url) as client:
             attachment = Attachment(
@@ -73,7 +75,7 @@ class Desk:
                 client,
                 options=AttachOptions(**options),
                 listener=listener or Recorder(),
-                output=self.output,
+                output=self.output if says_where else None,
                 records=self.records,
             )
             return await attachment.run()

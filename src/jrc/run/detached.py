@@ -1,31 +1,25 @@
 """Begin a run and leave: the kernel and its recorder do the rest."""
 
 import asyncio
-import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jrc.errors import ConfigError, DeadlineError, KernelDiedError, RemoteError
-from jrc.kernel.channels import Channels, LinkLost, LinkRestored
+from jrc.kernel.channels import LinkLost, LinkRestored
 from jrc.kernel.execution import KernelEnded
 from jrc.kernel.large_messages import TOO_LARGE, USUAL_LIMIT
-from jrc.kernel.messages import Messages
-from jrc.kernel.session import RemoteKernel, new_run_id
+from jrc.kernel.session import RemoteKernel
 from jrc.notebook.document import Document
-from jrc.profile.owner import owner
 from jrc.recorder.install import Installed
-from jrc.run.cell_requests import cell_request, request_fields
-from jrc.run.events import KernelReady, Notice, RunDetached, RunStarted
-from jrc.run.job import kernel_for
+from jrc.run.events import KernelReady, Notice, RunDetached
 from jrc.run.listeners import Guarded
+from jrc.run.opening import Connection, NewRun
 from jrc.run.options import Options
 from jrc.run.progress import Listener
-from jrc.run.protocol import Exchange
 from jrc.run.strategy import NotRun, RecorderInstalled, Unrecorded
-from jrc.runs.manifest import MOST_BYTES, About
-from jrc.runs.records import Process, RunPlace, RunRecord, RunRecords
+from jrc.runs.manifest import MOST_BYTES
+from jrc.runs.records import RunRecords
 from jrc.wire.message import Message
 
 if TYPE_CHECKING:
@@ -51,14 +45,14 @@ async def begin_detached(
 
     Args:
         document: what to execute.
-        server: where.
-        options: how.
-        listener: who is told.
+        server: where to execute it.
+        options: how to execute it.
+        listener: gets the events; the last one is ``RunFinished`` where the run can't begin.
         output: the file that ``jrc attach`` saves to on this computer.
         records: what this computer remembers of its runs.
 
     Returns:
-        the run.
+        the last event of the run here, which the listener has not got.
 
     Raises:
         ConfigError: the kernel can't have a recorder, or the document is too large for one.
@@ -66,56 +60,21 @@ async def begin_detached(
         JrcError: the server or the kernel can't be used.
     """
     listener = Guarded(listener)
-    run = new_run_id()
     if document.stdin == "pipe":
         document.stdin = "detached"
-    kernel = await kernel_for(document, server, options, run)
-    if kernel.notice:
-        listener.on_event(Notice("kernel", kernel.notice))
+    run = NewRun(document, server, options, listener, output)
     try:
-        begin = _Begin(document, server, kernel, options, run, can_answer=listener.can_answer)
-        place = server.address.base_url
-        cells = document.counted(options.cells.first)
-        listener.on_event(
-            RunStarted(
-                run=run,
-                document=str(document.path),
-                server=place,
-                kernel_id=kernel.id,
-                session=kernel.session_path,
-                cells=cells,
-                kind=document.kind,
-                profile=options.profile,
-                kernel_name=kernel.name,
-                output=None if output is None else str(output),
-            )
-        )
-        installed = await begin.send_all()
-        if isinstance(begin.language_info, dict):
-            listener.on_event(KernelReady.of(begin.language_info))
-        records.save(
-            RunRecord(
-                run=run,
-                place=RunPlace(
-                    profile=options.profile,
-                    server=place,
-                    kernel_id=kernel.id,
-                    session_id=kernel.session_id or "",
-                    journal=installed.journal or "",
-                ),
-                output="" if output is None else str(_absolute(output)),
-                started=time.time(),
-                about=begin.about,
-                name=options.name,
-                detached=True,
-                client=Process(os.getpid()),
-                language_info=begin.language_info,
-            )
-        )
-    except BaseException:
-        problem = await asyncio.shield(kernel.delete())
-        if problem:
-            listener.on_event(Notice("kernel", problem))
+        async with run.kernel_started() as kernel, run.connected(kernel) as connection:
+            begin = _Begin(run, kernel, connection, can_answer=listener.can_answer)
+            run.announce(kernel)
+            installed = await begin.send_all()
+            if begin.language_info is not None:
+                listener.on_event(KernelReady.of(begin.language_info))
+            record = run.record(begin.about, journal=installed.journal)
+            records.save(record._replace(detached=True, language_info=begin.language_info))
+            left = run.leave(installed.journal)
+    except BaseException as error:
+        run.fail(error)
         raise
     if installed.journal is None or installed.journal_error:
         listener.on_event(
@@ -125,65 +84,46 @@ async def begin_detached(
                 "kept as long as the kernel lives.",
             )
         )
-    return RunDetached(run, place, kernel.id, installed.journal, f"jrc attach {run}")
-
-
-def _absolute(path: Path) -> Path:
-    return path.absolute()
+    return left
 
 
 class _Begin:
-    """The first and only messages of a client that leaves."""
+    """The first and only messages of a client that leaves.
+
+    Args:
+        run: what is begun.
+        kernel: its kernel.
+        connection: to the kernel.
+        can_answer: somebody may attach who answers what the code asks.
+
+    Attributes:
+        about: what a client that attaches needs to know.
+
+    Raises:
+        ConfigError: the document is too large for a message.
+    """
 
     def __init__(
-        self,
-        document: Document,
-        server: "ServerClient",
-        kernel: RemoteKernel,
-        options: Options,
-        run: str,
-        *,
-        can_answer: bool,
+        self, run: NewRun, kernel: RemoteKernel, connection: Connection, *, can_answer: bool
     ) -> None:
-        self._document = document
+        self._document = run.document
         self._kernel = kernel
-        self._requests = Messages()
-        cells = document.cells[options.cells.first :]
-        # What it happens to receive is for whoever attaches: it acknowledges nothing.
-        self._exchange = Exchange(
-            self._requests,
-            recorded_as=run,
-            acknowledge=False,
-            fields=request_fields(document, len(cells), options.name),
-            own_kernel=options.kernel.id is None,
-        )
-        self._channels = Channels(
-            server, kernel.id, session_id=self._requests.session, patience=options.patience
-        )
+        self._channels = connection.channels
+        self._requests = connection.requests
+        self._start_left = connection.start_left
+        self._start_timeout = run.options.kernel.start_timeout
+        # What it happens to receive is for a client that attaches: it acknowledges nothing.
+        self._exchange = run.exchange(connection.requests, acknowledge=False)
         self._installed: Installed | None = None
-        self._start_timeout = options.kernel.start_timeout
-        self._lives = kernel.session_id is None
-        allow_errors = options.cells.allow_errors
+        self._lives = connection.start_left is None
         self._cells = [
-            self._exchange.run.execute(
-                key,
-                cell_request(document, cell, allow_errors=allow_errors),
-                allow_stdin=can_answer,
-                now=self._now(),
-            )
-            for key, cell in enumerate(cells)
+            self._exchange.run.execute(key, cell, allow_stdin=can_answer, now=self._now())
+            for key, cell in enumerate(run.requested())
         ]
-        self.about = About(
-            owner=owner(),
-            document=document,
-            requests=[cell.msg_id for cell in self._cells],
-            first=options.cells.first,
-            allow_errors=allow_errors,
-            allow_loss=options.cells.allow_loss,
-        ).to_json()
+        self.about = run.about([cell.msg_id for cell in self._cells]).to_json()
         if len(self.about["packed"]) > MOST_BYTES:
             raise ConfigError(
-                f"{document.path.name} is too large for a detached run: "
+                f"{self._document.path.name} is too large for a detached run: "
                 f"{len(self.about['packed']) >> 20} MiB without its outputs.",
                 hint="Large attachments in markdown cells are the usual reason. jrc run without "
                 "--detach has no such limit.",
@@ -196,12 +136,8 @@ class _Begin:
 
     async def send_all(self) -> Installed:
         """Bring the recorder and all cells to the kernel, and make sure that they are there."""
-        began = self._now()
-        await self._kernel.open(self._channels, start_timeout=self._start_timeout)
-        # A server lets clients in after a minute, also where the kernel says nothing.
-        left = max(self._start_timeout - (self._now() - began), 1.0)
         try:
-            async with asyncio.timeout(BEGIN_SECONDS if self._lives else left) as limit:
+            async with asyncio.timeout(BEGIN_SECONDS if self._lives else self._start_left) as limit:
                 await self._send(self._exchange.run.begin(self._document.prologue, self.about))
                 await self._send(self._cells)
                 starting_over = asyncio.create_task(self._start_over_now_and_then())
@@ -216,8 +152,6 @@ class _Begin:
                 f"The kernel did not take {self._document.path.name} within {BEGIN_SECONDS:.0f} s.",
                 hint="Is it busy? See: jrc kernel list",
             ) from error
-        finally:
-            await self._channels.close()
 
     async def _start_over_now_and_then(self) -> None:
         """A kernel that is not busy answers within milliseconds, if its server is in order."""
