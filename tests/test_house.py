@@ -36,7 +36,6 @@ TOO_LARGE = {
     "wire/message.py new_message": "Jupyter's message, field by field; one factory calls it",
     # To be cut.
     "kernel/deadlines.py Watch": "to be cut",
-    "notebook/result_notebook.py Filling": "to be cut",
 }
 """What is larger than the house allows, and why it may be. Whoever cuts one takes it out."""
 

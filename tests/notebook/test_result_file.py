@@ -30,19 +30,19 @@ class Run:
         self.filling.open(run, writers, say=self.said.append, goes_on=goes_on, **how)
 
     def prints(self, index: int, text: str) -> None:
-        self.filling.outputs.start(index)
-        self.filling.outputs.publish(index, stream("r", text))
-        self.filling.outputs.set_execution_count(index, 1)
+        self.filling.content.outputs.start(index)
+        self.filling.content.outputs.publish(index, stream("r", text))
+        self.filling.content.outputs.set_execution_count(index, 1)
         self.filling.changed(index, False)
 
     def end(self) -> None:
-        self.filling.finished(load_cells(self.filling))
+        self.filling.content.finished(load_cells(self.filling))
         self.filling.save()
         self.filling.close()
 
 
 def load_cells(filling: Filling) -> Any:
-    return filling._document.cells
+    return filling.content.document.cells
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_pointers_to_an_error_stand_where_the_cell_is_now(path: Path, writers: W
     notebook = nbformat.read(path, as_version=4)
     notebook.cells.insert(0, nbformat.v4.new_code_cell("zero", id="zero"))
     path.write_text(nbformat.writes(notebook))
-    run.filling.mark_error(1)
+    run.filling.content.mark_error(1)
     run.end()
     cells = nbformat.read(path, as_version=4).cells
     assert [cell.cell_type for cell in cells] == [

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from jrc.errors import UsageError
 from jrc.notebook.document import load
 from jrc.notebook.reading import complete
+from jrc.notebook.result_content import ResultContent
 from jrc.notebook.result_notebook import Filling
 from jrc.notebook.saving import Rhythm, Saver
 from jrc.notebook.spool import Spool, SpooledText
@@ -497,13 +498,13 @@ def test_an_unfinished_file_says_how_much_of_the_run_it_holds(tmp_path: Path) ->
     steps.handled = 7
     filling.save()
     assert steps.safe == 7
-    assert Filling(document, None).take_up(out, document.cells, "run1").messages == 7
-    assert Filling(document, None).take_up(out, document.cells, "run2").messages is None
-    filling.finished()
+    assert ResultContent(document).take_up(out, document.cells, "run1").messages == 7
+    assert ResultContent(document).take_up(out, document.cells, "run2").messages is None
+    filling.content.finished()
     steps.handled = 9
     filling.save()
     assert steps.safe == 7
-    assert Filling(document, None).take_up(out, document.cells, "run1").messages is None
+    assert ResultContent(document).take_up(out, document.cells, "run1").messages is None
     assert "jrc_" not in out.read_text()
 
 

@@ -185,7 +185,7 @@ class Attachment:
         filling = self._open(about, output)
         saved = self._following.take_up(filling, about)
         if saved:
-            filling.finished()
+            filling.content.finished()
             filling.save()
         filling.close()
         if not self._keep_kernel:

@@ -169,7 +169,7 @@ class Following:
         record = self._found.record
         if record is None or not record.output:
             return False
-        before = filling.take_up(Path(record.output), about.document.cells, record.run)
+        before = filling.content.take_up(Path(record.output), about.document.cells, record.run)
         self._keep_language(filling, None)
         return before.messages is not None
 
@@ -277,7 +277,7 @@ class Following:
         gate = Gate(self._listener, lambda: self._is_new(exchange, seen), self._told, self._losses)
         account = Account(
             requested,
-            outputs=filling.outputs,
+            outputs=filling.content.outputs,
             listener=gate,
             changed=filling.changed,
             total=document.cell_count,
@@ -316,12 +316,14 @@ class Following:
         record = self._found.record
         if not past.gone or record is None or not record.output:
             return past.gone, set(), past.gone
-        kept, saved = filling.take_up(Path(record.output), about.document.cells, self._found.run)
+        kept, saved = filling.content.take_up(
+            Path(record.output), about.document.cells, self._found.run
+        )
         if saved is None:
             return past.gone, set(), past.gone
         if self._how.all_again:
             for index in sorted(kept):
-                for output in filling.outputs.cell(index):
+                for output in filling.content.outputs.cell(index):
                     self._listener.on_event(CellOutput(index, output))
         self._shown = max(self._shown, saved)
         # Where all of it is saved, the last reply and its idle still tell how it ended.
@@ -336,7 +338,7 @@ class Following:
             self._keep_language(filling, result.language_info)
             # What the file has alone must be found in it by whoever comes again.
             if not (self._how.comes_again and self.past and self.past.gone):
-                filling.finished(about.document.cells[about.first :])
+                filling.content.finished(about.document.cells[about.first :])
         finally:
             filling.save()
         return result
@@ -344,7 +346,7 @@ class Following:
     def _keep_language(self, filling: Filling, told: dict[str, Any] | None) -> None:
         record = self._found.record
         known = record.language_info if record is not None else None
-        filling.language_info = told or (dict(known) if known else None)
+        filling.content.language_info = told or (dict(known) if known else None)
 
 
 def fetched_by_another(found: FoundRun) -> NotFoundError:

@@ -62,7 +62,7 @@ class Job:
         self._memory = Memory(records if options.profile else None)
         self._filling = Filling(document, output)
         if output is not None and options.cells.first:
-            self._filling.take_up(output, document.cells[: options.cells.first])
+            self._filling.content.take_up(output, document.cells[: options.cells.first])
         self._deliver = deliver
         self._delivered = False
         self._exchange: Exchange | None = None
@@ -175,11 +175,11 @@ class Job:
     def _take_in(self, result: "Result") -> None:
         """What follows from how the cells ended, for the file and for the kernel."""
         options = self._run.options
-        self._filling.language_info = result.language_info
+        self._filling.content.language_info = result.language_info
         if options.kernel.keep_on_error and result.status in _FAILED:
             self._run.keep_kernel = True
         if options.cells.mark_error and result.status == "error" and result.cell:
-            self._filling.mark_error(result.cell.index)
+            self._filling.content.mark_error(result.cell.index)
 
     async def _find_true_end(self, result: "Result", kernel: "RemoteKernel") -> None:
         if self._exchange is None or not self._exchange.run.outlives_client:
@@ -213,7 +213,7 @@ class Job:
             listener=self._listener,
             account=Account(
                 requested,
-                outputs=self._filling.outputs,
+                outputs=self._filling.content.outputs,
                 listener=self._listener,
                 changed=self._changed,
                 total=self._run.document.cell_count,
@@ -276,11 +276,11 @@ class Job:
         """Save for the last time. Once: where that fails, it has said so."""
         if not self._delivered:
             self._delivered = True
-            self._filling.finished(self._run.cells)
+            self._filling.content.finished(self._run.cells)
             try:
                 self._filling.save()
             finally:
-                self._deliver(self._filling.notebook())
+                self._deliver(self._filling.content.notebook())
 
     @property
     def _ending(self) -> "Ending":
