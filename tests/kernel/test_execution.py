@@ -172,9 +172,11 @@ def test_text_about_a_rate_limit_on_stdout_is_only_output(execution: Execution) 
     assert [type(event) for event in events] == [Started, Published]
 
 
-def test_an_input_request_is_told(execution: Execution) -> None:
-    question = from_kernel("stdin", "input_request", {"prompt": "?"}, parent="r1")
-    assert feed(execution, question) == [InputRequested(1, question)]
+def test_an_input_request_is_told_with_whether_it_is_allowed(execution: Execution) -> None:
+    execution.sent("r2", 2, may_ask=True)
+    for number, allowed in ((1, False), (2, True)):
+        question = from_kernel("stdin", "input_request", {"prompt": "?"}, parent=f"r{number}")
+        assert feed(execution, question) == [InputRequested(number, question, allowed)]
 
 
 @pytest.mark.parametrize(("traceback", "lost"), [(["Traceback…"], True), ([], False)])

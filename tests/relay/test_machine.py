@@ -208,6 +208,16 @@ def test_a_question_goes_to_the_client_whose_code_asks(machine: Machine) -> None
     assert machine.from_kernel(question, 0) == [Deliver(question, BEN)]
 
 
+@pytest.mark.attacks
+def test_a_question_that_its_client_does_not_allow_is_not_asked(machine: Machine) -> None:
+    refused = request(allow_stdin=False)
+    machine.from_client(refused)
+    question = from_kernel("stdin", "input_request", {"prompt": "?"}, parent=refused.message.msg_id)
+    (action,) = machine.from_kernel(question, 0)
+    assert isinstance(action, Log)
+    assert "does not allow" in action.text
+
+
 def test_an_answer_on_stdin_goes_to_the_kernel(machine: Machine) -> None:
     answer = request("input_reply", channel="stdin", value="42")
     assert machine.from_client(answer) == [Send(answer.message)]

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import select
 import sys
 from pathlib import Path
@@ -14,11 +15,17 @@ END_OF_FILE = "\x04"
 """An answer to ``input()`` that makes a kernel raise EOFError."""
 
 
+_PIECE = re.compile(re.escape(STDIN_PROMPT) + r"([0-9]{1,9})")
+_LARGEST_PIECE = 1 << 20
+
+
 class LocalStdin:
     """Reads stdin when it is asked, and not before: what nobody reads is left to others.
 
     Attributes:
         kind: what stdin is.
+        in_pieces: the code is a script, whose ``sys.stdin`` asks for pieces and shows no question.
+            A notebook has no such thing: what asks all the same would read unseen.
     """
 
     def __init__(self) -> None:
@@ -26,6 +33,7 @@ class LocalStdin:
         # Not through its buffer: a thread that waits there can't be left at the process's end.
         self._raw = getattr(getattr(stream, "buffer", None), "raw", None)
         self._rest = b""
+        self.in_pieces = False
         self.kind: Stdin = "none"
         if self._raw is not None:
             self.kind = "terminal" if stream.isatty() else "pipe"
@@ -39,8 +47,8 @@ class LocalStdin:
             prompt: the question; of a script that reads its stdin, how much it takes.
             hidden: the answer is a secret.
         """
-        if prompt.startswith(STDIN_PROMPT):
-            return self._encoded_piece(int(prompt[len(STDIN_PROMPT) :]))
+        if self.in_pieces and (wanted := _PIECE.fullmatch(prompt)):
+            return self._encoded_piece(min(int(wanted[1]), _LARGEST_PIECE))
         if hidden and self._has_terminal():
             from getpass import getpass
 

@@ -133,6 +133,7 @@ class TerminalListener:
         return answer
 
     def _begin(self, event: RunStarted) -> None:
+        _serve(self._stdin, event)
         self._where = event
         self._script = event.kind == "script"
         self._shown.apart = not self._script
@@ -218,7 +219,9 @@ class JsonListener:
         self.can_answer = stdin is not None
 
     def on_event(self, event: RunEvent) -> None:
-        if isinstance(event, RunFinished):
+        if isinstance(event, RunStarted):
+            _serve(self._stdin, event)
+        elif isinstance(event, RunFinished):
             base = self._exit_code_base if event.status in _FAILURES_OF_JRC else 0
             event = event._replace(exit_code=process_code(event.exit_code + base))
         self._terminal.json({"event": _event_name(event), **event._asdict()})
@@ -236,6 +239,11 @@ class JsonListener:
         if self._stdin is None:
             return None
         return await in_daemon_thread(self._stdin.answer, prompt, hidden, name="prompt")
+
+
+def _serve(stdin: LocalStdin | None, run: RunStarted) -> None:
+    if stdin is not None:
+        stdin.in_pieces = run.kind != "notebook"
 
 
 def _event_name(event: RunEvent) -> str:

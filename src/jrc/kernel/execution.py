@@ -64,10 +64,15 @@ class LimitReached(NamedTuple):
 
 
 class InputRequested(NamedTuple):
-    """The code of a request waits for a line from the person."""
+    """The code of a request waits for a line from the person.
+
+    Attributes:
+        allowed: the request said that code may ask. A kernel that asks all the same gets nothing.
+    """
 
     key: int
     message: Message
+    allowed: bool = True
 
 
 class Replied(NamedTuple):
@@ -136,9 +141,10 @@ Event = (
 class _Execution(Request):
     """An ``execute_request`` and what came back for it."""
 
-    def __init__(self, msg_id: str, key: int) -> None:
+    def __init__(self, msg_id: str, key: int, *, may_ask: bool) -> None:
         super().__init__(msg_id)
         self.key = key
+        self.may_ask = may_ask
         self.started = False
         self.busy: Message | None = None
         self.reply: dict[str, Any] | None = None
@@ -154,14 +160,15 @@ class Execution:
         # The finished ones, too: threads that they left behind may still print.
         self._sent: dict[str, _Execution] = {}
 
-    def sent(self, msg_id: str, key: int) -> None:
+    def sent(self, msg_id: str, key: int, *, may_ask: bool = False) -> None:
         """Note that an ``execute_request`` goes out.
 
         Args:
             msg_id: of the request.
             key: the caller's name for it, returned in its events.
+            may_ask: its ``allow_stdin``.
         """
-        request = self._sent[msg_id] = _Execution(msg_id, key)
+        request = self._sent[msg_id] = _Execution(msg_id, key, may_ask=may_ask)
         self._in_flight.add(request)
 
     def fence_sent(self, msg_id: str) -> None:
@@ -220,7 +227,7 @@ class Execution:
         if request is None:
             return ()
         if message.channel == "stdin" and message.msg_type == "input_request":
-            return [InputRequested(request.key, message)]
+            return [InputRequested(request.key, message, request.may_ask)]
         if message.channel == "shell" and message.msg_type.endswith("_reply"):
             return self._on_reply(message, request)
         return ()

@@ -44,6 +44,7 @@ class ClientRequest(Request):
         sent: it may have reached the kernel.
         recorded: nothing that is published for it can be lost, nor its reply.
         idle: the client was told that the kernel is idle again.
+        may_ask: code may ask the client questions.
 
     Raises:
         WireError: its header can't be understood.
@@ -59,6 +60,8 @@ class ClientRequest(Request):
         self.sent = False
         self.recorded = False
         self.idle = False
+        # The protocol's default is true.
+        self.may_ask = not self.executes or message.content_fields.get("allow_stdin") is not False
         if not (self.repeatable or self.executes):
             self.message = Message(message.channel, message.header, b"{}", b"{}", b"{}")
 

@@ -192,10 +192,16 @@ class Machine:
             if request is None:
                 return []
             if message.channel == "stdin":
-                return [Deliver(message, request.client)]
+                return self._on_question(request, message)
         except WireError as error:
             return [Log(f"dropped a message of the kernel: {error}", warning=True)]
         return self._on_reply(request, message)
+
+    def _on_question(self, request: ClientRequest, message: Message) -> list[Action]:
+        if request.may_ask:
+            return [Deliver(message, request.client)]
+        text = "the kernel asks a question that its client does not allow: it gets no answer"
+        return [Log(text, warning=True)]
 
     def _on_reply(self, request: ClientRequest, message: Message) -> list[Action]:
         if request.reply_over:

@@ -270,6 +270,7 @@ class Following:
             about.requests,
             after=after,
             questions=questions,
+            may_ask=about.may_ask,
             now=asyncio.get_running_loop().time(),
         )
         filling.keep_step(self._found.run, exchange)

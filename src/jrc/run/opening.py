@@ -193,6 +193,7 @@ class NewRun:
             first=self.options.cells.first,
             allow_errors=self.options.cells.allow_errors,
             allow_loss=self.options.cells.allow_loss,
+            may_ask=self._listener.can_answer,
         )
 
     def record(self, about: Mapping[str, Any], *, journal: str | None = None) -> RunRecord:

@@ -55,6 +55,7 @@ class Exchange:
         *,
         after: int,
         questions: bool,
+        may_ask: bool,
         now: float,
     ) -> "Exchange":
         """Of a run that another client began, and that may belong to others still.
@@ -65,13 +66,14 @@ class Exchange:
             sent: ids of its requests; the position is the key.
             after: its messages up to this number are not wanted.
             questions: somebody is there whom the code can ask; else its questions are history.
+            may_ask: the ``allow_stdin`` of its requests.
             now: the clock.
         """
         exchange = cls(requests, recorded_as=None)
         exchange.run = recorded = RecordedRun(
             run, exchange._flight, after=after, acknowledge=False, questions=questions
         )
-        recorded.take_up(sent, now)
+        recorded.take_up(sent, now, may_ask=may_ask)
         exchange.is_taken_up = True
         return exchange
 

@@ -278,16 +278,17 @@ class RecordedRun(Strategy):
         self._flight.unconfirmed[request.msg_id] = request
         return [*first, request]
 
-    def take_up(self, sent: Sequence[str], now: float) -> None:
+    def take_up(self, sent: Sequence[str], now: float, *, may_ask: bool) -> None:
         """Go on with a run that another client began.
 
         Args:
             sent: ids of its requests; the position is the key.
+            may_ask: their ``allow_stdin``.
             now: the clock.
         """
         self._in_place = True
         for key, msg_id in enumerate(sent):
-            self._flight.sent(msg_id, key)
+            self._flight.sent(msg_id, key, may_ask=may_ask)
             self.sent(msg_id, guarded=True, now=now)
 
     def sent(self, msg_id: str, *, guarded: bool, now: float) -> None:
@@ -301,7 +302,7 @@ class RecordedRun(Strategy):
         request = self._flight.request(
             "", cell, allow_stdin=allow_stdin, metadata=metadata, buffers=buffers
         )
-        self._flight.sent(request.msg_id, key)
+        self._flight.sent(request.msg_id, key, may_ask=allow_stdin)
         self.sent(request.msg_id, guarded=True, now=now)
         self._flight.unconfirmed[request.msg_id] = request
         return request

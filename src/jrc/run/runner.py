@@ -6,7 +6,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from jrc.errors import NotFoundError, UnreachableError
@@ -49,6 +49,9 @@ LANGUAGE_SECONDS = 10.0
 HELP_AT_MOST = 10
 """So often in a row an idle kernel gets its cells again, or another session, and begins none."""
 
+MOST_QUESTIONS = 8
+"""At the same time: each waits in a thread. A kernel asks one, and with subshells a few."""
+
 DETACH_SECONDS = 10.0
 """For the kernel to open the journal of a run that its client leaves."""
 
@@ -71,7 +74,7 @@ class Questions:
         channels: KernelChannels,
         exchange: Exchange,
         account: Account,
-        unanswered: Callable[[], Any],
+        unanswered: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
         self._listener = listener
         self._channels = channels
@@ -80,14 +83,31 @@ class Questions:
         self._unanswered = unanswered
         self._open: set[asyncio.Task[None]] = set()
 
-    def ask(self, request: Message) -> None:
-        """Ask the person, while other messages go on to arrive."""
-        if self._exchange.is_taken_up and not self._listener.can_answer:
+    def ask(self, request: Message, *, allowed: bool) -> None:
+        """Ask the person, while other messages go on to arrive.
+
+        Args:
+            request: the question.
+            allowed: the code was allowed to ask. The kernel that asks all the same gets no answer.
+        """
+        if not allowed:
+            text = "The kernel asks a question that this run does not allow: it gets no answer."
+            self._account.notice("question", text)
+            if not self._exchange.is_taken_up:
+                self._begin(self._unanswered())
+        elif self._exchange.is_taken_up and not self._listener.can_answer:
             # Whoever only looks takes nothing away: the question waits for somebody else.
             text = "The code waits for an answer: attach at a terminal to give it."
             self._account.notice("waiting", text)
+        else:
+            self._begin(self._answer(request))
+
+    def _begin(self, answer: Coroutine[Any, Any, None]) -> None:
+        if len(self._open) == MOST_QUESTIONS:
+            answer.close()
+            log.warning("the kernel asks more questions at the same time than anybody answers")
             return
-        question = asyncio.create_task(self._answer(request), name="run-input")
+        question = asyncio.create_task(answer, name="run-input")
         self._open.add(question)
         question.add_done_callback(self._open.discard)
 
@@ -421,7 +441,7 @@ class Runner:
             case OutputGone():
                 self._account.output_gone(event.count)
             case InputRequested():
-                self._questions.ask(event.message)
+                self._questions.ask(event.message, allowed=event.allowed)
             case Replied():
                 stamp = read_stamp(event.message)
                 self._stops.cancelled |= stamp is not None and stamp.cancelled

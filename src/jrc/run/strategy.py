@@ -102,10 +102,10 @@ class Flight:
         self.language_info: dict[str, Any] | None = None
         self._about_language: set[str] = set()
 
-    def sent(self, msg_id: str, key: int) -> None:
+    def sent(self, msg_id: str, key: int, *, may_ask: bool) -> None:
         """Note that a request to execute a cell goes out, or went out before."""
         self.keys[msg_id] = key
-        self.execution.sent(msg_id, key)
+        self.execution.sent(msg_id, key, may_ask=may_ask)
 
     def request(
         self,
@@ -294,7 +294,7 @@ class PlainRun(Strategy):
         self, key: int, cell: CellRequest, *, allow_stdin: bool, now: float, ahead: bool = False
     ) -> Message:
         request = self._flight.request(cell.code, cell, allow_stdin=allow_stdin)
-        self._flight.sent(request.msg_id, key)
+        self._flight.sent(request.msg_id, key, may_ask=allow_stdin)
         self.sent(request.msg_id, guarded=False, now=now)
         return request
 

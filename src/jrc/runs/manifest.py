@@ -37,6 +37,7 @@ class About(NamedTuple):
         first: position of the first of these among the document's cells.
         allow_errors: go on after a cell that failed.
         allow_loss: lost output does not make the exit code non-zero.
+        may_ask: the code may ask questions.
     """
 
     owner: str
@@ -45,6 +46,7 @@ class About(NamedTuple):
     first: int = 0
     allow_errors: bool = False
     allow_loss: bool = False
+    may_ask: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """As the journal and the record hold it. Outputs of earlier runs stay out."""
@@ -58,6 +60,7 @@ class About(NamedTuple):
             "first": self.first,
             "allow_errors": self.allow_errors,
             "allow_loss": self.allow_loss,
+            "may_ask": self.may_ask,
         }
         return {
             "format": FORMAT,
@@ -95,6 +98,8 @@ def about_from_json(value: Mapping[str, Any], *, most: int = MOST_UNPACKED) -> A
             first=int(inside["first"]),
             allow_errors=bool(inside["allow_errors"]),
             allow_loss=bool(inside["allow_loss"]),
+            # jrc 0.1 did not write it.
+            may_ask=bool(inside.get("may_ask", True)),
         )
     except (KeyError, TypeError, ValueError, AttributeError, zlib.error, binascii.Error) as error:
         raise WireError(f"What the run says of itself can't be read: {error!r}.") from error
