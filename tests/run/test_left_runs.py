@@ -7,23 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from jrc.errors import (
-    KernelDiedError,
-    UsageError,
-)
+from jrc.errors import KernelDiedError, UnreachableError, UsageError
 from jrc.notebook.document import load
 from jrc.profile.paths import Paths
+from jrc.run.attach import Attachment
 from jrc.run.events import (
     Notice,
     RunDetached,
+    RunFinished,
+    RunStarted,
 )
 from jrc.run.job import Job
-from jrc.run.options import Options
+from jrc.run.options import AttachOptions, Options
 from jrc.runs.records import Process, RunRecord, RunRecords
 from jrc.tunnel.processes import start_time
 from tests.support.command import jrc_command, jrc_environment, run_jrc
 from tests.support.desk import Desk, nothing_is_left, printed
-from tests.support.running import TICKS, Recorder, client_of, notebook, stdout_of
+from tests.support.proxy import Proxy
+from tests.support.running import SLEEP, TICKS, Recorder, client_of, notebook, stdout_of
 
 pytestmark = pytest.mark.anyio
 
@@ -139,8 +140,11 @@ async def test_a_run_whose_client_and_kernel_are_gone(desk: Desk, tmp_path: Path
     else:
         desk.server.rest("DELETE", f"api/kernels/{record.place.kernel_id}")
         await desk.until(record.run, "gone")
+    listener = Recorder()
     with pytest.raises(KernelDiedError, match=f"{record.run} has lost its kernel") as caught:
-        await desk.attach(record.run)
+        await desk.attach(record.run, listener)
+    saved = str(desk.output)
+    assert listener.events[-1] == RunFinished(record.run, "kernel-died", 8, saved, [])
     assert caught.value.hint == f"What arrived before is saved in {desk.output}."
     assert stdout_of(desk.output) == "saved\n"
     assert "jrc_unfinished" not in desk.output.read_text()
@@ -188,3 +192,51 @@ async def test_a_run_with_a_client_on_this_computer_is_not_followed_twice(
         await desk.attach(run)
     desk.records.save(record)
     await desk.attach(run)
+
+
+async def test_a_client_whose_line_is_gone_says_that_the_run_goes_on(
+    desk: Desk, tmp_path: Path
+) -> None:
+    run, listener = await desk.begin(notebook(tmp_path, SLEEP)), Recorder()
+    with Proxy(desk.server.url) as proxy:
+        following = asyncio.create_task(
+            desk.attach(run, listener, url=proxy.url, patience=0.5, keep_kernel=True)
+        )
+        while "on\n" not in printed(listener):
+            await asyncio.sleep(0.05)
+        await asyncio.to_thread(proxy.cut, refuse=True)
+        with pytest.raises(UnreachableError):
+            await following
+    assert listener.of(RunStarted)
+    left = listener.events[-1]
+    assert isinstance(left, RunDetached)
+    assert (left.run, left.attach) == (run, f"jrc attach {run}")
+    await desk.cancel(run)
+
+
+async def test_a_client_that_is_stopped_says_once_that_the_run_goes_on(
+    desk: Desk, tmp_path: Path
+) -> None:
+    run = await desk.begin(notebook(tmp_path, SLEEP))
+    for leaves in (False, True):
+        listener = Recorder()
+        async with client_of(desk.server) as client:
+            attachment = Attachment(
+                await desk.find(run),
+                client,
+                options=AttachOptions(),
+                listener=listener,
+                output=desk.output,
+                records=desk.records,
+            )
+            following = asyncio.create_task(attachment.run())
+            while not listener.of(RunStarted):
+                await asyncio.sleep(0.05)
+            if leaves:
+                await attachment.leave()
+            following.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await following
+        assert len(listener.of(RunDetached)) == 1
+        assert not listener.of(RunFinished)
+    await desk.cancel(run)

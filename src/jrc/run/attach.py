@@ -13,11 +13,10 @@ from jrc.errors import (
     UsageError,
 )
 from jrc.notebook.result_notebook import Filling
-from jrc.notebook.writers import Writers
-from jrc.profile.paths import Paths
-from jrc.run.events import Notice, RunDetached, RunStarted
+from jrc.run.events import Notice, RunStarted
 from jrc.run.following import Following, How, fetched_by_another
 from jrc.run.listeners import Guarded
+from jrc.run.opening import failed_run, left_run, open_result
 from jrc.run.options import AttachOptions
 from jrc.run.outcome import Ending
 from jrc.run.progress import Listener, Result
@@ -65,6 +64,7 @@ class Attachment:
         self._listener = Guarded(listener)
         self._output = output
         self._filling: Filling | None = None
+        self._is_left = False
         self._records = records
         how = How(latest=options.latest, patience=options.patience, comes_again=options.keep_kernel)
         self._following = Following(found, server, how, self._listener)
@@ -83,6 +83,13 @@ class Attachment:
             JrcError: the server or the file can't be used.
         """
         self._refuse_a_second_client()
+        try:
+            return await self._follow()
+        except BaseException as error:
+            self._say_what_becomes_of_it(error)
+            raise
+
+    async def _follow(self) -> int:
         self._followers = Followers(self._server, await self._following.locate())
         result = None
         try:
@@ -103,22 +110,29 @@ class Attachment:
         return await self._end(about, result)
 
     async def interrupt(self) -> None:
-        """Stop to follow; the run goes on."""
+        """Stop following; the run goes on."""
 
     async def leave(self) -> None:
-        """Stop to follow; the run goes on."""
-        self._listener.on_event(
-            RunDetached(
-                run=self._found.run,
-                server=self._server.address.base_url,
-                kernel_id=self._found.kernel_id,
-                journal=None,
-                attach=f"jrc attach {self._found.run}",
-            )
-        )
+        """Stop following; the run goes on."""
+        self._say_left()
 
     def how_to_come_back(self) -> str | None:
-        return f"The run goes on: jrc attach {self._found.run}"
+        return None if self._is_left else f"The run goes on: jrc attach {self._found.run}"
+
+    def _say_what_becomes_of_it(self, error: BaseException) -> None:
+        """After an error, the run goes on unless nothing is left of it."""
+        if not self._listener.awaits_end:
+            return
+        if isinstance(error, NotFoundError | KernelDiedError):
+            output = None if self._filling is None else self._filling.result
+            self._listener.on_event(failed_run(self._found.run, error, output))
+        else:
+            self._say_left()
+
+    def _say_left(self) -> None:
+        self._is_left = True
+        run, kernel_id = self._found.run, self._found.kernel_id
+        self._listener.on_event(left_run(self._server, run, kernel_id, None))
 
     def _refuse_a_second_client(self) -> None:
         record = self._found.record
@@ -161,13 +175,7 @@ class Attachment:
         since = None
         if self._output is None:
             since = 0.0 if self._found.record is None else self._found.record.started
-        filling.open(
-            self._found.run,
-            Writers(Paths.from_environment().state / "writers"),
-            say=lambda text: self._listener.on_event(Notice("saved", text)),
-            goes_on=lambda run: self._records.find(run) is not None,
-            since=since,
-        )
+        open_result(filling, self._found.run, self._listener, self._records, since=since)
         self._filling = filling
         return filling
 

@@ -9,7 +9,10 @@ from jrc.run.events import (
     CellOutput,
     CellStarted,
     Notice,
+    RunDetached,
     RunEvent,
+    RunFinished,
+    RunStarted,
     WidgetChanged,
 )
 
@@ -25,10 +28,14 @@ class Guarded:
     """Passes events on, and can't end the run that it listens to: what goes wrong is logged.
 
     Args:
-        listener: who is told.
+        listener: gets the events.
+
+    Attributes:
+        awaits_end: a run has started, and its last event has not come yet.
     """
 
     def __init__(self, listener: "Listener") -> None:
+        self.awaits_end = False
         self._listener = listener
 
     @property
@@ -36,6 +43,8 @@ class Guarded:
         return self._listener.can_answer
 
     def on_event(self, event: RunEvent) -> None:
+        if isinstance(event, RunStarted | RunFinished | RunDetached):
+            self.awaits_end = isinstance(event, RunStarted)
         try:
             self._listener.on_event(event)
         except Exception as error:  # noqa: BLE001  whatever it is, the run is worth more

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jrc.errors import ExitCode, InterruptedByUserError, JrcError
+from jrc.errors import ExitCode, InterruptedByUserError, JrcError, KernelDiedError
 from jrc.kernel.session import KernelChoice, RemoteKernel, new_run_id, start_kernel
 from jrc.notebook.document import Document
 from jrc.notebook.result_notebook import Filling
@@ -240,9 +240,7 @@ class NewRun:
             error: why it ended.
             output: the file that holds the result; None when nothing was saved.
         """
-        status, code = _how_it_failed(error)
-        saved = None if output is None else str(output)
-        self._listener.on_event(RunFinished(self.run_id, status, code, saved, []))
+        self._listener.on_event(failed_run(self.run_id, error, output))
 
     async def _start_kernel(self) -> RemoteKernel:
         """The kernel that the options name, or a new one."""
@@ -339,12 +337,24 @@ def left_run(server: "ServerClient", run: str, kernel_id: str, journal: str | No
     return RunDetached(run, server.address.base_url, kernel_id, journal, f"jrc attach {run}")
 
 
-def _how_it_failed(error: BaseException) -> tuple[str, int]:
-    """The status and the exit code of a run that ended with an error."""
-    cancelled = isinstance(error, asyncio.CancelledError | InterruptedByUserError)
+def failed_run(run: str, error: BaseException, output: Path | None) -> RunFinished:
+    """The last event of a run that an error ended.
+
+    Args:
+        run: its id.
+        error: why it ended.
+        output: the file that holds the result; None when nothing was saved.
+    """
+    status, code = "failed", int(ExitCode.BUG)
     if isinstance(error, JrcError):
-        return "interrupted" if cancelled else "failed", error.exit_code
-    return ("interrupted", ExitCode.INTERRUPTED) if cancelled else ("failed", ExitCode.BUG)
+        code = error.exit_code
+    if isinstance(error, KernelDiedError):
+        status = "kernel-died"
+    elif isinstance(error, InterruptedByUserError):
+        status = "interrupted"
+    elif isinstance(error, asyncio.CancelledError):
+        status, code = "interrupted", ExitCode.INTERRUPTED
+    return RunFinished(run, status, code, None if output is None else str(output), [])
 
 
 def _as_text(name: str) -> str:
