@@ -146,17 +146,13 @@ def kind_of(value: object) -> str:
     return _KINDS.get(type(value), "something else")
 
 
-def state_of(data: str | bytes) -> "Reader":
-    """A reader of JSON that a jrc wrote: whatever is wrong with it is a ``ValueError``.
-
-    Raises:
-        NotJsonError: see ``parse``.
-    """
+def state_of(value: object) -> "Reader":
+    """A reader of what a jrc wrote, decoded: whatever is wrong with it is a ``ValueError``."""
 
     def reject(place: str, found: str, wanted: str) -> ValueError:
         return ValueError(f"{place or 'the file'} is {found} instead of {wanted}")
 
-    return Reader(parse(data), reject)
+    return Reader(value, reject)
 
 
 class Reader:

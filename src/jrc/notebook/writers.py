@@ -11,7 +11,7 @@ from typing import IO, Any, NamedTuple
 
 from jrc.errors import ConfigError, UsageError
 from jrc.profile.files import Seen, seen, write_atomically
-from jrc.shapes import state_of
+from jrc.shapes import parse, state_of
 
 log = logging.getLogger("jrc.notebook.writers")
 
@@ -109,7 +109,7 @@ class Writers:
 
 def _read(note: Path) -> LastWriter | None:
     try:
-        run, finished, left = state_of(note.read_text(encoding="utf-8")).items()
+        run, finished, left = state_of(parse(note.read_text(encoding="utf-8"))).items()
         looked = None if left.is_null else Seen(*(number.number() for number in left.items()))
         return LastWriter(run.text(), finished.flag(), looked)
     except FileNotFoundError:

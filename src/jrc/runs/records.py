@@ -13,7 +13,7 @@ from jrc.errors import JrcError, NotFoundError, UsageError
 from jrc.profile.files import write_atomically
 from jrc.profile.paths import Paths
 from jrc.server.ids import find_id
-from jrc.shapes import Reader, state_of
+from jrc.shapes import parse, state_of
 
 log = logging.getLogger("jrc.runs.records")
 
@@ -125,12 +125,13 @@ class RunRecord(NamedTuple):
         }
 
 
-def record_from_json(read: Reader) -> RunRecord:
+def record_from_json(value: object) -> RunRecord:
     """Read what ``RunRecord.to_json`` wrote; another version of jrc may write more or less.
 
     Raises:
         ValueError: it can't be understood.
     """
+    read = state_of(value)
     language_info = read.field("language_info")
     return RunRecord(
         run=read.field("run").text(),
@@ -211,7 +212,7 @@ class RunRecords:
 
     def _read(self, path: Path) -> RunRecord | None:
         try:
-            return record_from_json(state_of(path.read_text(encoding="utf-8")))
+            return record_from_json(parse(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from jrc.errors import ConfigError, JrcError
 from jrc.profile.files import create_folder, write_atomically
 from jrc.profile.paths import Paths
-from jrc.shapes import Reader, state_of
+from jrc.shapes import Reader, parse, state_of
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -246,7 +246,7 @@ async def _delete(server: "ServerClient", record: Record) -> bool:
 def _records(paths: Paths) -> Iterator[tuple[Path, Record]]:
     for path in sorted(_record_files(paths)):
         try:
-            yield path, _record(state_of(path.read_bytes()))
+            yield path, _record(state_of(parse(path.read_bytes())))
         except (OSError, ValueError) as error:
             log.info("the record %s can't be read: %s", path, error)
 

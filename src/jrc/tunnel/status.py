@@ -12,7 +12,7 @@ from pathlib import Path
 from jrc.profile.files import create_folder, write_atomically
 from jrc.profile.paths import Paths
 from jrc.profile.route import IDLE_MINUTES, Route
-from jrc.shapes import Reader, state_of
+from jrc.shapes import Reader, parse, state_of
 from jrc.tunnel.cause import Cause, Kind
 from jrc.tunnel.machine import Phase
 from jrc.tunnel.processes import start_time
@@ -188,7 +188,7 @@ class KeeperFiles:
     def read(self) -> KeeperStatus | None:
         """What the state file says; None when there is none, or one that can't be understood."""
         try:
-            return _status(state_of(self.state.read_text(encoding="utf-8")))
+            return _status(state_of(parse(self.state.read_text(encoding="utf-8"))))
         except (OSError, ValueError):
             return None
 
@@ -203,7 +203,7 @@ class KeeperFiles:
     def remembered(self, route: Route) -> LedTo | None:
         """Where a tunnel of this route led last; None where that is not known."""
         try:
-            found = _led_to(state_of(self._led_to.read_text(encoding="utf-8")))
+            found = _led_to(state_of(parse(self._led_to.read_text(encoding="utf-8"))))
         except (OSError, ValueError):
             return None
         return found if found.way == way_of(route) else None
@@ -230,7 +230,7 @@ def encode_orders(spec: Spec, files: KeeperFiles) -> str:
 
 def decode_orders(text: str) -> tuple[Spec, KeeperFiles]:
     """What ``encode_orders`` wrote."""
-    read = state_of(text)
+    read = state_of(parse(text))
     folder, log = (Path(read.field(key).file_name()) for key in ("folder", "log"))
     return _spec(read.field("spec")), KeeperFiles(folder, log)
 
