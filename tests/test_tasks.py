@@ -7,7 +7,7 @@ from itertools import islice
 
 import pytest
 
-from jrc.tasks import backoff, first_of, in_daemon_thread, in_daemon_thread_within
+from jrc.tasks import backoff, first_of, in_daemon_thread, in_daemon_thread_within, to_the_end
 
 
 class Work:
@@ -142,3 +142,18 @@ def test_a_deadline_that_is_kept_returns_and_raises() -> None:
     assert in_daemon_thread_within(10, divmod, 7, 2, name="test") == (3, 1)
     with pytest.raises(ZeroDivisionError):
         in_daemon_thread_within(10, divmod, 7, 0, name="test")
+
+
+@pytest.mark.anyio
+async def test_what_must_be_done_whole_ends_before_the_cancellation_is_raised() -> None:
+    work = Work(0.05)
+    waiting = asyncio.create_task(to_the_end(work.run()))
+    for _ in range(3):
+        await asyncio.sleep(0)
+        waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert work.ended
+    assert await to_the_end(work.run()) is work
+    with pytest.raises(ZeroDivisionError):
+        await to_the_end(Work(0.0, ZeroDivisionError()).run())

@@ -4,7 +4,7 @@ A command that only reads a file uses some of this, too. So the functions import
 then is loaded where it is needed.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from threading import Thread
@@ -54,6 +54,30 @@ async def cancel_all(tasks: "Sequence[asyncio.Future[T]]") -> list[T | BaseExcep
     for task in tasks:
         task.cancel()
     return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def to_the_end(work: "Coroutine[Any, Any, T]") -> T:
+    """Run something that must not be left half done. A cancellation is raised when it has ended.
+
+    Returns:
+        its result.
+
+    Raises:
+        Exception: what it raised.
+    """
+    import asyncio
+
+    task = asyncio.create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled:
+        await asyncio.gather(task, return_exceptions=True)
+        raise cancelled
+    return task.result()
 
 
 def backoff(

@@ -3,6 +3,8 @@
 import asyncio
 import subprocess
 import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import psutil
 import pytest
@@ -85,6 +87,59 @@ async def test_stop_ends_what_ignores_it() -> None:
     await child.stdout.readline()
     await child.stop(patience=0.1)
     assert await child.wait() == -9
+
+
+@pytest.mark.parametrize("end", [Child.stop, Child.end], ids=["stop", "end"])
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_child_is_reaped_by_an_end_that_is_cancelled(
+    turns: int, end: Callable[[Child], Coroutine[Any, Any, None]]
+) -> None:
+    """Wherever the end is when it is cancelled, and cancelled again."""
+    child = await Child.start([sys.executable, "-c", "import time; time.sleep(600)"], {})
+    ending = asyncio.create_task(end(child))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    ending.cancel()
+    await asyncio.sleep(0)
+    ending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ending
+    if turns:
+        assert child.ended
+        assert not psutil.pid_exists(child.pid)
+        assert child.stdout.at_eof()
+    await child.end()
+
+
+@pytest.mark.parametrize("turns", range(1, 12))
+async def test_a_child_whose_start_is_cancelled_is_reaped(turns: int) -> None:
+    argv = [sys.executable, "-c", "import time; time.sleep(600)"]
+    starting = asyncio.create_task(Child.start(argv, {}))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    starting.cancel()
+    try:
+        await (await starting).end()
+    except asyncio.CancelledError:
+        assert psutil.Process().children(recursive=True) == []
+
+
+async def test_the_end_of_a_child_does_not_wait_for_one_that_left_its_group() -> None:
+    """A login program's daemon may hold kubectl's pipes for as long as it likes."""
+    code = (
+        "import subprocess, sys;"
+        "daemon = [sys.executable, '-c', 'import time; time.sleep(600)'];"
+        "print(subprocess.Popen(daemon, start_new_session=True).pid, flush=True);"
+        "import time; time.sleep(600)"
+    )
+    child = await Child.start([sys.executable, "-c", code], {})
+    daemon = psutil.Process(int(await child.stdout.readline()))
+    try:
+        await child.end()
+        assert daemon.is_running()
+    finally:
+        daemon.kill()
+    assert not psutil.pid_exists(child.pid)
 
 
 async def test_lines_of_any_length_and_bytes() -> None:

@@ -9,20 +9,18 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+from jrc.tasks import cancel_all, to_the_end
 from jrc.tunnel.cause import Cause, CauseError
 from jrc.tunnel.classify import Alarm, alarm, is_noise, is_request
 from jrc.tunnel.kubectl import Kubectl
 from jrc.tunnel.machine import Broken, Destination, Doubted, Event, Forwarding, LoginSaid
-from jrc.tunnel.processes import Child, lines
+from jrc.tunnel.processes import PIPE_SECONDS, Child, lines
 from jrc.tunnel.target import Target
 
 KEPT_LINES = 50
 
 RECENT_SECONDS = 10.0
 """How old a line of kubectl may be to explain its end."""
-
-PIPE_SECONDS = 0.5
-"""How long after kubectl's end its output may go on."""
 
 GUESS_SECONDS = 2.0
 """How long to wait for the choice of a kubectl that was started to choose the pod itself."""
@@ -98,7 +96,7 @@ class Forwarder:
             return
         await self.drop()
         child = await self._kubectl.forward(destination.pod, destination.port)
-        self._standby = _Running(child, destination)
+        await self._stand_by(_Running(child, destination))
 
     async def guess(self, target: Target, port: int) -> None:
         """Let kubectl choose a pod while we look for one: in the end it is probably the same.
@@ -108,13 +106,17 @@ class Forwarder:
             port: of the target.
         """
         await self.drop()
-        self._standby = _Running(await self._kubectl.forward_to_target(target, port))
+        await self._stand_by(_Running(await self._kubectl.forward_to_target(target, port)))
 
     async def drop(self) -> None:
         """End what was started ahead of time."""
-        running, self._standby = self._standby, None
-        if running:
-            await running.end()
+        await self._stand_by(None)
+
+    async def _stand_by(self, running: "_Running | None") -> None:
+        """Have this one ready instead of another, which ends: an earlier try may be late."""
+        former, self._standby = self._standby, running
+        if former:
+            await former.end()
 
     async def _take(self, destination: Destination) -> "_Running | None":
         """What was started ahead of time, if it leads there; otherwise it is ended."""
@@ -185,19 +187,22 @@ class _Running:
 
     async def stop(self) -> None:
         """End it, with the time to clean up."""
-        await self._child.stop()
-        await self._stop_reading()
+        try:
+            await self._child.stop()
+        finally:
+            await to_the_end(self._stop_reading())
 
     async def end(self) -> None:
         """End it at once."""
-        self._child.kill()
-        await self._child.wait()
-        await self._stop_reading()
+        try:
+            await self._child.end()
+        finally:
+            await to_the_end(self._stop_reading())
 
     async def _stop_reading(self) -> None:
-        """Read to the end, which closes the pipes, unless a child of kubectl's holds them."""
+        """Read the rest, unless a child of kubectl's holds the pipes."""
         await asyncio.wait({self._reading}, timeout=PIPE_SECONDS)
-        self._reading.cancel()
+        await cancel_all([self._reading])
 
     async def _read(self) -> None:
         try:

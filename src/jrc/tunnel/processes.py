@@ -16,10 +16,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from jrc.tasks import to_the_end
+
 STOP_SECONDS = 2.0
 """How long a child may take to end after SIGTERM."""
 
+PIPE_SECONDS = 0.5
+"""How long after a child's end its output may go on."""
+
 _LINE_BYTES = 16 * 1024
+_BUFFERED = 64 * 1024
 _PR_SET_PDEATHSIG = 1
 
 _GUARD = """
@@ -34,13 +40,17 @@ exit $status
 
 
 class Child:
-    """A running child in a process group of its own, with nothing on its stdin."""
+    """A running child in a process group of its own, with nothing on its stdin.
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        assert process.stdout
-        self.stdout: asyncio.StreamReader = process.stdout
-        self.stderr: asyncio.StreamReader = process.stderr or asyncio.StreamReader()
+    Who starts one ends it with ``stop`` or ``end``. Both reap it, also when they are cancelled.
+    """
+
+    def __init__(self, transport: asyncio.SubprocessTransport, protocol: "_Protocol") -> None:
+        assert protocol.stdout
+        self._transport = transport
+        self._protocol = protocol
+        self.stdout: asyncio.StreamReader = protocol.stdout
+        self.stderr: asyncio.StreamReader = protocol.stderr or asyncio.StreamReader()
 
     @classmethod
     async def start(
@@ -56,7 +66,25 @@ class Child:
         Raises:
             OSError: it can't be started.
         """
-        process = await asyncio.create_subprocess_exec(
+        started: list[Child] = []
+
+        async def begin() -> None:
+            started.append(await cls._begin(argv, environment, ignore_errors))
+
+        try:
+            await to_the_end(begin())
+        except asyncio.CancelledError:
+            for child in started:
+                await child.end()
+            raise
+        return started[0]
+
+    @classmethod
+    async def _begin(
+        cls, argv: Sequence[str], environment: Mapping[str, str], ignore_errors: bool
+    ) -> "Child":
+        transport, protocol = await asyncio.get_running_loop().subprocess_exec(
+            _Protocol,
             *_guarded(argv),
             stdin=subprocess.PIPE if _needs_guard() else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -65,21 +93,24 @@ class Child:
             **_options(),
         )
         if sys.platform == "win32":
-            _join_job(process.pid)
-        return cls(process)
+            _join_job(transport.get_pid())
+        return cls(transport, protocol)
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self._transport.get_pid()
 
     @property
     def ended(self) -> bool:
         """It is known to have ended."""
-        return self._process.returncode is not None
+        return self._transport.get_returncode() is not None
 
     async def wait(self) -> int:
-        """The exit code, once it ended."""
-        return await self._process.wait()
+        """The exit code, once it ended. What it wrote last may still be on its way."""
+        await asyncio.shield(self._protocol.exited)
+        code = self._transport.get_returncode()
+        assert code is not None
+        return code
 
     async def stop(self, patience: float = STOP_SECONDS) -> None:
         """End it with everything that it started, unless it ended.
@@ -87,31 +118,67 @@ class Child:
         Args:
             patience: seconds until it is killed.
         """
-        if self._process.returncode is not None:
-            return
         self._signal(forced=False)
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(patience):
-                    await self._process.wait()
+                    await self.wait()
         finally:
-            # Also when this is cancelled.
-            self.kill()
-        await self._process.wait()
+            await self.end()
 
-    def kill(self) -> None:
+    async def end(self) -> None:
         """End it now, without a chance to clean up."""
         self._signal(forced=True)
+        await to_the_end(self._reap())
+
+    async def _reap(self) -> None:
+        """Wait for its end, and close the pipes."""
+        try:
+            await self.wait()
+            # What it wrote last is still read, unless a program that it started holds the pipes.
+            await asyncio.wait(self._protocol.silent.values(), timeout=PIPE_SECONDS)
+        finally:
+            self._transport.close()
 
     def _signal(self, *, forced: bool) -> None:
         """Send a signal to the whole group."""
-        if self._process.returncode is not None:
+        if self.ended:
             return
         with contextlib.suppress(OSError):
             if sys.platform == "win32":
-                self._process.kill()
+                self._transport.kill()
             else:
-                os.killpg(self._process.pid, signal.SIGKILL if forced else signal.SIGTERM)
+                os.killpg(self.pid, signal.SIGKILL if forced else signal.SIGTERM)
+
+
+class _Protocol(asyncio.subprocess.SubprocessStreamProtocol):
+    """The streams of a child, and two moments in its life.
+
+    Attributes:
+        exited: it has ended. ``asyncio.subprocess.Process.wait`` waits for the pipes, too.
+        silent: its stdout, or its stderr, has ended: one future for each.
+    """
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        super().__init__(limit=_BUFFERED, loop=loop)
+        self.exited: asyncio.Future[None] = loop.create_future()
+        self.silent: dict[int, asyncio.Future[None]] = {}
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        for number, stream in ((1, self.stdout), (2, self.stderr)):
+            if stream:
+                self.silent[number] = asyncio.get_running_loop().create_future()
+
+    def process_exited(self) -> None:
+        super().process_exited()
+        self.exited.set_result(None)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        super().pipe_connection_lost(fd, exc)
+        if fd in self.silent:
+            self.silent[fd].set_result(None)
 
 
 async def lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
