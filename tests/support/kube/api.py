@@ -17,6 +17,11 @@ from tests.support.kube.forward import Forward, SpdyExec, outcome
 
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 TUNNEL = "SPDY/3.1+portforward.k8s.io"
+
+PROGRAM_SECONDS = 0.1
+"""How long a program of a pod runs. kubectl makes its streams while it reads the websocket already:
+an answer that is there at once is lost, or it fails with "closed all streams"."""
+
 _PATH = re.compile(
     r"/api(?:s/[^/]+)?/[^/]+(?:/namespaces/(?P<ns>[^/]+)(?=/))?/(?P<plural>[a-z]+)"
     r"(?:/(?P<name>[^/]+))?(?:/(?P<sub>[a-z]+))?"
@@ -281,6 +286,7 @@ class KubeStub:
         if send is None:
             return False
         if protocol:
+            await asyncio.sleep(PROGRAM_SECONDS)
             stdout, stderr, code = program(argv)
             for channel, text in ((1, stdout), (2, stderr), (3, outcome(code))):
                 await send(bytes([channel]) + text.encode())
