@@ -7,7 +7,6 @@ import pytest
 from typer.main import get_command
 
 from jrc.cli.app import RootGroup, app, run_cli
-from jrc.cli.complete import beside
 
 
 def timed_options(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -101,11 +100,3 @@ def test_verbose_stands_before_or_behind(words: list[str], monkeypatch: pytest.M
 
 def test_help_is_in_the_table() -> None:
     assert "help" in RootGroup.table
-
-
-def test_completions_are_no_markup() -> None:
-    from typer.rich_utils import rich_render_text
-
-    for text in ("a [/x] b", "[bold]", "a\\[/x]", "\\\\[red]x"):
-        assert rich_render_text(beside(text)) == text
-    assert beside("a\x1b[2Jb\nc") == "a\\x1b\\[2Jb c"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jrc.cli.complete import offered, run_names
+from jrc.cli.complete import run_names
 from jrc.notebook.document import load
 from jrc.profile.paths import Paths
 from jrc.runs.manifest import About
@@ -504,18 +504,6 @@ def test_the_list_is_watched(folder: Path, env: dict[str, str]) -> None:
     assert CLEAR not in last
     assert "Traceback" not in dialog.shown
     assert run_jrc("attach", run, env=env).code == 0
-
-
-@pytest.mark.parametrize("word", ["ok-1.2_x", "a b", "$(touch x)", "[/x]", "a;b", "ü", ""])
-def test_only_harmless_words_are_offered(word: str) -> None:
-    assert [each for each, _ in offered([(word, "")])] == ([word] if word == "ok-1.2_x" else [])
-
-
-def test_what_is_said_of_a_word_is_no_markup() -> None:
-    from rich.text import Text
-
-    ((word, said),) = offered([("x", "[/x] [red]ada@desk/a.ipynb")])
-    assert (word, Text.from_markup(said).plain) == ("x", "[/x] [red]ada@desk/a.ipynb")
 
 
 def test_a_name_stands_for_a_run(folder: Path, env: dict[str, str], tmp_path: Path) -> None:

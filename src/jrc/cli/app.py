@@ -1,5 +1,6 @@
 """The ``jrc`` command: its table of commands, and the boundary where every error ends."""
 
+import os
 import signal
 import sys
 from typing import Annotated, Any, ClassVar
@@ -89,6 +90,11 @@ def run_cli(args: list[str]) -> int:
     try:
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        asked, _, shell = os.environ.get("_JRC_COMPLETE", "").partition("_")
+        if asked == "complete":
+            from jrc.cli.completion import answer
+
+            return answer(shell, app)
         code = app(args=args, prog_name="jrc", standalone_mode=False)
         return code if isinstance(code, int) else ExitCode.OK
     except SystemExit as ended:

@@ -1,22 +1,15 @@
-"""What the shell completes. It is quick, shows no errors, and changes nothing."""
+"""What the shell completes. It is quick, shows no errors, and changes nothing.
 
-import re
-from collections.abc import Iterable
+``cli.completion`` leaves out what a shell would take for code.
+"""
+
 from typing import Annotated
 
 import typer
 
-from jrc.cli.terminal import visible
 from jrc.errors import JrcError
 
 _DEADLINE = 2.0
-
-_WORD = re.compile(r"[A-Za-z0-9._-]+\Z")
-
-
-def beside(text: str) -> str:
-    """The text that a shell shows beside a completion: typer reads it as markup of rich."""
-    return re.sub(r"(\\*)\[", r"\1\1\\[", visible(text).replace("\n", " "))
 
 
 def profile_names(incomplete: str) -> list[str]:
@@ -37,12 +30,12 @@ def run_names(incomplete: str) -> list[tuple[str, str]]:
     from jrc.profile.paths import Paths
     from jrc.runs.records import RunRecords
 
-    return offered(
+    return [
         (word, record.document)
         for record in RunRecords(Paths.from_environment()).all()
         for word in (record.run, record.name)
-        if word.startswith(incomplete)
-    )
+        if word and word.startswith(incomplete)
+    ]
 
 
 def kernelspec_names(incomplete: str) -> list[str]:
@@ -53,9 +46,7 @@ def kernelspec_names(incomplete: str) -> list[str]:
         names = asyncio.run(_kernelspec_names())
     except (JrcError, TimeoutError):
         return []
-    return [
-        name for name, _ in offered((each, "") for each in names if each.startswith(incomplete))
-    ]
+    return [name for name in names if name.startswith(incomplete)]
 
 
 async def _kernelspec_names() -> list[str]:
@@ -69,14 +60,6 @@ async def _kernelspec_names() -> list[str]:
         open_server(None, bring_up=False, orphans=Orphans.LEAVE) as server,
     ):
         return sorted((await server.kernelspecs()).specs)
-
-
-def offered(words: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The completions that are safe to offer, with the text beside each.
-
-    A shell puts them on the command line as they are, so words with other characters are left out.
-    """
-    return [(word, beside(help)) for word, help in words if _WORD.match(word)]
 
 
 AsRun = Annotated[

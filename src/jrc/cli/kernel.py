@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from jrc.cli.complete import kernelspec_names, offered, profile_names
+from jrc.cli.complete import kernelspec_names, profile_names
 from jrc.cli.lazy import plain_typer
 from jrc.cli.options import pairs
 from jrc.cli.terminal import Terminal, duration
@@ -38,11 +38,11 @@ def complete_kernel(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]
         # A shell that completes can't show an error; the command itself will.
         return []
     short = short_ids([row.kernel for row in rows])
-    return offered(
+    return [
         (short[row.kernel.id], f"{row.kernel.name} {row.kernel.state} {row.path}".strip())
         for row in rows
         if row.kernel.id.startswith(incomplete)
-    )
+    ]
 
 
 OnProfile = Annotated[
