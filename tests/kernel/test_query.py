@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from jrc.errors import KernelDiedError, UnreachableError
-from jrc.kernel.channels import ChannelEvent, Channels, LinkLost, LinkRestored
+from jrc.kernel.channels import ChannelEvent, Channels, FrameDamaged, LinkLost, LinkRestored
 from jrc.kernel.messages import Messages
 from jrc.kernel.query import Answer, Conversation
 from jrc.wire.message import Message
@@ -78,6 +78,14 @@ def test_a_link_that_breaks_is_an_error_or_bridged() -> None:
     with pytest.raises(UnreachableError, match="connection lost"):
         ask(*script)
     assert ask(*script, bridges=True).reply.msg_type == "kernel_info_reply"
+
+
+def test_a_damaged_frame_may_have_been_the_answer_and_is_asked_for_again() -> None:
+    answer = ask_if_known(
+        FrameDamaged("torn"),
+        lambda msg_id: from_kernel("control", "x_reply", {}, parent=f"{msg_id[:-1]}2"),
+    )
+    assert answer is not None
 
 
 def test_a_kernel_that_does_not_know_a_request_only_publishes_its_status() -> None:

@@ -1,6 +1,7 @@
 """The tracker against the archive that it asks: whatever happens on the way between them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import settings
@@ -9,9 +10,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from jrc.errors import WireError
 from jrc.recorder.in_kernel.archive import Archive, Batch
-from jrc.recorder.in_kernel.records import IOPUB, SHELL, decode_record
+from jrc.recorder.in_kernel.records import IOPUB, SHELL
 from jrc.recorder.protocol import Range, Replay, RunState
-from jrc.recorder.tracker import Item, Lost, Tracker, to_message
+from jrc.recorder.tracker import Item, Lost, Tracker
 from jrc.wire.message import Message
 from tests.support.scripted import stream
 
@@ -300,10 +301,30 @@ def test_a_replay_that_is_none_is_an_error(data: bytes) -> None:
         Tracker().replayed(replay)
 
 
-def test_a_record_without_content_is_an_error() -> None:
+def test_what_is_replayed_and_can_not_be_read_is_lost_and_nothing_else() -> None:
     from jrc.recorder.in_kernel.records import encode_record
 
-    record = decode_record(memoryview(encode_record(1, SHELL, [b"{}"])), 0)
-    assert record is not None
-    with pytest.raises(WireError):
-        to_message(record)
+    good = [b'{"msg_id": "1", "msg_type": "stream"}', b"{}", b"{}", b'{"text": "good"}']
+    records = [
+        encode_record(1, IOPUB, [b"{}"]),
+        encode_record(2, IOPUB, good),
+        encode_record(3, SHELL, [*good[:3], b"no JSON"]),
+        encode_record(4, IOPUB, good),
+    ]
+    tracker = Tracker()
+    items = tracker.replayed(Replay(run_state(4), "", (1, 0), (), None, b"".join(records)))
+    lost = [item for item in items if isinstance(item, Lost)]
+    assert lost == [Lost(1, 2, damaged=True), Lost(3, 4, damaged=True)]
+    assert texts(items) == ["lost 1-2", "good", "lost 3-4", "good"]
+    assert not tracker.lacking
+
+
+def test_a_message_that_arrives_damaged_is_asked_for_like_one_that_did_not(kernel: Kernel) -> None:
+    kernel.publish("torn")
+    kernel.publish("whole")
+    tracker = Tracker()
+    torn = replace(kernel.published[0], content=b"\xff\xff")
+    assert tracker.live(1, torn) == []
+    assert tracker.live(2, kernel.published[1]) == []
+    assert tracker.lacking
+    assert texts(catch_up(tracker, kernel, 1000)) == ["torn", "whole"]

@@ -1,5 +1,6 @@
 """What breaks between an editor and a remote kernel, and what the editor sees of it."""
 
+import itertools
 import json
 import math
 import os
@@ -20,7 +21,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jrc.errors import ExitCode
 from tests.support import echo_kernel
 from tests.support.jupyter import JupyterServer, StartJupyter, wait_until
-from tests.support.proxy import Deafening, Proxy, SlowUplink
+from tests.support.proxy import Deafening, Proxy, SlowUplink, Tearing
 from tests.support.relay import Kernel, StartKernel, ask_control, write_kernelspec
 
 MIB = 2**20
@@ -117,6 +118,43 @@ def test_a_cut_in_mid_cell_is_not_seen(proxied: Proxy, start_kernel: StartKernel
     cell = kernel.finish(msg_id)
     assert (cell.text, cell.notices) == (ALL_TICKS, "")
     assert cell.reply["status"] == "ok"
+
+
+def test_torn_messages_in_mid_cell_are_not_seen(
+    remote: JupyterServer, at_server: Callable[..., None], start_kernel: StartKernel
+) -> None:
+    seen = itertools.count(1)
+    with Tearing(remote.url, lambda _: next(seen) % 3 == 0) as proxy:
+        at_server(remote, proxy.url)
+        kernel = start_kernel().ready()
+        cell = kernel.run(TICKS)
+        assert proxy.torn
+        kernel.close()
+    assert (cell.text, cell.notices, cell.reply["status"]) == (ALL_TICKS, "", "ok")
+
+
+def test_a_torn_message_of_a_kernel_without_a_recorder_is_told(
+    start_jupyter: StartJupyter,
+    at_server: Callable[..., None],
+    start_kernel: StartKernel,
+    tmp_path: Path,
+) -> None:
+    write_echo_kernelspec(tmp_path)
+    server = start_jupyter(env={"JUPYTER_PATH": str(tmp_path)})
+    torn: list[bytes] = []
+
+    def tears(message: bytes) -> bool:
+        hit = not torn and b'"execute_reply"' in message
+        torn.extend([message] * hit)
+        return hit
+
+    with Tearing(server.url, tears) as proxy:
+        at_server(server, proxy.url)
+        kernel = start_kernel("echo").ready()
+        cell = kernel.run("first")
+        assert "can't be read" in cell.notices
+        assert cell.reply["ename"] == "ReplyLost"
+        assert kernel.run("second").reply["status"] == "ok"
 
 
 def test_held_packets_in_mid_cell_are_not_seen(proxied: Proxy, start_kernel: StartKernel) -> None:

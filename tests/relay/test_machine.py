@@ -257,15 +257,28 @@ def test_a_request_that_can_not_be_understood_is_refused(machine: Machine) -> No
             machine.from_client(Addressed(ANN, message))
 
 
-def test_a_message_that_can_not_be_understood_takes_no_other_with_it(recording: Machine) -> None:
-    """They were held back together: the one behind it is given out."""
-    msg_id = sent(recording, request())
-    nonsense = Message("iopub", b'{"msg_type": 7}', b"{}", b"{}", b"{}")
-    output = numbered(stream(msg_id, "x"), 2)
-    assert recording.from_kernel(output, 0) == []
-    log, delivered = recording.from_kernel(numbered(nonsense, 1), 0)
-    assert isinstance(log, Log)
-    assert delivered == Deliver(output, (b"stream",))
+def test_a_damaged_frame_may_have_been_a_reply_and_is_told_once(machine: Machine) -> None:
+    msg_id = sent(machine, request())
+    actions = machine.frame_damaged("It is torn.")
+    (fence,) = sends(actions)
+    assert fence.msg_type == "kernel_info_request"
+    (notice,) = [each.message for each in actions if isinstance(each, Deliver)]
+    assert notice.parent_id == msg_id
+    assert "It is torn." in notice.content_fields["text"]
+    for _ in range(100):
+        assert not [each for each in machine.frame_damaged("Torn.") if isinstance(each, Deliver)]
+    assert not machine.frame_damaged("Torn.")
+    failed = machine.from_kernel(info_reply(fence.msg_id), 0)
+    replies = [each.message for each in failed if isinstance(each, Deliver)]
+    assert [each.content_fields.get("ename") for each in replies if each.channel == "shell"] == [
+        "ReplyLost"
+    ]
+
+
+def test_what_is_recorded_is_asked_for_and_nothing_is_told(recording: Machine) -> None:
+    sent(recording, request())
+    assert not [each for each in recording.frame_damaged("Torn.") if isinstance(each, Deliver)]
+    assert "jrc_replay_request" in [each.msg_type for each in sends(recording.tick(0))]
 
 
 # Answered here

@@ -94,6 +94,27 @@ def installed(recorded: Recorded, **answer: Any) -> str:
     return run
 
 
+def replay(run: str, question: Message, message: Message) -> Message:
+    """The recorder's answer: the first message of the run."""
+    content = {
+        **STATE,
+        "status": "ok",
+        "run": run,
+        "disabled": "",
+        "first": [1, 0],
+        "missing": [],
+        "next": None,
+    }
+    parts = [message.header, message.parent_header, b"{}", message.content]
+    return from_kernel(
+        "control",
+        "jrc_replay_reply",
+        content,
+        parent=question.msg_id,
+        buffers=(bytes(encode_record(1, IOPUB, parts, checked=False)),),
+    )
+
+
 def test_a_kernel_that_does_nothing_is_asked_nothing(recorded: Recorded) -> None:
     """The request that brings the recorder is none of the run's."""
     install = recorded.install()
@@ -136,30 +157,25 @@ def test_a_gap_is_asked_for_and_filled(recorded: Recorded) -> None:
     assert recorded.due(0) == []
     (question,) = recorded.due(Timing().gap_grace)
     assert (question.channel, question.msg_type) == ("control", "jrc_replay_request")
-    missing = stream("first", "a")
-    parts = [missing.header, missing.parent_header, b"{}", missing.content]
-    content = {
-        **STATE,
-        "status": "ok",
-        "run": run,
-        "disabled": "",
-        "first": [1, 0],
-        "missing": [],
-        "next": None,
-    }
-    replay = from_kernel(
-        "control",
-        "jrc_replay_reply",
-        content,
-        parent=question.msg_id,
-        buffers=(bytes(encode_record(1, IOPUB, parts, checked=False)),),
-    )
     texts = [
         news.content_fields["text"]
-        for news in recorded.receive(replay, 1)
+        for news in recorded.receive(replay(run, question, stream("first", "a")), 1)
         if isinstance(news, Message)
     ]
     assert texts == ["a", "b"]
+
+
+def test_a_message_that_can_not_be_understood_takes_no_other_with_it(recorded: Recorded) -> None:
+    """It is asked for again; where the recorder has it no better, it is lost."""
+    run = installed(recorded)
+    output = numbered(stream("first", "x"), run, 2)
+    nonsense = Message("iopub", b'{"msg_type": 7}', b"{}", b"{}", b"{}")
+    assert recorded.receive(output, 0) == []
+    assert recorded.receive(numbered(nonsense, run, 1), 0) == []
+    recorded.due(0)
+    (question,) = recorded.due(Timing().gap_grace)
+    found = recorded.receive(replay(run, question, nonsense), 1)
+    assert found == [Lost(1, 2, damaged=True), output]
 
 
 def test_an_execution_that_never_arrived_is_told(recorded: Recorded) -> None:

@@ -17,7 +17,7 @@ import socket
 import struct
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 from urllib.parse import urlsplit, urlunsplit
 
@@ -319,6 +319,79 @@ class Deafening(Proxy):
     def _from_client(self, reader: asyncio.StreamReader) -> Readable:
         self._websockets.append(_Frames(reader))
         return self._websockets[-1]
+
+
+class Tearing(Proxy):
+    """Makes garbage of messages of the server, as a kernel does that can open no more files.
+
+    Args:
+        target: URL of the server.
+        tears: whether to damage a message, by its frame; called in the proxy's thread.
+
+    Attributes:
+        torn: the messages that were damaged, as the server sent them.
+    """
+
+    def __init__(self, target: str, tears: Callable[[bytes], bool]) -> None:
+        super().__init__(target)
+        self.torn: list[bytes] = []
+        self._tears = tears
+
+    def _to_client(self, writer: asyncio.StreamWriter) -> Writable:
+        return _Torn(writer, self._tear)
+
+    def _tear(self, message: bytes) -> bytes:
+        if not self._tears(message):
+            return message
+        self.torn.append(message)
+        return b"\xff" * len(message)
+
+
+@dataclass
+class _Torn:
+    """Where what a server says goes to a client; a message that comes in one frame may change."""
+
+    writer: asyncio.StreamWriter
+    tear: Callable[[bytes], bytes]
+    _waits: bytearray = field(default_factory=bytearray)
+    _upgraded: bool = False
+
+    def write(self, data: bytes) -> None:
+        self._waits += data
+        if not self._upgraded:
+            head, end, rest = bytes(self._waits).partition(b"\r\n\r\n")
+            if not head.startswith(b"HTTP/1.1 101"):
+                self.writer.write(data)
+                self._waits.clear()
+                return
+            if not end:
+                return
+            self.writer.write(head + end)
+            self._waits, self._upgraded = bytearray(rest), True
+        while frame := self._next_frame():
+            self.writer.write(frame)
+
+    def write_eof(self) -> None:
+        self.writer.write_eof()
+
+    async def drain(self) -> None:
+        await self.writer.drain()
+
+    def _next_frame(self) -> bytes:
+        """The next whole frame; nothing where it is not there yet."""
+        waits = self._waits
+        if len(waits) < 2:
+            return b""
+        size = waits[1] & 0x7F
+        start = 2 + {126: 2, 127: 8}.get(size, 0)
+        if len(waits) < start:
+            return b""
+        size = int.from_bytes(waits[2:start]) if start > 2 else size
+        if len(waits) < start + size:
+            return b""
+        head, payload = bytes(waits[:start]), bytes(waits[start : start + size])
+        del waits[: start + size]
+        return head + (self.tear(payload) if head[0] & 0x0F in (1, 2) else payload)
 
 
 @dataclass

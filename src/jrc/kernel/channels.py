@@ -13,7 +13,14 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import NamedTuple, Protocol
 
-from jrc.errors import AuthError, JrcError, NotFoundError, ProtocolError, UnreachableError
+from jrc.errors import (
+    AuthError,
+    JrcError,
+    NotFoundError,
+    ProtocolError,
+    UnreachableError,
+    WireError,
+)
 from jrc.kernel import link as links
 from jrc.kernel.link import Link, LinkClosedError, open_link
 from jrc.server.address import ServerAddress
@@ -56,7 +63,19 @@ class LinkRestored(NamedTuple):
     seconds: float
 
 
-ChannelEvent = Message | LinkLost | LinkRestored
+class FrameDamaged(NamedTuple):
+    """A frame came that can't be decoded: what it held is missing, and nobody knows what it was.
+
+    A kernel that can open no more files tears its messages; a gateway may send what it likes.
+
+    Attributes:
+        reason: what is wrong with it, as a sentence.
+    """
+
+    reason: str
+
+
+ChannelEvent = Message | LinkLost | LinkRestored | FrameDamaged
 
 
 class Server(Protocol):
@@ -175,7 +194,6 @@ class Channels:
             UnreachableError: the link did not come back within ``patience``.
             NotFoundError: the server no longer has this kernel.
             AuthError: the server no longer accepts the credentials.
-            WireError: the server sent something that can't be decoded.
         """
         clock = asyncio.get_running_loop().time
         began = bad_since = clock()
@@ -188,8 +206,14 @@ class Channels:
             good = False
             try:
                 while True:
-                    yield await link.receive()
+                    try:
+                        message = await link.receive()
+                    except WireError as error:
+                        log.info("a damaged frame: %s", error.message)
+                        yield FrameDamaged(error.message)
+                        continue
                     good = True
+                    yield message
             except LinkClosedError as lost:
                 yield LinkLost(lost.message, lost.half_open, lost.code)
                 started = clock()

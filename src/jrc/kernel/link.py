@@ -20,9 +20,10 @@ from jrc.errors import (
     NotFoundError,
     ProtocolError,
     UnreachableError,
+    WireError,
 )
 from jrc.kernel.tcp import connect_tcp
-from jrc.wire.message import Message
+from jrc.wire.message import Message, check_envelope
 from jrc.wire.websocket import (
     V1_SUBPROTOCOL,
     decode_legacy,
@@ -97,7 +98,10 @@ class Link:
 
     @property
     def received(self) -> int:
-        """How many bytes came, those of a message that is not complete yet among them."""
+        """How many bytes came, those of a message that is not complete yet among them.
+
+        A frame that can't be decoded counts as silence.
+        """
         return int(self._connection.received)
 
     async def send(self, message: Message) -> None:
@@ -130,7 +134,7 @@ class Link:
 
         Raises:
             LinkClosedError: there is none.
-            WireError: the frame can't be decoded.
+            WireError: the frame can't be decoded. The link lives.
         """
         from websockets.exceptions import ConnectionClosed
 
@@ -138,9 +142,14 @@ class Link:
             frame = await self._connection.recv()
         except ConnectionClosed as error:
             raise self._closed(error) from error
-        if self._v1 and isinstance(frame, bytes):
-            return decode_v1(frame)
-        return decode_legacy(frame)
+        try:
+            v1 = self._v1 and isinstance(frame, bytes)
+            message = decode_v1(frame) if v1 else decode_legacy(frame)
+            check_envelope(message)
+        except WireError:
+            self._connection.received -= len(frame)
+            raise
+        return message
 
     async def close(self) -> None:
         """Say goodbye. A server that is near may answer, one that is far is not waited for.

@@ -102,6 +102,13 @@ class Messages:
         header = {**message.header_fields, "subshell_id": subshell}
         return replace(message, header=encode_object(header))
 
+    def again(self, request: Message) -> Message:
+        """The same request under another id: a kernel drops what it had already."""
+        content = request.content_fields
+        return self.new(
+            request.channel, request.msg_type, content, metadata=request.metadata_fields
+        )
+
     def input_reply(self, value: str, request: Message) -> Message:
         """The answer to an ``input_request``."""
         return self.new(

@@ -5,10 +5,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from jrc.errors import KernelDiedError, UnreachableError
-from jrc.kernel.channels import Channels, LinkLost, Server
+from jrc.errors import KernelDiedError, UnreachableError, WireError
+from jrc.kernel.channels import Channels, FrameDamaged, LinkLost, Server
 from jrc.kernel.messages import Messages
 from jrc.wire.message import Message
+
+ASK_AT_MOST = 5
+"""So often a question goes out, where frames come that can't be read."""
 
 _DEAD = ("dead", "restarting", "autorestarting")
 
@@ -82,7 +85,14 @@ class Conversation:
 
     async def _answers(self, request: Message) -> AsyncIterator[Message]:
         await self._channels.send(request)
+        asked = {request.msg_id}
         async for event in self._events:
+            may_ask = request.channel == "control" and len(asked) < ASK_AT_MOST
+            if isinstance(event, FrameDamaged) and may_ask:
+                # It may have been the answer. What is asked on control does no harm twice.
+                again = self.messages.again(request)
+                asked.add(again.msg_id)
+                await self._channels.send(again)
             if isinstance(event, LinkLost) and not self._bridges:
                 raise UnreachableError(
                     f"The websocket broke: {event.reason}.",
@@ -92,7 +102,7 @@ class Conversation:
                 continue
             if _state(event) in _DEAD:
                 raise KernelDiedError("The kernel died before it answered.")
-            if event.parent_id == request.msg_id:
+            if event.parent_id in asked:
                 yield event
 
 
@@ -129,4 +139,7 @@ async def conversation(
 def _state(message: Message) -> str:
     if message.msg_type != "status":
         return ""
-    return str(message.content_fields.get("execution_state", ""))
+    try:
+        return str(message.content_fields.get("execution_state", ""))
+    except WireError:
+        return ""

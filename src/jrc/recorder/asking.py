@@ -19,6 +19,7 @@ class Timing(NamedTuple):
         quiet_at_most: the longest such time.
         answer: for an answer. A kernel that is inside one long call of C code gives none.
         answer_at_most: for an answer, after several that did not come.
+        answer_doubted: for an answer, where a damaged frame came that may have been it.
         fruitless: so many answers in a row that bring nothing of what the recorder counted: it
             can't give it.
         fruitless_pause_at_most: between two questions that bring nothing.
@@ -33,6 +34,7 @@ class Timing(NamedTuple):
     quiet_at_most: float = 15.0
     answer: float = 10.0
     answer_at_most: float = 120.0
+    answer_doubted: float = 2.0
     fruitless: int = 10
     fruitless_pause_at_most: float = 5.0
     acknowledge_quiet: float = 1.0
@@ -80,6 +82,10 @@ class Questions:
     def waits(self, now: float) -> bool:
         """An answer can still come."""
         return self._open is not None and now - self._asked[self._open].at < self._timeout
+
+    def doubt(self) -> None:
+        """The answer to what was asked may have come damaged."""
+        self._timeout = min(self._timeout, self._timing.answer_doubted)
 
     def given_up(self) -> bool:
         """Whether there is a question that no answer came to; the next one may take longer."""

@@ -1,7 +1,8 @@
 """Read the journal that the recorder wrote for a detached run. Pure.
 
 The file only grows; when its kernel was killed in the middle of a write, or its node lost power,
-the last record is torn. All before it is good.
+the last record is torn. All before it is good. A record in the middle whose bytes a disk
+or somebody changed costs that one message.
 """
 
 from collections.abc import Mapping
@@ -10,14 +11,18 @@ from typing import Any
 
 from jrc.errors import WireError
 from jrc.recorder.in_kernel.records import (
+    CHANNELS,
+    IOPUB,
     JOURNAL_SUFFIX,
     STATE_SUFFIX,
     BadRecordError,
     Record,
     decode_record,
+    record_end,
+    record_number,
 )
 from jrc.recorder.tracker import to_message
-from jrc.wire.message import Message, Part, decode_object
+from jrc.wire.message import Message, Part, decode_object, is_readable
 
 __all__ = ["JOURNAL_SUFFIX", "STATE_SUFFIX", "Journal", "JournalRequest", "read_journal"]
 
@@ -60,7 +65,7 @@ class Journal:
     instance: str
     about: Mapping[str, Any]
     opened: float | None = None
-    messages: list[tuple[int, Message]] = field(default_factory=list)
+    messages: list[tuple[int, Message | None]] = field(default_factory=list)
     requests: dict[str, JournalRequest] = field(default_factory=dict)
     cancelled: bool = False
     ended: bool = False
@@ -95,7 +100,7 @@ def read_journal(data: Part) -> Journal:
         try:
             record = decode_record(view, journal.size)
         except BadRecordError:
-            record = None
+            record = _damaged(journal, view)
         if record is None:
             journal.torn = True
             break
@@ -104,17 +109,36 @@ def read_journal(data: Part) -> Journal:
     return journal
 
 
+def _damaged(journal: Journal, view: memoryview) -> Record | None:
+    """A record that can't be read and is not the last one, without its parts."""
+    try:
+        end = record_end(view, journal.size)
+        if end is None or record_end(view, end) is None:
+            return None
+    except BadRecordError:
+        return None
+    number = record_number(view, journal.size)
+    follows = journal.messages[-1][0] + 1 if journal.messages else number
+    return Record(number, CHANNELS[IOPUB], [], end) if number == follows else None
+
+
 def _take(journal: Journal, record: Record) -> None:
     if record.channel:
         message = to_message(record)
+        if message is not None and not is_readable(message, content=False):
+            message = None
         journal.messages.append((record.number, message))
+        if message is None:
+            return
         request = journal.requests.get(message.parent_id)
         if request is None:
             return
-        if message.msg_type == "execute_reply":
-            request.status = str(message.content_fields.get("status", ""))
-        elif message.msg_type == "status":
+        if message.msg_type not in ("execute_reply", "status") or not is_readable(message):
+            return
+        if message.msg_type == "status":
             request.done = message.content_fields.get("execution_state") == "idle"
+        else:
+            request.status = str(message.content_fields.get("status", ""))
         return
     note = _note(record)
     if "request" in note:

@@ -10,16 +10,19 @@ no count and no fence; the rule "reply and idle, in either order" still holds.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from jrc.errors import WireError
 from jrc.recorder.asking import (
     USUAL,
     Acknowledging,
     Patience,
     PersonsAnswer,
+    Question,
     Questions,
     Timing,
 )
 from jrc.recorder.protocol import (
     REPLAY_REQUEST,
+    Answer,
     Refused,
     Replay,
     RunState,
@@ -28,7 +31,7 @@ from jrc.recorder.protocol import (
     replay_content,
 )
 from jrc.recorder.tracker import Item, Lost, Tracker
-from jrc.wire.message import Message, limit_notice
+from jrc.wire.message import Message, is_readable, limit_notice
 
 _MOST_PARENTS = 256
 _ENDS = ("restarting", "dead")
@@ -161,6 +164,8 @@ class Recording:
         acknowledge: what was given out may be freed in the kernel. Not for a run that somebody
             may attach to later.
         timing: when to ask.
+        is_readable: whether the caller will be able to read a message. Another one that arrives is
+            asked for again.
 
     Attributes:
         state: what the recorder said of the run last; None before it said anything.
@@ -174,12 +179,13 @@ class Recording:
         after: int = 0,
         acknowledge: bool = True,
         timing: Timing = USUAL,
+        is_readable: Callable[[Message], bool] = is_readable,
     ) -> None:
         self.state: RunState | None = None
         self._run = run
         self._make = make
         self._timing = timing
-        self._tracker = Tracker(after=after)
+        self._tracker = Tracker(after=after, is_readable=is_readable)
         self._requests = _Requests()
         self._questions = Questions(timing)
         self._patience = Patience(timing)
@@ -238,7 +244,7 @@ class Recording:
         Messages that do not belong to the run come back at once.
 
         Raises:
-            WireError: it can't be decoded.
+            WireError: it can't be read, and has no number in the run.
         """
         stamp = read_stamp(message)
         if stamp is not None and stamp.run == self._run:
@@ -254,6 +260,15 @@ class Recording:
         if self._requests.are_parent_of(message):
             return self._unrecorded(message)
         return [message]
+
+    def frame_damaged(self) -> None:
+        """Something came that can't be read: ask at once what it may have been."""
+        self._questions.doubt()
+        self._patience.hurry = True
+
+    def lost(self, number: int) -> list[News]:
+        """Nobody has this message of the run in a form that can be read."""
+        return self._out(self._tracker.lost(number))
 
     def ended(self) -> list[News]:
         """The kernel is gone: what did not arrive is lost, what came too early is given out."""
@@ -343,7 +358,13 @@ class Recording:
             # A recorder does not publish the status of our requests: this kernel has none.
             return self._lose("the kernel has no recorder any more")
         question = self._questions.answered(message.parent_id)
-        answer = parse_answer(message)
+        try:
+            return self._answered(question, parse_answer(message), now)
+        except WireError:
+            # Broken in the kernel itself, or by code there: another try may bring more.
+            return self._brought_nothing(question, now)
+
+    def _answered(self, question: Question, answer: Answer, now: float) -> list[News]:
         if isinstance(answer, Refused):
             return self._lose(answer.reason)
         if not isinstance(answer, Replay):
@@ -356,15 +377,18 @@ class Recording:
         news = self._out(items)
         if self._tracker.lacking and self._tracker.position > before:
             self._patience.hurry = True
-        elif (
-            self._tracker.lacking
-            and question.wants_messages
-            and self._patience.brought_nothing(now)
-        ):
-            news.extend(self._out(self._tracker.given_up()))
+        else:
+            news.extend(self._brought_nothing(question, now))
         if answer.disabled:
             news.extend(self._lose(answer.disabled))
         return news
+
+    def _brought_nothing(self, question: Question, now: float) -> list[News]:
+        if not (self._tracker.lacking and question.wants_messages):
+            return []
+        if not self._patience.brought_nothing(now):
+            return []
+        return self._out(self._tracker.given_up())
 
     def _lose(self, reason: str) -> list[News]:
         if self._lost_recorder:

@@ -5,12 +5,13 @@ tracker gives out each of them once and in that order. It holds what came too ea
 numbers it lacks, and takes the recorder's replays, in which messages may come twice or in slices.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from jrc.errors import WireError
 from jrc.recorder.in_kernel.records import BadRecordError, Record, decode_record
 from jrc.recorder.protocol import Range, Replay
-from jrc.wire.message import Message
+from jrc.wire.message import Message, is_readable
 
 HELD_BYTES = 16 << 20
 """What a client holds of messages that came too early. The kernel has the others."""
@@ -19,23 +20,24 @@ MOST_RANGES = 200
 
 
 class Lost(NamedTuple):
-    """Messages of the run that nobody has any more: those numbered ``start`` to ``stop - 1``."""
+    """Messages of the run that nobody has any more: those numbered ``start`` to ``stop - 1``.
+
+    Attributes:
+        damaged: the recorder has them, and they can't be read.
+    """
 
     start: int
     stop: int
+    damaged: bool = False
 
 
 Item = Message | Lost
 
 
-def to_message(record: Record) -> Message:
-    """The message in a record.
-
-    Raises:
-        WireError: it lacks a part.
-    """
+def to_message(record: Record) -> Message | None:
+    """The message in a record; None where a part of it is missing."""
     if len(record.parts) < 4 or not record.channel:
-        raise WireError(f"The recorded message {record.number} has {len(record.parts)} parts.")
+        return None
     header, parent, metadata, content, *buffers = record.parts
     return Message(record.channel, header, parent, metadata, content, tuple(buffers))
 
@@ -46,20 +48,29 @@ class Tracker:
     Args:
         after: the messages up to this number are not wanted.
         held_bytes: bound of what is held because something before it is missing.
+        is_readable: whether a message can be read. Another one counts as missing where it arrived,
+            and as lost where it was replayed.
 
     Attributes:
         next: number of the message to give out next.
         known: number of the last message that the kernel is known to have published.
     """
 
-    def __init__(self, *, after: int = 0, held_bytes: int = HELD_BYTES) -> None:
+    def __init__(
+        self,
+        *,
+        after: int = 0,
+        held_bytes: int = HELD_BYTES,
+        is_readable: Callable[[Message], bool] = is_readable,
+    ) -> None:
         self.next = after + 1
         self.known = after
         self._held: dict[int, Message] = {}
         self._held_bytes = 0
         self._newest = 0
         self._bound = held_bytes
-        self._void: list[tuple[int, int]] = []
+        self._is_readable = is_readable
+        self._void: list[Lost] = []
         self._slice_of = 0
         self._slice = bytearray()
 
@@ -80,7 +91,14 @@ class Tracker:
     def live(self, number: int, message: Message) -> list[Item]:
         """A numbered message arrived; returns what can be given out now."""
         self.counted(number)
-        self._hold(number, message)
+        if self._is_readable(message):
+            self._hold(number, message)
+        return self._give()
+
+    def lost(self, number: int) -> list[Item]:
+        """Nobody has this message in a form that can be read."""
+        self.counted(number)
+        self._void.append(Lost(number, number + 1, damaged=True))
         return self._give()
 
     def wanted(self) -> tuple[list[Range], int]:
@@ -109,13 +127,17 @@ class Tracker:
         """
         self.counted(replay.state.count)
         for record in self._records(replay):
-            self._hold(record.number, to_message(record), bounded=False)
-        self._void.extend(replay.missing)
+            message = to_message(record)
+            if message is not None and self._is_readable(message):
+                self._hold(record.number, message, bounded=False)
+            else:
+                self._void.append(Lost(record.number, record.number + 1, damaged=True))
+        self._void.extend(Lost(*each) for each in replay.missing)
         return self._give()
 
     def given_up(self) -> list[Item]:
         """What is known to exist and did not arrive is lost."""
-        self._void.append((self.next, self.known + 1))
+        self._void.append(Lost(self.next, self.known + 1))
         return self._give()
 
     def _hold(self, number: int, message: Message, *, bounded: bool = True) -> None:
@@ -145,20 +167,22 @@ class Tracker:
                 items.append(message)
                 self.next += 1
                 continue
-            stop = self._end_of_void()
-            if stop is None:
+            lost = self._lost_now()
+            if lost is None:
                 break
-            items.append(Lost(self.next, stop))
-            self.next = stop
-        self._void = [each for each in self._void if each[1] > self.next]
+            items.append(lost)
+            self.next = lost.stop
+        self._void = [each for each in self._void if each.stop > self.next]
         return items
 
-    def _end_of_void(self) -> int | None:
-        """Where the lost messages end that begin with ``next``; None when it is not lost."""
-        stop = max((stop for start, stop in self._void if start <= self.next < stop), default=None)
-        if stop is None:
+    def _lost_now(self) -> Lost | None:
+        """The lost messages that begin with ``next``; None when it is not lost."""
+        here = [each for each in self._void if each.start <= self.next < each.stop]
+        if not here:
             return None
-        return min((number for number in self._held if number < stop), default=stop)
+        longest = max(here, key=lambda each: each.stop)
+        stop = min((number for number in self._held if number < longest.stop), default=longest.stop)
+        return Lost(self.next, stop, longest.damaged)
 
     def _records(self, replay: Replay) -> list[Record]:
         """The whole records of a replay; what is cut short is kept for the next one."""

@@ -45,6 +45,7 @@ class ClientRequest(Request):
         recorded: nothing that is published for it can be lost, nor its reply.
         idle: the client was told that the kernel is idle again.
         may_ask: code may ask the client questions.
+        damaged: the client was told that a message was lost which can't be read.
 
     Raises:
         WireError: its header can't be understood.
@@ -62,6 +63,7 @@ class ClientRequest(Request):
         self.idle = False
         # The protocol's default is true.
         self.may_ask = not self.executes or message.content_fields.get("allow_stdin") is not False
+        self.damaged = False
         if not (self.repeatable or self.executes):
             self.message = Message(message.channel, message.header, b"{}", b"{}", b"{}")
 

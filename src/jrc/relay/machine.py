@@ -159,6 +159,19 @@ class Machine:
         found = self._recorded.receive(message, now)
         return [*self._pass_on(found, now), *self._ask_recorder(now)]
 
+    def frame_damaged(self, reason: str) -> list[Action]:
+        """Something came from the server that can't be read: find out what it may have been."""
+        actions: list[Action] = []
+        self._recorded.frame_damaged()
+        if not self._requests.many_fences:
+            actions += self._send_fences(request for request in self._requests if request.sent)
+        running = self._requests.running
+        if running is not None and not (running.recorded or running.damaged):
+            running.damaged = True
+            text = f"A message came that can't be read, and it is lost: {reason}"
+            actions += [Log(text, warning=True), self._notice(text)]
+        return actions
+
     def _pass_on(self, found: Iterable[Found], now: float) -> list[Action]:
         actions: list[Action] = []
         for each in found:

@@ -20,7 +20,7 @@ from jrc.recorder.protocol import STATE_REQUEST, States, parse_answer, request_m
 from jrc.recorder.recording import News as RecordingNews
 from jrc.recorder.recording import NoReply, NotExecuted, RecorderLost, Recording
 from jrc.recorder.tracker import Lost
-from jrc.wire.message import Message, encode_object
+from jrc.wire.message import Message, encode_object, is_readable
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,9 @@ class Recorded:
         """
         self._runs += 1
         self._install_answered = False
-        self._recording = Recording(self._run, self._messages.control)
+        self._recording = Recording(
+            self._run, self._messages.control, is_readable=_is_readable_here
+        )
         return self._install_request()
 
     def outgoing(self, message: Message, now: float) -> Message:
@@ -130,6 +132,11 @@ class Recorded:
         """What to ask the recorder now. Call it after ``receive`` and a few times a second."""
         return [] if self._recording is None else self._recording.due(now)
 
+    def frame_damaged(self) -> None:
+        """Something came that can't be read: ask for it."""
+        if self._recording is not None:
+            self._recording.frame_damaged()
+
     def link_lost(self) -> None:
         """Questions that were asked will not be answered."""
         if self._recording is not None:
@@ -153,6 +160,14 @@ class Recorded:
         request = with_source(self._messages.of_content(content))
         self._installs.add(request.msg_id)
         return request
+
+
+def _is_readable_here(message: Message) -> bool:
+    """Output is passed on as it is: only clients read what it says."""
+    if not is_readable(message, content=False):
+        return False
+    passes = message.channel == "iopub" and message.msg_type not in ("status", "shutdown_reply")
+    return passes or is_readable(message)
 
 
 def _of_interest(found: Iterable[RecordingNews]) -> list[Found]:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
 from jrc.errors import JrcError, KernelDiedError, NotFoundError, UnreachableError, WireError
-from jrc.kernel.channels import ChannelEvent, LinkLost, LinkRestored
+from jrc.kernel.channels import ChannelEvent, FrameDamaged, LinkLost, LinkRestored
 from jrc.relay.actions import (
     Action,
     AskServer,
@@ -213,8 +213,6 @@ class Relay:
                 async for event in channels.events():
                     self._on_event(event)
                     await self._wait_for_room()
-            except WireError as error:
-                log.warning("dropped a frame of the server: %s", error)
             except NotFoundError:
                 await self._ask_server()
                 await asyncio.sleep(_REST_PAUSE)
@@ -228,8 +226,17 @@ class Relay:
             case LinkRestored():
                 self._do(self._machine.link_restored(self._now()))
                 self._outbox.open()
+            case FrameDamaged():
+                self._do(self._machine.frame_damaged(event.reason))
             case _:
-                self._do(self._machine.from_kernel(event, self._now()))
+                self._on_message(event)
+
+    def _on_message(self, message: Message) -> None:
+        try:
+            actions = self._machine.from_kernel(message, self._now())
+        except WireError as error:
+            actions = self._machine.frame_damaged(error.message)
+        self._do(actions)
 
     async def _wait_for_room(self) -> None:
         """Read no more from the server than the clients take: the rest waits on the server."""

@@ -2,16 +2,29 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from jrc.kernel.channels import ChannelEvent
 from jrc.kernel.execution import KernelEnded
-from jrc.wire.message import Message
+from jrc.wire.message import Message, is_readable
 
 if TYPE_CHECKING:
     from jrc.recorder.journal import Journal
 
 _BREATH = 200
+
+
+class MessageDamaged(NamedTuple):
+    """A journal has a message that can't be read.
+
+    Attributes:
+        number: of the message in its run.
+    """
+
+    number: int
+
+
+KernelEvent = ChannelEvent | KernelEnded | MessageDamaged
 
 
 class KernelChannels(Protocol):
@@ -24,7 +37,7 @@ class KernelChannels(Protocol):
 
     async def send(self, message: Message, *, later: bool = True) -> None: ...
 
-    def events(self) -> AsyncIterator[ChannelEvent | KernelEnded]: ...
+    def events(self) -> AsyncIterator["KernelEvent"]: ...
 
     def start_over(self) -> None: ...
 
@@ -61,10 +74,13 @@ class JournalKernel:
     def start_over(self) -> None:
         """It can't say more than it does."""
 
-    async def events(self) -> AsyncIterator[Message | KernelEnded]:
+    async def events(self) -> AsyncIterator[KernelEvent]:
         """Every message, and behind the last one the end of the kernel."""
-        for count, (_, message) in enumerate(self._journal.messages):
-            yield message
+        for count, (number, message) in enumerate(self._journal.messages):
+            if message is None or not is_readable(message):
+                yield MessageDamaged(number)
+            else:
+                yield message
             if count % _BREATH == 0:
                 await asyncio.sleep(0)
         yield self._ended

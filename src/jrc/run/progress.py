@@ -140,6 +140,7 @@ class Account:
         self._widget_texts: WidgetTexts | None = None
         self._exited = False
         self._was_half_open = False
+        self._frame_lost = False
 
     def started(self, event: Started) -> None:
         cell = self._shown_cell(event.key)
@@ -235,8 +236,20 @@ class Account:
             event.key, f"the server dropped output that came too fast ({event.notice.rstrip('.')})."
         )
 
-    def output_gone(self, count: int) -> None:
-        self.lose(f"{count} messages are gone: the recorder could not keep more than its bound.")
+    def output_gone(self, count: int, *, damaged: bool = False) -> None:
+        messages = "1 message is" if count == 1 else f"{count} messages are"
+        if damaged:
+            self.lose(f"{messages} lost: the kernel published what can't be read as a message.")
+        else:
+            self.lose(f"{messages} gone: the recorder could not keep more than its bound.")
+
+    def frame_lost(self, reason: str) -> None:
+        """Said once: there may be thousands."""
+        if not self._frame_lost:
+            self._frame_lost = True
+            self.lose(
+                f"A message came that can't be read, and without a recorder it is lost: {reason}"
+            )
 
     def language(self, info: dict[str, Any] | None) -> None:
         """What the kernel says of its language, as far as it did."""
@@ -327,8 +340,7 @@ class Account:
         if event.reply is None:
             self._lose_of(
                 event.key,
-                "its reply was lost while the link was down; whether it was executed to its end "
-                "is not known.",
+                "its reply was lost on the way; whether it was executed to its end is not known.",
             )
         elif event.idle is None:
             self._lose_of(

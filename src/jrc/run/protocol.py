@@ -121,7 +121,7 @@ class Exchange:
         """What one message means. To be iterated to its end before the next one.
 
         Raises:
-            WireError: it can't be decoded.
+            WireError: it can't be read, and has no number in a run.
         """
         self._flight.note_language(message)
         for event in self.run.receive(message, now):

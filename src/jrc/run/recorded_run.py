@@ -27,7 +27,7 @@ from jrc.recorder.protocol import (
     parse_answer,
     read_stamp,
 )
-from jrc.recorder.recording import NoReply, NotExecuted, RecorderLost, Recording
+from jrc.recorder.recording import News, NoReply, NotExecuted, RecorderLost, Recording
 from jrc.recorder.tracker import Lost
 from jrc.run.cell_requests import CellRequest
 from jrc.run.strategy import (
@@ -80,13 +80,17 @@ class _InOrder:
         return 0 if stamp is None else stamp.number
 
     def receive(self, message: Message, now: float) -> Iterator[Event]:
-        for given in self._recording.receive(message, now):
+        return self.give_out(self._recording.receive(message, now))
+
+    def give_out(self, news: Iterable[News]) -> Iterator[Event]:
+        """What the news of the recording mean. To be iterated to its end."""
+        for given in news:
             match given:
                 case Message():
                     yield from self._given_out(given)
                 case Lost():
                     self.handled = max(self.handled, given.stop - 1)
-                    yield OutputGone(given.stop - given.start)
+                    yield OutputGone(given.stop - given.start, given.damaged)
                 case NotExecuted():
                     yield from self._not_run(given.msg_id)
                 case NoReply():
@@ -200,8 +204,8 @@ class _Installation:
                 return Unrecorded("it aborts whatever is sent to it")
             self._again_at = now + 0.05 * 2 ** (self._aborted - 1)
             return None
-        self.answered = True
         installed = parse_install_reply(reply)
+        self.answered = True
         if isinstance(installed, NotPossible):
             return Unrecorded(installed.reason, possible=False)
         return RecorderInstalled(installed)
@@ -330,6 +334,13 @@ class RecordedRun(Strategy):
         again = self._installation.due(now)
         # A kernel that did not install the recorder yet would answer that there is none.
         return again if again or not self._in_place else self._recording.due(now)
+
+    def frame_damaged(self) -> bool:
+        self._recording.frame_damaged()
+        return False
+
+    def lost(self, number: int) -> Iterable[Event]:
+        return self._in_order.give_out(self._recording.lost(number))
 
     def link_lost(self) -> None:
         self._recording.link_lost()

@@ -9,8 +9,8 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
-from jrc.errors import NotFoundError, UnreachableError
-from jrc.kernel.channels import ChannelEvent, LinkLost, LinkRestored
+from jrc.errors import NotFoundError, UnreachableError, WireError
+from jrc.kernel.channels import FrameDamaged, LinkLost, LinkRestored
 from jrc.kernel.deadlines import Act, Found, Watch
 from jrc.kernel.execution import (
     Finished,
@@ -23,7 +23,7 @@ from jrc.kernel.execution import (
     Started,
 )
 from jrc.recorder.protocol import read_stamp
-from jrc.run.kernel_side import KernelChannels, KernelControl
+from jrc.run.kernel_side import KernelChannels, KernelControl, KernelEvent, MessageDamaged
 from jrc.run.outbox import Outbox
 from jrc.run.progress import Account, Listener, Result, unrecorded
 from jrc.run.protocol import Exchange
@@ -312,7 +312,7 @@ class Runner:
             how it ended; what arrived is in the account whatever happened.
 
         Raises:
-            UnreachableError, AuthError, NotFoundError, WireError: the link is gone for good.
+            UnreachableError, AuthError, NotFoundError: the link is gone for good.
         """
         await self._outbox.send(self._exchange.run.begin(prologue, None))
         await self._outbox.send_cells()
@@ -327,7 +327,7 @@ class Runner:
             how it ended.
 
         Raises:
-            UnreachableError, AuthError, NotFoundError, WireError: the link is gone for good.
+            UnreachableError, AuthError, NotFoundError: the link is gone for good.
         """
         self._outbox.drop()
         await self._outbox.send(self._repeated())
@@ -378,10 +378,11 @@ class Runner:
     async def _consume(self) -> None:
         try:
             async for event in self._channels.events():
-                self._watch.heard(self._now())
+                if not isinstance(event, FrameDamaged):
+                    self._watch.heard(self._now())
                 if isinstance(event, Message):
                     self._watch.answered()
-                await self._handle(self._meaning(event))
+                await self._take(event)
                 self._account.language(self._exchange.language_info)
                 await self._outbox.send(self._exchange.run.due(self._now()))
                 if isinstance(event, LinkRestored):
@@ -407,10 +408,22 @@ class Runner:
             return False
         return self._now() - self._began < LANGUAGE_SECONDS
 
-    def _meaning(self, event: ChannelEvent | KernelEnded) -> Iterable[Event]:
+    async def _take(self, event: KernelEvent) -> None:
+        try:
+            await self._handle(self._meaning(event))
+        except WireError as error:
+            # Only its content can't be read.
+            self._on_damage(error.message)
+
+    def _meaning(self, event: KernelEvent) -> Iterable[Event]:
         match event:
             case KernelEnded():
                 return [event]
+            case FrameDamaged():
+                self._on_damage(event.reason)
+                return []
+            case MessageDamaged():
+                return self._exchange.run.lost(event.number)
             case LinkLost():
                 self._outbox.check_size(event)
                 self._exchange.run.link_lost()
@@ -439,7 +452,7 @@ class Runner:
             case LimitReached():
                 self._account.limit_reached(event)
             case OutputGone():
-                self._account.output_gone(event.count)
+                self._account.output_gone(event.count, damaged=event.damaged)
             case InputRequested():
                 self._questions.ask(event.message, allowed=event.allowed)
             case Replied():
@@ -479,6 +492,10 @@ class Runner:
             self._account.stop("interrupted", cell)
         else:
             await self._outbox.send_cells()
+
+    def _on_damage(self, reason: str) -> None:
+        if self._exchange.run.frame_damaged():
+            self._account.frame_lost(reason)
 
     def _on_unrecorded(self, event: Unrecorded) -> None:
         if self._exchange.is_taken_up:

@@ -16,6 +16,9 @@ from jrc.recorder.protocol import RunState
 from jrc.run.cell_requests import CellRequest
 from jrc.wire.message import Message
 
+FENCE_PAUSE = 5.0
+"""Seconds between two fences because of frames that can't be read: there may be many of these."""
+
 
 @dataclass(frozen=True)
 class OutputGone:
@@ -23,9 +26,11 @@ class OutputGone:
 
     Attributes:
         count: how many.
+        damaged: they are there, and can't be read.
     """
 
     count: int
+    damaged: bool = False
 
 
 class NotRun(NamedTuple):
@@ -251,6 +256,18 @@ class Strategy:
         """What to ask now. Call it after each message, and a few times a second."""
         return []
 
+    def frame_damaged(self) -> bool:
+        """Something came that can't be read: ``due`` asks what it may have been.
+
+        Returns:
+            whether it is lost: nobody kept it.
+        """
+        return False
+
+    def lost(self, number: int) -> Iterable[Event]:
+        """Nobody has the recorded message with this number in a form that can be read."""
+        return []
+
     def link_lost(self) -> None:
         """Answers that were under way will not come."""
 
@@ -278,6 +295,11 @@ class Strategy:
 class PlainRun(Strategy):
     """Cells as they are, one after the other: what is lost on the way stays lost."""
 
+    def __init__(self, flight: Flight) -> None:
+        super().__init__(flight)
+        self._doubts = False
+        self._no_fence_before = 0.0
+
     @property
     def wants_fence(self) -> bool:
         return self._flight.execution.wants_fence
@@ -297,6 +319,18 @@ class PlainRun(Strategy):
         self._flight.sent(request.msg_id, key, may_ask=allow_stdin)
         self.sent(request.msg_id, guarded=False, now=now)
         return request
+
+    def frame_damaged(self) -> bool:
+        self._doubts = True
+        return True
+
+    def due(self, now: float) -> list[Message]:
+        """A fence, where a reply may have been what could not be read."""
+        if not (self._doubts and self._flight.execution.pending) or now < self._no_fence_before:
+            return []
+        self._doubts = False
+        self._no_fence_before = now + FENCE_PAUSE
+        return [self._flight.fence()]
 
     def link_restored(self, now: float) -> list[Message]:
         self._flight.execution.fences_lost()

@@ -19,6 +19,9 @@ MOST_LEVELS = 900
 """How deep the JSON of a message may be nested: deeper than that of a notebook, so that a value in
 an output which no notebook can hold is still known, and put there as text."""
 
+CHANNELS = frozenset({"shell", "iopub", "stdin", "control"})
+"""The channels of a kernel that carry messages."""
+
 Part = bytes | memoryview
 """One frame of a message; a view when it is a slice of a larger received buffer."""
 
@@ -109,6 +112,28 @@ class Message:
     def parent_id(self) -> str:
         """``parent_header.msg_id``, empty for a message that nobody asked for."""
         return _text(self.parent_fields, "msg_id")
+
+
+def check_envelope(message: Message) -> None:
+    """Make sure that all of a message but its content can be read.
+
+    Raises:
+        WireError: it can't, or it names no channel.
+    """
+    if message.channel not in CHANNELS:
+        raise WireError(f"A message is for the channel {message.channel[:20]!r}: there is none.")
+    _ = (message.msg_id, message.msg_type, message.parent_id, message.metadata_fields)
+
+
+def is_readable(message: Message, *, content: bool = True) -> bool:
+    """Whether a message can be read: all of it, or its ``content`` left out."""
+    try:
+        check_envelope(message)
+        if content:
+            _ = message.content_fields
+    except WireError:
+        return False
+    return True
 
 
 def _text(fields: dict[str, Any], key: str) -> str:
