@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,10 +27,9 @@ from jrc.run.events import (
 )
 from jrc.run.job import Job
 from jrc.run.options import Options
+from jrc.run.timing import Timing
 from jrc.runs import lookup
-from jrc.runs import questions as asking
 from jrc.runs.manifest import About, about_from_json
-from jrc.runs.questions import state_of_run
 from jrc.runs.records import Process, RunPlace, RunRecord, record_from_json
 from jrc.server.client import ServerClient
 from jrc.server.models import KernelModel
@@ -192,7 +190,6 @@ async def test_what_a_dying_line_swallowed_is_asked_again(
     """The line swallows the websocket and the question after it, and is whole again then."""
     run = await desk.begin(notebook(tmp_path, TICKS))
     ask = ServerClient.kernel
-    monkeypatch.setattr(asking, "state_of_run", partial(state_of_run, seconds=1.0))
     with Proxy(desk.server.url) as proxy:
 
         async def ask_impatiently(client: ServerClient, kernel_id: str) -> KernelModel | None:
@@ -206,7 +203,8 @@ async def test_what_a_dying_line_swallowed_is_asked_again(
 
         monkeypatch.setattr(ServerClient, "kernel", ask_impatiently)
         proxy.black_hole(swallow=True)
-        assert await desk.attach(run, url=proxy.url) == 0
+        timing = Timing(answer=1.0)
+        assert await desk.attach(run, url=proxy.url, timing=timing) == 0
     assert stdout_of(desk.output) == "".join(f"{i}\n" for i in range(40))
 
 

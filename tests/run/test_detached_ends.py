@@ -21,7 +21,7 @@ from jrc.run.events import (
 )
 from jrc.run.job import Job
 from jrc.run.options import Options
-from jrc.runs import cancel as cancelling
+from jrc.runs.cancel import DEFAULT_TIMING, Timing
 from tests.support.desk import Desk, nothing_is_left, printed
 from tests.support.jupyter import JupyterServer, launch_jupyter
 from tests.support.running import SLEEP, TICKS, Recorder, client_of, notebook, stdout_of
@@ -102,10 +102,8 @@ BUSY = (
     [([CATCH], True), ([CATCH], False), (["1", CATCH], False), (["1", "2", BUSY], False)],
 )
 async def test_a_cancelled_run_is_cancelled_whatever_its_last_cell_does(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sources: list[str], follow: bool
+    desk: Desk, tmp_path: Path, sources: list[str], follow: bool
 ) -> None:
-    if BUSY in sources:
-        monkeypatch.setattr(cancelling, "STOP_SECONDS", 2.0)
     run = await desk.begin(notebook(tmp_path, *sources))
     await desk.until_journal_has(run, "on")
     listener = Recorder()
@@ -114,7 +112,7 @@ async def test_a_cancelled_run_is_cancelled_whatever_its_last_cell_does(
         while "on" not in printed(listener):
             await asyncio.sleep(0.05)
     ended = "Its client saw the end, and ended the kernel." if follow else "Its kernel was ended"
-    said = await desk.cancel(run)
+    said = await desk.cancel(run, Timing(stop=2.0) if BUSY in sources else DEFAULT_TIMING)
     assert ended in said or (follow and "Its kernel was ended" in said)
     assert run not in str(desk.server.rest("GET", "api/sessions"))
     if following is None:

@@ -17,7 +17,7 @@ from jrc.errors import (
 from jrc.kernel import deadlines
 from jrc.recorder.asking import Timing
 from jrc.recorder.recording import Recording
-from jrc.run import following, kernel_side
+from jrc.run import following
 from jrc.run.attach import Attachment, AttachOptions
 from jrc.run.events import (
     CellOutput,
@@ -25,6 +25,7 @@ from jrc.run.events import (
     RunEvent,
     RunFinished,
 )
+from jrc.run.timing import Timing as RunTiming
 from jrc.runs import followers
 from jrc.runs.followers import Followers
 from jrc.runs.lookup import journal_path
@@ -256,13 +257,13 @@ async def test_a_journal_is_read_to_its_end_however_slowly_it_is_shown(
 ) -> None:
     """Nobody asks meanwhile whether its kernel is still there."""
     monkeypatch.setattr(deadlines, "QUIET_BEFORE_POLL", 0.2)
-    monkeypatch.setattr(kernel_side, "_BREATH", 1)
     run = await desk.begin(notebook(tmp_path, ticking(8), "print('last')"))
     await desk.until(run, "finished")
     async with client_of(desk.server) as client:
         await client.delete_session((await desk.find(run)).session_id)
     heard = Pager()
-    assert await desk.attach(run, heard) == 0
+    timing = RunTiming(journal_at_once=1)
+    assert await desk.attach(run, heard, timing=timing) == 0
     assert printed(heard) == "".join(f"{i}\n" for i in range(8)) + "last\n"
     assert nothing_is_left(desk.server, run)
 
@@ -275,11 +276,11 @@ async def test_a_follower_that_comes_as_another_ends_has_everything(
     await desk.until(run, "finished")
     ended: list[int] = []
 
-    async def late(*args: Any) -> KeptPast | None:
+    async def late(*args: Any, **how: Any) -> KeptPast | None:
         if not ended:
             ended.append(1)
             ended.append(await desk.attach(run))
-        return await kept_past(*args)
+        return await kept_past(*args, **how)
 
     monkeypatch.setattr(following, "kept_past", late)
     listener = Recorder()

@@ -9,8 +9,8 @@ from jrc.errors import KernelDiedError, RemoteError
 from jrc.kernel import deadlines as watch
 from jrc.kernel.link import Link
 from jrc.recorder import asking
-from jrc.run import detached as detached_module
 from jrc.run.events import Notice, RunStarted
+from jrc.run.timing import Timing
 from jrc.runs.questions import state_of_run
 from jrc.wire.message import Message
 from tests.support.desk import Desk, nothing_is_left
@@ -151,7 +151,6 @@ async def test_a_session_that_a_server_has_broken_is_given_up_for_another(
 ) -> None:
     """The link lives, and nothing that is sent over it comes to the kernel."""
     monkeypatch.setattr(watch, "QUIET_BEFORE_POLL", 0.2)
-    monkeypatch.setattr(detached_module, "MUTE_SECONDS", 1.0)
     path, desk = notebook(tmp_path, *CELLS), Desk(jupyter, tmp_path / "desk")
     send, broken = Link.send, list[Link]()
 
@@ -163,7 +162,7 @@ async def test_a_session_that_a_server_has_broken_is_given_up_for_another(
     monkeypatch.setattr(Link, "send", send_over_another)
     async with asyncio.timeout(90):
         if detached:
-            run = await desk.begin(path)
+            run = await desk.begin(path, timing=Timing(unanswered=1.0))
             assert await desk.attach(run) == 0
         else:
             await run_document(jupyter, path, desk.output)
@@ -235,13 +234,12 @@ async def test_a_cell_that_takes_long_to_send_is_no_silence(
 ) -> None:
     """The kernel is idle, and answers nothing before all of the cell is there."""
     monkeypatch.setattr(watch, "QUIET_BEFORE_POLL", 0.2)
-    monkeypatch.setattr(detached_module, "MUTE_SECONDS", 1.0)
     desk = Desk(jupyter, tmp_path / "desk")
     path = notebook(tmp_path, "print(len('" + 2_000_000 * "x" + "'))")
     with SlowUplink(jupyter.url) as proxy:
         async with asyncio.timeout(90):
             if detached:
-                run = await desk.begin(path, url=proxy.url)
+                run = await desk.begin(path, url=proxy.url, timing=Timing(unanswered=1.0))
                 assert await desk.attach(run) == 0
             else:
                 await run_document(jupyter, path, desk.output, url=proxy.url)

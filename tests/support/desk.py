@@ -12,7 +12,7 @@ from jrc.run.attach import Attachment
 from jrc.run.detached import begin_detached
 from jrc.run.events import CellOutput
 from jrc.run.options import AttachOptions
-from jrc.runs.cancel import cancel_found
+from jrc.runs.cancel import DEFAULT_TIMING, Timing, cancel_found
 from jrc.runs.listing import Listing, RunRow, list_runs
 from jrc.runs.lookup import FoundRun, find_run
 from jrc.runs.records import RunRecords
@@ -80,10 +80,10 @@ class Desk:
             )
             return await attachment.run()
 
-    async def cancel(self, prefix: str) -> str:
+    async def cancel(self, prefix: str, timing: Timing = DEFAULT_TIMING) -> str:
         found = await self.find(prefix)
         async with client_of(self.server) as client:
-            return await cancel_found(found, client)
+            return await cancel_found(found, client, timing)
 
     async def list(self, now: float = 0.0) -> Listing:
         return await list_runs(self.paths, everybody=False, now=now)

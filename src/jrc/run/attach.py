@@ -66,7 +66,12 @@ class Attachment:
         self._filling: Filling | None = None
         self._is_left = False
         self._records = records
-        how = How(latest=options.latest, patience=options.patience, comes_again=options.keep_kernel)
+        how = How(
+            latest=options.latest,
+            patience=options.patience,
+            comes_again=options.keep_kernel,
+            timing=options.timing,
+        )
         self._following = Following(found, server, how, self._listener)
         self._followers = Followers(server, "")
 

@@ -25,12 +25,6 @@ from jrc.wire.message import Message
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
 
-BEGIN_SECONDS = 120.0
-"""For the kernel to start, take the recorder in, and get all cells."""
-
-MUTE_SECONDS = 25.0
-"""Without its answer for so long, it is tried over another link."""
-
 
 async def begin_detached(
     document: Document,
@@ -112,6 +106,7 @@ class _Begin:
         self._requests = connection.requests
         self._start_left = connection.start_left
         self._start_timeout = run.options.kernel.start_timeout
+        self._timing = run.options.timing
         # What it happens to receive is for a client that attaches: it acknowledges nothing.
         self._exchange = run.exchange(connection.requests, acknowledge=False)
         self._installed: Installed | None = None
@@ -137,7 +132,8 @@ class _Begin:
     async def send_all(self) -> Installed:
         """Bring the recorder and all cells to the kernel, and make sure that they are there."""
         try:
-            async with asyncio.timeout(BEGIN_SECONDS if self._lives else self._start_left) as limit:
+            seconds = self._timing.begin if self._lives else self._start_left
+            async with asyncio.timeout(seconds) as limit:
                 await self._send(self._exchange.run.begin(self._document.prologue, self.about))
                 await self._send(self._cells)
                 starting_over = asyncio.create_task(self._start_over_now_and_then())
@@ -149,14 +145,15 @@ class _Begin:
             if not self._lives:
                 raise self._kernel.silent_at_start(self._start_timeout) from error
             raise DeadlineError(
-                f"The kernel did not take {self._document.path.name} within {BEGIN_SECONDS:.0f} s.",
+                f"The kernel did not take {self._document.path.name} within "
+                f"{self._timing.begin:.0f} s.",
                 hint="Is it busy? See: jrc kernel list",
             ) from error
 
     async def _start_over_now_and_then(self) -> None:
         """A kernel that is not busy answers within milliseconds, if its server is in order."""
         while True:
-            await asyncio.sleep(MUTE_SECONDS)
+            await asyncio.sleep(self._timing.unanswered)
             if await self._channels.all_arrived():
                 self._channels.start_over()
 
@@ -180,7 +177,7 @@ class _Begin:
                 case Message():
                     if not self._lives:
                         self._lives = True
-                        limit.reschedule(self._now() + BEGIN_SECONDS)
+                        limit.reschedule(self._now() + self._timing.begin)
                     answered = answered or (event.channel == "control" and event.parent_id == last)
                     self._note(event)
                     await self._send(self._exchange.run.due(self._now()))

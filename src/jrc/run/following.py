@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jrc.errors import NotFoundError
 from jrc.kernel.channels import Channels
@@ -21,6 +20,7 @@ from jrc.run.listeners import Gate
 from jrc.run.progress import Account, Listener, Result
 from jrc.run.protocol import Exchange
 from jrc.run.runner import Runner
+from jrc.run.timing import DEFAULT_TIMING, Timing
 from jrc.run.true_end import end_with_kernel, kernel_was_ended
 from jrc.runs.followers import Followers
 from jrc.runs.lookup import FoundRun, journal_path, read_journal_at
@@ -30,12 +30,10 @@ from jrc.runs.questions import KeptPast, kept_past
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
 
-_LOOK = 0.05
 _END_MESSAGES = 2
 
 
-@dataclass(frozen=True)
-class How:
+class How(NamedTuple):
     """How a run is followed.
 
     Attributes:
@@ -44,6 +42,7 @@ class How:
         all_again: show also what was shown when an earlier client left.
         until_now: stop where the run is now.
         comes_again: the run stays on the server when it is complete.
+        timing: the thresholds of the run.
     """
 
     latest: bool = False
@@ -51,6 +50,7 @@ class How:
     all_again: bool = False
     until_now: bool = False
     comes_again: bool = False
+    timing: Timing = DEFAULT_TIMING
 
 
 class Following:
@@ -98,7 +98,8 @@ class Following:
         """
         kernel_id = self._found.kernel_id
         if kernel_id:
-            self.past = await kept_past(self._server, kernel_id, self._found.run)
+            seconds = self._how.timing.answer
+            self.past = await kept_past(self._server, kernel_id, self._found.run, seconds=seconds)
         if self._found.record is not None:
             return about_from_json(self._found.record.about)
         if not await self.has_journal() and self.path:
@@ -201,7 +202,7 @@ class Following:
                 while self._how.until_now and exchange.handled < past.count:
                     if following.done():
                         break
-                    await asyncio.sleep(_LOOK)
+                    await asyncio.sleep(self._how.timing.look)
                 if self._how.until_now and not following.done():
                     return Result()
                 result = await following
@@ -209,7 +210,7 @@ class Following:
                 following.cancel()
                 await asyncio.gather(following, return_exceptions=True)
             if result.interrupted and await kernel_was_ended(
-                self._server, kernel_id, self._found.run
+                self._server, kernel_id, self._found.run, self._how.timing.end
             ):
                 end_with_kernel(result)
             return result
@@ -230,7 +231,7 @@ class Following:
             count=messages[-1][0] if messages else 0,
             over=True,
         )
-        kernel = JournalKernel(self._journal, ended)
+        kernel = JournalKernel(self._journal, ended, self._how.timing.journal_at_once)
         runner, _ = self._runner(
             about,
             filling,
@@ -296,6 +297,7 @@ class Following:
             account=account,
             listener=gate,
             watch=Watch(),
+            timing=self._how.timing,
         )
         return runner, exchange
 

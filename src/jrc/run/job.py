@@ -188,7 +188,9 @@ class Job:
             return
         from jrc.run.true_end import end_with_kernel, kernel_was_ended
 
-        if await kernel_was_ended(self._server, kernel.id, self.run_id):
+        if await kernel_was_ended(
+            self._server, kernel.id, self.run_id, self._run.options.timing.end
+        ):
             end_with_kernel(result)
 
     def _make_runner(self, connection: Connection, kernel: "RemoteKernel") -> "Runner":
@@ -220,6 +222,7 @@ class Job:
             ),
             watch=Watch(timeout, connection.start_left),
             pipelined=options.pipeline and not one_by_one,
+            timing=options.timing,
         )
 
     @property

@@ -11,8 +11,6 @@ from jrc.wire.message import Message, is_readable
 if TYPE_CHECKING:
     from jrc.recorder.journal import Journal
 
-_BREATH = 200
-
 
 class MessageDamaged(NamedTuple):
     """A journal has a message that can't be read.
@@ -56,12 +54,14 @@ class JournalKernel:
     Args:
         journal: what the recorder wrote.
         ended: what became of the kernel.
+        at_once: how many messages are read before other tasks have their turn.
     """
 
     received = 0
 
-    def __init__(self, journal: "Journal", ended: KernelEnded) -> None:
+    def __init__(self, journal: "Journal", ended: KernelEnded, at_once: int) -> None:
         self._journal = journal
+        self._at_once = at_once
         self._ended = ended
 
     async def send(self, message: Message, *, later: bool = True) -> None:
@@ -81,7 +81,7 @@ class JournalKernel:
                 yield MessageDamaged(number)
             else:
                 yield message
-            if count % _BREATH == 0:
+            if count % self._at_once == 0:
                 await asyncio.sleep(0)
         yield self._ended
 

@@ -7,6 +7,7 @@ imported here: help needs this module.
 from typing import Annotated, NamedTuple
 
 from jrc.options import Option, limit, seconds
+from jrc.run.timing import DEFAULT_TIMING, Timing
 
 Patience = Annotated[
     float,
@@ -78,6 +79,7 @@ class Options(NamedTuple):
         name: a name for the run; empty for none.
         profile: name of the server's profile; empty for a server that ends with us.
         command: the words of ``jrc run`` that choose the document, for hints.
+        timing: the thresholds of the run.
     """
 
     kernel: KernelOptions = KernelOptions()
@@ -90,6 +92,7 @@ class Options(NamedTuple):
     name: Annotated[str, Option("--name", "Name the run, to use instead of its id.", "NAME")] = ""
     profile: str = ""
     command: tuple[str, ...] = ("FILE",)
+    timing: Timing = DEFAULT_TIMING
 
 
 class AttachOptions(NamedTuple):
@@ -99,6 +102,7 @@ class AttachOptions(NamedTuple):
         latest: do not show what happened before.
         keep_kernel: leave the kernel and the journal when the run is complete.
         patience: seconds to try to reconnect to a lost server.
+        timing: the thresholds of the run.
     """
 
     latest: Annotated[bool, Option("--latest", "Do not show earlier output.")] = False
@@ -106,3 +110,4 @@ class AttachOptions(NamedTuple):
         bool, Option("--keep-kernel", "Leave the kernel and the journal on the server.")
     ] = False
     patience: Patience = 60
+    timing: Timing = DEFAULT_TIMING

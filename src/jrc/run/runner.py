@@ -36,24 +36,14 @@ from jrc.run.strategy import (
     OutputGone,
     Unrecorded,
 )
+from jrc.run.timing import DEFAULT_TIMING, Timing
 from jrc.tasks import cancel_all, first_of
 from jrc.wire.message import Message
 
 log = logging.getLogger("jrc.run")
 
-_TICK = 0.1
-
-LANGUAGE_SECONDS = 10.0
-"""For the kernel of a notebook without code to say what its language is."""
-
-HELP_AT_MOST = 10
-"""So often in a row an idle kernel gets its cells again, or another session, and begins none."""
-
 MOST_QUESTIONS = 8
 """At the same time: each waits in a thread. A kernel asks one, and with subshells a few."""
-
-DETACH_SECONDS = 10.0
-"""For the kernel to open the journal of a run that its client leaves."""
 
 
 class Questions:
@@ -140,6 +130,7 @@ class KernelPolls:
         exchange: knows what the kernel should do.
         outbox: sends what the kernel may have missed.
         watch: counts what was found.
+        helps: how many times in a row the kernel is helped at most.
     """
 
     def __init__(
@@ -149,12 +140,14 @@ class KernelPolls:
         exchange: Exchange,
         outbox: Outbox,
         watch: Watch,
+        helps: int,
     ) -> None:
         self._control = control
         self._channels = channels
         self._exchange = exchange
         self._outbox = outbox
         self._watch = watch
+        self._helps = helps
         self._helped = 0
 
     def cell_began(self) -> None:
@@ -208,7 +201,7 @@ class KernelPolls:
     def _tried_in_vain(self) -> bool:
         """Whether the kernel was helped so often that it makes no sense to go on."""
         self._helped += 1
-        return self._helped > HELP_AT_MOST
+        return self._helped > self._helps
 
 
 class Departure:
@@ -217,11 +210,13 @@ class Departure:
     Args:
         exchange: asks for the journal.
         outbox: sends it all.
+        seconds: for the journal to be opened.
     """
 
-    def __init__(self, exchange: Exchange, outbox: Outbox) -> None:
+    def __init__(self, exchange: Exchange, outbox: Outbox, seconds: float) -> None:
         self._exchange = exchange
         self._outbox = outbox
+        self._seconds = seconds
         self._journal: asyncio.Future[JournalKept] | None = None
 
     async def prepare(self, about: Callable[[], dict[str, Any]]) -> JournalKept:
@@ -240,10 +235,10 @@ class Departure:
         self._journal = asyncio.get_running_loop().create_future()
         await self._outbox.send(request)
         try:
-            async with asyncio.timeout(DETACH_SECONDS):
+            async with asyncio.timeout(self._seconds):
                 return await self._journal
         except TimeoutError:
-            return JournalKept(None, f"the kernel did not answer within {DETACH_SECONDS:.0f} s")
+            return JournalKept(None, f"the kernel did not answer within {self._seconds:.0f} s")
 
     def journal_kept(self, event: JournalKept) -> None:
         """The kernel answered."""
@@ -262,6 +257,7 @@ class Runner:
         listener: who is asked.
         watch: the run's deadlines.
         pipelined: send all cells at once, if there is a recorder to guard them.
+        timing: the thresholds of the run.
     """
 
     def __init__(
@@ -274,11 +270,13 @@ class Runner:
         listener: Listener,
         watch: Watch,
         pipelined: bool = True,
+        timing: Timing = DEFAULT_TIMING,
     ) -> None:
         self._channels = channels
         self._exchange = exchange
         self._account = account
         self._watch = watch
+        self._timing = timing
         self._stops = Stops()
         self._outbox = Outbox(
             account.cells,
@@ -288,9 +286,9 @@ class Runner:
             can_answer=listener.can_answer,
             number=account.number,
         )
-        self._interrupter = Interrupter(control, exchange, self._outbox, account)
-        self._polls = KernelPolls(control, channels, exchange, self._outbox, watch)
-        self._departure = Departure(exchange, self._outbox)
+        self._interrupter = Interrupter(control, exchange, self._outbox, account, timing.cancel)
+        self._polls = KernelPolls(control, channels, exchange, self._outbox, watch, timing.helps)
+        self._departure = Departure(exchange, self._outbox, timing.leave)
         self._questions = Questions(
             listener,
             channels=channels,
@@ -406,7 +404,7 @@ class Runner:
         """Nothing is executed, and the result says at least what the kernel is."""
         if self._account.cells or self._exchange.language_info is not None:
             return False
-        return self._now() - self._began < LANGUAGE_SECONDS
+        return self._now() - self._began < self._timing.language
 
     async def _take(self, event: KernelEvent) -> None:
         try:
@@ -511,7 +509,7 @@ class Runner:
         """Act at the deadlines. Ends only when the run is over."""
         self._watch.heard(self._now())
         while not self._over:
-            await asyncio.sleep(_TICK)
+            await asyncio.sleep(self._timing.tick)
             await self._outbox.send(self._exchange.run.due(self._now()))
             actions = self._watch.due(
                 self._now(),

@@ -11,9 +11,6 @@ from jrc.run.outbox import Outbox
 from jrc.run.progress import Account
 from jrc.run.protocol import Exchange
 
-CANCEL_SECONDS = 2.0
-"""For the kernel to take in that no other cell may begin; it does so while one is executed."""
-
 
 class Stops:
     """Why a run ends before its last cell, as far as that is known.
@@ -73,15 +70,22 @@ class Interrupter:
         exchange: makes the kernel begin no other cell.
         outbox: sends that.
         account: notices what does not work.
+        seconds: for the kernel to take in that no other cell may begin.
     """
 
     def __init__(
-        self, control: KernelControl, exchange: Exchange, outbox: Outbox, account: Account
+        self,
+        control: KernelControl,
+        exchange: Exchange,
+        outbox: Outbox,
+        account: Account,
+        seconds: float,
     ) -> None:
         self._control = control
         self._exchange = exchange
         self._outbox = outbox
         self._account = account
+        self._seconds = seconds
         self._cancel_taken = asyncio.Event()
 
     def cancel_taken(self) -> None:
@@ -98,7 +102,7 @@ class Interrupter:
             # The interrupt goes another way. If it were the first to arrive, a cell that catches it
             # would end, and the next one begin.
             with suppress(TimeoutError):
-                async with asyncio.timeout(CANCEL_SECONDS):
+                async with asyncio.timeout(self._seconds):
                     await self._cancel_taken.wait()
         await self._interrupt()
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from jrc.errors import JrcError, NotFoundError
 from jrc.kernel.execution import KernelEnded
 from jrc.run.progress import HOW_KERNELS_END, Result
+from jrc.run.timing import EndTiming
 from jrc.runs.questions import state_of_run
 
 if TYPE_CHECKING:
@@ -18,16 +19,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("jrc.run.true_end")
 
-_LOOKS = 6
-_PAUSE = 0.25
-_ANSWER_SECONDS = 2.0
 
-
-async def kernel_was_ended(server: "ServerClient", kernel_id: str, run: str) -> bool:
+async def kernel_was_ended(
+    server: "ServerClient", kernel_id: str, run: str, timing: EndTiming
+) -> bool:
     """Whether the kernel of a run that was interrupted just now is about to end."""
-    for _ in range(_LOOKS):
+    for _ in range(timing.looks):
         try:
-            states = await state_of_run(server, kernel_id, run, seconds=_ANSWER_SECONDS)
+            states = await state_of_run(server, kernel_id, run, seconds=timing.answer)
         except NotFoundError:
             return True
         except JrcError as error:
@@ -36,7 +35,7 @@ async def kernel_was_ended(server: "ServerClient", kernel_id: str, run: str) -> 
             continue
         if states is None or not states.runs or states.runs[0].ending:
             return True
-        await asyncio.sleep(_PAUSE)
+        await asyncio.sleep(timing.pause)
     return False
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from jrc.errors import JrcError, NotFoundError, UnreachableError
 from jrc.kernel.session import RemoteKernel
@@ -13,15 +13,33 @@ from jrc.runs.questions import cancel_run, cells_of, kept_in_journal, start_jour
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
 
-STOP_SECONDS = 10.0
-"""For the cell to end after its interrupt."""
 
-_PAUSE = 0.2
-_ANSWER_SECONDS = 2.0
+class Timing(NamedTuple):
+    """The thresholds of a cancellation, in seconds.
+
+    Attributes:
+        stop: for the cell to end after its interrupt.
+        answer: for the kernel to say whether the cell has ended.
+        pause: between two such questions.
+    """
+
+    stop: float = 10.0
+    answer: float = 2.0
+    pause: float = 0.2
 
 
-async def cancel_found(found: FoundRun, server: "ServerClient") -> str:
+DEFAULT_TIMING = Timing()
+
+
+async def cancel_found(
+    found: FoundRun, server: "ServerClient", timing: Timing = DEFAULT_TIMING
+) -> str:
     """Cancel a run, interrupt its cell, and end its kernel when its journal has all of it.
+
+    Args:
+        found: the run.
+        server: where it is.
+        timing: how long to wait.
 
     Returns:
         what happened, in a few sentences.
@@ -42,20 +60,22 @@ async def cancel_found(found: FoundRun, server: "ServerClient") -> str:
         what = f"The run {found.run} had ended already."
     else:
         await cancel_run(server, found.kernel_id, found.run)
-        what = await _interrupt(found, server, states, total)
+        what = await _interrupt(found, server, states, timing)
     return f"{what} {await _end_kernel(found, server)}"
 
 
-async def _interrupt(found: FoundRun, server: "ServerClient", states: States, total: int) -> str:
-    number = _executed(states) + 1
+async def _interrupt(
+    found: FoundRun, server: "ServerClient", states: States, timing: Timing
+) -> str:
+    number, total = _executed(states) + 1, cells_of(states)
     cell = f"Cell {number} of {total}"
     if not states.runs[0].running:
         return "No cell was running; none will run any more."
     await server.interrupt(found.kernel_id)
-    if await _until_stopped(found, server):
+    if await _until_stopped(found, server, timing):
         behind = "; none of those behind it will run" if number < total else ""
         return f"{cell} was interrupted{behind}."
-    return f"{cell} did not react to its interrupt within {STOP_SECONDS:.0f} s."
+    return f"{cell} did not react to its interrupt within {timing.stop:.0f} s."
 
 
 async def _end_kernel(found: FoundRun, server: "ServerClient") -> str:
@@ -126,20 +146,20 @@ async def _states(found: FoundRun, server: "ServerClient") -> States | None:
     return states if states is not None and states.runs else None
 
 
-async def _until_stopped(found: FoundRun, server: "ServerClient") -> bool:
+async def _until_stopped(found: FoundRun, server: "ServerClient", timing: Timing) -> bool:
     try:
-        async with asyncio.timeout(STOP_SECONDS):
+        async with asyncio.timeout(timing.stop):
             while True:
-                if not await _runs(found, server):
+                if not await _runs(found, server, timing.answer):
                     return True
-                await asyncio.sleep(_PAUSE)
+                await asyncio.sleep(timing.pause)
     except TimeoutError:
         return False
 
 
-async def _runs(found: FoundRun, server: "ServerClient") -> bool:
+async def _runs(found: FoundRun, server: "ServerClient", seconds: float) -> bool:
     try:
-        states = await state_of_run(server, found.kernel_id, found.run, seconds=_ANSWER_SECONDS)
+        states = await state_of_run(server, found.kernel_id, found.run, seconds=seconds)
     except NotFoundError:
         return False
     except UnreachableError:

@@ -47,14 +47,16 @@ class KeptPast:
     over: bool = False
 
 
-async def kept_past(server: "ServerClient", kernel_id: str, run: str) -> KeptPast | None:
+async def kept_past(
+    server: "ServerClient", kernel_id: str, run: str, *, seconds: float = ANSWER_SECONDS
+) -> KeptPast | None:
     """What the recorder in a kernel has of a run; None when there is no such recorder or run.
 
     Raises:
         UnreachableError, AuthError: the server can't be asked.
     """
     try:
-        states = await state_of_run(server, kernel_id, run)
+        states = await state_of_run(server, kernel_id, run, seconds=seconds)
     except NotFoundError:
         return None
     except UnreachableError:

@@ -1,0 +1,53 @@
+"""The thresholds of a run."""
+
+from typing import NamedTuple
+
+
+class EndTiming(NamedTuple):
+    """How a kernel is asked whether it is ending.
+
+    Attributes:
+        answer: seconds for one answer.
+        pause: seconds between two questions.
+        looks: how many questions are asked.
+    """
+
+    answer: float = 2.0
+    pause: float = 0.25
+    looks: int = 6
+
+
+class Timing(NamedTuple):
+    """The thresholds of a run, in seconds where nothing else is said.
+
+    Attributes:
+        begin: for the kernel of a detached run to take the recorder and all cells.
+        unanswered: a kernel that has not answered a detached run for so long gets another session.
+        cancel: for the kernel to take in that no other cell may begin; it does so while a cell is
+            executed.
+        leave: for the kernel to open the journal of a run that its client leaves.
+        language: for the kernel to say what its language is, where no cell is executed.
+        tick: between two looks at the deadlines of a run.
+        look: between two looks at how far a run has been shown, where only its past is wanted.
+        answer: for the kernel of a run to say how the run is. A kernel that is inside one long call
+            of C code answers nothing meanwhile.
+        end: for the kernel of a run that was interrupted, to find out whether it is ending.
+        helps: how many times in a row an idle kernel gets its cells again, or another session, and
+            begins none of them.
+        journal_at_once: how many messages of a journal are read before other tasks have their turn.
+    """
+
+    begin: float = 120.0
+    unanswered: float = 25.0
+    cancel: float = 2.0
+    leave: float = 10.0
+    language: float = 10.0
+    tick: float = 0.1
+    look: float = 0.05
+    answer: float = 10.0
+    end: EndTiming = EndTiming()
+    helps: int = 10
+    journal_at_once: int = 200
+
+
+DEFAULT_TIMING = Timing()
