@@ -10,16 +10,18 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from jrc.errors import AuthError, NotFoundError, UnreachableError
 from jrc.kernel import link as link_module
-from jrc.kernel.channels import ChannelEvent, Channels, LinkLost, LinkRestored
+from jrc.kernel.channels import ChannelEvent, Channels, FrameDamaged, LinkLost, LinkRestored
 from jrc.kernel.messages import Messages
 from jrc.profile.secret import Secret
 from jrc.server.address import ServerAddress
 from jrc.server.auth import PasswordAuth, TokenAuth
 from jrc.server.client import ServerClient
 from jrc.wire.message import Message
+from jrc.wire.websocket import encode_legacy
 from tests.support.jupyter import JupyterServer, StartJupyter
 from tests.support.proxy import Proxy
 from tests.support.running import client_of
+from tests.support.scripted import stream
 
 pytestmark = pytest.mark.anyio
 
@@ -285,3 +287,24 @@ async def test_a_proxy_that_closes_each_websocket_at_once_is_given_up() -> None:
                     _ = [event async for event in channels.events()]
             await channels.close()
     assert proxy.taken < 30
+
+
+@pytest.mark.attacks
+async def test_frames_that_are_no_messages_end_nothing() -> None:
+    torn = [b"", b"\x00" * 8, b"\xff" * 40, "text", "{}", '{"channel": 5}', "[" * 100_000]
+    good = stream("r", "text")
+
+    async def send(connection: ServerConnection) -> None:
+        for frame in [*torn, encode_legacy(good)]:
+            await connection.send(frame)
+        await connection.wait_closed()
+
+    async with serve(send, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        client = ServerClient(ServerAddress(f"http://127.0.0.1:{port}/"), TokenAuth(Secret("t")))
+        async with client, opened(client, NO_KERNEL, Messages()) as channels:
+            events = channels.events()
+            async with asyncio.timeout(DEADLINE):
+                seen = [await anext(events) for _ in range(len(torn) + 1)]
+            await events.aclose()  # type: ignore[attr-defined]
+    assert [type(event) for event in seen] == [*[FrameDamaged] * len(torn), Message]

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 
-from jrc.kernel.channels import ChannelEvent
+from jrc.errors import WireError
+from jrc.kernel.channels import ChannelEvent, FrameDamaged
 from jrc.kernel.deadlines import Watch
 from jrc.kernel.execution import KernelEnded
 from jrc.kernel.messages import Messages
@@ -13,7 +14,7 @@ from jrc.run.cell_requests import CellRequest
 from jrc.run.progress import Account, Listener, Result
 from jrc.run.protocol import Exchange
 from jrc.run.runner import Runner
-from jrc.wire.message import Message
+from jrc.wire.message import Message, check_envelope
 from tests.support.running import Recorder
 
 Answer = Callable[[Message], Iterable[ChannelEvent | KernelEnded]]
@@ -41,7 +42,7 @@ class ScriptedKernel:
     async def send(self, message: Message, *, later: bool = True) -> None:
         self.sent.append(message)
         for event in self.answer(message):
-            self._said.put_nowait(event)
+            self._said.put_nowait(as_link(event))
 
     async def events(self) -> AsyncIterator[ChannelEvent | KernelEnded]:
         while True:
@@ -64,6 +65,16 @@ class ScriptedKernel:
     def requests(self, msg_type: str) -> list[Message]:
         """What came to it of one kind."""
         return [message for message in self.sent if message.msg_type == msg_type]
+
+
+def as_link(event: ChannelEvent | KernelEnded) -> ChannelEvent | KernelEnded:
+    """What the link makes of a message whose envelope can't be read."""
+    if isinstance(event, Message):
+        try:
+            check_envelope(event)
+        except WireError as error:
+            return FrameDamaged(error.message)
+    return event
 
 
 @dataclass
@@ -109,4 +120,8 @@ async def run_on(
         watch=Watch(),
         pipelined=recorded_as is not None,
     )
-    return Ran(await runner.run("", lambda sent: None), outputs)
+    try:
+        return Ran(await runner.run("", lambda sent: None), outputs)
+    except BaseException:
+        outputs.close()
+        raise

@@ -9,6 +9,7 @@ Source: nbformat ``v4/nbjson.py`` and ``v4/rwbase.py``.
 import json
 from collections.abc import Iterable, Iterator
 from json.encoder import encode_basestring
+from math import isfinite
 from typing import Any, NamedTuple
 
 from jrc.notebook.reading import TRANSIENT_CELL_METADATA, TRANSIENT_METADATA
@@ -170,7 +171,8 @@ def _add(value: Any, newline: str, parts: list[str | _Late]) -> None:
             parts.append(_Late(value, newline))
     elif isinstance(value, SpooledText):
         parts.append(_Late(value, newline))
-    elif value is None:
+    elif value is None or (isinstance(value, float) and not isfinite(value)):
+        # JSON has no NaN. nbformat writes it all the same, and then no browser opens the notebook.
         parts.append("null")
     elif not value or not isinstance(value, dict | list):
         parts.append(json.dumps(value))

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from jrc.errors import WireError
 from jrc.recorder.in_kernel.frames import (
     ATTRIBUTE,
     METADATA_KEY,
@@ -165,8 +164,8 @@ def parse_install_reply(reply: Message) -> Installed | NotPossible:
             journal=None if answer["journal"] is None else str(answer["journal"]),
             journal_error=str(answer["journal_error"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise WireError(f"The recorder's answer is incomplete: {error!r}.") from error
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return NotPossible("its answer is incomplete")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from jrc.errors import WireError
 from jrc.recorder.in_kernel.frames import METADATA_KEY
-from jrc.shapes import Reader, text_at
+from jrc.shapes import Reader, count_at, text_at
 from jrc.wire.message import Message, Part
 
 REPLAY_REQUEST = "jrc_replay_request"
@@ -99,11 +99,11 @@ def read_stamp(message: Message) -> Stamp | None:
     fields = message.metadata_fields.get(METADATA_KEY)
     if not isinstance(fields, dict) or not isinstance(fields.get("run"), str):
         return None
-    number = fields.get("n", 0)
-    if type(number) is not int or number < 0:
-        raise WireError(f"A message's number in its run is {number!r}.")
+    number = count_at(fields, "n") if "n" in fields else 0
+    if number is None or number < 0:
+        return None  # no recorder of ours wrote that
     cancelled = fields.get("stopped") == "cancelled"
-    return Stamp(fields["run"], number, str(fields.get("disabled", "")), cancelled)
+    return Stamp(fields["run"], number, text_at(fields, "disabled"), cancelled)
 
 
 def replay_content(
