@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import io
+import json
 import os
 import stat
 import sys
@@ -113,7 +114,11 @@ text = st.text(st.characters(codec="utf-8"), max_size=8) | st.sampled_from(
     ["a\nb\n", "\r\n", "\x0b\x0c\x1c\x85\u2028\u2029", "\x00\x7f\x9f", '"\\/', "😀"]
 )
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | text,
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | text,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
     max_leaves=8,
 )
@@ -159,6 +164,14 @@ def test_any_notebook_is_written_as_nbformat_writes_it(
 ) -> None:
     made = notebook(*copy.deepcopy(content), kept=metadata, signature="gone")
     assert b"".join(notebook_bytes(made)) == written_by_nbformat(made)
+
+
+@pytest.mark.attacks
+def test_a_number_that_json_has_not_is_null() -> None:
+    """nbformat writes NaN, which no browser reads."""
+    made = notebook(kept=[float("nan"), {"b": float("inf")}, 1.5])
+    written = json.loads(b"".join(notebook_bytes(made)))
+    assert written["metadata"]["kept"] == [None, {"b": None}, 1.5]
 
 
 @given(st.lists(cells, max_size=3))
