@@ -14,10 +14,9 @@ from jrc.errors import (
     RemoteError,
     UsageError,
 )
-from jrc.kernel import deadlines
 from jrc.recorder.asking import Timing
 from jrc.recorder.recording import Recording
-from jrc.run import following
+from jrc.run import following, watch
 from jrc.run.attach import Attachment, AttachOptions
 from jrc.run.events import (
     CellOutput,
@@ -256,7 +255,7 @@ async def test_a_journal_is_read_to_its_end_however_slowly_it_is_shown(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody asks meanwhile whether its kernel is still there."""
-    monkeypatch.setattr(deadlines, "QUIET_BEFORE_POLL", 0.2)
+    monkeypatch.setattr(watch, "QUIET_BEFORE_POLL", 0.2)
     run = await desk.begin(notebook(tmp_path, ticking(8), "print('last')"))
     await desk.until(run, "finished")
     async with client_of(desk.server) as client:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from jrc.errors import KernelDiedError, RemoteError
-from jrc.kernel import deadlines as watch
 from jrc.kernel.link import Link
 from jrc.recorder import asking
+from jrc.run import watch
 from jrc.run.events import Notice, RunStarted
 from jrc.run.timing import Timing
 from jrc.runs.questions import state_of_run

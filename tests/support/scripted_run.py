@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from jrc.errors import WireError
 from jrc.kernel.channels import ChannelEvent, FrameDamaged
-from jrc.kernel.deadlines import Watch
 from jrc.kernel.execution import KernelEnded
 from jrc.kernel.messages import Messages
 from jrc.notebook.outputs import Outputs
@@ -14,6 +13,7 @@ from jrc.run.cell_requests import CellRequest
 from jrc.run.progress import Account, Listener, Result
 from jrc.run.protocol import Exchange
 from jrc.run.runner import Runner
+from jrc.run.watch import Watch
 from jrc.wire.message import Message, check_envelope
 from tests.support.running import Recorder
 

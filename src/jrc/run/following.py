@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jrc.errors import NotFoundError
 from jrc.kernel.channels import Channels
-from jrc.kernel.deadlines import Watch
 from jrc.kernel.execution import KernelEnded
 from jrc.kernel.messages import Messages
 from jrc.kernel.session import RemoteKernel
@@ -22,6 +21,7 @@ from jrc.run.protocol import Exchange
 from jrc.run.runner import Runner
 from jrc.run.timing import DEFAULT_TIMING, Timing
 from jrc.run.true_end import end_with_kernel, kernel_was_ended
+from jrc.run.watch import Watch
 from jrc.runs.followers import Followers
 from jrc.runs.lookup import FoundRun, journal_path, read_journal_at
 from jrc.runs.manifest import About, about_from_json

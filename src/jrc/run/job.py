@@ -194,9 +194,9 @@ class Job:
             end_with_kernel(result)
 
     def _make_runner(self, connection: Connection, kernel: "RemoteKernel") -> "Runner":
-        from jrc.kernel.deadlines import Watch
         from jrc.run.progress import Account
         from jrc.run.runner import Runner
+        from jrc.run.watch import Watch
 
         options = self._run.options
         requested = self._run.requested()

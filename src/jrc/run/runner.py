@@ -1,6 +1,6 @@
 """Cells to a kernel and what comes back: the thin acting part.
 
-``protocol`` says what messages mean and what to ask, ``kernel.deadlines`` when to act unasked,
+``protocol`` says what messages mean and what to ask, ``watch`` when to act unasked,
 ``progress`` keeps what came, ``stopping`` why it ends. Here they meet the channels.
 """
 
@@ -11,7 +11,6 @@ from typing import Any
 
 from jrc.errors import NotFoundError, UnreachableError, WireError
 from jrc.kernel.channels import FrameDamaged, LinkLost, LinkRestored
-from jrc.kernel.deadlines import Act, Found, Watch
 from jrc.kernel.execution import (
     Finished,
     InputEchoed,
@@ -37,6 +36,7 @@ from jrc.run.strategy import (
     Unrecorded,
 )
 from jrc.run.timing import DEFAULT_TIMING, Timing
+from jrc.run.watch import Act, Found, Watch
 from jrc.tasks import cancel_all, first_of
 from jrc.wire.message import Message
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from jrc.kernel.deadlines import (
+from jrc.run.watch import (
     FENCE_AFTER,
     FENCES_AT_MOST,
     IDLE_POLLS,
