@@ -87,6 +87,16 @@ def test_a_missing_idle_is_sought_and_then_assumed(watch: Watch) -> None:
     assert acts[: TIMING.fences + 1] == [Act.SEEK_IDLE] * TIMING.fences + [Act.ASSUME_IDLE]
 
 
+def test_each_missing_idle_is_sought_before_it_is_assumed(watch: Watch) -> None:
+    """However many were found before."""
+    for start in range(0, 100 * TIMING.fences * 2, 100):
+        acts = [
+            act for now in range(start, start + 3) for act in due(watch, now, idle_missing=True)
+        ]
+        assert acts == [Act.SEEK_IDLE]
+        watch.no_idle_missing()
+
+
 def test_an_idle_that_comes_in_time_is_not_sought(watch: Watch) -> None:
     for now in range(100):
         assert due(watch, now, idle_missing=now % TIMING.idle_within == 0) == []

@@ -16,7 +16,7 @@ from jrc.errors import (
 )
 from jrc.recorder.asking import Timing
 from jrc.recorder.recording import Recording
-from jrc.run import following, watch
+from jrc.run import following
 from jrc.run.attach import Attachment, AttachOptions
 from jrc.run.events import (
     CellOutput,
@@ -25,6 +25,7 @@ from jrc.run.events import (
     RunFinished,
 )
 from jrc.run.timing import Timing as RunTiming
+from jrc.run.timing import WatchTiming
 from jrc.runs import followers
 from jrc.runs.followers import Followers
 from jrc.runs.lookup import journal_path
@@ -255,13 +256,12 @@ async def test_a_journal_is_read_to_its_end_however_slowly_it_is_shown(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody asks meanwhile whether its kernel is still there."""
-    monkeypatch.setattr(watch, "QUIET_BEFORE_POLL", 0.2)
     run = await desk.begin(notebook(tmp_path, ticking(8), "print('last')"))
     await desk.until(run, "finished")
     async with client_of(desk.server) as client:
         await client.delete_session((await desk.find(run)).session_id)
     heard = Pager()
-    timing = RunTiming(journal_at_once=1)
+    timing = RunTiming(watch=WatchTiming(quiet_before_poll=0.2), journal_at_once=1)
     assert await desk.attach(run, heard, timing=timing) == 0
     assert printed(heard) == "".join(f"{i}\n" for i in range(8)) + "last\n"
     assert nothing_is_left(desk.server, run)

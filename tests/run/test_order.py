@@ -8,9 +8,8 @@ import pytest
 from jrc.errors import KernelDiedError, RemoteError
 from jrc.kernel.link import Link
 from jrc.recorder import asking
-from jrc.run import watch
 from jrc.run.events import Notice, RunStarted
-from jrc.run.timing import Timing
+from jrc.run.timing import Timing, WatchTiming
 from jrc.runs.questions import state_of_run
 from jrc.wire.message import Message
 from tests.support.desk import Desk, nothing_is_left
@@ -109,7 +108,7 @@ async def test_cells_that_a_server_loses(
     jupyter: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detached: bool
 ) -> None:
     """A client that stays sends them again; one that comes later has none, and does not wait."""
-    monkeypatch.setattr(watch, "QUIET_BEFORE_POLL", 0.5)
+    timing = Timing(watch=WatchTiming(quiet_before_poll=0.5))
     path, desk = notebook(tmp_path, *CELLS), Desk(jupyter, tmp_path / "desk")
     send, line = Link.send, LossyLine()
 
@@ -120,12 +119,12 @@ async def test_cells_that_a_server_loses(
     monkeypatch.setattr(Link, "send", lose_or_send)
     async with asyncio.timeout(90):
         if detached:
-            run = await desk.begin(path)
+            run = await desk.begin(path, timing=timing)
             with pytest.raises(KernelDiedError, match=r"Cell 3 of .*: The kernel is idle"):
-                await desk.attach(run)
+                await desk.attach(run, timing=timing)
             assert nothing_is_left(jupyter, run)
         else:
-            await run_document(jupyter, path, desk.output)
+            await run_document(jupyter, path, desk.output, timing=timing)
             assert stdout_of(desk.output, 5) == "a b c d e\n"
 
 
@@ -150,7 +149,7 @@ async def test_a_session_that_a_server_has_broken_is_given_up_for_another(
     jupyter: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detached: bool
 ) -> None:
     """The link lives, and nothing that is sent over it comes to the kernel."""
-    monkeypatch.setattr(watch, "QUIET_BEFORE_POLL", 0.2)
+    timing = Timing(unanswered=1.0, watch=WatchTiming(quiet_before_poll=0.2))
     path, desk = notebook(tmp_path, *CELLS), Desk(jupyter, tmp_path / "desk")
     send, broken = Link.send, list[Link]()
 
@@ -162,10 +161,10 @@ async def test_a_session_that_a_server_has_broken_is_given_up_for_another(
     monkeypatch.setattr(Link, "send", send_over_another)
     async with asyncio.timeout(90):
         if detached:
-            run = await desk.begin(path, timing=Timing(unanswered=1.0))
-            assert await desk.attach(run) == 0
+            run = await desk.begin(path, timing=timing)
+            assert await desk.attach(run, timing=timing) == 0
         else:
-            await run_document(jupyter, path, desk.output)
+            await run_document(jupyter, path, desk.output, timing=timing)
     assert stdout_of(desk.output, 5) == "a b c d e\n"
 
 
@@ -173,14 +172,14 @@ async def test_a_slow_replay_is_no_sign_of_missing_cells(
     jupyter: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kernel is idle, and its recorder says the same again with each piece that it sends."""
-    monkeypatch.setattr(watch, "QUIET_BEFORE_POLL", 0.02)
+    timing = Timing(watch=WatchTiming(quiet_before_poll=0.02))
     monkeypatch.setattr(asking, "FIRST_BATCH", 1 << 18)
     monkeypatch.setattr(asking, "LARGEST_BATCH", 1 << 18)
     desk, listener = Desk(jupyter, tmp_path / "desk"), Recorder()
     run = await desk.begin(notebook(tmp_path, "for i in range(4): print(str(i) * 1_000_000)"))
     await desk.until(run, "finished")
     with Proxy(jupyter.url, delay_ms=150) as proxy:
-        assert await desk.attach(run, listener, url=proxy.url) == 0
+        assert await desk.attach(run, listener, url=proxy.url, timing=timing) == 0
     assert [notice.kind for notice in listener.of(Notice)] == []
     assert len(stdout_of(desk.output)) > 4_000_000
 
@@ -214,35 +213,34 @@ class SlowWriter:
 
 
 async def test_a_message_that_takes_long_is_no_silence(
-    jupyter: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    jupyter: JupyterServer, tmp_path: Path
 ) -> None:
     """The kernel is idle, and its recorder says nothing before all of the message is here."""
-    monkeypatch.setattr(watch, "QUIET_BEFORE_POLL", 0.3)
-    monkeypatch.setattr(watch, "MUTE_POLLS", 8)
+    timing = Timing(watch=WatchTiming(quiet_before_poll=0.3, unresponsive_polls=8))
     desk, listener = Desk(jupyter, tmp_path / "desk"), Recorder()
     run = await desk.begin(notebook(tmp_path, "print('x' * 2_000_000)"))
     await desk.until(run, "finished")
     with SlowLine(jupyter.url) as proxy:
-        assert await desk.attach(run, listener, url=proxy.url) == 0
+        assert await desk.attach(run, listener, url=proxy.url, timing=timing) == 0
     assert [notice.kind for notice in listener.of(Notice)] == []
     assert stdout_of(desk.output) == "x" * 2_000_000 + "\n"
 
 
 @pytest.mark.parametrize("detached", [True, False])
 async def test_a_cell_that_takes_long_to_send_is_no_silence(
-    jupyter: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detached: bool
+    jupyter: JupyterServer, tmp_path: Path, detached: bool
 ) -> None:
     """The kernel is idle, and answers nothing before all of the cell is there."""
-    monkeypatch.setattr(watch, "QUIET_BEFORE_POLL", 0.2)
+    timing = Timing(unanswered=1.0, watch=WatchTiming(quiet_before_poll=0.2))
     desk = Desk(jupyter, tmp_path / "desk")
     path = notebook(tmp_path, "print(len('" + 2_000_000 * "x" + "'))")
     with SlowUplink(jupyter.url) as proxy:
         async with asyncio.timeout(90):
             if detached:
-                run = await desk.begin(path, url=proxy.url, timing=Timing(unanswered=1.0))
-                assert await desk.attach(run) == 0
+                run = await desk.begin(path, url=proxy.url, timing=timing)
+                assert await desk.attach(run, timing=timing) == 0
             else:
-                await run_document(jupyter, path, desk.output, url=proxy.url)
+                await run_document(jupyter, path, desk.output, url=proxy.url, timing=timing)
         assert proxy.bytes_up < 3_000_000
     assert stdout_of(desk.output) == "2000000\n"
 
@@ -251,7 +249,7 @@ async def test_a_kernel_that_begins_nothing_is_given_up(
     jupyter: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server is asked again and again, and loses all cells each time."""
-    monkeypatch.setattr(watch, "QUIET_BEFORE_POLL", 0.2)
+    timing = Timing(watch=WatchTiming(quiet_before_poll=0.2))
     send = Link.send
 
     async def lose_cells(link: Link, message: Message) -> None:
@@ -259,6 +257,7 @@ async def test_a_kernel_that_begins_nothing_is_given_up(
             await send(link, message)
 
     monkeypatch.setattr(Link, "send", lose_cells)
+    path = notebook(tmp_path, *CELLS)
     with pytest.raises(KernelDiedError, match="begins nothing of what it is sent"):
         async with asyncio.timeout(120):
-            await run_document(jupyter, notebook(tmp_path, *CELLS), tmp_path / "out.ipynb")
+            await run_document(jupyter, path, tmp_path / "out.ipynb", timing=timing)

@@ -4,17 +4,11 @@ from typing import Any
 
 import pytest
 
-from jrc.run.watch import (
-    FENCE_AFTER,
-    FENCES_AT_MOST,
-    IDLE_POLLS,
-    INTERRUPT_GRACE,
-    MUTE_POLLS,
-    QUIET_BEFORE_POLL,
-    Act,
-    Found,
-    Watch,
-)
+from jrc.recorder.protocol import RunState
+from jrc.run.timing import WatchTiming
+from jrc.run.watch import Act, Found, IdleKernel, Watch
+
+TIMING = WatchTiming()
 
 
 def test_nothing_is_due_while_nothing_is_pending() -> None:
@@ -37,7 +31,9 @@ def test_a_cell_that_ignores_the_interrupt_is_given_up() -> None:
     watch = Watch(cell_timeout=1)
     watch.started(0, 0)
     assert Act.INTERRUPT in watch.due(2, pending=True, idle_missing=False)
-    assert Act.GIVE_UP in watch.due(2 + INTERRUPT_GRACE + 1, pending=True, idle_missing=False)
+    assert Act.GIVE_UP in watch.due(
+        2 + TIMING.interrupt_grace + 1, pending=True, idle_missing=False
+    )
 
 
 def test_a_finished_cell_has_no_deadline() -> None:
@@ -52,23 +48,23 @@ def test_a_missing_idle_is_fenced_after_a_moment() -> None:
     watch = Watch()
     watch.heard(10)
     assert watch.due(10, pending=True, idle_missing=True) == []
-    assert watch.due(10 + FENCE_AFTER, pending=True, idle_missing=True) == [Act.FENCE]
+    assert watch.due(10 + TIMING.idle_within, pending=True, idle_missing=True) == [Act.FENCE]
 
 
 def test_fences_come_to_an_end() -> None:
     watch = Watch()
     acts = []
-    for second in range(5 * FENCES_AT_MOST):
+    for second in range(5 * TIMING.fences):
         watch.heard(second)
         acts += watch.due(second, pending=True, idle_missing=True)
-    assert acts.count(Act.FENCE) >= FENCES_AT_MOST
-    assert Act.STOP_WAITING_FOR_IDLE in acts
+    assert acts.count(Act.FENCE) >= TIMING.fences
+    assert Act.ASSUME_IDLE in acts
 
 
 def test_silence_makes_it_ask_the_server_once_in_a_while() -> None:
     watch = Watch()
     watch.heard(0)
-    later = QUIET_BEFORE_POLL + 0.1
+    later = TIMING.quiet_before_poll + 0.1
     assert watch.due(later, pending=True, idle_missing=False) == [Act.POLL_KERNEL]
     assert watch.due(later + 1, pending=True, idle_missing=False) == []
     assert watch.due(2 * later, pending=True, idle_missing=False) == [Act.POLL_KERNEL]
@@ -81,38 +77,90 @@ def test_elapsed_counts_from_the_start_of_the_cell() -> None:
     assert watch.elapsed(4, 12.5) == 0
 
 
-def polled(
-    word: object, *, idle: bool = True, received: int = 0, nothing_runs: bool = True
-) -> dict[str, Any]:
-    return {"word": word, "idle": idle, "received": received, "nothing_runs": nothing_runs}
+def test_a_finished_cell_gives_the_next_one_all_of_its_fences() -> None:
+    watch, acts = Watch(), list[Act]()
+    for key in range(3 * TIMING.fences):
+        for half in range(4):
+            now = 100.0 * key + half / 2
+            watch.heard(now)
+            acts += watch.due(now, pending=True, idle_missing=half < 3)
+        watch.finished(key)
+    assert set(acts) == {Act.FENCE}
 
 
-def test_an_idle_kernel_whose_recorder_says_the_same_again_did_not_get_its_cells() -> None:
-    watch = Watch()
-    words = [["same"] for _ in range(IDLE_POLLS + 1)]
-    found = [watch.polled(**polled(word)) for word in words]
-    assert found == [Found.NOTHING] * IDLE_POLLS + [Found.CELLS_MISSING]
+class Polls:
+    """Polls of one kernel; what is not said of one is as in the poll before."""
+
+    def __init__(self) -> None:
+        self._kernel = IdleKernel(TIMING)
+        self._answers = 0
+
+    def found(
+        self,
+        state: RunState | None = None,
+        *,
+        answered: bool = True,
+        idle: bool = True,
+        nothing_runs: bool = True,
+        received: int = 0,
+    ) -> Found:
+        self._answers += answered
+        return self._kernel.polled(
+            idle=idle,
+            answers=self._answers,
+            state=state,
+            nothing_runs=nothing_runs,
+            received=received,
+        )
+
+
+@pytest.fixture
+def polls() -> Polls:
+    return Polls()
+
+
+def state(count: int = 3) -> RunState:
+    """What a recorder says of a run that has published so many messages."""
+    return RunState("run", "recorder", 0.0, count, 0, 0, 0, None, "", 0, None, "")
+
+
+def test_an_idle_kernel_whose_recorder_says_the_same_again_did_not_get_its_cells(
+    polls: Polls,
+) -> None:
+    found = [polls.found(state()) for _ in range(TIMING.missing_polls + 1)]
+    assert found == [Found.NOTHING] * TIMING.missing_polls + [Found.CELLS_MISSING]
 
 
 @pytest.mark.parametrize(
-    "between",
-    [polled(["news"]), polled(["same"], idle=False), polled(["same"], nothing_runs=False)],
+    "between", [{"state": state(4)}, {"idle": False}, {"nothing_runs": False}], ids=str
 )
-def test_what_says_that_it_works_counts_from_the_beginning(between: dict[str, Any]) -> None:
-    watch = Watch()
-    same = [polled(["same"]) for _ in range(IDLE_POLLS)]
-    for each in (*same, between, *same[1:]):
-        assert watch.polled(**each) is Found.NOTHING
+def test_what_says_that_it_works_counts_from_the_beginning(
+    polls: Polls, between: dict[str, Any]
+) -> None:
+    same = {"state": state()}
+    for each in [same] * TIMING.missing_polls + [same | between] + [same]:
+        assert polls.found(**each) is Found.NOTHING
 
 
-def test_an_idle_kernel_whose_recorder_says_nothing_new_is_mute() -> None:
-    watch, word = Watch(), ["old"]
-    found = [watch.polled(**polled(word)) for _ in range(MUTE_POLLS + 1)]
-    assert found == [Found.NOTHING] * MUTE_POLLS + [Found.MUTE]
-    assert not any(watch.polled(**polled(word, idle=False)) is Found.MUTE for _ in range(20))
+def test_a_poll_without_an_answer_says_nothing_of_the_cells(polls: Polls) -> None:
+    found = [polls.found(state(), answered=n % 2 == 0) for n in range(2 * TIMING.missing_polls + 1)]
+    assert found == [Found.NOTHING] * 2 * TIMING.missing_polls + [Found.CELLS_MISSING]
 
 
-def test_a_large_message_on_a_slow_link_is_no_silence() -> None:
-    watch, word = Watch(), ["old"]
-    for poll in range(3 * MUTE_POLLS):
-        assert watch.polled(**polled(word, received=poll * 10_000)) is Found.NOTHING
+@pytest.mark.parametrize("answers", [0, 1])
+def test_an_idle_kernel_whose_recorder_does_not_answer_is_unresponsive(
+    polls: Polls, answers: int
+) -> None:
+    """It has answered before, or never."""
+    for _ in range(answers):
+        polls.found(state())
+    last = state() if answers else None
+    found = [polls.found(last, answered=False) for _ in range(TIMING.unresponsive_polls)]
+    assert found == [Found.NOTHING] * (TIMING.unresponsive_polls - 1) + [Found.UNRESPONSIVE]
+    busy = [polls.found(last, answered=False, idle=False) for _ in range(20)]
+    assert set(busy) == {Found.NOTHING}
+
+
+def test_a_large_message_on_a_slow_link_is_no_silence(polls: Polls) -> None:
+    for poll in range(3 * TIMING.unresponsive_polls):
+        assert polls.found(answered=False, received=poll * 10_000) is Found.NOTHING

@@ -120,7 +120,8 @@ class KernelEnded(NamedTuple):
         how: ``died`` (a new one takes its id), ``dead`` (none does), ``restarted`` or ``shutdown``
             (somebody asked for that), ``ended`` (somebody, or its server), ``gone`` or ``deleted``
             (found so), ``unreached`` (it lives, and some requests never came to it),
-            ``unanswered`` (a new one that says nothing), ``mute`` (it lives, and begins nothing).
+            ``unanswered`` (a new one that says nothing), ``unresponsive`` (it lives, and begins
+            nothing).
     """
 
     how: str

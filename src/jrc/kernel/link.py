@@ -45,9 +45,6 @@ OPEN_TIMEOUT = 20.0
 SILENCE_LIMIT = 45.0
 """Seconds without a byte after which a link counts as half-open. A server pings every 30 s."""
 
-SILENT_BYTES = 1024
-"""More than the pings of a link with nothing to say, and less than a part of a large message."""
-
 ARRIVAL_TIMEOUT = 3.0
 """Seconds for the answer to a ping that tells that all before it arrived."""
 

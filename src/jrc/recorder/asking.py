@@ -62,9 +62,15 @@ class Question(NamedTuple):
 
 
 class Questions:
-    """The questions to the recorder, one at a time, and how much an answer may bring."""
+    """The questions to the recorder, one at a time, and how much an answer may bring.
+
+    Attributes:
+        batch: bytes that the next answer may bring.
+        answers: how many answers told what the recorder has.
+    """
 
     def __init__(self, timing: Timing) -> None:
+        self.answers = 0
         self.batch = FIRST_BATCH
         self._timing = timing
         self._timeout = timing.answer
@@ -107,7 +113,8 @@ class Questions:
         return self._asked[msg_id]
 
     def took(self, seconds: float, size: int) -> None:
-        """Choose the size of the next batch by how long this one took."""
+        """Count an answer, and choose the size of the next batch by how long this one took."""
+        self.answers += 1
         if seconds > SLOW_ANSWER:
             self.batch = max(self.batch // 2, SMALLEST_BATCH)
         elif seconds < FAST_ANSWER and size > self.batch // 2:

@@ -199,6 +199,11 @@ class Recording:
         return self._tracker.next
 
     @property
+    def answers(self) -> int:
+        """How many answers told the recorder's state so far."""
+        return self._questions.answers
+
+    @property
     def pending(self) -> bool:
         """A request is not finished."""
         return bool(self._requests)

@@ -323,6 +323,8 @@ class Machine:
         """Some time has passed. Call it a few times a second."""
         actions: list[Action] = []
         missing = self._requests.missing_idle
+        if not (missing or self._requests.fences_out):
+            self._watch.no_idle_missing()
         unanswered = self._requests.unanswered
         for act in self._watch.due(now, unanswered=unanswered, idle_missing=bool(missing)):
             match act:

@@ -6,7 +6,7 @@ All times are in seconds, of one monotonic clock.
 from enum import Enum
 from typing import NamedTuple
 
-from jrc.kernel.link import SILENT_BYTES
+from jrc.kernel.deadlines import IdleStep, MissingIdle, Unresponsive
 
 
 class Timing(NamedTuple):
@@ -53,15 +53,17 @@ class Watch:
         self._announced = False
         self._heard_at = 0.0
         self._suspicious_until = float("-inf")
-        self._idle_missing_since: float | None = None
-        self._fences = 0
-        self._unresponsive_polls = 0
-        self._received = 0
+        self._missing_idle = MissingIdle(timing.idle_within, timing.fences)
+        self._unresponsive = Unresponsive(timing.unresponsive_polls)
 
     def heard(self, now: float) -> None:
         """Something arrived from the kernel."""
         self._heard_at = now
-        self._unresponsive_polls = 0
+        self._unresponsive.heard()
+
+    def no_idle_missing(self) -> None:
+        """Every reply has its idle, and no fence is out."""
+        self._missing_idle.found()
 
     def suspect(self, now: float) -> None:
         """The kernel said that it is shut down."""
@@ -102,13 +104,7 @@ class Watch:
             received: how many bytes have arrived over the link so far. On a slow one, a large
                 message takes its time.
         """
-        silent = abs(received - self._received) < SILENT_BYTES
-        self._received = received
-        self._unresponsive_polls = self._unresponsive_polls + 1 if idle and silent else 0
-        if self._unresponsive_polls < self._timing.unresponsive_polls:
-            return False
-        self._unresponsive_polls = 0
-        return True
+        return self._unresponsive.polled(silent=idle, received=received)
 
     def _notice(self, seconds: float) -> list[Act]:
         if self._announced or seconds < self._timing.link_notice:
@@ -129,16 +125,10 @@ class Watch:
         self._heard_at = now
         return [Act.POLL_KERNEL]
 
-    def _idle(self, now: float, idle_missing: bool) -> list[Act]:
-        if not idle_missing:
-            self._idle_missing_since = None
-            return []
-        if self._idle_missing_since is None:
-            self._idle_missing_since = now
-        if now - self._idle_missing_since < self._timing.idle_within:
-            return []
-        self._idle_missing_since = None
-        self._fences += 1
-        if self._fences % (self._timing.fences + 1):
-            return [Act.SEEK_IDLE]
-        return [Act.ASSUME_IDLE]
+    def _idle(self, now: float, missing: bool) -> list[Act]:
+        match self._missing_idle.due(now, missing=missing):
+            case IdleStep.FENCE:
+                return [Act.SEEK_IDLE]
+            case IdleStep.ASSUME:
+                return [Act.ASSUME_IDLE]
+        return []

@@ -296,7 +296,7 @@ class Following:
             exchange=exchange,
             account=account,
             listener=gate,
-            watch=Watch(),
+            watch=Watch(timing=self._how.timing.watch),
             timing=self._how.timing,
         )
         return runner, exchange

@@ -220,7 +220,7 @@ class Job:
                 changed=self._changed,
                 total=self._run.document.cell_count,
             ),
-            watch=Watch(timeout, connection.start_left),
+            watch=Watch(timeout, connection.start_left, options.timing.watch),
             pipelined=options.pipeline and not one_by_one,
             timing=options.timing,
         )

@@ -46,7 +46,7 @@ HOW_KERNELS_END = {
     "shutdown": "Somebody shut the kernel down.",
     "gone": "The kernel is gone: it died, somebody ended it, or the server culled it.",
     "deleted": "The kernel was deleted on the server: by somebody, or culled as idle.",
-    "mute": "The kernel is idle and begins nothing of what it is sent, however often.",
+    "unresponsive": "The kernel is idle and begins nothing of what it is sent, however often.",
     "unanswered": "The kernel never answered after its start; the server's log may say why.",
     "ended": "The kernel was ended while it worked: by somebody, or together with its server.",
     "unreached": "The kernel is idle and never got it: whoever began the run ended too soon.",

@@ -261,6 +261,10 @@ class RecordedRun(Strategy):
         return self._recording.state
 
     @property
+    def answers(self) -> int:
+        return self._recording.answers
+
+    @property
     def unconfirmed(self) -> list[Message]:
         return list(self._flight.unconfirmed.values())
 

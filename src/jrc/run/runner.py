@@ -36,7 +36,7 @@ from jrc.run.strategy import (
     Unrecorded,
 )
 from jrc.run.timing import DEFAULT_TIMING, Timing
-from jrc.run.watch import Act, Found, Watch
+from jrc.run.watch import Act, Found, IdleKernel, Watch
 from jrc.tasks import cancel_all, first_of
 from jrc.wire.message import Message
 
@@ -129,7 +129,7 @@ class KernelPolls:
         channels: to the kernel.
         exchange: knows what the kernel should do.
         outbox: sends what the kernel may have missed.
-        watch: counts what was found.
+        idle_kernel: says what the polls show.
         helps: how many times in a row the kernel is helped at most.
     """
 
@@ -139,14 +139,14 @@ class KernelPolls:
         channels: KernelChannels,
         exchange: Exchange,
         outbox: Outbox,
-        watch: Watch,
+        idle_kernel: IdleKernel,
         helps: int,
     ) -> None:
         self._control = control
         self._channels = channels
         self._exchange = exchange
         self._outbox = outbox
-        self._watch = watch
+        self._idle_kernel = idle_kernel
         self._helps = helps
         self._helped = 0
 
@@ -165,19 +165,20 @@ class KernelPolls:
             return KernelEnded("deleted")
         run = self._exchange.run
         idle = state == "idle" and run.answers_when_idle and await self._channels.all_arrived()
-        word = run.state
-        match self._watch.polled(
+        state_of_run = run.state
+        match self._idle_kernel.polled(
             idle=idle,
-            word=word,
-            received=self._channels.received,
+            answers=run.answers,
+            state=state_of_run,
             # While something is still to be fetched, a slow link may take its time for it.
-            nothing_runs=word is not None
-            and not word.running
-            and word.count <= self._exchange.handled,
+            nothing_runs=state_of_run is not None
+            and not state_of_run.running
+            and state_of_run.count <= self._exchange.handled,
+            received=self._channels.received,
         ):
             case Found.CELLS_MISSING:
                 return await self._send_missing_cells()
-            case Found.MUTE:
+            case Found.UNRESPONSIVE:
                 return self._start_over()
         return None
 
@@ -186,14 +187,14 @@ class KernelPolls:
         if self._exchange.is_taken_up:
             return KernelEnded("unreached")
         if self._tried_in_vain():
-            return KernelEnded("mute")
+            return KernelEnded("unresponsive")
         log.info("the kernel is idle, and did not get all cells: sending them again")
         await self._outbox.send_again(lambda: self._exchange.run.unconfirmed)
         return None
 
     def _start_over(self) -> KernelEnded | None:
         if self._tried_in_vain():
-            return KernelEnded("mute")
+            return KernelEnded("unresponsive")
         log.info("the kernel is idle, and does not answer: connecting as another session")
         self._channels.start_over()
         return None
@@ -287,7 +288,9 @@ class Runner:
             number=account.number,
         )
         self._interrupter = Interrupter(control, exchange, self._outbox, account, timing.cancel)
-        self._polls = KernelPolls(control, channels, exchange, self._outbox, watch, timing.helps)
+        self._polls = KernelPolls(
+            control, channels, exchange, self._outbox, watch.idle_kernel, timing.helps
+        )
         self._departure = Departure(exchange, self._outbox, timing.leave)
         self._questions = Questions(
             listener,
@@ -523,7 +526,7 @@ class Runner:
         match action:
             case Act.FENCE:
                 await self._channels.send(self._exchange.fence())
-            case Act.STOP_WAITING_FOR_IDLE:
+            case Act.ASSUME_IDLE:
                 await self._handle(self._exchange.stop_waiting_for_idle())
             case Act.POLL_KERNEL:
                 ended = await self._polls.poll()

@@ -167,6 +167,7 @@ class Strategy:
         answers_when_idle: the kernel is asked again and again, and answers when it is idle.
         wants_fence: a reply came without its idle, and only another fence can tell why.
         state: what the recorder said of the run last.
+        answers: how often it has said so.
         handled: number of the last recorded message that was given out and dealt with; it grows
             before the last event of a message is given out.
         current: number of the message whose events are given out now; 0 for one without a number.
@@ -187,6 +188,10 @@ class Strategy:
     @property
     def state(self) -> RunState | None:
         return None
+
+    @property
+    def answers(self) -> int:
+        return 0
 
     @property
     def handled(self) -> int:

@@ -17,6 +17,29 @@ class EndTiming(NamedTuple):
     looks: int = 6
 
 
+class WatchTiming(NamedTuple):
+    """When a run acts although nothing has arrived, in seconds where nothing else is said.
+
+    Attributes:
+        quiet_before_poll: how long a kernel that has cells to execute may be silent before the
+            server is asked about it. When a kernel is deleted, its websocket stays open and silent.
+        missing_polls: how many times in a row the recorder of an idle kernel may report the same
+            state before cells count as missing.
+        unresponsive_polls: how many times in a row the server may call the kernel idle while its
+            recorder answers nothing, before it counts as unresponsive.
+        idle_within: how long an idle may come after its reply. Usually it takes milliseconds.
+        fences: how many fences are sent for a missing idle before it counts as lost.
+        interrupt_grace: how long code may take to stop when its time is up and it was interrupted.
+    """
+
+    quiet_before_poll: float = 5.0
+    missing_polls: int = 2
+    unresponsive_polls: int = 12
+    idle_within: float = 1.0
+    fences: int = 10
+    interrupt_grace: float = 15.0
+
+
 class Timing(NamedTuple):
     """The thresholds of a run, in seconds where nothing else is said.
 
@@ -34,6 +57,7 @@ class Timing(NamedTuple):
         end: for the kernel of a run that was interrupted, to find out whether it is ending.
         helps: how many times in a row an idle kernel gets its cells again, or another session, and
             begins none of them.
+        watch: when to act although nothing has arrived.
         journal_at_once: how many messages of a journal are read before other tasks have their turn.
     """
 
@@ -47,6 +71,7 @@ class Timing(NamedTuple):
     answer: float = 10.0
     end: EndTiming = EndTiming()
     helps: int = 10
+    watch: WatchTiming = WatchTiming()
     journal_at_once: int = 200
 
 

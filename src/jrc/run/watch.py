@@ -1,34 +1,20 @@
-"""When a run must act although nothing arrived: pure, the clock is an argument.
+"""When a run must act although nothing has arrived. Pure: the clock is an argument.
 
-All times are seconds of one monotonic clock.
+All times are in seconds, of one monotonic clock.
 """
 
 from enum import Enum
 
-from jrc.kernel.link import SILENT_BYTES
-
-FENCE_AFTER = 1.0
-"""After a reply without its idle: idle usually comes within milliseconds."""
-
-FENCES_AT_MOST = 10
-QUIET_BEFORE_POLL = 5.0
-"""A kernel that was deleted leaves its websockets open and silent: ask the server then."""
-
-IDLE_POLLS = 2
-"""So often in a row an idle kernel's recorder repeats its word, before cells count as missing."""
-
-MUTE_POLLS = 12
-"""So often in a row an idle kernel's recorder says nothing new, though it is asked meanwhile."""
-
-INTERRUPT_GRACE = 15.0
-"""For code to stop after a timeout's interrupt, before the run gives up on the kernel."""
+from jrc.kernel.deadlines import IdleStep, MissingIdle, Unresponsive
+from jrc.recorder.protocol import RunState
+from jrc.run.timing import DEFAULT_TIMING, WatchTiming
 
 
 class Act(Enum):
     """What to do now."""
 
     FENCE = "send a fence"
-    STOP_WAITING_FOR_IDLE = "no fence helps: take the idle for lost"
+    ASSUME_IDLE = "fences did not help: the idle counts as lost"
     POLL_KERNEL = "ask the server whether the kernel is still there"
     INTERRUPT = "the cell's time is up"
     GIVE_UP_START = "the new kernel does not answer"
@@ -36,11 +22,57 @@ class Act(Enum):
 
 
 class Found(Enum):
-    """What polling a kernel told."""
+    """What is wrong with a kernel that was polled."""
 
-    NOTHING = "nothing to do"
-    CELLS_MISSING = "it waits for work, and did not get all cells"
-    MUTE = "it has nothing to do, and does not answer"
+    NOTHING = "nothing"
+    CELLS_MISSING = "it is idle, and has not got all cells"
+    UNRESPONSIVE = "it is idle, and does not answer"
+
+
+class IdleKernel:
+    """Finds out what is wrong with a kernel that is idle although it has cells to execute.
+
+    Args:
+        timing: how many polls each finding takes.
+    """
+
+    def __init__(self, timing: WatchTiming) -> None:
+        self._unresponsive = Unresponsive(timing.unresponsive_polls)
+        self._missing_polls = timing.missing_polls
+        self._same = 0
+        self._answers = 0
+        self._state: RunState | None = None
+
+    def polled(
+        self,
+        *,
+        idle: bool,
+        answers: int,
+        state: RunState | None,
+        nothing_runs: bool,
+        received: int,
+    ) -> Found:
+        """What one poll of the server shows.
+
+        Args:
+            idle: the server says that the kernel is idle; it should have a recorder, and nothing
+                is on its way to it.
+            answers: how many answers the recorder has given so far.
+            state: the state of the run in the last of them.
+            nothing_runs: by that state nothing is executed, and all that was published is here.
+            received: how many bytes have arrived over the link so far.
+        """
+        answered, self._answers = answers != self._answers, answers
+        same, self._state = state == self._state, state
+        if not idle or (answered and not (same and nothing_runs)):
+            self._same = 0
+        elif answered:
+            self._same += 1
+        unresponsive = self._unresponsive.polled(silent=idle and not answered, received=received)
+        if self._same >= self._missing_polls:
+            self._same = 0
+            return Found.CELLS_MISSING
+        return Found.UNRESPONSIVE if unresponsive else Found.NOTHING
 
 
 class Watch:
@@ -49,29 +81,32 @@ class Watch:
     Args:
         cell_timeout: seconds for one cell, from the kernel's busy; None for no limit.
         start_timeout: seconds for the kernel's first answer; None for no limit.
+        timing: the other deadlines.
 
     Attributes:
         overdue: the cell whose time was up last.
+        idle_kernel: what polls of the server show.
     """
 
     def __init__(
-        self, cell_timeout: float | None = None, start_timeout: float | None = None
+        self,
+        cell_timeout: float | None = None,
+        start_timeout: float | None = None,
+        timing: WatchTiming = DEFAULT_TIMING.watch,
     ) -> None:
         self.overdue = -1
+        self.idle_kernel = IdleKernel(timing)
+        self._timing = timing
         self._cell_timeout = cell_timeout
         self._start_timeout = start_timeout
         self._began: float | None = None
         self._started: dict[int, float] = {}
         self._interrupted_at: float | None = None
         self._heard_at = 0.0
-        self._idle_missing_since: float | None = None
-        self._fences = 0
-        self._idle_polls = self._mute_polls = 0
-        self._word: object = None
-        self._received = 0
+        self._missing_idle = MissingIdle(timing.idle_within, timing.fences)
 
     def heard(self, now: float) -> None:
-        """Something arrived from the kernel."""
+        """Something has arrived from the kernel."""
         self._heard_at = now
 
     def answered(self) -> None:
@@ -79,16 +114,17 @@ class Watch:
         self._start_timeout = None
 
     def started(self, key: int, now: float) -> None:
+        """The kernel has begun to execute a cell."""
         self._started[key] = now
 
     def finished(self, key: int) -> None:
+        """A cell is finished."""
         self._started.pop(key, None)
         self._interrupted_at = None
-        self._idle_missing_since = None
-        self._fences = 0
+        self._missing_idle.found()
 
     def elapsed(self, key: int, now: float) -> float:
-        """Seconds since the kernel began with a cell; 0 when it did not."""
+        """Seconds since the kernel began to execute a cell; 0 if it has not."""
         return now - self._started.get(key, now)
 
     def due(self, now: float, *, pending: bool, idle_missing: bool) -> list[Act]:
@@ -97,7 +133,7 @@ class Watch:
         Args:
             now: the clock.
             pending: a request is not finished.
-            idle_missing: a reply came without its idle, and no fence is out.
+            idle_missing: a request has its reply without its idle, and no fence is out.
         """
         if not pending:
             self._heard_at = now
@@ -105,38 +141,9 @@ class Watch:
         return [
             *self._start(now),
             *self._timeout(now),
-            *self._fence(now, idle_missing),
+            *self._idle(now, idle_missing),
             *self._poll(now),
         ]
-
-    def polled(self, *, idle: bool, word: object, received: int, nothing_runs: bool) -> Found:
-        """What ``POLL_KERNEL`` found.
-
-        Args:
-            idle: the server says that the kernel does nothing; there should be a recorder in it,
-                and nothing is on its way to it.
-            word: what that said last.
-            received: how many bytes came over the link until now. A large message takes its time
-                on a slow one.
-            nothing_runs: it said that it executes nothing, and all that it published is here.
-        """
-        silent = abs(received - self._received) < SILENT_BYTES
-        self._received = received
-        if not idle:
-            self._idle_polls = self._mute_polls = 0
-        elif word is self._word:
-            self._mute_polls = self._mute_polls + 1 if silent else 0
-        else:
-            self._mute_polls = 0
-            self._idle_polls = self._idle_polls + 1 if nothing_runs and word == self._word else 0
-        self._word = word
-        if self._idle_polls >= IDLE_POLLS:
-            self._idle_polls = 0
-            return Found.CELLS_MISSING
-        if self._mute_polls >= MUTE_POLLS:
-            self._mute_polls = 0
-            return Found.MUTE
-        return Found.NOTHING
 
     def _start(self, now: float) -> list[Act]:
         if self._start_timeout is None:
@@ -149,7 +156,8 @@ class Watch:
         if self._cell_timeout is None:
             return []
         if self._interrupted_at is not None:
-            return [Act.GIVE_UP] if now - self._interrupted_at > INTERRUPT_GRACE else []
+            late = now - self._interrupted_at > self._timing.interrupt_grace
+            return [Act.GIVE_UP] if late else []
         for key, since in self._started.items():
             if now - since > self._cell_timeout:
                 self.overdue = key
@@ -157,20 +165,16 @@ class Watch:
                 return [Act.INTERRUPT]
         return []
 
-    def _fence(self, now: float, idle_missing: bool) -> list[Act]:
-        if not idle_missing:
-            self._idle_missing_since = None
-            return []
-        if self._idle_missing_since is None:
-            self._idle_missing_since = now
-        if now - self._idle_missing_since < FENCE_AFTER:
-            return []
-        self._idle_missing_since = None
-        self._fences += 1
-        return [Act.STOP_WAITING_FOR_IDLE if self._fences > FENCES_AT_MOST else Act.FENCE]
+    def _idle(self, now: float, missing: bool) -> list[Act]:
+        match self._missing_idle.due(now, missing=missing):
+            case IdleStep.FENCE:
+                return [Act.FENCE]
+            case IdleStep.ASSUME:
+                return [Act.ASSUME_IDLE]
+        return []
 
     def _poll(self, now: float) -> list[Act]:
-        if now - self._heard_at < QUIET_BEFORE_POLL:
+        if now - self._heard_at < self._timing.quiet_before_poll:
             return []
         self._heard_at = now
         return [Act.POLL_KERNEL]
