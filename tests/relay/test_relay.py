@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from jrc.errors import KernelDiedError, NotFoundError, UnreachableError, WireError
-from jrc.kernel.channels import ChannelEvent, Channels, LinkLost, LinkRestored
+from jrc.errors import KernelDiedError, NotFoundError, UnreachableError
+from jrc.kernel.channels import ChannelEvent, Channels, FrameDamaged, LinkLost, LinkRestored
 from jrc.kernel.messages import Messages
 from jrc.relay.machine import Machine
 from jrc.relay.relay import Outbox, Relay
@@ -188,7 +188,7 @@ async def test_what_the_clients_do_not_take_waits_on_the_server() -> None:
 @pytest.mark.anyio
 async def test_a_frame_that_is_nonsense_is_passed_over() -> None:
     async with relaying() as world:
-        await world.say(WireError("It is no message."), stream("a", "1"))
+        await world.say(FrameDamaged("It is no message."), stream("a", "1"))
         assert world.said == ["stream"]
 
 
