@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 from contextlib import closing
 from json.encoder import encode_basestring
 from typing import Any
@@ -82,6 +83,22 @@ def test_a_full_disk_keeps_the_text_in_memory(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(spool_module.tempfile, "TemporaryFile", lambda **_options: FullDisk())
     kept = Spool().keep("x" * 100)
     assert str(kept) == "x" * 100
+
+
+if sys.platform != "win32":
+    import resource
+
+    def test_a_disk_that_gets_full_spoils_nothing_that_is_on_it() -> None:
+        """The system refuses the rest: neither reading nor the end of the spool fails for it."""
+        spool = Spool()
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+        try:
+            kept = spool.keep("x" * 1000)
+            assert str(kept) == "x" * 1000
+            spool.close()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 @given(st.text(st.characters() | st.sampled_from('"\\\n\x7f\x1f/+=')))

@@ -36,6 +36,7 @@ class Filling:
         )
         self._file: ResultFile | None = None
         self._claim: Claim | None = None
+        self._holds_all = False
 
     def open(
         self,
@@ -132,7 +133,7 @@ class Filling:
         """Save the notebook now.
 
         Raises:
-            UsageError: the file can't be written.
+            UnsavedError, UsageError: as in ``Saver.save``.
         """
         if self._saver is not None:
             self._saver.save()
@@ -141,7 +142,7 @@ class Filling:
         """Let large outputs go: nothing can be saved any more."""
         self.content.outputs.close()
         if self._claim is not None and self.path is not None:
-            self._claim.release(self.path, finished=self.content.is_finished)
+            self._claim.release(self.path, finished=self._holds_all)
 
     def _claimed(self, path: Path, run: str, writers: Writers) -> Claim | None:
         """None where this computer can't remember who writes what: no reason not to run."""
@@ -156,6 +157,7 @@ class Filling:
         self._saver = Saver(path, self.content.notebook, write=self._file.write, saved=self._saved)
 
     def _saved(self) -> None:
+        self._holds_all = self.content.is_finished
         unfinished = self.content.unfinished
         if unfinished is not None:
             unfinished.progress.saved(unfinished.progress.handled)

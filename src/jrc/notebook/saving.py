@@ -20,6 +20,10 @@ SHARE = 0.1
 """Part of the time that saving may take."""
 
 
+class UnsavedError(UsageError):
+    """What arrived could be saved nowhere, so this process has nothing of it when it ends."""
+
+
 Write = Callable[[Json, bool], bool]
 """Writes a notebook, safe from a power cut if asked to; false where it is beside its file."""
 
@@ -113,6 +117,7 @@ class Saver:
         """Save the notebook now, safe from a power cut too.
 
         Raises:
+            UnsavedError: something has arrived, and no file can be written.
             UsageError: the file can't be written. When something has arrived, the message names
                 another file that holds it.
         """
@@ -120,8 +125,15 @@ class Saver:
         try:
             self._write(sync=True)
         except OSError as error:
-            rescued = self._rescued() if self._changed else None
-            raise _unwritable(self.path, error, rescued) from error
+            if not self._changed:
+                raise _unwritable(self.path, error) from error
+            rescued = self._rescued()
+            if rescued is None:
+                raise _unsaved(self.path, error) from error
+            raise UsageError(
+                f"{_sentence(self.path, error)} What arrived is saved in {rescued}.",
+                hint="Move that file before it is cleaned away.",
+            ) from error
 
     def _save_when_due(self) -> None:
         due = self._rhythm.due
@@ -134,7 +146,7 @@ class Saver:
         try:
             self._write(sync=False)
         except OSError as error:
-            self.problem = _unwritable(self.path, error, None)
+            self.problem = _unwritable(self.path, error)
             self._save_when_due()
 
     def _write(self, *, sync: bool) -> None:
@@ -188,10 +200,19 @@ class Saver:
             self._timer = None
 
 
-def _unwritable(path: Path, error: OSError, rescued: Path | None) -> UsageError:
+def _sentence(path: Path, error: OSError) -> str:
     reason = error.strerror or type(error).__name__
-    message = f"Can't write {path}: {reason[0].lower()}{reason[1:]}."
-    if rescued is not None:
-        message += f" What arrived is saved in {rescued}."
-        return UsageError(message, hint="Move that file before it is cleaned away.")
-    return UsageError(message, hint="Check its folder and free space, or choose -o OTHER.ipynb.")
+    return f"Can't write {path}: {reason[0].lower()}{reason[1:]}."
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    hint = "Check its folder and free space, or choose -o OTHER.ipynb."
+    return UsageError(_sentence(path, error), hint=hint)
+
+
+def _unsaved(path: Path, error: OSError) -> UnsavedError:
+    return UnsavedError(
+        f"{_sentence(path, error)} What arrived does not fit into the folder for temporary files "
+        "either.",
+        hint="Make room on the disk before the next run.",
+    )

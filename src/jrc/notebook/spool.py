@@ -87,9 +87,11 @@ class Spool:
         data = text.encode("utf-8", "surrogatepass")
         try:
             if self._file is None:
-                self._file = tempfile.TemporaryFile(prefix="jrc-")  # noqa: SIM115  see above
+                # Without a buffer: what a full disk does not take would make each later read fail.
+                self._file = tempfile.TemporaryFile(prefix="jrc-", buffering=0)  # noqa: SIM115
             self._file.seek(self._size)
-            self._file.write(data)
+            if self._file.write(data) != len(data):
+                return text
         except OSError:
             return text
         plain = text.isascii() and len(data.translate(None, _ESCAPED_IN_JSON)) == len(data)

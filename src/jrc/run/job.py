@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jrc import shell
-from jrc.errors import InterruptedByUserError, UnreachableError
+from jrc.errors import AuthError, InterruptedByUserError, JrcError, UsageError
 from jrc.notebook.document import Document
 from jrc.notebook.language import is_python
 from jrc.notebook.result_notebook import Filling
+from jrc.notebook.saving import UnsavedError
 from jrc.notebook.schema import Json
 from jrc.run.events import Notice
 from jrc.run.listeners import Guarded
@@ -130,21 +131,24 @@ class Job:
             )
         self._run.leave(kept.path)
         if self._memory.remembers:
-            about = self._run.about(self._runner.sent).to_json()
-            record = self._run.record(about, journal=kept.path)
-            self._memory.note(
-                record._replace(
-                    detached=True,
-                    shown=self._exchange.handled,
-                    language_info=self._exchange.language_info,
-                )
-            )
+            self._note_left(self._run.about(self._runner.sent).to_json(), kept.path)
 
     def how_to_come_back(self) -> str | None:
         """What to type to go on with the kernel of a run that was stopped."""
         if self._run.kernel is None or not self._run.keep_kernel:
             return None
         return f"The kernel is kept: jrc run --kernel-id {shell.quote(self._run.kernel.id)} FILE"
+
+    def _note_left(self, about: dict[str, Any], journal: str | None) -> None:
+        """Note the run, which goes on without us."""
+        assert self._exchange is not None
+        self._memory.note(
+            self._run.record(about, journal=journal)._replace(
+                detached=True,
+                shown=self._exchange.handled,
+                language_info=self._exchange.language_info,
+            )
+        )
 
     async def _execute(self) -> "Result":
         async with self._run.kernel_started() as kernel:
@@ -160,17 +164,50 @@ class Job:
                     await self._find_true_end(result, kernel)
                     self._take_in(result)
                     # Before the kernel frees what it recorded, and before it is deleted.
-                    self._save_result()
+                    await self._save_last()
                     await runner.forget()
                     await self._memory.forget(self.run_id)
                     return result
                 except BaseException as error:
-                    if isinstance(error, UnreachableError) and self.can_be_left:
+                    if self._goes_on_after(error):
                         self._run.leave(None)
                     if self._run.left is None:
                         # Before the kernel is deleted.
-                        self._save_result()
+                        await self._save_last()
                     raise
+
+    def _goes_on_after(self, error: BaseException) -> bool:
+        """Whether the kernel may have more of the run than we got before an error ended us."""
+        return isinstance(error, Exception) and not self._delivered and self.can_be_left
+
+    async def _save_last(self) -> None:
+        """Save the result; a kernel that has the last copy of it stays, with the run's record.
+
+        Raises:
+            UnsavedError, UsageError: as in ``Filling.save``.
+        """
+        try:
+            self._save_result()
+        except UnsavedError as error:
+            await self._keep_last_copy(error)
+            raise
+
+    async def _keep_last_copy(self, error: UnsavedError) -> None:
+        kernel, runner, exchange = self._run.kernel, self._runner, self._exchange
+        if kernel is None or runner is None or exchange is None:
+            return
+        if not (self._memory.remembers and exchange.run.outlives_client):
+            return
+        from jrc.runs.questions import journal_begun
+
+        about = self._run.about(runner.sent).to_json()
+        # The kernel may be culled before somebody comes.
+        journal = await journal_begun(self._server, kernel.id, self.run_id, about)
+        left = self._run.leave(journal)
+        self._note_left(about, journal)
+        where = self._server.address.base_url
+        error.message += f" Its kernel on {where} stays, and has all of it."
+        error.hint = f"Make room on the disk, then fetch it: {left.attach}"
 
     def _take_in(self, result: "Result") -> None:
         """What follows from how the cells ended, for the file and for the kernel."""
@@ -269,9 +306,15 @@ class Job:
         left = self._run.left
         assert left is not None
         await asyncio.shield(self._memory.written())
-        if isinstance(error, UnreachableError):
-            error.hint = f"The run may go on without you. Later: {left.attach}"
-        self._filling.save()
+        if isinstance(error, JrcError) and not isinstance(error, UnsavedError):
+            before = f"{error.hint} " if isinstance(error, AuthError) else ""
+            error.hint = f"{before}The run may go on without you. Later: {left.attach}"
+        try:
+            if not isinstance(error, UnsavedError):
+                self._filling.save()
+        except UsageError as problem:
+            # The kernel has it all the same.
+            self._listener.on_event(Notice("saved", problem.message))
         self._filling.close()
         self._listener.on_event(left)
 

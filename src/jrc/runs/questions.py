@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jrc.errors import KernelDiedError, NotFoundError, UnreachableError
+from jrc.errors import JrcError, KernelDiedError, NotFoundError, UnreachableError
 from jrc.kernel.query import conversation
 from jrc.recorder.protocol import (
     CANCEL_REQUEST,
@@ -173,6 +173,22 @@ async def start_journal(
     """
     content = {"run": run, "journal": JOURNAL_FOLDER, "about": dict(about)}
     await _ask(server, kernel_id, JOURNAL_REQUEST, content, ANSWER_SECONDS)
+
+
+async def journal_begun(
+    server: "ServerClient", kernel_id: str, run: str, about: Mapping[str, Any]
+) -> str | None:
+    """As ``start_journal``: the path of the journal on the server's machine.
+
+    Returns:
+        None where there is none. The kernel keeps the run all the same, as long as it lives.
+    """
+    try:
+        await start_journal(server, kernel_id, run, about)
+        return (await kept_in_journal(server, kernel_id, run)).path or None
+    except JrcError as error:
+        log.info("no journal of the run %s: %s", run, error)
+        return None
 
 
 async def cancel_run(server: "ServerClient", kernel_id: str, run: str) -> None:
