@@ -7,8 +7,8 @@ import pytest
 
 from jrc.errors import ConfigError, ExitCode
 from jrc.run.events import RunDetached, RunEvent, RunFinished, RunStarted
-from tests.support.desk import Desk
-from tests.support.running import Recorder, notebook, stdout_of, write_notebook
+from tests.support.desk import Desk, nothing_is_left
+from tests.support.running import Recorder, notebook, run_document, stdout_of, write_notebook
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +27,7 @@ async def test_a_detached_run_that_fails_ends_with_an_event(desk: Desk, tmp_path
     (started,), (finished,) = listener.of(RunStarted), listener.of(RunFinished)
     assert listener.events[-1] == finished
     assert finished == RunFinished(started.run, "failed", ExitCode.CONFIG, None, [])
-    assert desk.server.rest("GET", "api/kernels") == []
+    assert nothing_is_left(desk.server, started.run)
 
 
 async def test_a_detached_run_that_is_stopped_as_it_begins_ends_with_an_event(
@@ -47,17 +47,31 @@ async def test_a_detached_run_that_is_stopped_as_it_begins_ends_with_an_event(
     (finished,) = listener.of(RunFinished)
     assert (finished.status, finished.exit_code) == ("interrupted", ExitCode.INTERRUPTED)
     assert not listener.of(RunDetached)
-    assert desk.server.rest("GET", "api/kernels") == []
+    assert nothing_is_left(desk.server, finished.run)
 
 
 async def test_the_kernel_of_a_detached_run_that_fails_is_kept_where_that_is_asked_for(
     desk: Desk, tmp_path: Path
 ) -> None:
+    """It begins no other cell of the run."""
     unwritable_records(desk)
+    begun, listener = tmp_path / "begun", Recorder()
+    path = notebook(tmp_path, "import time\ntime.sleep(2)", f"open({str(begun)!r}, 'w')")
     with pytest.raises(ConfigError):
-        await desk.begin(notebook(tmp_path, "print(1)"), keep_kernel=True)
+        await desk.begin(path, listener=listener, keep_kernel=True)
     (session,) = desk.server.rest("GET", "api/sessions")
-    desk.server.rest("DELETE", f"api/sessions/{session['id']}")
+    try:
+        (started,) = listener.of(RunStarted)
+        assert session["kernel"]["id"] == started.kernel_id
+        again = notebook(tmp_path, "print('it lives')")
+        await run_document(
+            desk.server, again, desk.output, kernel_id=started.kernel_id, recorder=False
+        )
+        assert stdout_of(desk.output) == "it lives\n"
+        assert not begun.exists()
+        assert not [path for path in desk.server.root.rglob("*") if started.run in path.name]
+    finally:
+        desk.server.rest("DELETE", f"api/sessions/{session['id']}")
 
 
 async def test_a_file_that_was_written_while_the_kernel_started_stays(

@@ -1,29 +1,36 @@
 """Begin a run and leave: the kernel and its recorder do the rest."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jrc.errors import ConfigError, DeadlineError, KernelDiedError, RemoteError
+from jrc.errors import ConfigError, DeadlineError, JrcError, KernelDiedError, RemoteError
 from jrc.kernel.channels import LinkLost, LinkRestored
 from jrc.kernel.execution import KernelEnded
 from jrc.kernel.large_messages import TOO_LARGE, USUAL_LIMIT
 from jrc.kernel.session import RemoteKernel
 from jrc.notebook.document import Document
 from jrc.recorder.install import Installed
+from jrc.recorder.journal import JOURNAL_SUFFIX
 from jrc.run.events import KernelReady, Notice, RunDetached
 from jrc.run.listeners import Guarded
 from jrc.run.opening import Connection, NewRun
 from jrc.run.options import Options
 from jrc.run.progress import Listener
 from jrc.run.strategy import NotRun, RecorderInstalled, Unrecorded
+from jrc.runs.lookup import delete_journal
 from jrc.runs.manifest import MOST_BYTES
+from jrc.runs.questions import cancel_run, forget_run
 from jrc.runs.records import RunRecords
+from jrc.runs.server_runs import FOLDERS
 from jrc.wire.message import Message
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
+
+log = logging.getLogger("jrc.run.detached")
 
 
 async def begin_detached(
@@ -57,6 +64,7 @@ async def begin_detached(
     if document.stdin == "pipe":
         document.stdin = "detached"
     run = NewRun(document, server, options, listener, output)
+    begin: _Begin | None = None
     try:
         async with run.kernel_started() as kernel, run.connected(kernel) as connection:
             begin = _Begin(run, kernel, connection, can_answer=listener.can_answer)
@@ -68,6 +76,8 @@ async def begin_detached(
             records.save(record._replace(detached=True, language_info=begin.language_info))
             left = run.leave(installed.journal)
     except BaseException as error:
+        if begin is not None:
+            await asyncio.shield(_undo(server, run))
         run.fail(error)
         raise
     if installed.journal is None or installed.journal_error:
@@ -79,6 +89,21 @@ async def begin_detached(
             )
         )
     return left
+
+
+async def _undo(server: "ServerClient", run: NewRun) -> None:
+    """Leave nothing of a run that could not begin, if the server answers in time."""
+    kernel = run.kernel
+    try:
+        async with asyncio.timeout(run.options.timing.undo):
+            if kernel is not None and (run.keep_kernel or kernel.session_id is None):
+                await cancel_run(server, kernel.id, run.run_id)
+                await forget_run(server, kernel.id, run.run_id)
+            else:
+                for folder in FOLDERS:
+                    await delete_journal(server, f"{folder}/{run.run_id}{JOURNAL_SUFFIX}")
+    except (JrcError, TimeoutError) as error:
+        log.info("something of the run %s may be left on the server: %s", run.run_id, error)
 
 
 class _Begin:

@@ -45,6 +45,7 @@ class Timing(NamedTuple):
 
     Attributes:
         begin: for the kernel of a detached run to take the recorder and all cells.
+        undo: for the server to delete what it has of a detached run that could not begin.
         unanswered: a kernel that has not answered a detached run for so long gets another session.
         cancel: for the kernel to take in that no other cell may begin; it does so while a cell is
             executed.
@@ -62,6 +63,7 @@ class Timing(NamedTuple):
     """
 
     begin: float = 120.0
+    undo: float = 5.0
     unanswered: float = 25.0
     cancel: float = 2.0
     leave: float = 10.0
