@@ -14,7 +14,7 @@ from jrc.errors import (
 )
 from jrc.notebook.result_notebook import Filling
 from jrc.run.events import Notice, RunStarted
-from jrc.run.following import Following, How, fetched_by_another
+from jrc.run.following import Following, How
 from jrc.run.listeners import Guarded
 from jrc.run.opening import failed_run, left_run, open_result
 from jrc.run.options import AttachOptions
@@ -187,14 +187,8 @@ class Attachment:
     async def _nothing_left(self, about: About, output: Path | None) -> JrcError:
         """The error for a run that neither a kernel nor a journal knows."""
         record = self._found.record
-        if self._following.path and record is None:
-            return fetched_by_another(self._found)
         if record is None or record.detached:
-            return NotFoundError(
-                f"Nothing is left of the run {self._found.run}: its kernel is gone, and there is "
-                "no journal of it on the server.",
-                hint=f"To forget it: jrc runs rm {self._found.run}",
-            )
+            return self._following.nothing_left()
         filling = self._open(about, output)
         saved = self._following.take_up(filling, about)
         if saved:

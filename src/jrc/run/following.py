@@ -103,7 +103,7 @@ class Following:
         if self._found.record is not None:
             return about_from_json(self._found.record.about)
         if not await self.has_journal() and self.path:
-            raise fetched_by_another(self._found)
+            raise _fetched_by_another(self._found)
         if self._journal is None:
             raise NotFoundError(
                 f"The run {self._found.run} has no journal on the server: only the computer that "
@@ -150,8 +150,7 @@ class Following:
             )
             if live and (result is None or result.status == "kernel-died"):
                 if not await self.has_journal():
-                    # There was one: who deleted it has it, or removed the run.
-                    return _deleted() if result is None and not self.path else result
+                    return self._without_journal(result)
                 # What the kernel published last may be in its journal only: all of it, where
                 # another client saw the end first and ended the kernel.
                 filling.close()
@@ -164,6 +163,25 @@ class Following:
             for loss in self._losses:
                 self._listener.on_event(loss)
         return result
+
+    def nothing_left(self) -> NotFoundError:
+        """The error for a run that neither a kernel nor a journal knows."""
+        if self.path:
+            # The journal was there when it was located.
+            return _fetched_by_another(self._found)
+        return NotFoundError(
+            f"Nothing is left of the run {self._found.run}: its kernel is gone, and there is no "
+            "journal of it on the server.",
+            hint=f"To forget it: jrc runs rm {self._found.run}",
+        )
+
+    def _without_journal(self, result: Result | None) -> Result | None:
+        """How a run ended that its kernel does not know, and that has no journal by now."""
+        if not self.path:
+            return _deleted() if result is None else result
+        # There was one. The client that deleted it has fetched the run, or removed it.
+        forgotten = result is not None and result.ended == KernelEnded("forgotten")
+        return None if forgotten else result
 
     def take_up(self, filling: Filling, about: About) -> bool:
         """Fill with what an earlier client saved; whether there was something."""
@@ -352,7 +370,7 @@ class Following:
         filling.content.language_info = told or (dict(known) if known else None)
 
 
-def fetched_by_another(found: FoundRun) -> NotFoundError:
+def _fetched_by_another(found: FoundRun) -> NotFoundError:
     """The error for a run that was there a moment ago."""
     return NotFoundError(
         f"Nothing is left of the run {found.run} on the server: another client has fetched it just "

@@ -3,7 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING
 
-from jrc.errors import JrcError, NotFoundError
+from jrc.errors import JrcError
 from jrc.notebook.result_notebook import Filling
 from jrc.run.following import Following, How
 from jrc.run.progress import Listener
@@ -61,11 +61,7 @@ class Logs:
         finally:
             await asyncio.shield(followers.leave())
         if result is None:
-            raise NotFoundError(
-                f"Nothing is left of the run {self._found.run}: its kernel is gone, and there is "
-                "no journal of it on the server.",
-                hint=f"To forget it: jrc runs rm {self._found.run}",
-            )
+            raise self._following.nothing_left()
         if self._follow:
             await self._delete_what_nobody_needs(followers)
         return 0

@@ -49,6 +49,8 @@ HOW_KERNELS_END = {
     "unresponsive": "The kernel is idle and begins nothing of what it is sent, however often.",
     "unanswered": "The kernel never answered after its start; the server's log may say why.",
     "ended": "The kernel was ended while it worked: by somebody, or together with its server.",
+    "forgotten": "The kernel does not know the run any more: another client fetched or removed it, "
+    "or the kernel was restarted.",
     "unreached": "The kernel is idle and never got it: whoever began the run ended too soon.",
 }
 

@@ -500,7 +500,7 @@ class Runner:
 
     def _on_unrecorded(self, event: Unrecorded) -> None:
         if self._exchange.is_taken_up:
-            self._on_kernel_ended(KernelEnded("died"))
+            self._on_kernel_ended(KernelEnded("forgotten"))
             return
         self._account.notice("unrecorded", unrecorded(event.reason))
 
