@@ -9,7 +9,7 @@ from jrc.errors import KernelDiedError, RemoteError
 from jrc.kernel.link import Link
 from jrc.recorder import asking
 from jrc.run.events import Notice, RunStarted
-from jrc.run.timing import Timing, WatchTiming
+from jrc.run.timing import DetachedTiming, Timing, WatchTiming
 from jrc.runs.questions import state_of_run
 from jrc.wire.message import Message
 from tests.support.desk import Desk, nothing_is_left
@@ -149,7 +149,9 @@ async def test_a_session_that_a_server_has_broken_is_given_up_for_another(
     jupyter: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detached: bool
 ) -> None:
     """The link lives, and nothing that is sent over it comes to the kernel."""
-    timing = Timing(unanswered=1.0, watch=WatchTiming(quiet_before_poll=0.2))
+    timing = Timing(
+        detached=DetachedTiming(unanswered=1.0), watch=WatchTiming(quiet_before_poll=0.2)
+    )
     path, desk = notebook(tmp_path, *CELLS), Desk(jupyter, tmp_path / "desk")
     send, broken = Link.send, list[Link]()
 
@@ -231,7 +233,9 @@ async def test_a_cell_that_takes_long_to_send_is_no_silence(
     jupyter: JupyterServer, tmp_path: Path, detached: bool
 ) -> None:
     """The kernel is idle, and answers nothing before all of the cell is there."""
-    timing = Timing(unanswered=1.0, watch=WatchTiming(quiet_before_poll=0.2))
+    timing = Timing(
+        detached=DetachedTiming(unanswered=1.0), watch=WatchTiming(quiet_before_poll=0.2)
+    )
     desk = Desk(jupyter, tmp_path / "desk")
     path = notebook(tmp_path, "print(len('" + 2_000_000 * "x" + "'))")
     with SlowUplink(jupyter.url) as proxy:

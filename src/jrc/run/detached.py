@@ -95,7 +95,7 @@ async def _undo(server: "ServerClient", run: NewRun) -> None:
     """Leave nothing of a run that could not begin, if the server answers in time."""
     kernel = run.kernel
     try:
-        async with asyncio.timeout(run.options.timing.undo):
+        async with asyncio.timeout(run.options.timing.detached.undo):
             if kernel is not None and (run.keep_kernel or kernel.session_id is None):
                 await cancel_run(server, kernel.id, run.run_id)
                 await forget_run(server, kernel.id, run.run_id)
@@ -131,7 +131,7 @@ class _Begin:
         self._requests = connection.requests
         self._start_left = connection.start_left
         self._start_timeout = run.options.kernel.start_timeout
-        self._timing = run.options.timing
+        self._timing = run.options.timing.detached
         # What it happens to receive is for a client that attaches: it acknowledges nothing.
         self._exchange = run.exchange(connection.requests, acknowledge=False)
         self._installed: Installed | None = None

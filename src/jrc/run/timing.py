@@ -3,6 +3,20 @@
 from typing import NamedTuple
 
 
+class DetachedTiming(NamedTuple):
+    """How a detached run begins, in seconds.
+
+    Attributes:
+        begin: for the kernel to take the recorder and all cells.
+        unanswered: a kernel that has not answered for so long gets another session.
+        undo: for the server to delete what it has of a run that could not begin.
+    """
+
+    begin: float = 120.0
+    unanswered: float = 25.0
+    undo: float = 5.0
+
+
 class EndTiming(NamedTuple):
     """How a kernel is asked whether it is ending.
 
@@ -44,9 +58,7 @@ class Timing(NamedTuple):
     """The thresholds of a run, in seconds where nothing else is said.
 
     Attributes:
-        begin: for the kernel of a detached run to take the recorder and all cells.
-        undo: for the server to delete what it has of a detached run that could not begin.
-        unanswered: a kernel that has not answered a detached run for so long gets another session.
+        detached: for a detached run to begin.
         cancel: for the kernel to take in that no other cell may begin; it does so while a cell is
             executed.
         leave: for the kernel to open the journal of a run that its client leaves.
@@ -62,9 +74,7 @@ class Timing(NamedTuple):
         journal_at_once: how many messages of a journal are read before other tasks have their turn.
     """
 
-    begin: float = 120.0
-    undo: float = 5.0
-    unanswered: float = 25.0
+    detached: DetachedTiming = DetachedTiming()
     cancel: float = 2.0
     leave: float = 10.0
     language: float = 10.0
