@@ -142,6 +142,13 @@ def normalized(outputs: list[dict[str, Any]]) -> str:
     return json.dumps(plain, sort_keys=True)
 
 
+class TooLateError(Exception):
+    """A client came to follow when another one had fetched the run: nothing was shown to it.
+
+    An outage may keep its note from the server for so long. The run is not lost: the other has it.
+    """
+
+
 @dataclass
 class Campaign:
     """Runs plans on one server.
@@ -150,11 +157,15 @@ class Campaign:
         server: a stock server with default limits.
         folder: for the files.
         expected: normalized outputs of each cell, from a run that nothing disturbed.
+
+    Attributes:
+        too_late: the seeds whose colleague came when the run had been fetched and removed.
     """
 
     server: JupyterServer
     folder: Path
     expected: dict[str, str] = field(default_factory=dict)
+    too_late: list[int] = field(default_factory=list)
 
     async def run(self, plan: Plan) -> list[str]:
         """Run a plan.
@@ -183,7 +194,7 @@ class Campaign:
                 breaking.cancel()
                 await asyncio.gather(breaking, return_exceptions=True)
         wrong = [] if failed == plan.fails and code == 0 else [f"failed: {failed}, code {code}"]
-        if plan.detached and plan.colleague:
+        if plan.detached and plan.colleague and plan.seed not in self.too_late:
             there = self._differences(plan, folder / "colleague" / "out.ipynb")
             wrong += [f"for the colleague: {each}" for each in there]
         return wrong + self._differences(plan, output)
@@ -243,7 +254,10 @@ class Campaign:
                 there = self._follow(begun.run, _records(home), line, None, home / "out.ipynb")
                 follow.append(there)
             ends = await asyncio.gather(*follow, return_exceptions=True)
-        for end in ends:
+        if plan.colleague and isinstance(ends[1], TooLateError):
+            self.too_late.append(plan.seed)
+            del ends[1]
+        for end in reversed(ends):
             if isinstance(end, BaseException):
                 raise end
         return max(end for end in ends if isinstance(end, int))
@@ -254,12 +268,13 @@ class Campaign:
         """What ``jrc attach`` does; once more where the folder of the result was away."""
         profile = Profile(name=PROFILE, url=f"{self.server.url}?token={self.server.token}")
         while True:
+            listener = Reader(reader)
             async with line.client() as client:
                 attachment = Attachment(
                     await find_run(run, records, [profile]),
                     client,
                     options=AttachOptions(),
-                    listener=Reader(reader),
+                    listener=listener,
                     output=output,
                     records=records,
                 )
@@ -267,6 +282,10 @@ class Campaign:
                     return await attachment.run()
                 except UsageError:
                     await _until_back(output.parent)
+                except NotFoundError as error:
+                    if listener.of(RunStarted):
+                        raise
+                    raise TooLateError from error
 
     async def _break(self, plan: Plan, line: Line, listener: Recorder, results: Path) -> None:
         while not listener.of(RunStarted):
