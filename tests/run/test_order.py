@@ -262,6 +262,6 @@ async def test_a_kernel_that_begins_nothing_is_given_up(
 
     monkeypatch.setattr(Link, "send", lose_cells)
     path = notebook(tmp_path, *CELLS)
-    with pytest.raises(KernelDiedError, match="begins nothing of what it is sent"):
+    with pytest.raises(KernelDiedError, match="is idle and executes nothing"):
         async with asyncio.timeout(120):
             await run_document(jupyter, path, tmp_path / "out.ipynb", timing=timing)

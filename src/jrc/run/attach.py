@@ -1,4 +1,4 @@
-"""Come back to a run: see what happened since, follow it, write the notebook, end as it ends."""
+"""Attach to a run: show what has happened, follow it to its end, and save the notebook."""
 
 import asyncio
 import os
@@ -37,11 +37,11 @@ class Attachment:
 
     Args:
         found: the run.
-        server: where it is.
-        options: how.
-        listener: who is told.
-        output: the file for the result; None for the one that the run was begun with, or the
-            usual one.
+        server: the server that it is on.
+        options: how to follow it.
+        listener: gets the events.
+        output: the file for the result; None for the file that the run was begun with, or the
+            default.
         records: what this computer remembers of its runs.
     """
 
@@ -84,7 +84,7 @@ class Attachment:
         Raises:
             NotFoundError: nothing is left of the run.
             UsageError: another client on this computer follows it.
-            RemoteError, KernelDiedError, OutputLostError: how it ended otherwise.
+            RemoteError, KernelDiedError, OutputLostError: the run failed.
             JrcError: the server or the file can't be used.
         """
         self._refuse_a_second_client()
@@ -125,7 +125,7 @@ class Attachment:
         return None if self._is_left else f"The run goes on: jrc attach {self._found.run}"
 
     def _say_what_becomes_of_it(self, error: BaseException) -> None:
-        """After an error, the run goes on unless nothing is left of it."""
+        """Send the last event after an error: the run goes on, unless nothing is left of it."""
         if not self._listener.awaits_end:
             return
         if isinstance(error, NotFoundError | KernelDiedError):
@@ -155,7 +155,7 @@ class Attachment:
             )
 
     def _note_follower(self, *, here: bool) -> None:
-        """Whether this process follows the run: two at once would write the same file."""
+        """Note whether this process follows the run: two at once would write the same file."""
         me = os.getpid()
         follower = Process(me, start_time(me)) if here else Process()
         self._records.note_follower(self._found.run, follower)
@@ -198,8 +198,8 @@ class Attachment:
         if not self._keep_kernel:
             await self._delete_all()
         return KernelDiedError(
-            f"The run {record.run} has lost its kernel: it ended or was restarted, and nobody else "
-            "knew what was published after the run's client had ended.",
+            f"The run {record.run} has lost its kernel, which ended or was restarted after the "
+            "run's client had ended: what the kernel published in between is lost.",
             hint=f"What arrived before is saved in {filling.result}." if saved else None,
         )
 
@@ -211,7 +211,7 @@ class Attachment:
         return ending.conclude(self._found.run, result, self._listener)
 
     async def _clean_up(self, owner: str) -> None:
-        """The run is over and saved: what nobody else needs does not stay on the server."""
+        """Delete what nobody needs any more of a run that is over and saved."""
         began_here = self._found.record is not None
 
         async def who_needs_it() -> str:
@@ -237,16 +237,16 @@ class Attachment:
             self._listener.on_event(Notice("kept", text))
 
     async def _end_kernel(self) -> None:
-        """End the kernel if its journal has all that it holds."""
+        """End the kernel if the journal is complete."""
         kept = await kept_in_journal(self._server, self._found.kernel_id, self._found.run)
         if kept:
             await self._server.delete_session(self._found.session_id)
         else:
-            text = f"Its kernel stays, too: the journal is not complete ({kept.reason})."
+            text = f"Its kernel stays as well: the journal is not complete ({kept.reason})."
             self._listener.on_event(Notice("kernel", text))
 
     async def _delete_all(self, who_needs_it: Callable[[], Awaitable[str]] | None = None) -> None:
-        """Nothing of the run stays on the server, and nothing is remembered of it here."""
+        """Delete the run on the server, and its record here."""
         deletion = delete_run(self._server, self._found, self._following.path, who_needs_it)
         await self._tidied(deletion)
         self._records.remove(self._found.run)
@@ -258,7 +258,7 @@ class Attachment:
             self._untidy(error)
 
     def _untidy(self, error: JrcError) -> None:
-        text = f"The server could not be tidied up: {error.message}"
+        text = f"What is left of the run on the server could not be deleted: {error.message}"
         self._listener.on_event(Notice("kernel", text))
 
 
@@ -267,7 +267,7 @@ def result_file(found: FoundRun, output: Path | None) -> Path | None:
 
     Args:
         found: the run.
-        output: the file that the person names.
+        output: the file that the user named.
     """
     if output is not None:
         return output

@@ -1,4 +1,4 @@
-"""A document's cells as requests, and what is told of them."""
+"""A document's cells as requests to a kernel, and what the recorder says of them."""
 
 import re
 from collections.abc import Mapping
@@ -85,7 +85,7 @@ def _joined(source: object) -> str:
 
 
 def request_fields(document: Document, cells: int, name: str = "") -> dict[str, Any]:
-    """What the recorder shall say of a document's requests to whoever lists the runs.
+    """What the recorder says of a document's requests when somebody lists the runs.
 
     Args:
         document: what is executed.

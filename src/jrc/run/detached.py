@@ -1,4 +1,4 @@
-"""Begin a run and leave: the kernel and its recorder do the rest."""
+"""Begin a run and leave it to its kernel and its recorder."""
 
 import asyncio
 import logging
@@ -107,7 +107,7 @@ async def _undo(server: "ServerClient", run: NewRun) -> None:
 
 
 class _Begin:
-    """The first and only messages of a client that leaves.
+    """Sends all that a kernel needs from a client that leaves.
 
     Args:
         run: what is begun.
@@ -132,7 +132,7 @@ class _Begin:
         self._start_left = connection.start_left
         self._start_timeout = run.options.kernel.start_timeout
         self._timing = run.options.timing.detached
-        # What it happens to receive is for a client that attaches: it acknowledges nothing.
+        # The output is for a client that attaches: nothing is acknowledged.
         self._exchange = run.exchange(connection.requests, acknowledge=False)
         self._installed: Installed | None = None
         self._lives = connection.start_left is None
@@ -155,7 +155,7 @@ class _Begin:
         return self._exchange.language_info
 
     async def send_all(self) -> Installed:
-        """Bring the recorder and all cells to the kernel, and make sure that they are there."""
+        """Send the recorder and all cells to the kernel, and wait until it has them."""
         try:
             seconds = self._timing.begin if self._lives else self._start_left
             async with asyncio.timeout(seconds) as limit:
@@ -176,14 +176,14 @@ class _Begin:
             ) from error
 
     async def _start_over_now_and_then(self) -> None:
-        """A kernel that is not busy answers within milliseconds, if its server is in order."""
+        """Change the session when nothing is answered: usually an answer takes milliseconds."""
         while True:
             await asyncio.sleep(self._timing.unanswered)
             if await self._channels.all_arrived():
                 self._channels.start_over()
 
     async def _until_taken(self, limit: asyncio.Timeout) -> Installed:
-        # The server takes messages in order: when it answers the last one, it has all of them.
+        # The server takes messages in order: once it answers the last one, it has all of them.
         last = await self._send_last()
         answered = False
         async for event in self._channels.events():
@@ -223,8 +223,8 @@ class _Begin:
                 )
             if isinstance(event, NotRun):
                 raise RemoteError(
-                    "The kernel refused the cells: other code failed in it just then, and took "
-                    "along what was queued behind it.",
+                    "The kernel refused the cells: other code failed in it just then, and "
+                    "everything that was queued behind that code was dropped.",
                     hint="Nothing of the run was executed. Try again.",
                 )
 

@@ -1,4 +1,4 @@
-"""What a run published, from its kernel as long as that lives, from its journal else."""
+"""What a run published: from its kernel while that lives, otherwise from its journal."""
 
 import asyncio
 from collections.abc import Callable
@@ -37,10 +37,10 @@ class How(NamedTuple):
     """How a run is followed.
 
     Attributes:
-        latest: do not show what happened before.
-        patience: seconds to try to bring a lost link back.
-        all_again: show also what was shown when an earlier client left.
-        until_now: stop where the run is now.
+        latest: skip what happened before.
+        patience: how long to try to restore a lost link, in seconds.
+        all_again: show what an earlier client has shown, too.
+        until_now: stop at the present state of the run.
         comes_again: the run stays on the server when it is complete.
         timing: the thresholds of the run.
     """
@@ -54,17 +54,17 @@ class How(NamedTuple):
 
 
 class Following:
-    """Follows one run, and takes nothing away from it.
+    """Follows one run, and changes nothing on the server.
 
     Args:
         found: the run.
-        server: where it is.
-        how: how.
-        listener: who is told.
+        server: the server that it is on.
+        how: how to follow it.
+        listener: gets the events.
 
     Attributes:
-        past: what the recorder in the run's kernel has; None when there is no such recorder.
-        path: of the journal below the server's root; empty when there is none.
+        past: what the recorder in the run's kernel holds; None if there is no such recorder.
+        path: path of the journal below the server's root; empty if there is none.
     """
 
     def __init__(
@@ -77,24 +77,24 @@ class Following:
         self._how = how
         self._listener = listener
         self._journal: Journal | None = None
-        self._told: set[RunEvent] = set()
+        self._shown_notices: set[RunEvent] = set()
         self._losses: list[Notice] = []
         record = found.record
         self._shown = 0 if record is None or how.all_again else record.shown
 
     async def locate(self) -> str:
-        """Find the journal. Returns its path, as ``path`` has it from now on."""
+        """Find the journal, and return its path, which ``path`` holds from now on."""
         self.path = await journal_path(self._server, self._found)
         return self.path
 
     async def look(self) -> About:
-        """Find out how the run is, when it is located.
+        """Find out the state of the run. Call ``locate`` first.
 
         Returns:
-            what it says of itself.
+            the run's manifest.
 
         Raises:
-            NotFoundError: nobody else can know.
+            NotFoundError: only the computer that began the run has its manifest.
         """
         kernel_id = self._found.kernel_id
         if kernel_id:
@@ -113,29 +113,29 @@ class Following:
         return about_from_json(self._journal.about)
 
     async def look_as(self, followers: Followers) -> About:
-        """Join the followers, then look: another client that sees the end leaves it to us.
+        """Join the followers, then look: another client that sees the end keeps the run for us.
 
         Raises:
-            NotFoundError: nobody else can know.
+            NotFoundError: as in ``look``.
         """
         await followers.join()
         about = await self.look()
         if await followers.join():
-            # An outage swallowed the note, and nobody knew of us when we looked.
+            # The note met an outage, so other clients did not know of us when we looked.
             about = await self.look()
         return about
 
     async def has_journal(self) -> bool:
-        """Whether there is a journal; it is read then, anew."""
+        """Read the journal anew; returns whether there is one."""
         self._journal = await read_journal_at(self._server, self.path)
         return self._journal is not None
 
     async def follow(self, about: About, fill: Callable[[], Filling]) -> Result | None:
-        """See the run to its end, or to where it is now.
+        """Follow the run to its end, or to its present state.
 
         Args:
-            about: what it says of itself.
-            fill: makes what is filled; called again where all of it is read anew.
+            about: the run's manifest.
+            fill: makes the notebook to fill; called again if everything is read anew.
 
         Returns:
             how it ended; None when neither its kernel nor a journal knows.
@@ -151,8 +151,8 @@ class Following:
             if live and (result is None or result.status == "kernel-died"):
                 if not await self.has_journal():
                     return self._without_journal(result)
-                # What the kernel published last may be in its journal only: all of it, where
-                # another client saw the end first and ended the kernel.
+                # What the kernel published last may be in its journal only. Everything may be,
+                # if another client saw the end first and ended the kernel.
                 filling.close()
                 filling = fill()
                 self._losses.clear()
@@ -165,7 +165,7 @@ class Following:
         return result
 
     def nothing_left(self) -> NotFoundError:
-        """The error for a run that neither a kernel nor a journal knows."""
+        """The error for a run that has neither a kernel nor a journal."""
         if self.path:
             # The journal was there when it was located.
             return _fetched_by_another(self._found)
@@ -176,7 +176,7 @@ class Following:
         )
 
     def _without_journal(self, result: Result | None) -> Result | None:
-        """How a run ended that its kernel does not know, and that has no journal by now."""
+        """The end of a run that its kernel does not know, and that has no journal any more."""
         if not self.path:
             return _deleted() if result is None else result
         # There was one. The client that deleted it has fetched the run, or removed it.
@@ -184,7 +184,7 @@ class Following:
         return None if forgotten else result
 
     def take_up(self, filling: Filling, about: About) -> bool:
-        """Fill with what an earlier client saved; whether there was something."""
+        """Fill in what an earlier client saved; returns whether there was something."""
         record = self._found.record
         if record is None or not record.output:
             return False
@@ -193,7 +193,7 @@ class Following:
         return before.messages is not None
 
     async def _follow_live(self, about: About, filling: Filling) -> Result | None:
-        """Follow the kernel; None where it is gone before anything came from it."""
+        """Follow the kernel; None if it was gone before anything came from it."""
         requests = Messages()
         kernel_id = self._found.kernel_id
         past = self.past or KeptPast()
@@ -203,7 +203,7 @@ class Following:
         try:
             await channels.open()
         except NotFoundError:
-            # Another client saw the end first, in just this moment.
+            # Another client has just seen the end, and deleted the kernel.
             return None
         try:
             runner, exchange = self._runner(
@@ -294,7 +294,9 @@ class Following:
         )
         filling.keep_step(self._found.run, exchange)
         seen = max(self._shown, past.count if self._how.latest else 0)
-        gate = Gate(self._listener, lambda: self._is_new(exchange, seen), self._told, self._losses)
+        gate = Gate(
+            self._listener, lambda: self._is_new(exchange, seen), self._shown_notices, self._losses
+        )
         account = Account(
             requested,
             outputs=filling.content.outputs,
@@ -305,8 +307,8 @@ class Following:
         )
         if gone:
             account.lose(
-                f"What the run published first ({gone} messages) is where it was begun"
-                f" ({about.owner}), and no longer on the server."
+                f"The first {gone} messages of the run are no longer on the server: the computer "
+                f"that began it ({about.owner}) has them."
             )
         runner = Runner(
             channels=channels,
@@ -331,7 +333,7 @@ class Following:
         """Where to begin.
 
         Returns:
-            the number of the message to begin behind; the cells whose saved outputs stay; and how
+            the number of the message to begin after; the cells whose saved outputs stay; and how
             many messages are neither saved nor on the server.
         """
         record = self._found.record
@@ -347,31 +349,31 @@ class Following:
                 for output in filling.content.outputs.cell(index):
                     self._listener.on_event(CellOutput(index, output))
         self._shown = max(self._shown, saved)
-        # Where all of it is saved, the last reply and its idle still tell how it ended.
+        # If everything is saved, the last reply and its idle still show how the run ended.
         after = min(saved, past.count - _END_MESSAGES) if past.over else saved
         return max(past.gone, after), kept, max(0, past.gone - saved)
 
     async def _to_its_end(self, runner: Runner, about: About, filling: Filling) -> Result:
-        """Follow, and save whatever arrived."""
+        """Follow, and save everything that arrives."""
         filling.save()
         try:
             result = await runner.resume()
             self._keep_language(filling, result.language_info)
-            # What the file has alone must be found in it by whoever comes again.
+            # A client that comes later must find in the file what only the file has.
             if not (self._how.comes_again and self.past and self.past.gone):
                 filling.content.finished(about.document.cells[about.first :])
         finally:
             filling.save()
         return result
 
-    def _keep_language(self, filling: Filling, told: dict[str, Any] | None) -> None:
+    def _keep_language(self, filling: Filling, answered: dict[str, Any] | None) -> None:
         record = self._found.record
         known = record.language_info if record is not None else None
-        filling.content.language_info = told or (dict(known) if known else None)
+        filling.content.language_info = answered or (dict(known) if known else None)
 
 
 def _fetched_by_another(found: FoundRun) -> NotFoundError:
-    """The error for a run that was there a moment ago."""
+    """The error for a run that was on the server a moment ago."""
     return NotFoundError(
         f"Nothing is left of the run {found.run} on the server: another client has fetched it just "
         "now, or removed it.",

@@ -82,7 +82,7 @@ class Job:
 
         Raises:
             RemoteError, KernelDiedError, DeadlineError, OutputLostError,
-            InterruptedByUserError: how it ended otherwise.
+            InterruptedByUserError: the run failed.
             JrcError: the server, the kernel or the file can't be used.
         """
         open_result(self._filling, self.run_id, self._listener, self._known_runs)

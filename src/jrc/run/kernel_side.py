@@ -49,7 +49,7 @@ class KernelControl(Protocol):
 
 
 class JournalKernel:
-    """A journal in the place of a kernel that is gone: its channels and its control.
+    """A journal instead of a kernel that is gone: its channels and its control.
 
     Args:
         journal: what the recorder wrote.
@@ -65,17 +65,17 @@ class JournalKernel:
         self._ended = ended
 
     async def send(self, message: Message, *, later: bool = True) -> None:
-        """Nobody is there to hear it."""
+        """Nothing is sent: the kernel is gone."""
 
     async def all_arrived(self) -> bool:
-        """There is nothing that could."""
+        """Nothing is on its way."""
         return True
 
     def start_over(self) -> None:
-        """It can't say more than it does."""
+        """There is no session to replace."""
 
     async def events(self) -> AsyncIterator[KernelEvent]:
-        """Every message, and behind the last one the end of the kernel."""
+        """Every message, and after the last one the end of the kernel."""
         for count, (number, message) in enumerate(self._journal.messages):
             if message is None or not is_readable(message):
                 yield MessageDamaged(number)
@@ -89,5 +89,5 @@ class JournalKernel:
         """There is nothing to interrupt."""
 
     async def state(self) -> str | None:
-        """Its end comes behind its messages, however long these take: it is not found before."""
+        """Busy: the end of the kernel comes after its messages, and must not be found earlier."""
         return "busy"

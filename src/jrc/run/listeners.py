@@ -1,4 +1,4 @@
-"""Listeners that stand between a run and the one that shows it."""
+"""Listeners between a run and the listener that shows it."""
 
 import logging
 from collections.abc import Callable
@@ -25,7 +25,7 @@ _OF_A_CELL = CellStarted | CellOutput | WidgetChanged | CellFinished
 
 
 class Guarded:
-    """Passes events on, and can't end the run that it listens to: what goes wrong is logged.
+    """Passes events on. Errors of the listener are logged, and can't end the run.
 
     Args:
         listener: gets the events.
@@ -47,7 +47,7 @@ class Guarded:
             self.awaits_end = isinstance(event, RunStarted)
         try:
             self._listener.on_event(event)
-        except Exception as error:  # noqa: BLE001  whatever it is, the run is worth more
+        except Exception as error:  # noqa: BLE001  no error of a listener may end the run
             _note(f"a listener failed at {type(event).__name__}", error)
 
     async def ask(self, prompt: str, *, hidden: bool) -> str | None:
@@ -59,25 +59,26 @@ class Guarded:
 
 
 class Gate:
-    """Passes events on once it is open; what concerns the run as a whole passes always.
+    """Passes events on while it is open. Events of the run as a whole always pass.
 
     Args:
-        listener: who is told.
+        listener: gets the events.
         is_open: whether what happens now is new to the listener.
-        told: the notices that the listener knows; grows.
-        losses: the notices of lost output that wait: a journal may have it; grows.
+        known: the notices that the listener has got; this class adds to it.
+        losses: notices of lost output, which are held back because a journal may have that output;
+            this class adds to it.
     """
 
     def __init__(
         self,
         listener: "Listener",
         is_open: Callable[[], bool],
-        told: set[RunEvent],
+        known: set[RunEvent],
         losses: list[Notice],
     ) -> None:
         self._listener = listener
         self._is_open = is_open
-        self._told = told
+        self._known = known
         self._losses = losses
         self._running: CellStarted | None = None
 
@@ -87,13 +88,13 @@ class Gate:
 
     def on_event(self, event: RunEvent) -> None:
         if isinstance(event, Notice) and event.kind in ("kernel", "kernel-died"):
-            # That its kernel is gone is not yet the end of a run: its journal may know better.
+            # A run does not end with its kernel: there may be a journal.
             return
         if isinstance(event, Notice):
             if event.kind == "output-lost":
                 self._losses.append(event)
-            elif event not in self._told:
-                self._told.add(event)
+            elif event not in self._known:
+                self._known.add(event)
                 self._listener.on_event(event)
         elif not isinstance(event, _OF_A_CELL):
             self._listener.on_event(event)

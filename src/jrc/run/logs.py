@@ -1,4 +1,4 @@
-"""What a run printed, for whoever only wants to look: nothing is saved, freed or ended by it."""
+"""Show what a run has printed. Nothing is saved, freed or ended by that."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class Logs:
-    """Shows what a run printed so far.
+    """Shows what a run has printed so far.
 
     Args:
         found: the run.
-        server: where it is.
-        listener: who is told.
+        server: the server that it is on.
+        listener: gets the events.
         follow: go on until the run ends.
-        patience: seconds to try to bring a lost link back.
+        patience: how long to try to restore a lost link, in seconds.
     """
 
     can_be_left = True
@@ -67,16 +67,16 @@ class Logs:
         return 0
 
     async def interrupt(self) -> None:
-        """Stop to look."""
+        """Stop looking."""
 
     async def leave(self) -> None:
-        """Stop to look."""
+        """Stop looking."""
 
     def how_to_come_back(self) -> str | None:
         return None
 
     async def _delete_what_nobody_needs(self, followers: Followers) -> None:
-        """The computer that began the run has it, and left its journal for us only."""
+        """Delete the journal, if the computer that began the run has left it only for us."""
         try:
             if not await followers.who_needs_it(began_here=False, owner=self._found.owner):
                 await delete_journal(self._server, self._following.path)

@@ -46,12 +46,13 @@ HOW_KERNELS_END = {
     "shutdown": "Somebody shut the kernel down.",
     "gone": "The kernel is gone: it died, somebody ended it, or the server culled it.",
     "deleted": "The kernel was deleted on the server: by somebody, or culled as idle.",
-    "unresponsive": "The kernel is idle and begins nothing of what it is sent, however often.",
+    "unresponsive": "The kernel is idle and executes nothing, however often the cells are sent.",
     "unanswered": "The kernel never answered after its start; the server's log may say why.",
     "ended": "The kernel was ended while it worked: by somebody, or together with its server.",
     "forgotten": "The kernel does not know the run any more: another client fetched or removed it, "
     "or the kernel was restarted.",
-    "unreached": "The kernel is idle and never got it: whoever began the run ended too soon.",
+    "unreached": "The kernel is idle and never got the cell: the client that began the run ended "
+    "too soon.",
 }
 
 
@@ -93,7 +94,7 @@ class Result:
 
 
 class Listener(Protocol):
-    """Who is told what happens, and who is asked."""
+    """Gets the events of a run, and answers the questions of its code."""
 
     @property
     def can_answer(self) -> bool: ...
@@ -101,7 +102,7 @@ class Listener(Protocol):
     def on_event(self, event: RunEvent) -> None: ...
 
     async def ask(self, prompt: str, *, hidden: bool) -> str | None:
-        """One line from the person; None when there is no answer to be had."""
+        """One line from the user; None if there is no answer."""
         ...
 
 
@@ -111,7 +112,7 @@ class Account:
     Args:
         cells: in order; an event's ``key`` is the position in here.
         outputs: gets what the cells publish.
-        listener: who is told.
+        listener: gets the events.
         changed: called with a cell's index when its outputs changed, and whether it is finished.
         total: the number of the document's last cell.
         shown: positions of cells that have outputs already, which stay.
@@ -151,7 +152,7 @@ class Account:
         self._changed(cell.index, False)
         number = self.number(event.key)
         started = self._outputs.timing(cell.index).get("iopub.status.busy", "")
-        self._tell(CellStarted(cell.index, number, self._total, cell.source, cell.title, started))
+        self._send(CellStarted(cell.index, number, self._total, cell.source, cell.title, started))
 
     def echoed(self, event: InputEchoed) -> None:
         cell = self._shown_cell(event.key)
@@ -159,14 +160,14 @@ class Account:
         self._count(cell.index, event.message)
 
     def published(self, event: Published) -> list[CommMessage]:
-        """An output; returns what the kernel must be told of it."""
+        """Take in an output; returns the comm messages that the kernel needs because of it."""
         cell = self._shown_cell(event.key)
-        told: list[CommMessage] = []
-        # Hostile until checked: one output that we trip over must not cost the others, now and
-        # with each client that comes back to the run.
+        replies: list[CommMessage] = []
+        # Outputs are hostile until checked: one that we can't handle must not cost the others, in
+        # this client and in each one that attaches later.
         try:
             widget = self._outputs.captured_by(event.message)
-            told = self._outputs.publish(cell.index, event.message)
+            replies = self._outputs.publish(cell.index, event.message)
         except JrcError:
             raise
         except Exception as error:
@@ -174,10 +175,10 @@ class Account:
             what = f"an output could not be understood ({type(error).__name__})."
             self._lose_of(event.key, what)
         else:
-            self._tell_output(cell.index, event.message, widget)
-            self._tell_widgets(cell.index, event.message)
+            self._send_output(cell.index, event.message, widget)
+            self._send_widgets(cell.index, event.message)
         self._changed(cell.index, False)
-        return told
+        return replies
 
     def replied(self, event: Replied) -> None:
         if event.message.content_fields.get("status") == "aborted":
@@ -200,12 +201,12 @@ class Account:
         self._note_losses(event)
         if event.error_lost and event.reply is not None:
             self._outputs.error(cell.index, event.reply)
-            self._tell(CellOutput(cell.index, to_output("error", event.reply)))
+            self._send(CellOutput(cell.index, to_output("error", event.reply)))
         if event.idle is not None:
             self._outputs.mark(cell.index, "iopub.status.idle", event.idle)
         self.result.reply = event.reply
         took = self._outputs.took(cell.index)
-        self._tell(
+        self._send(
             CellFinished(
                 cell=cell.index,
                 number=self.number(event.key),
@@ -219,7 +220,7 @@ class Account:
             self._widget_texts.finished(cell.index)
         self._changed(cell.index, True)
 
-    def _tell_widgets(self, index: int, message: Message) -> None:
+    def _send_widgets(self, index: int, message: Message) -> None:
         if self._widget_texts is None:
             # A widget opens a comm before it is displayed.
             if message.msg_type != "comm_open":
@@ -228,7 +229,7 @@ class Account:
 
             self._widget_texts = WidgetTexts()
         for view in self._widget_texts.heard(index, message):
-            self._tell(WidgetChanged(*view))
+            self._send(WidgetChanged(*view))
 
     def limit_reached(self, event: LimitReached) -> None:
         if event.key in self._limited:
@@ -258,7 +259,7 @@ class Account:
         if info is None:
             return
         if self.result.language_info is None:
-            self._tell(KernelReady.of(info))
+            self._send(KernelReady.of(info))
         self.result.language_info = info
 
     def link_lost(self, event: LinkLost) -> None:
@@ -310,7 +311,7 @@ class Account:
         self.notice("output-lost", sentence)
 
     def notice(self, kind: str, text: str) -> None:
-        self._tell(Notice(kind, text))
+        self._send(Notice(kind, text))
 
     def number(self, key: int) -> int:
         """Of a cell among the document's, from 1."""
@@ -324,7 +325,7 @@ class Account:
             self._outputs.start(cell.index)
         return cell
 
-    def _tell_output(self, index: int, message: Message, widget: str | None) -> None:
+    def _send_output(self, index: int, message: Message, widget: str | None) -> None:
         msg_type = message.msg_type
         if msg_type.startswith("comm"):
             return
@@ -336,7 +337,7 @@ class Account:
             output = {**content, **display, "output_type": msg_type}
         else:
             output = to_output(msg_type, content)
-        self._tell(CellOutput(index, output, display_id_of(content), widget))
+        self._send(CellOutput(index, output, display_id_of(content), widget))
 
     def _note_losses(self, event: Finished) -> None:
         if event.reply is None:
@@ -352,7 +353,7 @@ class Account:
             )
 
     def _lose_of(self, key: int, what: str) -> None:
-        """Output of one cell is lost: told, and noted in the cell."""
+        """Output of one cell is lost: say so, and note it in the cell."""
         sentence = f"Cell {self.number(key)}: {what}"
         self._outputs.note_loss(self.cells[key].index, sentence)
         self.lose(sentence)
@@ -360,5 +361,5 @@ class Account:
     def _count(self, index: int, message: Message) -> None:
         self._outputs.set_execution_count(index, message.content_fields.get("execution_count"))
 
-    def _tell(self, event: RunEvent) -> None:
+    def _send(self, event: RunEvent) -> None:
         self._listener.on_event(event)

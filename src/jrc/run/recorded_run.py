@@ -157,7 +157,7 @@ class _Installation:
     """Brings the recorder into the kernel, again where that was aborted.
 
     Attributes:
-        about: what whoever attaches to the run needs to know; None for a run without a journal.
+        about: the manifest for clients that attach; None for a run without a journal.
         answered: the kernel said what became of it.
     """
 

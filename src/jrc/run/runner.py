@@ -1,4 +1,4 @@
-"""Cells to a kernel and what comes back: the thin acting part.
+"""Sends cells to a kernel and acts on what comes back: the thin acting part.
 
 ``protocol`` says what messages mean and what to ask, ``watch`` when to act unasked,
 ``progress`` keeps what came, ``stopping`` why it ends. Here they meet the channels.
@@ -47,10 +47,10 @@ MOST_QUESTIONS = 8
 
 
 class Questions:
-    """Passes what the code asks on to the person, and the answer back.
+    """Passes the questions of the code on to the user, and the answers back.
 
     Args:
-        listener: who is asked.
+        listener: answers.
         channels: bring the answer.
         exchange: makes the answer.
         account: notices what can't be answered here.
@@ -74,7 +74,7 @@ class Questions:
         self._open: set[asyncio.Task[None]] = set()
 
     def ask(self, request: Message, *, allowed: bool) -> None:
-        """Ask the person, while other messages go on to arrive.
+        """Ask the user, while other messages keep arriving.
 
         Args:
             request: the question.
@@ -86,7 +86,7 @@ class Questions:
             if not self._exchange.is_taken_up:
                 self._begin(self._unanswered())
         elif self._exchange.is_taken_up and not self._listener.can_answer:
-            # Whoever only looks takes nothing away: the question waits for somebody else.
+            # The question waits for a client that can answer.
             text = "The code waits for an answer: attach at a terminal to give it."
             self._account.notice("waiting", text)
         else:
@@ -102,7 +102,7 @@ class Questions:
         question.add_done_callback(self._open.discard)
 
     async def close(self) -> None:
-        """Ask no longer."""
+        """Cancel the questions that are open."""
         await cancel_all([*self._open])
 
     async def _answer(self, request: Message) -> None:
@@ -224,7 +224,7 @@ class Departure:
         """Send what is left and wait for the journal.
 
         Args:
-            about: makes what whoever attaches needs to know, when all is sent.
+            about: makes the manifest for clients that attach, once everything is sent.
 
         Returns:
             where the journal is, or why there is none.
@@ -255,7 +255,7 @@ class Runner:
         control: the kernel's interrupt and existence.
         exchange: makes the requests and understands the answers.
         account: the cells, and what became of them.
-        listener: who is asked.
+        listener: answers.
         watch: the run's deadlines.
         pipelined: send all cells at once, if there is a recorder to guard them.
         timing: the thresholds of the run.
@@ -338,7 +338,7 @@ class Runner:
         """Make the kernel independent of this client: all cells sent, a journal kept.
 
         Args:
-            about: makes what whoever attaches needs to know, of the requests' ids.
+            about: makes the manifest for clients that attach, from the requests' ids.
 
         Returns:
             where the journal is, or why there is none.
@@ -358,13 +358,13 @@ class Runner:
         return self._exchange.run.outlives_client and self._stops.let_it_go_on(all_sent=all_sent)
 
     async def interrupt(self) -> None:
-        """Interrupt what runs now, because the person wants it."""
+        """Interrupt the cell that is executed, because the user wants it."""
         self._stops.interrupted = True
         self._account.notice("interrupted", "Interrupting the remote cell.")
         await self._interrupter.stop_all()
 
     async def forget(self) -> None:
-        """What the recorder and the journal hold of the run is no longer needed."""
+        """Let the kernel free what it holds of the run, and delete the journal."""
         await self._outbox.send(self._exchange.run.forget())
 
     async def _follow(self) -> Result:

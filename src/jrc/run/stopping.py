@@ -17,8 +17,8 @@ class Stops:
 
     Attributes:
         given_up: nothing more is expected of the kernel.
-        interrupted: the person at this client did it.
-        cancelled: somebody cancelled the run, said the kernel.
+        interrupted: the user of this client interrupted it.
+        cancelled: the kernel said that somebody cancelled the run.
         aborted: the first cell that the kernel did not begin.
     """
 
@@ -53,7 +53,7 @@ class Stops:
         return "ok" if cell.exits(event.reply) else event.status
 
     def conclude(self, account: Account) -> None:
-        """Tell the account what no cell could tell."""
+        """Note in the account what no cell shows."""
         if self.interrupted:
             account.stop("interrupted", None)
         if self.aborted is not None:
@@ -99,8 +99,8 @@ class Interrupter:
         self._cancel_taken.clear()
         await self._outbox.send(cancel)
         if cancel:
-            # The interrupt goes another way. If it were the first to arrive, a cell that catches it
-            # would end, and the next one begin.
+            # The interrupt takes another way. If it arrived first, a cell that catches it would
+            # end, and the next one would begin.
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._seconds):
                     await self._cancel_taken.wait()

@@ -214,7 +214,7 @@ class Strategy:
 
         Args:
             prologue: code to execute silently before the first cell; empty for none.
-            about: what whoever attaches to the run needs to know; None for a run without a journal.
+            about: the manifest for clients that attach; None for a run without a journal.
         """
         raise NotImplementedError
 

@@ -1,7 +1,7 @@
-"""Was it the person's code that an interrupt stopped, or did somebody end the whole kernel?
+"""Find out whether an interrupt was the end of the kernel, or only of the code.
 
-A server interrupts a kernel before it asks it to shut down. So the last words of a kernel that is
-ended from outside are those of interrupted code.
+A server interrupts a kernel before it asks the kernel to shut down. So the last messages of a
+kernel that is ended from outside are those of interrupted code.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ async def kernel_was_ended(
         except NotFoundError:
             return True
         except JrcError as error:
-            # It answers nothing on its way down.
+            # A kernel that is shutting down does not answer.
             log.info("asking the kernel again: %s", error)
             continue
         if states is None or not states.runs or states.runs[0].ending:
