@@ -9,9 +9,9 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from jrc.errors import AuthError, NotFoundError, UnreachableError
-from jrc.kernel import link as link_module
 from jrc.kernel.channels import ChannelEvent, Channels, FrameDamaged, LinkLost, LinkRestored
 from jrc.kernel.messages import Messages
+from jrc.kernel.timing import LinkTiming
 from jrc.profile.secret import Secret
 from jrc.server.address import ServerAddress
 from jrc.server.auth import PasswordAuth, TokenAuth
@@ -149,17 +149,14 @@ async def test_patience_ends(jupyter: JupyterServer) -> None:
             proxy.restore()
 
 
-async def test_a_silent_line_is_taken_for_dead(
-    jupyter: JupyterServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(link_module, "SILENCE_LIMIT", 1.0)
-    monkeypatch.setattr(link_module, "_PROBE_INTERVAL", 0.3)
+async def test_a_silent_line_is_taken_for_dead(jupyter: JupyterServer) -> None:
+    timing = LinkTiming(silence=1.0, probe=0.3)
     requests = Messages()
     with Proxy(jupyter.url) as proxy:
         async with (
             client_of(jupyter, url=proxy.url) as client,
             kernel(client) as kernel_id,
-            opened(client, kernel_id, requests) as channels,
+            opened(client, kernel_id, requests, timing=timing) as channels,
         ):
             await answered(channels, requests)
             proxy.black_hole(swallow=True)
@@ -172,16 +169,13 @@ async def test_a_silent_line_is_taken_for_dead(
             await answered(channels, requests)
 
 
-async def test_a_quiet_kernel_is_not_a_silent_line(
-    jupyter: JupyterServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(link_module, "SILENCE_LIMIT", 1.5)
-    monkeypatch.setattr(link_module, "_PROBE_INTERVAL", 0.3)
+async def test_a_quiet_kernel_is_not_a_silent_line(jupyter: JupyterServer) -> None:
+    timing = LinkTiming(silence=1.5, probe=0.3)
     requests = Messages()
     async with (
         client_of(jupyter) as client,
         kernel(client) as kernel_id,
-        opened(client, kernel_id, requests) as channels,
+        opened(client, kernel_id, requests, timing=timing) as channels,
     ):
         await answered(channels, requests)
         await asyncio.sleep(3)
@@ -190,16 +184,14 @@ async def test_a_quiet_kernel_is_not_a_silent_line(
     assert all(isinstance(event, Message) for event in events)
 
 
-async def test_what_is_on_its_way_has_not_arrived(
-    jupyter: JupyterServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(link_module, "ARRIVAL_TIMEOUT", 0.5)
+async def test_what_is_on_its_way_has_not_arrived(jupyter: JupyterServer) -> None:
+    timing = LinkTiming(arrival=0.5)
     requests = Messages()
     with Proxy(jupyter.url) as proxy:
         async with (
             client_of(jupyter, url=proxy.url) as client,
             kernel(client) as kernel_id,
-            opened(client, kernel_id, requests) as channels,
+            opened(client, kernel_id, requests, timing=timing) as channels,
         ):
             proxy.black_hole()
             request = requests.kernel_info()

@@ -5,7 +5,7 @@ import sys
 
 PROGRAM = """
 import importlib.abc, sys, threading, time
-from jrc.kernel.link import _not_opened, _websocket_classes
+from jrc.kernel.link import _import_websocket, _not_opened
 
 here, there = threading.Event(), threading.Event()
 
@@ -21,7 +21,7 @@ class Slow(importlib.abc.MetaPathFinder):
 
 def imports():
     here.wait(30)
-    _websocket_classes()
+    _import_websocket()
 
 sys.meta_path.insert(0, Slow())
 thread = threading.Thread(target=imports)

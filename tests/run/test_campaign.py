@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from jrc.kernel import link
 from tests.support.campaign import CELLS, Campaign, make_plan, normalized
 from tests.support.environment import CAMPAIGN_RUNS, CAMPAIGN_SEED
 from tests.support.jupyter import JupyterServer
@@ -30,10 +29,6 @@ RUN_SECONDS = 150
 async def test_no_loss_no_duplicate_no_reorder(
     jupyter: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A silent line counts as dead sooner than in life, so that silences fit in."""
-    monkeypatch.setattr(link, "SILENCE_LIMIT", 3.0)
-    monkeypatch.setattr(link, "_PROBE_INTERVAL", 1.0)
-    monkeypatch.setattr(link, "FIRST_OPEN_TIMEOUT", 20.0)
     monkeypatch.setenv("JRC_KUBECTL", chosen_kubectls()[-1].path)
     campaign = Campaign(jupyter, tmp_path, await undisturbed(jupyter, tmp_path))
     first = random.randrange(10**6) if CAMPAIGN_SEED is None else CAMPAIGN_SEED

@@ -14,6 +14,7 @@ from typing import Any
 from jrc.errors import NotFoundError, RemoteError, UnreachableError, UsageError
 from jrc.kernel.channels import Channels
 from jrc.kernel.messages import Messages
+from jrc.kernel.timing import LinkTiming
 from jrc.notebook.document import load
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
@@ -22,11 +23,15 @@ from jrc.run.detached import begin_detached
 from jrc.run.events import RunEvent, RunStarted
 from jrc.run.job import Job
 from jrc.run.options import AttachOptions, Options
+from jrc.run.timing import Timing
 from jrc.runs.lookup import find_run
 from jrc.runs.records import RunRecords
 from tests.support.jupyter import JupyterServer
 from tests.support.lines import PROFILE, DirectLine, Line, TunnelLine, direct_line, tunnel_line
 from tests.support.running import Recorder, client_of, write_notebook
+
+TIMING = Timing(link=LinkTiming(silence=3.0, probe=1.0, first_open=20.0))
+"""A silent line counts as dead sooner than in life, so that silences fit in."""
 
 CELLS: dict[str, str] = {
     "ticks": "import time\nfor i in range(30):\n    print(i, flush=True)\n    time.sleep(0.02)",
@@ -217,7 +222,11 @@ class Campaign:
     ) -> int:
         async with line.client() as client:
             job = Job(
-                load(path, args=[]), client, options=Options(), listener=listener, output=output
+                load(path, args=[]),
+                client,
+                options=Options(timing=TIMING),
+                listener=listener,
+                output=output,
             )
             try:
                 return await job.run()
@@ -242,7 +251,7 @@ class Campaign:
             begun = await begin_detached(
                 load(path, args=[]),
                 client,
-                options=Options(profile=PROFILE),
+                options=Options(profile=PROFILE, timing=TIMING),
                 listener=listener,
                 output=output,
                 records=records,
@@ -273,7 +282,7 @@ class Campaign:
                 attachment = Attachment(
                     await find_run(run, records, [profile]),
                     client,
-                    options=AttachOptions(),
+                    options=AttachOptions(timing=TIMING),
                     listener=listener,
                     output=output,
                     records=records,

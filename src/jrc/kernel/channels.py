@@ -21,19 +21,12 @@ from jrc.errors import (
     UnreachableError,
     WireError,
 )
-from jrc.kernel import link as links
 from jrc.kernel.link import Link, LinkClosedError, open_link
+from jrc.kernel.timing import LinkTiming
 from jrc.server.address import ServerAddress
 from jrc.server.connection import Way, tls_context
 from jrc.tasks import backoff
 from jrc.wire.message import Message
-
-STABLE_SECONDS = 10.0
-"""After a link that did not live so long, the next one is not opened at once. One that brought no
-message either counts as none."""
-
-OPEN_PATIENCE = 45.0
-"""Seconds to try to connect for the first time: two tries into a dead line fit in."""
 
 log = logging.getLogger("jrc.kernel.channels")
 
@@ -109,6 +102,8 @@ class Channels:
         patience: seconds to try to bring a lost link back.
         stubborn: try so long also when the way to the server is closed for now: a person may open
             it again.
+        timing: when a link is given up, and when the next one is opened; None for the usual
+            thresholds.
     """
 
     def __init__(
@@ -119,12 +114,14 @@ class Channels:
         session_id: str,
         patience: float = 60.0,
         stubborn: bool = False,
+        timing: LinkTiming | None = None,
     ) -> None:
         self._server = server
         self._kernel_id = kernel_id
         self._url = server.address.websocket(kernel_id, session_id)
         self._patience = patience
         self._stubborn = stubborn
+        self._timing = timing or LinkTiming()
         self._link: Link | None = None
         self._outbox: deque[Message] = deque()
 
@@ -152,11 +149,12 @@ class Channels:
             AuthError, NotFoundError, UnreachableError, ProtocolError: it is not possible.
         """
         try:
-            self._link = await self._connect(links.FIRST_OPEN_TIMEOUT)
+            self._link = await self._connect(self._timing.first_open)
         except UnreachableError as error:
             if not known:
                 raise
-            self._link = await self._reconnect(error, min(self._patience, OPEN_PATIENCE))
+            patience = min(self._patience, self._timing.first_tries)
+            self._link = await self._reconnect(error, patience)
         self._server.session_began()
 
     async def send(self, message: Message, *, later: bool = True) -> None:
@@ -182,7 +180,7 @@ class Channels:
     async def all_arrived(self) -> bool:
         """Whether the server has all that was sent: a large message takes its time on a slow link.
 
-        The answer may take ``links.ARRIVAL_TIMEOUT`` seconds.
+        The answer may take ``LinkTiming.arrival`` seconds.
         """
         link = self._link
         return link is not None and await link.all_arrived()
@@ -218,9 +216,9 @@ class Channels:
                 yield LinkLost(lost.message, lost.half_open, lost.code)
                 started = clock()
                 lived = started - began
-                if good or lived > STABLE_SECONDS:
+                if good or lived > self._timing.stable:
                     bad_since = started
-                if lived > STABLE_SECONDS:
+                if lived > self._timing.stable:
                     pauses = backoff()
                 elif restored:
                     # A proxy may take connections whose server is away, and close them at once.
@@ -267,6 +265,7 @@ class Channels:
             tls=tls_context(address, self._server.way),
             use_proxy=not address.is_loopback,
             timeout=timeout,
+            timing=self._timing,
         )
 
     async def _reconnect(
@@ -281,7 +280,7 @@ class Channels:
                 while True:
                     logins = self._server.logins
                     try:
-                        return await self._connect(links.OPEN_TIMEOUT)
+                        return await self._connect(self._timing.open)
                     except NotFoundError:
                         raise
                     except AuthError:

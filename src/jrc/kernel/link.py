@@ -5,12 +5,10 @@ The thin edge around the ``websockets`` library. ``channels`` decides when to co
 
 import asyncio
 import logging
-import socket
 import threading
 import time
 from contextlib import suppress
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from jrc.errors import (
@@ -23,6 +21,7 @@ from jrc.errors import (
     WireError,
 )
 from jrc.kernel.tcp import connect_tcp
+from jrc.kernel.timing import DEFAULT_LINK_TIMING, LinkTiming
 from jrc.wire.message import Message, check_envelope
 from jrc.wire.websocket import (
     V1_SUBPROTOCOL,
@@ -35,28 +34,13 @@ from jrc.wire.websocket import (
 if TYPE_CHECKING:
     import ssl
 
-FIRST_OPEN_TIMEOUT = 75.0
-"""Seconds for the first connection to a kernel: the server opens it when the kernel has answered,
-and gives a slow one 60 s (``kernel_info_timeout``)."""
+    from websockets.exceptions import ConnectionClosed
 
-OPEN_TIMEOUT = 20.0
-"""Seconds for a later connection to a kernel that was seen to live."""
+    from jrc.kernel.websocket import Connection
 
-SILENCE_LIMIT = 45.0
-"""Seconds without a byte after which a link counts as half-open. A server pings every 30 s."""
-
-ARRIVAL_TIMEOUT = 3.0
-"""Seconds for the answer to a ping that tells that all before it arrived."""
-
-_PROBE_INTERVAL = 15.0
-_GOODBYE_SECONDS = 0.002
-_CLOSE_TIMEOUT = 1.0
 _IMPORTING = threading.Lock()
 """The library's modules import each other in circles, in which two threads can lock each other
 out: a connection that fails at once is explained while the library is still being imported."""
-
-_MAX_QUEUED_FRAMES = 32
-_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
 class LinkClosedError(UnreachableError):
@@ -77,8 +61,9 @@ class LinkClosedError(UnreachableError):
 class Link:
     """An open websocket. Made by ``open_link``."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: "Connection", timing: LinkTiming) -> None:
         self._connection = connection
+        self._timing = timing
         self._v1 = connection.subprotocol == V1_SUBPROTOCOL
         self._half_open = False
         self._watch = asyncio.create_task(self._watch_silence(), name="link-watch")
@@ -91,7 +76,7 @@ class Link:
     @property
     def usable(self) -> bool:
         """Not known to be closed: what is sent now has a chance to arrive."""
-        return bool(self._connection.state == 1)
+        return self._connection.is_open
 
     @property
     def received(self) -> int:
@@ -99,7 +84,7 @@ class Link:
 
         A frame that can't be decoded counts as silence.
         """
-        return int(self._connection.received)
+        return self._connection.received
 
     async def send(self, message: Message) -> None:
         """Send one message.
@@ -120,7 +105,7 @@ class Link:
         from websockets.exceptions import ConnectionClosed
 
         try:
-            async with asyncio.timeout(ARRIVAL_TIMEOUT):
+            async with asyncio.timeout(self._timing.arrival):
                 await (await self._connection.ping())
         except (ConnectionClosed, TimeoutError):
             return False
@@ -140,8 +125,10 @@ class Link:
         except ConnectionClosed as error:
             raise self._closed(error) from error
         try:
-            v1 = self._v1 and isinstance(frame, bytes)
-            message = decode_v1(frame) if v1 else decode_legacy(frame)
+            if self._v1 and isinstance(frame, bytes):
+                message = decode_v1(frame)
+            else:
+                message = decode_legacy(frame)
             check_envelope(message)
         except WireError:
             self._connection.received -= len(frame)
@@ -155,10 +142,11 @@ class Link:
         """
         self._watch.cancel()
         transport = self._connection.transport
-        waiting = transport.get_write_buffer_size() > 0
+        waits = transport.get_write_buffer_size() > 0
+        seconds = self._timing.last_bytes if waits else self._timing.goodbye
         try:
             with suppress(TimeoutError):
-                async with asyncio.timeout(_CLOSE_TIMEOUT if waiting else _GOODBYE_SECONDS):
+                async with asyncio.timeout(seconds):
                     await self._connection.close()
         finally:
             # Whoever is cancelled while waiting leaves nothing open.
@@ -169,7 +157,7 @@ class Link:
         self._watch.cancel()
         self._connection.transport.abort()
 
-    def _closed(self, error: Any) -> LinkClosedError:
+    def _closed(self, error: "ConnectionClosed") -> LinkClosedError:
         self._watch.cancel()
         if self._half_open:
             return LinkClosedError("nothing was heard from the server", half_open=True)
@@ -180,24 +168,24 @@ class Link:
         return LinkClosedError(reason, code=frame.code)
 
     async def _watch_silence(self) -> None:
-        """Abort the connection when nothing was heard for ``SILENCE_LIMIT`` seconds.
+        """Abort the connection when nothing was heard for too long.
 
         A process that was stopped, or a laptop that slept, must not take its own pause for the
-        server's: a tick that comes late starts the count again, with a shorter limit.
+        server's: a look that comes late starts the count again, with a shorter limit.
         """
-        connection = self._connection
-        limit = SILENCE_LIMIT
+        connection, probe = self._connection, self._timing.probe
+        limit = self._timing.silence
         while True:
             before = time.time()
-            await asyncio.sleep(min(_PROBE_INTERVAL, limit))
-            if time.time() - before > 2 * _PROBE_INTERVAL:
+            await asyncio.sleep(min(probe, limit))
+            if time.time() - before > 2 * probe:
                 connection.heard = asyncio.get_running_loop().time()
-                limit = _PROBE_INTERVAL / 3
+                limit = probe / 3
             if not connection.transport.is_reading():
                 continue
             silent = asyncio.get_running_loop().time() - connection.heard
-            if silent < min(_PROBE_INTERVAL, limit):
-                limit = SILENCE_LIMIT
+            if silent < min(probe, limit):
+                limit = self._timing.silence
             elif silent >= limit:
                 self._half_open = True
                 connection.transport.abort()
@@ -209,7 +197,7 @@ class Link:
         from websockets.exceptions import ConnectionClosed
 
         with suppress(ConnectionClosed, TimeoutError):
-            async with asyncio.timeout(_PROBE_INTERVAL / 3):
+            async with asyncio.timeout(self._timing.probe / 3):
                 await self._connection.ping()
 
 
@@ -219,7 +207,8 @@ async def open_link(
     *,
     tls: "ssl.SSLContext | None",
     use_proxy: bool,
-    timeout: float = OPEN_TIMEOUT,
+    timeout: float | None = None,
+    timing: LinkTiming = DEFAULT_LINK_TIMING,
 ) -> Link:
     """Connect to a kernel's channels.
 
@@ -228,47 +217,49 @@ async def open_link(
         headers: the authentication.
         tls: how to verify the server; None for the system's way, or without TLS.
         use_proxy: go through the proxy that the environment names.
-        timeout: seconds for TCP, TLS and the websocket handshake together.
+        timeout: seconds for TCP, TLS and the websocket handshake together; None for
+            ``timing.open``.
+        timing: when the link is given up.
 
     Raises:
         AuthError, NotFoundError, UnreachableError, ProtocolError: see ``_refused``.
     """
     # At DEBUG it logs the headers of the handshake, and they hold credentials.
     logging.getLogger("websockets.client").setLevel(logging.INFO)
-    options: dict[str, Any] = {"ssl": tls} if tls is not None else {}
     proxy = _proxy_for(url) if use_proxy else None
+    seconds = timing.open if timeout is None else timeout
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(seconds):
             # The library's import takes as long as a round trip: TCP has its own meanwhile.
-            importing = asyncio.create_task(asyncio.to_thread(_websocket_classes))
-            if proxy is None:
-                options["sock"] = await connect_tcp(url)
+            importing = asyncio.create_task(asyncio.to_thread(_import_websocket))
+            sock = await connect_tcp(url) if proxy is None else None
             try:
-                connect, connection_class = await importing
+                await importing
             except BaseException:
-                if proxy is None:
-                    options["sock"].close()
+                if sock is not None:
+                    sock.close()
                 raise
-            connection = await connect(
+            from jrc.kernel.websocket import open_websocket
+
+            connection = await open_websocket(
                 url,
-                additional_headers=headers,
-                subprotocols=[V1_SUBPROTOCOL],
-                compression=None,
+                headers,
+                sock=sock,
+                tls=tls,
                 proxy=proxy,
-                open_timeout=None,
-                ping_interval=None,
-                close_timeout=_CLOSE_TIMEOUT,
-                max_size=None,
-                max_queue=_MAX_QUEUED_FRAMES,
-                create_connection=connection_class,
-                **options,
+                close_timeout=timing.last_bytes,
             )
     except Exception as error:
-        meaning = _not_opened(error, url, timeout)
+        meaning = _not_opened(error, url, seconds)
         if meaning is None:
             raise
         raise meaning from error
-    return Link(connection)
+    return Link(connection, timing)
+
+
+def _import_websocket() -> None:
+    with _IMPORTING:
+        import jrc.kernel.websocket  # noqa: F401  at its first use: it is slow
 
 
 def _not_opened(error: Exception, url: str, timeout: float) -> JrcError | None:
@@ -325,50 +316,3 @@ def _refused(status: int, url: str) -> JrcError:
 
 def _place(url: str) -> str:
     return url.partition("?")[0]
-
-
-@cache
-def _websocket_classes() -> tuple[Any, Any]:
-    """The library's classes with our changes, made at first use: the import is slow."""
-    with _IMPORTING:
-        from websockets.asyncio.client import ClientConnection, connect
-        from websockets.frames import Frame
-
-    class Connection(ClientConnection):
-        """Notes what it hears and when, acknowledges every segment at once, holds no old frame.
-
-        The server writes a cell's busy, input, reply and idle as separate small segments with
-        Nagle's algorithm on: a delayed acknowledgement holds each of them for 40 ms. Linux
-        forgets TCP_QUICKACK, so it is set again after every segment.
-        """
-
-        heard = 0.0
-        received = 0
-
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            super().connection_made(transport)
-            self._socket: socket.socket | None = transport.get_extra_info("socket")
-            self.heard = self.loop.time()
-
-        def data_received(self, data: bytes) -> None:
-            self.heard = self.loop.time()
-            self.received += len(data)
-            if _QUICKACK is not None and self._socket is not None:
-                self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-            super().data_received(data)
-
-        def process_event(self, event: Any) -> None:
-            # The library's parser holds a frame until it has read the next one: let it hold an
-            # empty one. The largest message is the largest part of the memory that a run needs.
-            if isinstance(event, Frame):
-                data, event.data = event.data, b""
-                event = Frame(event.opcode, data, event.fin, event.rsv1, event.rsv2, event.rsv3)
-            super().process_event(event)
-
-    class Connect(connect):
-        """Follows no redirect: it would take the credentials along."""
-
-        def process_redirect(self, exc: Exception) -> Exception | str:
-            return exc
-
-    return Connect, Connection

@@ -55,27 +55,28 @@ async def serve(
     # jupyter_client restarts a kernel by starting a new process when the old one has ended; a
     # process that stays would only make it wait. Without such a parent nobody starts a new one.
     managed = "JPY_PARENT_PID" in environment
-    relay = Relay(
-        sockets, Machine(messages, restarts_in_place=not managed, timing=timing or Timing())
-    )
+    timing = timing or Timing()
+    relay = Relay(sockets, Machine(messages, restarts_in_place=not managed, timing=timing))
     relay.start()
     with _signals(relay):
         await first_of(
-            _connect_and_relay(relay, messages.session, environment),
+            _connect_and_relay(relay, messages.session, environment, timing),
             relay.stopped.wait(),
             _parent_exit(environment),
         )
     relay.check()
 
 
-async def _connect_and_relay(relay: Relay, session_id: str, environment: Mapping[str, str]) -> None:
+async def _connect_and_relay(
+    relay: Relay, session_id: str, environment: Mapping[str, str], timing: Timing
+) -> None:
     async with open_server(environment.get("JRC_PROFILE")) as server:
         path = session_path(environment, Path.cwd())
         with RecordFile(Paths.from_environment(), server.address.base_url, path) as record:
             kernel = RelayedKernel(server, record)
             try:
                 await kernel.start(environment.get("JRC_KERNEL"))
-                async with _channels(server, kernel, session_id) as channels:
+                async with _channels(server, kernel, session_id, timing) as channels:
                     await relay.run(kernel, channels)
             finally:
                 await kernel.delete()
@@ -83,9 +84,16 @@ async def _connect_and_relay(relay: Relay, session_id: str, environment: Mapping
 
 @asynccontextmanager
 async def _channels(
-    server: "ServerClient", kernel: RelayedKernel, session_id: str
+    server: "ServerClient", kernel: RelayedKernel, session_id: str, timing: Timing
 ) -> AsyncIterator[Channels]:
-    channels = Channels(server, kernel.id, session_id=session_id, patience=PATIENCE, stubborn=True)
+    channels = Channels(
+        server,
+        kernel.id,
+        session_id=session_id,
+        patience=PATIENCE,
+        stubborn=True,
+        timing=timing.link,
+    )
     await _open(channels, kernel)
     try:
         yield channels

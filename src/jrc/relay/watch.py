@@ -7,6 +7,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from jrc.kernel.deadlines import IdleStep, MissingIdle, Unresponsive
+from jrc.kernel.timing import LinkTiming
 
 
 class Timing(NamedTuple):
@@ -24,6 +25,7 @@ class Timing(NamedTuple):
         suspicious_poll: how long to wait between two such questions.
         idle_within: how long an idle may come after its reply. Usually it takes milliseconds.
         fences: how many fences are sent for a missing idle before it counts as lost.
+        link: when a link to the kernel is given up, and when the next one is opened.
     """
 
     link_notice: float = 10.0
@@ -33,6 +35,7 @@ class Timing(NamedTuple):
     suspicious_poll: float = 0.5
     idle_within: float = 2.0
     fences: int = 10
+    link: LinkTiming = LinkTiming()
 
 
 class Act(Enum):

@@ -198,7 +198,11 @@ class Following:
         kernel_id = self._found.kernel_id
         past = self.past or KeptPast()
         channels = Channels(
-            self._server, kernel_id, session_id=requests.session, patience=self._how.patience
+            self._server,
+            kernel_id,
+            session_id=requests.session,
+            patience=self._how.patience,
+            timing=self._how.timing.link,
         )
         try:
             await channels.open()

@@ -120,7 +120,11 @@ class NewRun:
 
         requests = Messages()
         channels = Channels(
-            self._server, kernel.id, session_id=requests.session, patience=self.options.patience
+            self._server,
+            kernel.id,
+            session_id=requests.session,
+            patience=self.options.patience,
+            timing=self.options.timing.link,
         )
         start_timeout = self.options.kernel.start_timeout
         began = time.monotonic()

@@ -289,7 +289,7 @@ class Runner:
         )
         self._interrupter = Interrupter(control, exchange, self._outbox, account, timing.cancel)
         self._polls = KernelPolls(
-            control, channels, exchange, self._outbox, watch.idle_kernel, timing.helps
+            control, channels, exchange, self._outbox, watch.idle_kernel, timing.watch.helps
         )
         self._departure = Departure(exchange, self._outbox, timing.leave)
         self._questions = Questions(
@@ -512,7 +512,7 @@ class Runner:
         """Act at the deadlines. Ends only when the run is over."""
         self._watch.heard(self._now())
         while not self._over:
-            await asyncio.sleep(self._timing.tick)
+            await asyncio.sleep(self._timing.watch.tick)
             await self._outbox.send(self._exchange.run.due(self._now()))
             actions = self._watch.due(
                 self._now(),

@@ -1,6 +1,9 @@
 """The thresholds of a run."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from jrc.kernel.timing import LinkTiming
 
 
 class DetachedTiming(NamedTuple):
@@ -35,20 +38,25 @@ class WatchTiming(NamedTuple):
     """When a run acts although nothing has arrived, in seconds where nothing else is said.
 
     Attributes:
+        tick: between two looks at the deadlines of a run.
         quiet_before_poll: how long a kernel that has cells to execute may be silent before the
             server is asked about it. When a kernel is deleted, its websocket stays open and silent.
         missing_polls: how many times in a row the recorder of an idle kernel may report the same
             state before cells count as missing.
         unresponsive_polls: how many times in a row the server may call the kernel idle while its
             recorder answers nothing, before it counts as unresponsive.
+        helps: how many times in a row an idle kernel gets its cells again, or another session, and
+            begins none of them.
         idle_within: how long an idle may come after its reply. Usually it takes milliseconds.
         fences: how many fences are sent for a missing idle before it counts as lost.
         interrupt_grace: how long code may take to stop when its time is up and it was interrupted.
     """
 
+    tick: float = 0.1
     quiet_before_poll: float = 5.0
     missing_polls: int = 2
     unresponsive_polls: int = 12
+    helps: int = 10
     idle_within: float = 1.0
     fences: int = 10
     interrupt_grace: float = 15.0
@@ -63,14 +71,13 @@ class Timing(NamedTuple):
             executed.
         leave: for the kernel to open the journal of a run that its client leaves.
         language: for the kernel to say what its language is, where no cell is executed.
-        tick: between two looks at the deadlines of a run.
         look: between two looks at how far a run has been shown, where only its past is wanted.
         answer: for the kernel of a run to say how the run is. A kernel that is inside one long call
             of C code answers nothing meanwhile.
         end: for the kernel of a run that was interrupted, to find out whether it is ending.
-        helps: how many times in a row an idle kernel gets its cells again, or another session, and
-            begins none of them.
         watch: when to act although nothing has arrived.
+        link: when a link to the kernel is given up, and when the next one is opened; None for the
+            usual thresholds, which are not loaded before there is a link.
         journal_at_once: how many messages of a journal are read before other tasks have their turn.
     """
 
@@ -78,12 +85,11 @@ class Timing(NamedTuple):
     cancel: float = 2.0
     leave: float = 10.0
     language: float = 10.0
-    tick: float = 0.1
     look: float = 0.05
     answer: float = 10.0
     end: EndTiming = EndTiming()
-    helps: int = 10
     watch: WatchTiming = WatchTiming()
+    link: "LinkTiming | None" = None
     journal_at_once: int = 200
 
 
