@@ -13,6 +13,7 @@ from jrc.cli.profile import NameOrDefault
 from jrc.cli.terminal import Terminal
 from jrc.cli.tunnel_talk import TunnelTalk
 from jrc.errors import DeadlineError
+from jrc.profile.environment import secrets_withheld
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
 from jrc.profile.secrets import SecretStore
@@ -64,16 +65,21 @@ def _with_token(url: str, profile: Profile, paths: Paths) -> str:
 
 
 def _lead_there(url: str, terminal: Terminal, *, show: bool) -> None:
-    import webbrowser
-
     with OneTimeRedirect(url) as redirect:
         if show:
             terminal.data(redirect.address)
-        elif not webbrowser.open(redirect.address):
+        elif not _opens(redirect.address):
             terminal.say("No browser could be started. Open this address, it works once:")
             terminal.data(redirect.address)
         if not redirect.wait(REDIRECT_SECONDS):
             raise DeadlineError(f"No browser came within {REDIRECT_SECONDS:g} s.")
+
+
+def _opens(address: str) -> bool:
+    import webbrowser
+
+    with secrets_withheld():
+        return webbrowser.open(address)
 
 
 class OneTimeRedirect:

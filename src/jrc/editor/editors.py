@@ -1,5 +1,6 @@
 """Finds VS Code and its relatives, and manages the companion extension in each of them."""
 
+import os
 import re
 import subprocess
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from jrc.editor.places import (
 )
 from jrc.editor.surroundings import P, Surroundings
 from jrc.errors import ConfigError, DeadlineError
+from jrc.profile.environment import for_programs
 
 EXTENSION = "jrc-cli.jrc-companion"
 """The companion's identifier: publisher and name of its package.json."""
@@ -107,6 +109,7 @@ def _run(editor: EditorCommand, profile: str, *words: str) -> str:
             encoding="utf-8",
             errors="replace",
             timeout=DEADLINE,
+            env=for_programs(os.environ),
         )
     except subprocess.TimeoutExpired as error:
         raise DeadlineError(

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from jrc.errors import AuthError, ConfigError, DeadlineError
+from jrc.profile.environment import for_programs
 from jrc.profile.secret import Secret
 from jrc.server.address import ServerAddress
 from jrc.server.auth import Auth, token_headers
@@ -139,13 +140,12 @@ async def run_command(
         DeadlineError: it took too long.
     """
     program = argv[0]
-    environment = {k: v for k, v in os.environ.items() if k != "JRC_TOKEN"}
     try:
         process = await asyncio.create_subprocess_exec(
             *[os.path.expanduser(program), *argv[1:]],  # noqa: ASYNC240, PTH111  no disk is asked
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
-            env={**environment, URL_VARIABLE: address.base_url},
+            env=for_programs(os.environ, **{URL_VARIABLE: address.base_url}),
         )
     except OSError as error:
         raise ConfigError(

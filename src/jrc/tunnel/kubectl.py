@@ -5,6 +5,7 @@ import os
 import shlex
 from collections.abc import Callable, Sequence
 
+from jrc.profile.environment import for_programs
 from jrc.profile.route import Route
 from jrc.shapes import NotJsonError, parse
 from jrc.tunnel.cause import Cause, CauseError, Kind, explain
@@ -165,7 +166,7 @@ class Kubectl:
         route = self._route
         where = [] if bare else ["--context", route.context, "--namespace", route.namespace]
         argv = [self.program, *where, *words]
-        environment = dict(os.environ)
+        environment = for_programs(os.environ)
         if route.kubeconfig:
             environment["KUBECONFIG"] = route.kubeconfig
         try:

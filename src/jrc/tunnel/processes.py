@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from jrc.profile.environment import for_programs
 from jrc.tasks import to_the_end
 
 STOP_SECONDS = 2.0
@@ -279,8 +280,7 @@ def _boot_id() -> str:
 
 def _from_ps(pid: int) -> str:
     command = ["/bin/ps", "-o", "state=,lstart=", "-p", str(pid)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"}
-    )
+    environment = for_programs(os.environ, LC_ALL="C")
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     state, _, started = done.stdout.strip().partition(" ")
     return "" if state.startswith("Z") else started.strip()

@@ -16,6 +16,7 @@ from jrc.cli.login.credentials import (
 )
 from jrc.cli.login.target import Login
 from jrc.errors import UsageError
+from jrc.profile.environment import secrets_withheld
 from jrc.profile.model import Profile
 from jrc.profile.secret import Secret
 from jrc.server.address import ServerAddress
@@ -131,4 +132,5 @@ def _show(page: str) -> None:
     screen = {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"} & os.environ.keys()
     # Elsewhere a text browser would take the terminal that the token is to be pasted into.
     if screen or sys.platform in ("darwin", "win32"):
-        webbrowser.open(page)
+        with secrets_withheld():
+            webbrowser.open(page)

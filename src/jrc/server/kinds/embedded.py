@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from jrc.errors import ConfigError, DeadlineError, UnreachableError
+from jrc.profile.environment import for_programs
 from jrc.profile.paths import Paths
 from jrc.profile.secret import Secret
 from jrc.server.address import ServerAddress
@@ -118,7 +119,7 @@ class EmbeddedServer:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                env={k: v for k, v in os.environ.items() if not k.startswith(_WITHHELD)},
+                env=_environment(),
                 **_apart(),
             )
         self._send_settings()
@@ -199,6 +200,11 @@ def _new_log(folder: Path) -> Path:
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines()
     return lines[-1].strip() if lines else "it wrote nothing."
+
+
+def _environment() -> dict[str, str]:
+    variables = for_programs(os.environ).items()
+    return {name: text for name, text in variables if not name.startswith(_WITHHELD)}
 
 
 async def _ends(process: asyncio.subprocess.Process, seconds: float) -> bool:
