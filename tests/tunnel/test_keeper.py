@@ -18,6 +18,7 @@ from jrc.profile.paths import Paths
 from jrc.profile.route import Route
 from jrc.tunnel.cause import Kind
 from jrc.tunnel.connect import ensure_keeper, keeper_status, stop_keeper
+from jrc.tunnel.entrance import Entrance, NoKeeperError
 from jrc.tunnel.keeper import preferred_ports
 from jrc.tunnel.machine import Phase
 from jrc.tunnel.processes import start_time
@@ -89,7 +90,44 @@ async def test_its_files_are_for_their_owner_only(spec: Spec, paths: Paths) -> N
     assert files.state.stat().st_mode & 0o777 == 0o600
     assert files.log.stat().st_mode & 0o777 == 0o600
     assert files.folder.stat().st_mode & 0o777 == 0o700
+    assert (files.folder / "key").stat().st_mode & 0o777 == 0o600
     assert "good" not in files.state.read_text() + files.log.read_text()
+
+
+async def test_it_and_what_it_starts_do_not_have_the_token(
+    spec: Spec, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JRC_TOKEN", "s3cret")
+    status = await ensure_keeper(spec, paths)
+    for process in (psutil.Process(status.pid), *kubectls_of(status)):
+        assert "JRC_KUBECTL" in process.environ()
+        assert "s3cret" not in process.environ().values()
+
+
+async def test_a_keeper_that_can_not_prove_itself_is_replaced(spec: Spec, paths: Paths) -> None:
+    """jrc was updated while it ran."""
+    files = KeeperFiles.of(paths, "lab")
+    files.prepare()
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as old:
+        began = start_time(old.pid)
+        files.write(KeeperStatus(spec, old.pid, began, Phase.READY, 0.0, port=spec.port))
+        status = await ensure_keeper(spec, paths)
+    assert status.pid != old.pid
+    assert files.key()
+
+
+async def test_a_damaged_key_is_made_anew(spec: Spec, paths: Paths) -> None:
+    files = KeeperFiles.of(paths, "lab")
+    files.prepare()
+    (files.folder / "key").write_text("zz")
+    assert files.key() is None
+    status = await ensure_keeper(spec, paths)
+    assert files.key()
+    (await Entrance(paths, "lab").connect()).close()
+    stop_keeper("lab", paths)
+    with pytest.raises(NoKeeperError, match="The tunnel of 'lab' is down"):
+        await Entrance(paths, "lab").connect()
+    assert not status.runs()
 
 
 async def test_stop_ends_everything_and_keeps_the_port_for_the_next(

@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 import pytest
 
+from jrc.tunnel import proof
 from jrc.tunnel import pump as pump_module
 from jrc.tunnel.pump import Limits, Pump
 from tests.support.http import request
@@ -27,6 +29,13 @@ class Calls:
         self.failures += 1
 
 
+class Port(NamedTuple):
+    """Where the pump sends its clients."""
+
+    port: int
+    is_ours: bool = True
+
+
 Listening = tuple[Pump, Calls]
 
 
@@ -34,7 +43,7 @@ Listening = tuple[Pump, Calls]
 async def listening(*, hold: float = 60.0, waiting: int = 512) -> AsyncIterator[Listening]:
     calls = Calls()
     pump = Pump(calls.wait, calls.fail, Limits(hold=hold, waiting=waiting))
-    await pump.listen(0)
+    await pump.listen(0, KEY)
     try:
         yield pump, calls
     finally:
@@ -49,7 +58,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 async def test_bytes_pass_both_ways_and_are_counted(app: WebApp) -> None:
     async with listening() as (pump, calls):
-        pump.open(app.address[1])
+        pump.open(Port(app.address[1]))
         body = bytes(range(256)) * 20_000
         assert await request(pump.port, "/echo", method="POST", body=body) == (200, body)
         status, big = await request(pump.port, "/big/20000000")
@@ -66,7 +75,7 @@ async def test_a_client_waits_for_the_tunnel(app: WebApp) -> None:
         early = asyncio.create_task(request(pump.port, "/api"))
         await until(lambda: pump.waiting)
         assert calls.waits == 1
-        pump.open(app.address[1])
+        pump.open(Port(app.address[1]))
         assert (await early)[0] == 200
         assert not pump.waiting
 
@@ -77,11 +86,11 @@ async def test_only_what_may_be_sent_again_tries_a_tunnel_that_is_not_proven(app
         early = asyncio.create_task(request(pump.port, "/api"))
         change = asyncio.create_task(request(pump.port, "/echo", method="POST", body=b"x"))
         await until(lambda: len(pump.waiting) == 2)
-        pump.open(app.address[1], proven=False)
+        pump.open(Port(app.address[1]), proven=False)
         assert (await early)[0] == 200
         assert (await request(pump.port, "/api"))[0] == 200
         assert not change.done()
-        pump.open(app.address[1])
+        pump.open(Port(app.address[1]))
         assert await change == (200, b"x")
 
 
@@ -91,7 +100,7 @@ async def test_an_upload_waits_as_a_whole(app: WebApp) -> None:
         body = b"x" * (pump_module.MOST_REMEMBERED * 20)
         early = asyncio.create_task(request(pump.port, "/echo", method="POST", body=body))
         await until(lambda: pump.waiting)
-        pump.open(app.address[1])
+        pump.open(Port(app.address[1]))
         assert await early == (200, body)
 
 
@@ -123,24 +132,24 @@ async def test_too_many_waiting_clients_get_their_503_at_once(app: WebApp) -> No
         waiting = [asyncio.create_task(request(pump.port, "/api")) for _ in range(3)]
         await until(lambda: len(pump.waiting) == 3)
         assert (await request(pump.port, "/api"))[0] in (0, 503)
-        pump.open(app.address[1])
+        pump.open(Port(app.address[1]))
         assert [status for status, _ in await asyncio.gather(*waiting)] == [200] * 3
 
 
 async def test_a_question_that_got_no_answer_is_asked_again(app: WebApp) -> None:
     """The tunnel broke below the request: the client sees a pause, not an error."""
     async with listening() as (pump, calls):
-        pump.open(app.address[1])
+        pump.open(Port(app.address[1]))
         asking = asyncio.create_task(request(pump.port, "/drop"))
         await until(lambda: calls.failures)
         assert pump.upstream is None
         with WebApp("second") as second:
-            pump.open(second.address[1])
+            pump.open(Port(second.address[1]))
             await until(lambda: second.seen)
             # There it is dropped as well, again and again: in the end it is refused.
             for _ in range(Limits().tries):
                 await until(lambda: asking.done() or pump.waiting)
-                pump.open(second.address[1])
+                pump.open(Port(second.address[1]))
             assert (await asking)[0] == 503
         assert calls.failures == Limits().tries
 
@@ -149,17 +158,17 @@ async def test_a_question_survives_a_closed_private_port(app: WebApp) -> None:
     async with listening() as (pump, calls):
         with WebApp() as gone:
             dead = gone.address[1]
-        pump.open(dead)
+        pump.open(Port(dead))
         asking = asyncio.create_task(request(pump.port, "/api"))
         await until(lambda: calls.failures)
-        pump.open(app.address[1])
+        pump.open(Port(app.address[1]))
         assert (await asking)[0] == 200
 
 
 async def test_an_order_is_never_sent_twice(app: WebApp) -> None:
     """A POST may have had its effect: its connection is closed, and 503 would invite a repeat."""
     async with listening() as (pump, calls):
-        pump.open(app.address[1])
+        pump.open(Port(app.address[1]))
         assert await request(pump.port, "/drop", method="POST", body=b"start") == (0, b"")
         assert app.seen == ["POST /drop"]
         assert calls.failures == 0
@@ -168,7 +177,7 @@ async def test_an_order_is_never_sent_twice(app: WebApp) -> None:
 async def test_an_answer_that_began_is_never_begun_again(app: WebApp) -> None:
     """The tunnel breaks in the middle of an answer: the client sees the cut, not a second start."""
     async with listening() as (pump, _):
-        pump.open(app.address[1])
+        pump.open(Port(app.address[1]))
         reader, writer = await asyncio.open_connection("127.0.0.1", pump.port)
         writer.write(b"GET /half HTTP/1.1\r\n\r\n")
         head = await reader.readuntil(b"\r\n\r\nhalf")
@@ -184,7 +193,7 @@ async def test_an_answer_that_began_is_never_begun_again(app: WebApp) -> None:
 
 async def test_open_connections_survive_a_doubt(app: WebApp) -> None:
     async with listening() as (pump, _):
-        pump.open(app.address[1])
+        pump.open(Port(app.address[1]))
         half = asyncio.create_task(request(pump.port, "/half"))
         await until(lambda: app.seen)
         pump.shut()
@@ -194,7 +203,7 @@ async def test_open_connections_survive_a_doubt(app: WebApp) -> None:
 
 async def test_half_closed_clients_get_their_answer(app: WebApp) -> None:
     async with listening() as (pump, _):
-        pump.open(app.address[1])
+        pump.open(Port(app.address[1]))
         reader, writer = await asyncio.open_connection("127.0.0.1", pump.port)
         writer.write(b"GET /api HTTP/1.1\r\nConnection: close\r\n\r\n")
         writer.write_eof()
@@ -207,7 +216,7 @@ async def test_a_slow_reader_slows_the_server_and_not_the_memory(app: WebApp) ->
     """Back pressure goes through: what the client does not read is not piled up here."""
     size = 200_000_000
     async with listening() as (pump, _):
-        pump.open(app.address[1])
+        pump.open(Port(app.address[1]))
         reader, writer = await asyncio.open_connection("127.0.0.1", pump.port)
         writer.write(f"GET /big/{size} HTTP/1.1\r\n\r\n".encode())
         await until(lambda: pump.moved.down)
@@ -245,6 +254,52 @@ async def test_two_hundred_clients_at_once(app: WebApp) -> None:
     async with listening() as (pump, _):
         tasks = [asyncio.create_task(request(pump.port, "/big/50000")) for _ in range(200)]
         await until(lambda: len(pump.waiting) == 200)
-        pump.open(app.address[1])
+        pump.open(Port(app.address[1]))
         answers = await asyncio.gather(*tasks)
         assert {(status, len(body)) for status, body in answers} == {(200, 50_000)}
+
+
+KEY = bytes(range(32))
+NONCE = bytes(32)
+GET = b"GET /api HTTP/1.1\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize("size", [1, 13, 20, 1000])
+async def test_a_client_gets_a_proof_before_its_request_and_then_its_answer(
+    app: WebApp, size: int
+) -> None:
+    """In whatever pieces the question comes, and also while the tunnel is down."""
+    async with listening() as (pump, _):
+        asked = proof.challenge(KEY, pump.port, NONCE)
+        reader, writer = await asyncio.open_connection("127.0.0.1", pump.port)
+        for start in range(0, len(asked.question), size):
+            writer.write(asked.question[start : start + size])
+            await asyncio.sleep(0.001)
+        assert asked.is_met_by(await reader.readline())
+        writer.write(GET)
+        await until(lambda: pump.waiting)
+        pump.open(Port(app.address[1]))
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        writer.close()
+        assert app.seen == ["GET /api"]
+        assert pump.moved.up == len(GET)
+
+
+async def test_what_only_looks_like_a_question_is_passed_on(app: WebApp) -> None:
+    async with listening() as (pump, _):
+        pump.open(Port(app.address[1]))
+        reader, writer = await asyncio.open_connection("127.0.0.1", pump.port)
+        writer.write(b"JRC-TUNNEL-2 " + b"0" * 100 + b"\r\n\r\n")
+        assert b"JRC-TUNNEL-2" in await reader.read(4096)
+        writer.close()
+
+
+async def test_a_port_that_is_not_kubectls_any_more_gets_nothing(app: WebApp) -> None:
+    async with listening() as (pump, calls):
+        pump.open(Port(app.address[1], is_ours=False))
+        asking = asyncio.create_task(request(pump.port, "/api"))
+        await until(lambda: calls.failures)
+        assert pump.upstream is None
+        assert app.seen == []
+        pump.open(Port(app.address[1]))
+        assert (await asking)[0] == 200

@@ -264,6 +264,7 @@ class Channels:
             await self._server.headers(),
             tls=tls_context(address, self._server.way),
             use_proxy=not address.is_loopback,
+            entrance=self._server.way.entrance,
             timeout=timeout,
             timing=self._timing,
         )

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from websockets.exceptions import ConnectionClosed
 
     from jrc.kernel.websocket import Connection
+    from jrc.tunnel.entrance import Entrance
 
 _IMPORTING = threading.Lock()
 """The library's modules import each other in circles, in which two threads can lock each other
@@ -207,6 +208,7 @@ async def open_link(
     *,
     tls: "ssl.SSLContext | None",
     use_proxy: bool,
+    entrance: "Entrance | None" = None,
     timeout: float | None = None,
     timing: LinkTiming = DEFAULT_LINK_TIMING,
 ) -> Link:
@@ -217,6 +219,7 @@ async def open_link(
         headers: the authentication.
         tls: how to verify the server; None for the system's way, or without TLS.
         use_proxy: go through the proxy that the environment names.
+        entrance: of the tunnel to go through; None to go to the URL's host.
         timeout: seconds for TCP, TLS and the websocket handshake together; None for
             ``timing.open``.
         timing: when the link is given up.
@@ -226,13 +229,15 @@ async def open_link(
     """
     # At DEBUG it logs the headers of the handshake, and they hold credentials.
     logging.getLogger("websockets.client").setLevel(logging.INFO)
-    proxy = _proxy_for(url) if use_proxy else None
+    proxy = _proxy_for(url) if use_proxy and entrance is None else None
     seconds = timing.open if timeout is None else timeout
     try:
         async with asyncio.timeout(seconds):
             # The library's import takes as long as a round trip: TCP has its own meanwhile.
             importing = asyncio.create_task(asyncio.to_thread(_import_websocket))
-            sock = await connect_tcp(url) if proxy is None else None
+            sock = None
+            if proxy is None:
+                sock = await (entrance.connect() if entrance else connect_tcp(url))
             try:
                 await importing
             except BaseException:

@@ -15,6 +15,8 @@ from jrc.server.address import ServerAddress
 if TYPE_CHECKING:
     import ssl
 
+    from jrc.tunnel.entrance import Entrance
+
 Talk = Callable[[str], None]
 """Called with a line for the person while something takes its time."""
 
@@ -32,6 +34,7 @@ class Way(NamedTuple):
         client_cert: PEM file that shows who we are; empty for none.
         client_key: PEM file of its key; empty when ``client_cert`` holds it too.
         headers: sent with every request; their values may be secret.
+        entrance: of the tunnel that leads there; None for a server that is reached without one.
         verdict: asked when the server can't be reached: why it stays so until
             somebody acts; None where it may come back by itself.
     """
@@ -41,6 +44,7 @@ class Way(NamedTuple):
     client_cert: str = ""
     client_key: str = ""
     headers: Mapping[str, str] = MappingProxyType({})
+    entrance: "Entrance | None" = None
     verdict: Callable[[], JrcError | None] = _may_come_back
 
     def __repr__(self) -> str:

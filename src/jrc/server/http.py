@@ -273,6 +273,7 @@ class HttpClient:
                 # Without TLS nothing is verified; not to load the CAs saves the time for it.
                 verify=tls_context(self.address, self.way) or False,
                 trust_env=not self.address.is_loopback,
+                transport=self._transport(),
                 follow_redirects=False,
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
                 headers={"User-Agent": "jrc", "Accept": "application/json", **self.way.headers},
@@ -286,6 +287,14 @@ class HttpClient:
                 "The proxy that the environment names has no usable URL.",
                 hint="Look at HTTPS_PROXY, HTTP_PROXY and ALL_PROXY.",
             ) from error
+
+    def _transport(self) -> "httpx.AsyncBaseTransport | None":
+        """What makes the connections; None for httpx's own, which knows about proxies."""
+        if self.way.entrance is None:
+            return None
+        from jrc.server.tunnelled import TunnelTransport
+
+        return TunnelTransport(self.way.entrance)
 
 
 def _answer(asked: str, response: "httpx.Response", body: bytes) -> Answer:

@@ -27,6 +27,7 @@ from jrc.server.orphans import Orphans, orphans_removed
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
     from jrc.tunnel.connect import Progress
+    from jrc.tunnel.entrance import Entrance
 
 log = logging.getLogger("jrc.server.open")
 
@@ -95,12 +96,22 @@ def way_to(profile: Profile, paths: Paths) -> Way:
     """
     access = profile.access
     return Way(
+        entrance=entrance_to(profile, paths),
         verify_tls=profile.verify_tls,
         ca_file=_file(access.ca_file),
         client_cert=_file(access.client_cert),
         client_key=_file(access.client_key),
         headers=header_values(profile.name, access, SecretStore(paths)),
     )
+
+
+def entrance_to(profile: Profile, paths: Paths) -> "Entrance | None":
+    """The entrance of a profile's tunnel; None where its server is reached without one."""
+    if profile.kubernetes is None:
+        return None
+    from jrc.tunnel.entrance import Entrance
+
+    return Entrance(paths, profile.name)
 
 
 def header_values(profile: str, access: Access, secrets: SecretStore) -> dict[str, str]:

@@ -15,6 +15,7 @@ from typing import TypeGuard
 from urllib.parse import urlsplit
 
 from jrc.errors import DeadlineError, JrcError, UnreachableError, UsageError
+from jrc.profile.environment import for_programs
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
 from jrc.tunnel.cause import Cause, CauseError, completed
@@ -140,8 +141,9 @@ def keeper_status(profile: str, paths: Paths) -> KeeperStatus | None:
 
 def is_ready(spec: Spec, paths: Paths) -> bool:
     """Whether the tunnel is up and can be used at once."""
-    status = KeeperFiles.of(paths, spec.profile).read()
-    return _serves(status, spec) and status.phase is Phase.READY
+    files = KeeperFiles.of(paths, spec.profile)
+    status = files.read()
+    return _serves(status, spec, files) and status.phase is Phase.READY
 
 
 def stop_keeper(profile: str, paths: Paths) -> bool:
@@ -209,7 +211,7 @@ async def _until_ready(
         if status and status.cause and _gave_up(status, began):
             # This counts for every command that waits, not only for the one that started it.
             raise failure_of(status.cause, spec)
-        if not _serves(status, spec):
+        if not _serves(status, spec, files):
             if starts == _STARTS:
                 raise _died(files)
             starts += await _start(spec, files, began)
@@ -262,10 +264,12 @@ async def _start(spec: Spec, files: KeeperFiles, began: float, *, again: bool = 
             return False
         files.mark_ended(False)
         status = files.read()
-        if _serves(status, spec) or (status and status.spec == spec and _gave_up(status, began)):
+        if _serves(status, spec, files) or (
+            status and status.spec == spec and _gave_up(status, began)
+        ):
             return False
         if status and status.runs():
-            # The profile has changed since.
+            # The profile has changed since, or jrc.
             await asyncio.to_thread(_stop, files)
         process = _spawn(spec, files)
         while (code := process.poll()) is None:
@@ -278,9 +282,12 @@ async def _start(spec: Spec, files: KeeperFiles, began: float, *, again: bool = 
         return True
 
 
-def _serves(status: KeeperStatus | None, spec: Spec) -> TypeGuard[KeeperStatus]:
-    """Whether a keeper runs and keeps exactly this tunnel."""
-    return status is not None and status.spec == spec and status.runs()
+def _serves(status: KeeperStatus | None, spec: Spec, files: KeeperFiles) -> TypeGuard[KeeperStatus]:
+    """Whether a keeper runs, keeps exactly this tunnel, and can prove that it is the keeper.
+
+    One that an earlier version of jrc has started has no key.
+    """
+    return status is not None and status.spec == spec and files.key() is not None and status.runs()
 
 
 def _gave_up(status: KeeperStatus, began: float) -> bool:
@@ -321,6 +328,7 @@ def _spawn(spec: Spec, files: KeeperFiles) -> "subprocess.Popen[bytes]":
             stdout=log,
             stderr=log,
             cwd=Path.home(),
+            env=for_programs(os.environ),
             creationflags=_DETACHED,
             start_new_session=os.name == "posix",
         )

@@ -13,6 +13,7 @@ from jrc.tasks import cancel_all, to_the_end
 from jrc.tunnel.cause import Cause, CauseError
 from jrc.tunnel.classify import Alarm, alarm, is_noise, is_request
 from jrc.tunnel.kubectl import Kubectl
+from jrc.tunnel.listener import Listener
 from jrc.tunnel.machine import Broken, Destination, Doubted, Event, Forwarding, LoginSaid
 from jrc.tunnel.processes import PIPE_SECONDS, Child, lines
 from jrc.tunnel.target import Target
@@ -42,7 +43,7 @@ class Forwarder:
         explain: makes a cause of kubectl's recent lines on stderr.
 
     Attributes:
-        port: where kubectl listens on this machine.
+        listener: where kubectl listens on this machine; None before it did.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Forwarder:
         post: Callable[[Event], None],
         explain: Callable[[list[str]], Cause],
     ) -> None:
-        self.port = 0
+        self.listener: Listener | None = None
         self._kubectl = kubectl
         self._post = post
         self._explain = explain
@@ -76,7 +77,7 @@ class Forwarder:
                     said.append((time.monotonic(), line.text))
                     self._on_error_line(attempt, line.text)
                 elif found := _LISTENS.search(line.text):
-                    self.port = int(found[1])
+                    self.listener = running.listens(int(found[1]))
                     self._post(Forwarding(attempt))
             raise CauseError(self.cause())
         finally:
@@ -180,6 +181,10 @@ class _Running:
         if self.destination is None:
             return await asyncio.shield(self._chosen) == destination.pod and not self.ended
         return self.destination == destination and not self.ended
+
+    def listens(self, port: int) -> Listener:
+        """It says that it listens on this port."""
+        return Listener(port, self._child)
 
     async def next_line(self) -> _Line | None:
         """The next line of its output; None when it has ended."""

@@ -91,9 +91,10 @@ class Keeper:
 
     async def _listen(self, pump: Pump) -> None:
         """Listen on the wanted port, or on another one when another program has it."""
+        key = self._files.prepare_key()
         for port in [self._spec.port, *preferred_ports(self._spec.profile), 0]:
             try:
-                await pump.listen(port)
+                await pump.listen(port, key)
             except OSError as error:
                 log.warning("port %d can't be used: %s", port, error)
             else:

@@ -14,9 +14,9 @@ import json
 import socket
 import sys
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import NamedTuple, Protocol, cast
 
-from jrc.tunnel import TUNNEL_DOWN
+from jrc.tunnel import TUNNEL_DOWN, proof
 
 MOST_REMEMBERED = 64 * 1024
 """Bytes of a request that are kept until its answer begins."""
@@ -69,6 +69,16 @@ def unavailable(why: str) -> bytes:
     ) % (len(body), body)
 
 
+class PrivatePort(Protocol):
+    """Where kubectl listens on 127.0.0.1: see ``jrc.tunnel.listener``."""
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def is_ours(self) -> bool: ...
+
+
 class Moved:
     """What went through.
 
@@ -107,14 +117,19 @@ class Pump:
         self.on_failure = on_failure
         self.limits = limits
         self.why = ""
-        self.upstream: int | None = None
+        self.upstream: PrivatePort | None = None
+        self._key = b""
         self._proven = False
         self.clients: set[Client] = set()
         self.waiting: set[Client] = set()
         self._server: asyncio.Server | None = None
 
-    async def listen(self, port: int) -> None:
+    async def listen(self, port: int, key: bytes = b"") -> None:
         """Listen on a port of 127.0.0.1; 0 takes any.
+
+        Args:
+            port: where.
+            key: proves to jrc's own clients who listens; see ``jrc.tunnel.proof``.
 
         Raises:
             OSError: the port is taken.
@@ -135,20 +150,25 @@ class Pump:
             listener.close()
             raise
         self.port = listener.getsockname()[1]
+        self._key = key
 
-    def open(self, upstream: int, *, proven: bool = True) -> None:
-        """The tunnel works, at this private port: let clients through.
+    def open(self, upstream: PrivatePort, *, proven: bool = True) -> None:
+        """The tunnel works: let clients through.
 
         Args:
-            upstream: kubectl's port.
+            upstream: kubectl's private port.
             proven: something answered through it. Otherwise only requests that may be sent again
                 go through.
         """
-        if (self.upstream, self._proven) == (upstream, proven):
+        if self.upstream is upstream and self._proven == proven:
             return
         self.upstream, self._proven = upstream, proven
         for client in list(self.waiting):
             client.join()
+
+    def greet(self, data: bytes) -> tuple[bytes, bytes]:
+        """What to answer to the beginning of a connection, and what is left of it."""
+        return proof.answer_to(data, self._key, self.port)
 
     def takes(self, request: "Request") -> bool:
         """Whether a request may go through now."""
@@ -183,12 +203,14 @@ class Request:
     """What a client has asked, kept until its answer begins.
 
     Attributes:
+        beginning: what may become a question for a proof; None when that is settled.
         data: its bytes; None when it can't be sent again.
         ended: the client sends no more.
         tries: how often it was sent.
     """
 
     def __init__(self) -> None:
+        self.beginning: bytes | None = b""
         self.data: bytearray | None = bytearray()
         self.ended = False
         self.tries = 0
@@ -234,6 +256,8 @@ class Client(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
+        if self._request.beginning is not None and not (data := self._begin(data)):
+            return
         if len(data) < _SMALL:
             _acknowledge(self._quick)
         self._pump.moved.up += len(data)
@@ -248,6 +272,20 @@ class Client(asyncio.Protocol):
                 self._request.data = None
             else:
                 self._transport.pause_reading()
+
+    def _begin(self, data: bytes) -> bytes:
+        """Prove to one of jrc's own clients who this is. Returns what it sent behind its question.
+
+        What others send begins otherwise, and is returned as it is.
+        """
+        begun = self._request.beginning = (self._request.beginning or b"") + data
+        if proof.may_become_question(begun):
+            return b""
+        self._request.beginning = None
+        answer, rest = self._pump.greet(begun)
+        if answer:
+            self._transport.write(answer)
+        return rest
 
     def eof_received(self) -> bool:
         self._request.ended = True
@@ -291,15 +329,20 @@ class Client(asyncio.Protocol):
         self._request.tries += 1
         self._joining = self._loop.create_task(self._connect(self._pump.upstream), name="join")
 
-    async def _connect(self, port: int) -> None:
+    async def _connect(self, upstream: PrivatePort) -> None:
         up = _Upstream(self)
         try:
-            await self._loop.create_connection(lambda: up, "127.0.0.1", port)
+            await self._loop.create_connection(lambda: up, "127.0.0.1", upstream.port)
         except OSError:
             self._joining = None
             self._failed()
             return
         self._joining = None
+        if not upstream.is_ours:
+            # kubectl has ended, and whoever took its port gets nothing.
+            up.forsake()
+            self._failed()
+            return
         self._up = up
         self._stop_waiting()
         if self._request.data:
@@ -393,6 +436,7 @@ class _Upstream(asyncio.Protocol):
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._forsaken = False
         self._loop = asyncio.get_running_loop()
         self._last = 0.0
         self.transport: asyncio.Transport
@@ -400,6 +444,11 @@ class _Upstream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=_BUFFERED)
+
+    def forsake(self) -> None:
+        """Cut it, and let the client know nothing of it."""
+        self._forsaken = True
+        self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         self._client.answered(data)
@@ -433,7 +482,8 @@ class _Upstream(asyncio.Protocol):
         self._client.resume()
 
     def connection_lost(self, _error: Exception | None) -> None:
-        self._client.unjoined()
+        if not self._forsaken:
+            self._client.unjoined()
 
 
 def _acknowledge(connection: socket.socket) -> None:

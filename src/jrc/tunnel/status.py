@@ -1,11 +1,13 @@
 """A keeper's status in its state file, and the folder that it shares with the commands.
 
-The folder of a profile's tunnel holds ``keeper.json`` (the state, mode 0600), ``led-to.json`` (what
-the next keeper should know), two locks, ``hold`` (there while the tunnel is to stay though it is
-not used), and ``ended`` (there after it was ended on purpose).
+The folder of a profile's tunnel holds ``keeper.json`` (the state, mode 0600), ``key`` (by which the
+keeper proves itself, mode 0600), ``led-to.json`` (what the next keeper should know), two locks,
+``hold`` (there while the tunnel is to stay though it is not used), and ``ended`` (there after it
+was ended on purpose).
 """
 
 import json
+import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from jrc.shapes import Reader, parse, state_of
 from jrc.tunnel.cause import Cause, Kind
 from jrc.tunnel.machine import Phase
 from jrc.tunnel.processes import start_time
+from jrc.tunnel.proof import KEY_BYTES
 
 FORMAT = 1
 
@@ -191,6 +194,30 @@ class KeeperFiles:
             return _status(state_of(parse(self.state.read_text(encoding="utf-8"))))
         except (OSError, ValueError):
             return None
+
+    def prepare_key(self) -> bytes:
+        """The key by which the keeper proves itself, made where there is none. For the keeper.
+
+        Raises:
+            ConfigError: it can't be written.
+        """
+        if key := self.key():
+            return key
+        key = os.urandom(KEY_BYTES)
+        write_atomically(self._key, key.hex(), private=True)
+        return key
+
+    def key(self) -> bytes | None:
+        """The key by which the keeper proves itself; None where no keeper has made one."""
+        try:
+            key = bytes.fromhex(self._key.read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return None
+        return key if len(key) == KEY_BYTES else None
+
+    @property
+    def _key(self) -> Path:
+        return self.folder / "key"
 
     def remember(self, led_to: LedTo) -> None:
         """Note where the tunnel leads; it outlives the keeper.

@@ -14,6 +14,7 @@ from jrc.tunnel import machine, probe
 from jrc.tunnel.cause import Cause, CauseError, Kind
 from jrc.tunnel.forward import Forwarder, pass_on_login
 from jrc.tunnel.kubectl import Kubectl
+from jrc.tunnel.listener import Listener
 from jrc.tunnel.machine import (
     Action,
     Broken,
@@ -158,12 +159,18 @@ class Supervisor:
         if health.doubted or state.phase not in (Phase.PROBING, Phase.READY):
             self.pump.shut()
         elif state.phase is Phase.READY:
-            self.pump.open(self._forwarder.port)
+            self.pump.open(self._listener)
         elif health.probing and not health.unanswered:
             # Requests that may be sent again need not wait for the answer to the probe.
-            self.pump.open(self._forwarder.port, proven=False)
+            self.pump.open(self._listener, proven=False)
         else:
             self.pump.shut()
+
+    @property
+    def _listener(self) -> Listener:
+        """Where kubectl listens: it did before anything is sent there."""
+        assert self._forwarder.listener
+        return self._forwarder.listener
 
     def _act(self, action: Action) -> None:
         match action:
@@ -237,20 +244,22 @@ class Supervisor:
 
     async def _listen(self, attempt: int) -> None:
         """Probe as soon as a quiet connection ends: an idle tunnel notices its pod's end."""
-        while await probe.connection_ends(self._forwarder.port, self._timing.probes):
+        while await probe.connection_ends(self._listener.port, self._timing.probes):
             self._events.put_nowait(Doubted(attempt))
         await asyncio.sleep(self._timing.quiet)
         # The tunnel still lives, so it is the server that closes quiet connections.
         self.listens = False
 
     async def _probe(self, attempt: int) -> None:
-        received = self.pump.moved.down
+        received, listener = self.pump.moved.down, self._listener
 
         def report(answer: probe.Answer) -> None:
+            if not listener.is_ours:
+                answer = probe.Answer()
             passes = self.pump.moved.down > received or answer.status > 0
             self._events.put_nowait(Probed(attempt, self._fault(answer), passes))
 
-        await probe.probe(self._forwarder.port, self._path, report, self._timing.probes)
+        await probe.probe(listener.port, self._path, report, self._timing.probes)
 
     def _fault(self, answer: probe.Answer) -> Cause | None:
         if answer.silent:

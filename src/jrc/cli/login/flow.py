@@ -78,6 +78,11 @@ async def _log_in_at(
 ) -> None:
     address, secrets = target.address, SecretStore(paths)
     found = approach(options.access, address, target.name, target.before, terminal, secrets)
+    if target.in_cluster:
+        from jrc.server.open import entrance_to
+
+        entrance = entrance_to(target.in_cluster, paths)
+        found = found._replace(way=found.way._replace(entrance=entrance))
     _warn_of_open_lines(address, found.way.verify_tls, terminal)
     detected = await detect(address, await found.for_detection(address))
     terminal.say(f"Found {detected.title} at {detected.url}")
