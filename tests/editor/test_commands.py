@@ -106,6 +106,20 @@ def test_a_server_without_a_tunnel(code: FakeEditor, jupyter: JupyterServer) -> 
     assert code.extensions() == []
 
 
+@pytest.mark.usefixtures("direct", "code")
+def test_disconnecting_all_says_what_it_did_for_a_server_without_a_tunnel() -> None:
+    ended_well(run_jrc("connect", "lab", "--vscode", "--yes"))
+    said = ended_well(run_jrc("disconnect", "--all")).stderr
+    assert f"changed {settings()}" in said
+    assert "tunnel" not in said
+    said = ended_well(run_jrc("disconnect", "--all")).stderr
+    assert said == "Nothing was connected: no tunnel was up, and no editor had settings of jrc.\n"
+    # Kernelspecs stay until they are asked for, also when the settings are gone already.
+    said = ended_well(run_jrc("disconnect", "--all", "--remove-kernelspecs")).stderr
+    assert f"removed {jupyter_data(here()) / 'kernels'}" in said
+    assert not list((jupyter_data(here()) / "kernels").iterdir())
+
+
 @pytest.mark.usefixtures("direct")
 def test_a_dry_run_touches_nothing(code: FakeEditor) -> None:
     done = ended_well(run_jrc("connect", "lab", "--vscode", "--dry-run"))

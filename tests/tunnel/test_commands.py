@@ -252,7 +252,10 @@ def test_connect_status_disconnect(cluster: Kube, paths: Paths) -> None:
     assert table.splitlines()[0].split()[:3] == ["PROFILE", "STATE", "URL"]
     assert run_jrc("connect", "lab").stdout == done.stdout
     assert run_jrc("disconnect", "--all").stderr == "The tunnel of 'lab' is ended.\n"
-    assert run_jrc("disconnect", "--all").stderr == "No tunnel was up.\n"
+    assert run_jrc("disconnect", "lab").stderr == "The tunnel of 'lab' was not up.\n"
+    assert run_jrc("disconnect", "--all").stderr == (
+        "Nothing was connected: no tunnel was up, and no editor had settings of jrc.\n"
+    )
     with pytest.raises(httpx.ConnectError):
         httpx.get(url, trust_env=False)
 

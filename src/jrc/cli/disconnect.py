@@ -36,21 +36,21 @@ def disconnect(
     Example:
       jrc disconnect --all
     """
-    from jrc.cli.editor_commands import disconnect_editors
-    from jrc.editor.ledger import read_ledger
+    from jrc.cli.editor_commands import disconnect_editors, profiles_in_editors
     from jrc.tunnel.connect import keepers, stop_keeper
 
     if every and profile:
         raise UsageError("A profile and --all exclude each other.")
     terminal, paths = Terminal(), Paths.from_environment()
     # Something may be left of a profile that is gone: a tunnel, or what editors have of it.
-    known = {*keepers(paths), *read_ledger(paths).profiles()}
+    known = {*keepers(paths), *profiles_in_editors()}
     if every:
         names = sorted(known)
     else:
         names = [profile] if profile in known else [ProfileStore(paths).get(profile).name]
+    changed = False
     for name in names:
-        disconnect_editors(
+        changed |= disconnect_editors(
             name,
             remove_kernelspecs=remove_kernelspecs,
             keep_extension=keep_extension,
@@ -62,13 +62,20 @@ def disconnect(
     ended = [name for name in names if stop_keeper(name, paths)]
     for name in ended:
         terminal.say(f"The tunnel of '{name}' is ended.")
-    if not ended:
-        terminal.say(_nothing_ended(names, paths, every=every))
+    if not ended and not changed:
+        terminal.say(_nothing_to_do("" if every else names[0], paths))
 
 
-def _nothing_ended(names: list[str], paths: Paths, *, every: bool) -> str:
+def _nothing_to_do(name: str, paths: Paths) -> str:
+    """What to say where nothing was connected.
+
+    Args:
+        name: of the profile; empty for all.
+        paths: where the profiles are.
+    """
+    if not name:
+        return "Nothing was connected: no tunnel was up, and no editor had settings of jrc."
     saved = ProfileStore(paths).all()
-    direct = [name for name in names if name in saved and saved[name].kubernetes is None]
-    if direct and not every:
-        return f"'{direct[0]}' has no tunnel: its server is reached directly."
-    return "No tunnel was up."
+    if name in saved and saved[name].kubernetes is None:
+        return f"'{name}' has no tunnel: its server is reached directly."
+    return f"The tunnel of '{name}' was not up."

@@ -100,7 +100,7 @@ def disconnect_editors(
     keep_extension: bool = False,
     dry_run: bool = False,
     terminal: Terminal,
-) -> None:
+) -> bool:
     """Take out of the editors what ``connect_editors`` put in, and say so.
 
     Nothing happens, and nothing is said, where there is nothing of the profile.
@@ -112,23 +112,37 @@ def disconnect_editors(
         dry_run: print what would change, and touch nothing.
         terminal: where to say what changed.
 
+    Returns:
+        whether there was anything of it.
+
     Raises:
         ConfigError: a file could not be changed. Everything else is done.
     """
     if not remove_kernelspecs and not read_ledger(Paths.from_environment()).settings:
-        return
+        return False
     with _ledger(dry_run=dry_run) as ledger:
         report = wiring.disconnect(
             profile, ledger, here(), kernelspecs=remove_kernelspecs, dry_run=dry_run
         )
         if dry_run:
             _show_diff(report, terminal)
-            return
+            return bool(report)
         _say_changes(report, terminal)
         last = not ledger.profiles()
     if last and not keep_extension:
         remove_companion(terminal)
     _raise_first(report, terminal)
+    return bool(report)
+
+
+def profiles_in_editors() -> set[str]:
+    """The profiles that editors on this machine have settings or kernelspecs of.
+
+    Raises:
+        ConfigError: the record of what was written can't be read.
+    """
+    ledger = read_ledger(Paths.from_environment())
+    return ledger.profiles() | wiring.profiles_of_kernelspecs(here())
 
 
 def rename_in_editors(old: str, new: str, terminal: Terminal) -> None:

@@ -10,7 +10,14 @@ from pathlib import Path
 
 from jrc.editor.apply import apply_settings, apply_spec, plan_settings, read_specs
 from jrc.editor.jsonc import Json
-from jrc.editor.kernelspecs import PROGRAM, Launch, ServerKernelspec, renamed_folders, spec_folders
+from jrc.editor.kernelspecs import (
+    PROGRAM,
+    Launch,
+    ServerKernelspec,
+    owner_of,
+    renamed_folders,
+    spec_folders,
+)
 from jrc.editor.ledger import Ledger
 from jrc.editor.places import SettingsFile, jupyter_data, settings_files, workspace_settings
 from jrc.editor.plan import Decide, SettingsChange, SpecChange, spec_changes
@@ -121,6 +128,13 @@ def disconnect(
         changes = spec_changes([], profile, root, read_specs(root))
         _change_specs(report, changes, dry_run=dry_run)
     return report
+
+
+def profiles_of_kernelspecs(machine: Surroundings[Path]) -> set[str]:
+    """The profiles that have a kernelspec on this machine."""
+    specs = read_specs(jupyter_data(machine) / "kernels").values()
+    owners = [owner_of(files.get("kernel.json")) for files in specs]
+    return {owner.profile for owner in owners if owner is not None}
 
 
 def rename(
