@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,6 @@ from jrc.run.events import (
 from jrc.run.job import Job
 from jrc.run.options import Options
 from jrc.run.timing import Timing
-from jrc.runs import lookup
 from jrc.runs.manifest import About, about_from_json
 from jrc.runs.records import Process, RunPlace, RunRecord, record_from_json
 from jrc.server.client import ServerClient
@@ -61,23 +61,30 @@ async def test_a_run_goes_on_without_us_and_is_taken_home(desk: Desk, tmp_path: 
     assert nothing_is_left(desk.server, run)
 
 
-async def test_the_folder_of_journals_is_never_deleted(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_folder_of_journals_is_never_deleted(desk: Desk, tmp_path: Path) -> None:
     """A colleague's run may begin its journal there in just that moment."""
-    deleted: list[str] = []
-    delete = lookup.delete_file
-
-    async def note(server: ServerClient, path: str) -> None:
-        deleted.append(path)
-        await delete(server, path)
-
-    monkeypatch.setattr(lookup, "delete_file", note)
+    desk.server.mark_log()
     run = await desk.begin(notebook(tmp_path, "print('one')"))
     assert await desk.attach(run) == 0
-    assert f"jrc-runs/{run}.jrcjournal" in deleted
-    assert all(run in path for path in deleted)
+    deleted = re.findall(r"delete /(\S+)", desk.server.new_log())
+    assert deleted
+    assert all(path.startswith(f"jrc-runs/{run}") for path in deleted)
     assert (desk.server.root / "jrc-runs").is_dir()
+
+
+async def test_a_servers_trash_holds_nothing_of_a_run(
+    desk: Desk, other_desk: Desk, tmp_path: Path
+) -> None:
+    """A Jupyter Server moves what is deleted to a trash, and nobody empties it."""
+    run = await desk.begin(notebook(tmp_path, "print('the ' + 'secret')  # of the code"))
+    left = desk.server.root / "jrc-runs" / "0000aaaa-retired"
+    left.write_text("what a client left that was killed while it deleted")
+    assert await other_desk.attach(run) == 0
+    assert await desk.attach(run) == 0
+    assert not left.exists()
+    deleted = list(desk.server.folder.glob("**/Trash/files/*"))
+    assert {f"{run}-retired", left.name} <= {path.name for path in deleted}
+    assert {path.read_bytes() for path in deleted} == {b""}
 
 
 async def test_nothing_is_freed_by_the_client_that_leaves(desk: Desk, tmp_path: Path) -> None:

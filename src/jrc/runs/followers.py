@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from jrc.errors import JrcError, UnreachableError
 from jrc.profile.owner import owner
 from jrc.recorder.journal import JOURNAL_SUFFIX
-from jrc.server.contents import delete_file, list_folder, rename_file, write_text
+from jrc.server.contents import list_folder, rename_file, wipe_file, write_text
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
@@ -88,7 +88,7 @@ class Followers:
                 if has_all:
                     await self._turn_into_fetched()
                 else:
-                    await delete_file(self._server, self._path(self._own))
+                    await wipe_file(self._server, self._path(self._own))
         except (JrcError, TimeoutError) as error:
             log.info("the note of this follower stays on the server: %s", error)
 
@@ -131,7 +131,7 @@ class Followers:
             # It is there from an earlier time, or the server renames nothing.
             log.info("%s is not renamed: %s", own, error)
             await write_text(self._server, fetched, "")
-            await delete_file(self._server, own)
+            await wipe_file(self._server, own)
 
     def _path(self, name: str) -> str:
         return f"{self._folder}/{name}" if self._folder else name

@@ -1,6 +1,7 @@
 """Find one run by the beginning of its id: in the records of this computer, then on the servers."""
 
 import asyncio
+import logging
 import shlex
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -14,12 +15,24 @@ from jrc.profile.owner import user_name
 from jrc.recorder.journal import JOURNAL_SUFFIX, Journal, read_journal
 from jrc.runs.records import RunRecord, RunRecords, choose_run, no_such_run
 from jrc.runs.server_runs import RemoteRun, survey
-from jrc.server.contents import delete_file, find_file, list_folder, read_file
+from jrc.server.contents import (
+    delete_file,
+    find_file,
+    list_folder,
+    read_file,
+    rename_file,
+    wipe_file,
+)
 from jrc.server.open import open_profile
 from jrc.server.orphans import Orphans
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
+
+log = logging.getLogger("jrc.runs.lookup")
+
+_RETIRED = "retired"
+"""Ends the name of a journal that is being deleted. One that was left so goes with the next."""
 
 SERVER_SECONDS = 10.0
 """For one server to say which runs it knows."""
@@ -192,7 +205,8 @@ async def read_journal_at(server: "ServerClient", path: str) -> Journal | None:
 
 
 async def delete_journal(server: "ServerClient", path: str) -> None:
-    """Delete a run's journal and what lies beside it.
+    """Delete a run's journal and what lies beside it. Where the server has a trash, the files that
+    it gets are empty.
 
     The folder stays, also when it is empty: a server deletes a folder with all that is in it, and
     somebody's new run may have begun its journal there since the last look.
@@ -208,12 +222,25 @@ async def delete_journal(server: "ServerClient", path: str) -> None:
     beside = [
         entry
         for entry in (await list_folder(server, folder) if folder else [])
-        if entry.name.startswith((f"{run}.", f"{run}-")) and entry.name != name
+        if entry.name != name
+        and (entry.name.startswith((f"{run}.", f"{run}-")) or entry.name.endswith(f"-{_RETIRED}"))
     ]
-    # First the journal: the others say who needs it.
-    await delete_file(server, path)
-    for entry in beside:
-        await delete_file(server, entry.path)
+    # First the journal: the others say who needs it. Without its name nobody reads it half emptied.
+    retired = f"{path.removesuffix(JOURNAL_SUFFIX)}-{_RETIRED}"
+    try:
+        await rename_file(server, path, retired)
+    except NotFoundError:
+        retired = ""
+    except JrcError as error:
+        log.info("%s is not renamed: %s", path, error)
+        retired = path
+    await asyncio.gather(
+        *([wipe_file(server, retired)] if retired else []),
+        *(
+            wipe_file(server, entry.path) if entry.size else delete_file(server, entry.path)
+            for entry in beside
+        ),
+    )
 
 
 async def journal_path(server: "ServerClient", found: FoundRun) -> str:

@@ -5,15 +5,18 @@ Source: jupyter_server ``services/contents/handlers.py``.
 
 import base64
 import binascii
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jrc.errors import NotFoundError, ProtocolError, UnreachableError
+from jrc.errors import JrcError, NotFoundError, ProtocolError, UnreachableError
 from jrc.server.models import answer_of, list_of
 from jrc.shapes import Reader
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
+
+log = logging.getLogger("jrc.server.contents")
 
 READ_SECONDS = 300.0
 """For a large file: the server encodes all of it before it sends the first byte."""
@@ -119,6 +122,15 @@ async def delete_file(server: "ServerClient", path: str) -> None:
         await server.request("DELETE", "api", "contents", *path.split("/"))
     except NotFoundError:
         return
+
+
+async def wipe_file(server: "ServerClient", path: str) -> None:
+    """Delete a file after emptying it: many servers keep deleted files in a trash."""
+    try:
+        await write_text(server, path, "")
+    except JrcError as error:
+        log.info("%s is not emptied before it is deleted: %s", path, error)
+    await delete_file(server, path)
 
 
 def _entry(body: Reader) -> Entry:
