@@ -166,3 +166,12 @@ def test_an_id_that_could_name_another_file_is_refused(
     assert not answer["installed"]
     assert "can't be the id" in answer["reason"]
     kernel.close()
+
+
+@pytest.mark.attacks
+@pytest.mark.parametrize("opened", ["", None, [], 10**400, float("nan")])
+def test_a_time_that_is_none_costs_nothing_else(data: bytes, opened: object) -> None:
+    note = encode_record(0, NOTE, [json.dumps({"opened": opened}).encode()])
+    journal = read_journal(data + note)
+    assert (journal.opened, journal.torn) == (None, False)
+    assert len(journal.messages) == len(read_journal(data).messages)

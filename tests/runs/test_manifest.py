@@ -51,3 +51,23 @@ def test_a_document_that_unpacks_without_end_is_not_read(
 ) -> None:
     with pytest.raises(WireError, match="larger than"):
         about_from_json({**told, "packed": packed(bytes(2 << 20))}, most=1 << 20)
+
+
+@pytest.mark.attacks
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"requests": ["a", "b"]},
+        {"first": -1},
+        {"first": 1},
+        {"first": 1e999},
+        {"notebook": {"cells": [{"cell_type": "code", "source": 5}], "metadata": {}}},
+        {"notebook": {"cells": [5], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}},
+        {"lines": {"a": 1e999}},
+    ],
+)
+def test_what_is_inside_fits_together(told: dict[str, object], changed: dict[str, object]) -> None:
+    inside = json.loads(zlib.decompress(base64.b85decode(str(told["packed"]))))
+    data = json.dumps({**inside, **changed}).encode()
+    with pytest.raises(WireError):
+        about_from_json({**told, "packed": packed(data)})

@@ -22,6 +22,7 @@ from jrc.recorder.in_kernel.records import (
     record_number,
 )
 from jrc.recorder.tracker import to_message
+from jrc.shapes import real_at
 from jrc.wire.message import Message, Part, decode_object, is_readable
 
 __all__ = ["JOURNAL_SUFFIX", "STATE_SUFFIX", "Journal", "JournalRequest", "read_journal"]
@@ -145,7 +146,7 @@ def _take(journal: Journal, record: Record) -> None:
         msg_id = str(note["request"])
         journal.requests[msg_id] = JournalRequest(msg_id, _object(note.get("fields")))
     elif "opened" in note:
-        journal.opened = float(note["opened"])
+        journal.opened = real_at(note, "opened")
     elif "cancelled" in note:
         journal.cancelled = True
     elif "ending" in note:

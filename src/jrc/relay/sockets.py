@@ -18,7 +18,7 @@ from typing import Any
 import zmq
 
 from jrc.errors import ConfigError, WireError
-from jrc.shapes import parse
+from jrc.shapes import number_at, parse, text_at
 from jrc.wire.message import Message
 from jrc.wire.zmq import Addressed, Signer, decode_zmq, encode_zmq
 
@@ -69,26 +69,27 @@ def read_connection_file(path: Path) -> ConnectionFile:
         raise ConfigError(f"The connection file {path} is not JSON.") from error
     if not isinstance(fields, dict):
         raise ConfigError(f"The connection file {path} is not a JSON object.")
-    transport, ip = fields.get("transport", "tcp"), fields.get("ip", "127.0.0.1")
+    transport = text_at(fields, "transport") or "tcp"
+    ip = text_at(fields, "ip") or "127.0.0.1"
     # The file system has no ports: there they are numbers behind a common name.
     separator = "-" if transport == "ipc" else ":"
     endpoints = {}
     for channel in CHANNELS:
-        port = fields.get(f"{channel}_port")
-        if not isinstance(port, int) or port <= 0:
+        port = number_at(fields, f"{channel}_port")
+        if port <= 0:
             raise ConfigError(f"The connection file {path} has no {channel}_port.")
         endpoints[channel] = f"{transport}://{ip}{separator}{port}"
     return ConnectionFile(
         endpoints=endpoints,
-        key=str(fields.get("key", "")).encode(),
-        scheme=str(fields.get("signature_scheme") or "hmac-sha256"),
+        key=text_at(fields, "key").encode(),
+        scheme=text_at(fields, "signature_scheme") or "hmac-sha256",
         curve=_curve_keys(fields),
     )
 
 
 def _curve_keys(fields: dict[str, Any]) -> tuple[bytes, bytes] | None:
-    public, secret = fields.get("curve_publickey"), fields.get("curve_secretkey")
-    if not isinstance(public, str) or not isinstance(secret, str):
+    public, secret = text_at(fields, "curve_publickey"), text_at(fields, "curve_secretkey")
+    if not public or not secret:
         return None
     return public.encode(), secret.encode()
 

@@ -4,17 +4,17 @@ It goes into the journal's first note and into the local record.
 """
 
 import base64
-import binascii
 import json
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jrc.errors import WireError
+from jrc.errors import UsageError, WireError
 from jrc.notebook.document import Document, Kind
-from jrc.notebook.schema import Json
-from jrc.shapes import parse
+from jrc.notebook.reading import parse_notebook
+from jrc.notebook.schema import Json, fits
+from jrc.shapes import parse, unicode_text
 
 FORMAT = 1
 
@@ -87,22 +87,34 @@ def about_from_json(value: Mapping[str, Any], *, most: int = MOST_UNPACKED) -> A
         document = Document(
             _KINDS[inside["kind"]],
             Path(value["document"]),
-            inside["notebook"],
+            _valid(inside["notebook"]),
             [str(word) for word in inside["args"]],
             {str(cell): int(line) for cell, line in inside["lines"].items()},
         )
+        requests, first = [str(request) for request in inside["requests"]], int(inside["first"])
+        if first < 0 or first + len(requests) > len(document.cells):
+            raise ValueError("it has more requests than cells")
         return About(
-            owner=str(value["owner"]),
+            owner=unicode_text(str(value["owner"])),
             document=document,
-            requests=[str(request) for request in inside["requests"]],
-            first=int(inside["first"]),
+            requests=requests,
+            first=first,
             allow_errors=bool(inside["allow_errors"]),
             allow_loss=bool(inside["allow_loss"]),
             # jrc 0.1 did not write it.
             may_ask=bool(inside.get("may_ask", True)),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, zlib.error, binascii.Error) as error:
+    except UsageError as error:
+        raise WireError(error.message) from error
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, zlib.error) as error:
         raise WireError(f"What the run says of itself can't be read: {error!r}.") from error
+
+
+def _valid(notebook: Json) -> Json:
+    """The notebook of a run, as it would be read from a file where it is not as jrc writes it."""
+    if fits(notebook):
+        return notebook
+    return parse_notebook("The notebook of the run", json.dumps(notebook).encode()).notebook
 
 
 def _unpacked(data: bytes, most: int) -> bytes:
