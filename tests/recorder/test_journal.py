@@ -112,15 +112,24 @@ def test_a_torn_end_loses_nothing_before_it(cut: int) -> None:
 
 
 @given(st.integers(0, len(WHOLE) - 1), st.integers(1, 255))
-def test_a_damaged_record_ends_the_journal(at: int, flip: int) -> None:
+def test_a_damaged_record_costs_one_message_or_ends_the_journal(at: int, flip: int) -> None:
+    whole = dict(read_journal(WHOLE).messages)
     damaged = bytearray(WHOLE)
     damaged[at] ^= flip
     try:
         journal = read_journal(bytes(damaged))
     except WireError:
         return
-    assert journal.torn
-    assert journal.size <= at
+    numbers = [number for number, _ in journal.messages]
+    assert numbers == list(range(1, len(numbers) + 1))
+    for number, message in journal.messages:
+        good = whole[number]
+        assert good is not None
+        assert message is None or message.header == good.header
+    if journal.torn:
+        assert journal.size <= at
+    else:
+        assert [message for _, message in journal.messages].count(None) == 1
 
 
 def test_zeros_at_the_end_are_a_torn_record() -> None:

@@ -118,9 +118,12 @@ def _damaged(journal: Journal, view: memoryview) -> Record | None:
             return None
     except BadRecordError:
         return None
-    number = record_number(view, journal.size)
-    follows = journal.messages[-1][0] + 1 if journal.messages else number
-    return Record(number, CHANNELS[IOPUB], [], end) if number == follows else None
+    number, next_number = record_number(view, journal.size), record_number(view, end)
+    # Its number may be damaged, too: its neighbours must agree. Notes have the number 0.
+    before = journal.messages[-1][0] if journal.messages else next_number - 2
+    if number < 1 or number != before + 1 or next_number not in (number + 1, 0):
+        return None
+    return Record(number, CHANNELS[IOPUB], [], end)
 
 
 def _take(journal: Journal, record: Record) -> None:
