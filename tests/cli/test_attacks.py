@@ -70,6 +70,14 @@ def hub() -> Iterator[HostileServer]:
         yield web
 
 
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostileServer]:
+    answers = jupyter_answers(tmp_path_factory.mktemp("gateway"))
+    answers["/api"] = {"version": "2.14.0", "gateway_version": "3.3.0"}
+    with HostileServer(answers) as web:
+        yield web
+
+
 @st.composite
 def replies(draw: st.DrawFn, value: Any) -> Reply:
     """An answer with something wrong in its status, its headers or its body."""
@@ -131,14 +139,20 @@ def test_no_answer_of_a_server_is_a_bug_of_jrc(
 @given(st.data())
 @examples(25)
 def test_no_answer_at_a_login_is_a_bug_of_jrc(
-    server: HostileServer, hub: HostileServer, home: Path, data: st.DataObject
+    server: HostileServer,
+    hub: HostileServer,
+    gateway: HostileServer,
+    home: Path,
+    data: st.DataObject,
 ) -> None:
-    web = data.draw(st.sampled_from([server, hub, hub]))
+    web = data.draw(st.sampled_from([server, hub, hub, gateway]))
     path = data.draw(st.sampled_from(sorted(web.answers)))
     web.odd = {path: data.draw(replies(web.answers[path]))}
     for words in (
         ["login", web.url, "--token-stdin", "--profile", "x"],
         ["kernel", "list", "--profile", "x"],
+        ["connect", "x", "--vscode", "--yes"],
+        ["disconnect", "x"],
     ):
         code, said = command(words)
         check(words, code, said)
@@ -197,3 +211,17 @@ def test_no_journal_and_no_state_of_a_run_is_a_bug_of_jrc(
 
 def _file(name: str, content: bytes) -> Reply:
     return Reply(200, json.dumps(in_base64(name, content)).encode())
+
+
+@given(st.data())
+@examples(4)
+def test_no_answer_of_a_server_is_a_bug_of_the_doctor(
+    server: HostileServer, data: st.DataObject
+) -> None:
+    paths = [path for path in sorted(server.answers) if "contents" not in path]
+    path = data.draw(st.sampled_from(paths))
+    server.odd = {path: data.draw(replies(server.answers[path]))}
+    words = ["doctor", "--json"]
+    code, said = command(words, JRC_URL=server.url, JRC_TOKEN="t0ken")
+    check(words, code, said)
+    assert json.loads(said.splitlines()[0])["checks"]
