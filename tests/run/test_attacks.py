@@ -16,15 +16,19 @@ from hypothesis import strategies as st
 from jrc.cli.run_listener import JsonListener, TerminalListener
 from jrc.cli.terminal import Terminal
 from jrc.kernel.channels import ChannelEvent, FrameDamaged
+from jrc.notebook.outputs import Outputs
 from jrc.notebook.schema import fits
 from jrc.notebook.spool import SpooledText
 from jrc.notebook.writing import notebook_bytes
 from jrc.recorder.in_kernel.frames import METADATA_KEY
+from jrc.run.events import Notice
+from jrc.run.progress import MOST_LOSSES, Account
 from jrc.wire.message import Message, encode_object
 from tests.support.fake_kernel import FakeKernel
 from tests.support.fuzzing import altered_texts, dumped, examples
+from tests.support.running import Recorder
 from tests.support.scripted import busy, idle, info_reply, reply, stream
-from tests.support.scripted_run import Ran, ScriptedKernel, run_on
+from tests.support.scripted_run import Ran, ScriptedKernel, cells, run_on
 
 pytestmark = pytest.mark.attacks
 
@@ -247,3 +251,15 @@ def test_what_is_torn_on_its_way_comes_from_the_recorder(torn: set[int], text: s
         texts = [str(ran.outputs.cell(index)[0]["text"]) for index in range(3)]
     assert texts == [f"cell({index})" for index in range(3)]
     assert (ran.result.status, ran.result.lost) == ("ok", [])
+
+
+def test_what_is_lost_without_end_is_named_a_thousand_times() -> None:
+    listener, outputs = Recorder(), Outputs()
+    account = Account(
+        cells(1), outputs=outputs, listener=listener, changed=lambda index, finished: None, total=1
+    )
+    for number in range(3 * MOST_LOSSES):
+        account.lose(f"message {number}")
+    outputs.close()
+    assert len(account.result.lost) == len(listener.of(Notice)) == MOST_LOSSES + 1
+    assert account.result.lost[-1] == "More is lost than is named here."

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("jrc.run.progress")
 
+MOST_LOSSES = 1000
+"""Sentences about lost output."""
+
 HOW_KERNELS_END = {
     "died": "The kernel died (out of memory, or os._exit) and the server restarted it.",
     "dead": "The kernel died and the server gave up restarting it.",
@@ -307,6 +310,11 @@ class Account:
             self.result.status = "cancelled"
 
     def lose(self, sentence: str) -> None:
+        """Note that output is lost. A kernel can make that happen a million times."""
+        if len(self.result.lost) == MOST_LOSSES:
+            sentence = "More is lost than is named here."
+        elif len(self.result.lost) > MOST_LOSSES:
+            return
         self.result.lost.append(sentence)
         self.notice("output-lost", sentence)
 
