@@ -68,7 +68,7 @@ async def test_a_run_is_cancelled(desk: Desk, tmp_path: Path) -> None:
     run = await desk.begin(path)
     await desk.until(run, "running")
     said = await desk.cancel(run)
-    assert said.startswith("Cell 1 of 2 was interrupted; none of those behind it will run.")
+    assert said.startswith("Cell 1 of 2 was interrupted; the cells after it will not run.")
     await desk.until(run, "cancelled")
     with pytest.raises(NotFoundError, match="nothing to stop"):
         await desk.cancel(run)

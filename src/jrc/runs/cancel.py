@@ -1,4 +1,4 @@
-"""Stop a run that goes on without a client, and free what its kernel holds."""
+"""Stop a run that goes on without a client, and free its kernel."""
 
 import asyncio
 import shlex
@@ -34,19 +34,19 @@ DEFAULT_TIMING = Timing()
 async def cancel_found(
     found: FoundRun, server: "ServerClient", timing: Timing = DEFAULT_TIMING
 ) -> str:
-    """Cancel a run, interrupt its cell, and end its kernel when its journal has all of it.
+    """Cancel a run, interrupt its cell, and end its kernel once the journal is complete.
 
     Args:
         found: the run.
-        server: where it is.
+        server: the server that it is on.
         timing: how long to wait.
 
     Returns:
-        what happened, in a few sentences.
+        what was done, in a few sentences.
 
     Raises:
-        NotFoundError: it has no kernel any more.
-        UnreachableError: the kernel does not answer; it was interrupted all the same.
+        NotFoundError: the kernel of the run is gone.
+        UnreachableError: the kernel does not answer. It was interrupted nevertheless.
     """
     states = await _states(found, server)
     if states is None:
@@ -70,16 +70,16 @@ async def _interrupt(
     number, total = _executed(states) + 1, cells_of(states)
     cell = f"Cell {number} of {total}"
     if not states.runs[0].running:
-        return "No cell was running; none will run any more."
+        return "No cell was running, and none will run."
     await server.interrupt(found.kernel_id)
     if await _until_stopped(found, server, timing):
-        behind = "; none of those behind it will run" if number < total else ""
+        behind = "; the cells after it will not run" if number < total else ""
         return f"{cell} was interrupted{behind}."
-    return f"{cell} did not react to its interrupt within {timing.stop:.0f} s."
+    return f"{cell} did not react to the interrupt within {timing.stop:.0f} s."
 
 
 async def _end_kernel(found: FoundRun, server: "ServerClient") -> str:
-    """End the kernel of a run that was cancelled, and say what became of it."""
+    """End the kernel of a run that was cancelled; returns what became of it, as sentences."""
     if not found.session_id:
         return (
             f"Its kernel stays: it was not started for this run. The result: jrc attach {found.run}"
@@ -112,16 +112,16 @@ async def _end_kernel(found: FoundRun, server: "ServerClient") -> str:
 
 
 async def _not_in_journal(found: FoundRun, server: "ServerClient") -> str:
-    """Why the kernel may not end: what it holds is nowhere else. Empty when it may.
+    """Why the kernel must not end yet: what it holds is not in the journal. Empty if it may end.
 
     Raises:
-        NotFoundError: it is gone.
-        JrcError: it does not answer.
+        NotFoundError: the kernel is gone.
+        JrcError: the kernel does not answer.
     """
     record = found.record
     kept = await kept_in_journal(server, found.kernel_id, found.run)
     if not kept.path and record is not None:
-        # A run that was not begun as a detached one, and whose client was killed.
+        # The run was not begun with --detach, and its client was killed.
         await start_journal(server, found.kernel_id, found.run, record.about)
         kept = await kept_in_journal(server, found.kernel_id, found.run)
     if kept and not kept.path:
@@ -163,7 +163,7 @@ async def _runs(found: FoundRun, server: "ServerClient", seconds: float) -> bool
     except NotFoundError:
         return False
     except UnreachableError:
-        # A kernel that ends just now swallows the question.
+        # A kernel that is just ending does not answer.
         return await server.kernel(found.kernel_id) is not None
     return states is not None and bool(states.runs) and bool(states.runs[0].running)
 

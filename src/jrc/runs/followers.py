@@ -1,8 +1,8 @@
-"""Who else needs a run's journal: small files beside it on the server.
+"""Who else needs the journal of a run. Small files beside the journal say so.
 
-Each client that follows a run leaves one while it does. The computer that began the run needs the
-journal until it was attached to from there; the file that says so is left only where somebody else
-still follows.
+Each client has one there while it follows the run. The computer that began the run needs the
+journal until it has attached; the file that says that it has is left only if another client still
+follows.
 """
 
 import asyncio
@@ -26,21 +26,21 @@ FOLLOWER_SUFFIX = ".jrcfollower"
 FETCHED_SUFFIX = ".jrcfetched"
 
 FOLLOWER_SECONDS = 7 * 86400.0
-"""A file that is older was left by a client that was killed."""
+"""The file of a follower that is older was left by a client that was killed."""
 
 LEAVE_SECONDS = 5.0
-"""After Ctrl-C, jrc waits no longer than this for a server that does not answer."""
+"""How long jrc waits after Ctrl-C for a server that does not answer."""
 
 ANOTHER_FOLLOWS = "another client follows it"
 
 
 class Followers:
-    """The followers of one run, as one of them sees them.
+    """The followers of one run, seen by one of them.
 
     Args:
-        server: where the run is.
-        path: of its journal below the server's root; empty where it has none: then nobody else
-            can follow it.
+        server: the server that the run is on.
+        path: path of the journal below the server's root; empty if there is none, and nobody else
+            can follow the run.
     """
 
     def __init__(self, server: "ServerClient", path: str) -> None:
@@ -52,11 +52,11 @@ class Followers:
         self._must_join = bool(path)
 
     async def join(self) -> bool:
-        """Say that we follow, unless we did. A server that writes no files is no reason not to.
+        """Say that we follow, unless we have. A server that writes no files is not an error.
 
         Returns:
-            whether we follow from now on. Where the server was out of reach, another call may
-            succeed.
+            whether the others know of us from now on. If the server was out of reach, another call
+            may succeed.
         """
         if not self._must_join:
             return False
@@ -74,12 +74,11 @@ class Followers:
         return True
 
     async def leave(self, *, has_all: bool = False) -> None:
-        """We follow no longer.
+        """Say that we do not follow any more.
 
         Args:
-            has_all: we are the computer that began the run, and have all of it. Our file says so
-                from the moment on in which it does not say that we follow: no other client can
-                look in between.
+            has_all: this computer began the run, and has all of it. The file that says that we
+                follow is renamed to say so: another client finds one or the other.
         """
         if not self._own:
             return
@@ -93,9 +92,9 @@ class Followers:
             log.info("the note of this follower stays on the server: %s", error)
 
     async def who_needs_it(self, *, began_here: bool, owner: str) -> str:
-        """Who still needs the journal, as words for a sentence; empty for nobody.
+        """Who still needs the journal, as part of a sentence; empty for nobody.
 
-        To be asked when we have left: of two that end at the same time each sees the other gone.
+        Ask after ``leave``: two clients that end at the same time each see that the other left.
 
         Args:
             began_here: this computer began the run.
@@ -108,8 +107,8 @@ class Followers:
             return ""
         need = await self._look(began_here=began_here, owner=owner)
         if need and need != ANOTHER_FOLLOWS:
-            # A server lists names first and looks at each then: what is renamed meanwhile is in
-            # neither place.
+            # A server lists the names first, and then looks at each file: a file that is renamed
+            # meanwhile is found under neither name.
             need = await self._look(began_here=began_here, owner=owner)
         return need
 
@@ -128,7 +127,7 @@ class Followers:
         try:
             await rename_file(self._server, own, fetched)
         except JrcError as error:
-            # It is there from an earlier time, or the server renames nothing.
+            # The file exists from an earlier time, or the server can't rename files.
             log.info("%s is not renamed: %s", own, error)
             await write_text(self._server, fetched, "")
             await wipe_file(self._server, own)

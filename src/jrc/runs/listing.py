@@ -1,4 +1,4 @@
-"""All runs of a person: what this computer remembers, and what the servers say."""
+"""All runs of a user: those that this computer remembers, and those on the servers."""
 
 import asyncio
 from collections.abc import Container, Mapping, Sequence
@@ -17,7 +17,7 @@ from jrc.server.open import profiles_to_ask
 from jrc.shapes import count_at, number_at, real_at, text_at
 
 GONE_SECONDS = 86400.0
-"""So long a run is shown of which nothing is left: somebody removed it elsewhere."""
+"""How long a run is shown of which nothing is left, because it was removed elsewhere."""
 
 _STOPPED = {"cancelled": "cancelled", "exited": "finished"}
 _NOT_ALIVE = ("dead", "restarting", "starting")
@@ -47,10 +47,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Seen:
-    """The last thing that was seen of a run whose server can't be asked now.
+    """What was seen last of a run whose server can't be asked now.
 
     Attributes:
-        progress: how far it was.
+        progress: how far the run was.
         at: POSIX time in seconds.
     """
 
@@ -72,8 +72,8 @@ class RunRow:
         server: its URL.
         kernel_id: of its kernel; None when that is gone.
         detached: no client follows it.
-        name: that the person gave it; empty for none.
-        seen: what was seen of it last, where its server can't be asked now; else None.
+        name: the name that the user gave it; empty for none.
+        seen: what was seen of it last, if its server can't be asked now; else None.
     """
 
     run: str
@@ -90,11 +90,11 @@ class RunRow:
 
     @property
     def state(self) -> str:
-        """What it does."""
+        """What the run does."""
         return self.progress.state
 
     def as_json(self) -> dict[str, Any]:
-        """One line of ``jrc runs --json``: the names are a contract."""
+        """One line of ``jrc runs --json``. The names are a contract."""
         fields = asdict(self)
         progress, seen = fields.pop("progress"), self.seen
         fields["seen"] = None if seen is None else {**asdict(seen.progress), "at": seen.at}
@@ -126,14 +126,14 @@ async def list_runs(
     seconds: float = SERVER_SECONDS,
     all_gone: bool = False,
 ) -> Listing:
-    """The runs on all servers. It only asks: nothing is changed there or here.
+    """The runs on all servers. Nothing is changed there or here.
 
     Args:
-        paths: where profiles and records are.
-        everybody: other people's, too.
+        paths: the folders of profiles and records.
+        everybody: include other people's runs.
         now: POSIX time in seconds.
-        seconds: for each server; they are asked at the same time.
-        all_gone: those of which nothing is left for long, too.
+        seconds: how long each server has to answer; all are asked at the same time.
+        all_gone: include runs of which nothing has been left for a long time.
 
     Raises:
         ConfigError: a profile can't be understood.
@@ -173,7 +173,7 @@ async def gone_runs(paths: Paths, *, now: float) -> list[str]:
 
 
 def note_what_was_seen(listing: Listing, paths: Paths, now: float) -> None:
-    """Note how far the runs are, for the time when their servers can't be asked."""
+    """Note how far the runs are, for a time when their servers can't be asked."""
     seen = {
         row.run: {**asdict(row.progress), "at": now}
         for row in listing.rows
@@ -183,7 +183,7 @@ def note_what_was_seen(listing: Listing, paths: Paths, now: float) -> None:
 
 
 def _trouble(profile: Profile, error: JrcError) -> str:
-    """Why a server could not be asked, and what to do or to type."""
+    """Why a server could not be asked, and what to type next."""
     return f"{profile.name}: {error.message}" + (f" ({error.hint})" if error.hint else "")
 
 
@@ -235,7 +235,7 @@ def _row(
 
 
 def state_name(run: RemoteRun) -> str:
-    """What a run does, from what its server says."""
+    """The state of a run, from what its server says."""
     state = run.state
     kernel_lives = run.kernel is not None and run.kernel.state not in _NOT_ALIVE
     alive = kernel_lives and not run.abandoned

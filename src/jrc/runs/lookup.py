@@ -1,4 +1,4 @@
-"""Find one run by the beginning of its id: in the records of this computer, then on the servers."""
+"""Find a run by the beginning of its id: in the records of this computer, then on the servers."""
 
 import asyncio
 import logging
@@ -35,10 +35,10 @@ _RETIRED = "retired"
 """Ends the name of a journal that is being deleted. One that was left so goes with the next."""
 
 SERVER_SECONDS = 10.0
-"""For one server to say which runs it knows."""
+"""How long a server has to list its runs."""
 
 TUNNEL_SECONDS = 120.0
-"""The same for the server of a run that is remembered: its tunnel may have to be brought up."""
+"""How long the server of a run on record has: its tunnel may have to be brought up."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class FoundRun:
 
     Attributes:
         run: its id.
-        profile: of the server.
-        record: what this computer remembers; None on another computer.
-        remote: what the server says; None when it says nothing.
+        profile: the profile of its server.
+        record: what this computer remembers of it; None on another computer.
+        remote: what the server says of it; None if the server does not know it.
     """
 
     run: str
@@ -59,7 +59,7 @@ class FoundRun:
 
     @property
     def kernel_id(self) -> str:
-        """Of its kernel; empty when that is gone."""
+        """Id of the kernel; empty if the kernel is gone."""
         if self.remote is not None and self.remote.kernel is not None:
             return self.remote.kernel.id
         # A kernel that somebody else started has no session of ours.
@@ -68,26 +68,26 @@ class FoundRun:
 
     @property
     def session_id(self) -> str:
-        """Of the session that owns the kernel; empty when there is none."""
+        """Id of the session that owns the kernel; empty if there is none."""
         return "" if self.remote is None else self.remote.session_id
 
     @property
     def session_path(self) -> str:
-        """Of that session."""
+        """Path of that session."""
         if self.remote is None or not self.remote.session_id:
             return ""
         return f"jrc/{self.remote.owner}/{self.remote.document}-{self.run}"
 
     @property
     def owner(self) -> str:
-        """Who began it, ``user@host``; empty when that is not known."""
+        """Who began it, ``user@host``; empty if that is not known."""
         if self.remote is not None and self.remote.owner:
             return self.remote.owner
         return "" if self.record is None else self.record.owner
 
     @property
     def is_mine(self) -> bool:
-        """This person began it, on this computer or on another one."""
+        """The user began it, on this computer or on another one."""
         return self.record is not None or self.owner.rpartition("@")[0] == user_name()
 
 
@@ -98,17 +98,17 @@ async def find_run(
     *,
     seconds: float = SERVER_SECONDS,
 ) -> FoundRun:
-    """The run that a person means.
+    """The run that the user means.
 
     Args:
-        prefix: its id, or the beginning of it that no other run has.
-        records: what this computer remembers; asked first.
+        prefix: its name, its id, or a beginning of the id that no other run has.
+        records: the records of this computer, which come first.
         profiles: the servers to ask.
-        seconds: for each of them.
+        seconds: how long each server has to answer.
 
     Raises:
-        NotFoundError: nobody knows it, or it may be one of several.
-        UnreachableError, AuthError: the server of a run that is remembered does not answer.
+        NotFoundError: there is no such run, or there are several.
+        UnreachableError, AuthError: the server of a run on record does not answer.
     """
     record = records.find(prefix)
     if record is not None:
@@ -116,7 +116,7 @@ async def find_run(
         async with asked(profile, TUNNEL_SECONDS, bring_up=True) as server:
             runs = {run.run: run for run in await survey(server, states=False)}
         return FoundRun(record.run, profile, record, runs.get(record.run))
-    # What has a name says it in its state.
+    # The name of a run is in its state.
     states = not set(prefix) <= set("0123456789abcdef")
     found: list[FoundRun] = []
     trouble: list[JrcError] = []
@@ -147,15 +147,15 @@ async def _survey(profile: Profile, seconds: float, states: bool) -> list[Remote
 async def asked(
     profile: Profile, seconds: float, *, bring_up: bool = False
 ) -> "AsyncIterator[ServerClient]":
-    """The server of a profile, for a question that must not take long, and changes nothing there.
+    """The server of a profile, for questions that must not take long and change nothing there.
 
     Args:
-        profile: whose server.
-        seconds: for the whole.
-        bring_up: bring up its tunnel, and its server on a hub, where they are down.
+        profile: the profile.
+        seconds: how long the whole may take.
+        bring_up: bring up the tunnel, and the user's server on a hub, if they are down.
 
     Raises:
-        UnreachableError: the time is over.
+        UnreachableError: it took too long.
     """
     try:
         async with (
@@ -163,7 +163,7 @@ async def asked(
             open_profile(profile, bring_up=bring_up, orphans=Orphans.LEAVE) as server,
         ):
             yield server
-            # It has answered. What is done beside the question has a deadline of its own.
+            # The server has answered. What the caller does besides has a deadline of its own.
             deadline.reschedule(None)
     except TimeoutError as error:
         raise UnreachableError(
@@ -172,10 +172,10 @@ async def asked(
 
 
 def profile_of(record: RunRecord, profiles: Sequence[Profile]) -> Profile:
-    """The profile of a run that is remembered: by its name, else by the server's URL.
+    """The profile of a run on record: by its name, else by the server's URL.
 
     Raises:
-        ConfigError: it is no longer there.
+        ConfigError: the profile does not exist any more.
     """
     for profile in profiles:
         if profile.name == record.place.profile:
@@ -205,15 +205,16 @@ async def read_journal_at(server: "ServerClient", path: str) -> Journal | None:
 
 
 async def delete_journal(server: "ServerClient", path: str) -> None:
-    """Delete a run's journal and what lies beside it. Where the server has a trash, the files that
-    it gets are empty.
+    """Delete a run's journal, and the files beside it that belong to the run.
 
-    The folder stays, also when it is empty: a server deletes a folder with all that is in it, and
-    somebody's new run may have begun its journal there since the last look.
+    Where the server has a trash, the files that get there are empty.
+
+    The folder stays, even when it is empty: a server deletes a folder with everything in it, and
+    another run may have begun its journal there since.
 
     Args:
-        server: where.
-        path: of the journal below the server's root; empty for none.
+        server: the server that it is on.
+        path: path of the journal below the server's root; empty for none.
     """
     if not path:
         return
@@ -225,7 +226,8 @@ async def delete_journal(server: "ServerClient", path: str) -> None:
         if entry.name != name
         and (entry.name.startswith((f"{run}.", f"{run}-")) or entry.name.endswith(f"-{_RETIRED}"))
     ]
-    # First the journal: the others say who needs it. Without its name nobody reads it half emptied.
+    # The journal goes first: the other files say who needs it. Under another name nobody reads it
+    # half emptied.
     retired = f"{path.removesuffix(JOURNAL_SUFFIX)}-{_RETIRED}"
     try:
         await rename_file(server, path, retired)
@@ -244,7 +246,7 @@ async def delete_journal(server: "ServerClient", path: str) -> None:
 
 
 async def journal_path(server: "ServerClient", found: FoundRun) -> str:
-    """Path of a run's journal below the server's root; empty when there is none."""
+    """Path of a run's journal below the server's root; empty if there is none."""
     if found.remote is not None and found.remote.journal is not None:
         return found.remote.journal.path
     if found.record is None or not found.record.place.journal:
@@ -253,9 +255,9 @@ async def journal_path(server: "ServerClient", found: FoundRun) -> str:
 
 
 async def served_path(server: "ServerClient", path: str) -> str:
-    """Where a server serves a file that has this absolute path on its machine; empty if nowhere.
+    """The path below the server's root of a file, from its absolute path; empty if not served.
 
-    The server's root is not known to its clients, so each way down to the file is tried.
+    Clients do not know the root of a server, so each end of the absolute path is tried.
     """
     windows = "\\" in path or path[1:2] == ":"
     parts = (PureWindowsPath(path) if windows else PurePosixPath(path)).parts[1:]

@@ -1,6 +1,6 @@
-"""What a client needs to attach to a run: the document without its outputs, and the requests.
+"""The manifest of a run: the document without outputs, and the ids of its requests.
 
-It goes into the journal's first note and into the local record.
+A client that attaches needs it. It is in the first note of the journal, and in the local record.
 """
 
 import base64
@@ -19,23 +19,23 @@ from jrc.shapes import parse, unicode_text
 FORMAT = 1
 
 MOST_BYTES = 6 << 20
-"""Of the packed document. Servers refuse messages over 10 MiB."""
+"""Most bytes of the packed document. Servers refuse messages over 10 MiB."""
 
 MOST_UNPACKED = 256 << 20
-"""Bytes of the document when it is unpacked. What a server gives may be few that unpack to many."""
+"""Most bytes of the document when it is unpacked: a server's few bytes may unpack to many."""
 
 _KINDS: dict[str, Kind] = {"notebook": "notebook", "percent": "percent", "script": "script"}
 
 
 class About(NamedTuple):
-    """One run, apart from its messages.
+    """The manifest of a run.
 
     Attributes:
         owner: who began it, ``user@host``.
         document: what is executed.
-        requests: ids of the requests, one for each of the document's cells that are executed.
-        first: position of the first of these among the document's cells.
-        allow_errors: go on after a cell that failed.
+        requests: ids of the requests, one for each cell that is executed.
+        first: position of the first of these cells in the document.
+        allow_errors: the run goes on after a cell that failed.
         allow_loss: lost output does not make the exit code non-zero.
         may_ask: the code may ask questions.
     """
@@ -49,7 +49,7 @@ class About(NamedTuple):
     may_ask: bool = True
 
     def to_json(self) -> dict[str, Any]:
-        """As the journal and the record hold it. Outputs of earlier runs stay out."""
+        """The form in the journal and in the record. Outputs of earlier runs are left out."""
         document = self.document
         inside = {
             "kind": document.kind,
@@ -74,14 +74,14 @@ def about_from_json(value: Mapping[str, Any], *, most: int = MOST_UNPACKED) -> A
     """Read what ``About.to_json`` wrote.
 
     Args:
-        value: what a server gave as that.
-        most: bytes of the unpacked document that are read.
+        value: what the journal or the record contains.
+        most: the most bytes that the document is unpacked to.
 
     Raises:
         WireError: it can't be understood.
     """
     if value.get("format") != FORMAT:
-        raise WireError("Another version of jrc began this run: what it wrote can't be understood.")
+        raise WireError("Another version of jrc began this run, and its manifest can't be read.")
     try:
         inside: Any = parse(_unpacked(base64.b85decode(value["packed"]), most))
         document = Document(
@@ -107,7 +107,7 @@ def about_from_json(value: Mapping[str, Any], *, most: int = MOST_UNPACKED) -> A
     except UsageError as error:
         raise WireError(error.message) from error
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError, zlib.error) as error:
-        raise WireError(f"What the run says of itself can't be read: {error!r}.") from error
+        raise WireError(f"The manifest of the run can't be read: {error!r}.") from error
 
 
 def _valid(notebook: Json) -> Json:

@@ -1,4 +1,4 @@
-"""Questions to the recorder in a kernel, each over a websocket of its own."""
+"""Questions to the recorder in a kernel, each over its own websocket."""
 
 import asyncio
 import logging
@@ -34,12 +34,12 @@ _JOURNAL_PAUSE = 0.25
 
 @dataclass(frozen=True)
 class KeptPast:
-    """What a kernel has published of a run until now.
+    """What a kernel has published of a run so far.
 
     Attributes:
-        gone: the messages up to this number are no longer kept by anybody.
-        count: how many messages there were.
-        over: there will be no more of them.
+        gone: the messages up to this number are no longer kept anywhere.
+        count: how many messages have been published.
+        over: no more messages will follow.
     """
 
     gone: int = 0
@@ -50,7 +50,7 @@ class KeptPast:
 async def kept_past(
     server: "ServerClient", kernel_id: str, run: str, *, seconds: float = ANSWER_SECONDS
 ) -> KeptPast | None:
-    """What the recorder in a kernel has of a run; None when there is no such recorder or run.
+    """What the recorder in a kernel holds of a run; None if there is no such recorder or run.
 
     Raises:
         UnreachableError, AuthError: the server can't be asked.
@@ -60,7 +60,7 @@ async def kept_past(
     except NotFoundError:
         return None
     except UnreachableError:
-        # It may be inside one long call: nothing is known of what it keeps.
+        # The kernel may be inside one long call: what it holds is not known.
         return KeptPast() if await _exists(server, kernel_id) else None
     if states is None or not states.runs:
         return None
@@ -80,7 +80,7 @@ async def _exists(server: "ServerClient", kernel_id: str) -> bool:
     try:
         return await server.kernel(kernel_id) is not None
     except UnreachableError as error:
-        # A dead connection swallows a question: it is asked again over a new one.
+        # A dead connection loses a question: ask again over a new one.
         log.info("asking again for the kernel: %s", error)
         return await server.kernel(kernel_id) is not None
 

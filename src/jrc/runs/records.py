@@ -18,14 +18,14 @@ from jrc.shapes import parse, state_of
 log = logging.getLogger("jrc.runs.records")
 
 OLD_SECONDS = 30 * 86400.0
-"""After that long without a change a record is taken away: what it points to is gone, too."""
+"""Age at which a record is deleted: what it points to is gone by then."""
 
 MOST_REASONS = 3
-"""So many servers that could not be asked are named in an error."""
+"""How many servers that could not be asked are named in an error."""
 
 
 class Process(NamedTuple):
-    """A process of this computer, so that another one with the same number is not taken for it.
+    """A process on this computer, told apart from a later one with the same number.
 
     Attributes:
         pid: its number; 0 for no process.
@@ -38,7 +38,7 @@ class Process(NamedTuple):
 
     @property
     def lives(self) -> bool:
-        """It is still there."""
+        """The process still runs."""
         from jrc.tunnel.processes import start_time
 
         return bool(self.began) and start_time(self.pid) == self.began
@@ -63,17 +63,17 @@ class RunPlace(NamedTuple):
 
 
 class RunRecord(NamedTuple):
-    """One run that began on this computer and did not end under its eyes.
+    """One run that began on this computer, and whose end this computer has not seen.
 
     Attributes:
         run: its id.
-        place: where it is.
+        place: where the run is.
         started: POSIX time in seconds, of this computer's clock.
         about: as ``About.to_json`` wrote it.
         output: absolute path of the file for the result; empty for none.
-        name: that the person gave it; empty for none.
+        name: the name that the user gave it; empty for none.
         detached: the run goes on without a client.
-        client: the one that began it.
+        client: the process that began it.
         follower: the ``jrc attach`` that follows it now.
         shown: the messages up to this number were shown before the client left.
         language_info: what the kernel says of its language.
@@ -103,16 +103,16 @@ class RunRecord(NamedTuple):
 
     @property
     def is_followed(self) -> bool:
-        """A client on this computer is with the run just now."""
+        """A process on this computer follows the run now."""
         return self.client_lives or self.follower.lives
 
     @property
     def client_lives(self) -> bool:
-        """The client that began the run is still with it."""
+        """The process that began the run still follows it."""
         return not self.detached and self.client.lives
 
     def to_json(self) -> dict[str, Any]:
-        """The content of its file, which is flat."""
+        """The content of its file, without nesting."""
         fields = self._asdict()
         place, client, follower = (fields.pop(key) for key in ("place", "client", "follower"))
         return {
@@ -129,7 +129,7 @@ def record_from_json(value: object) -> RunRecord:
     """Read what ``RunRecord.to_json`` wrote; another version of jrc may write more or less.
 
     Raises:
-        ValueError: it can't be understood.
+        ValueError: it can't be read.
     """
     read = state_of(value)
     language_info = read.field("language_info")
@@ -158,14 +158,14 @@ class RunRecords:
     """The records in the state folder.
 
     Args:
-        paths: where that is.
+        paths: the folders of this computer.
     """
 
     def __init__(self, paths: Paths) -> None:
         self._folder = paths.state / "runs"
 
     def save(self, record: RunRecord) -> None:
-        """Write a record; only this person can read it.
+        """Write a record that only this user can read.
 
         Raises:
             ConfigError: it can't be written.
@@ -181,28 +181,28 @@ class RunRecords:
             self.save(record._replace(follower=follower))
 
     def remove(self, run: str) -> None:
-        """Take a record away. It is fine when there is none."""
+        """Delete a record, if there is one."""
         with suppress(OSError):
             self._path(run).unlink()
 
     def all(self) -> list[RunRecord]:
-        """Every record that can be read, the newest run first. To look takes nothing away."""
+        """Every record that can be read, the newest run first. Nothing is deleted."""
         records = [self._read(path) for path in sorted(self._folder.glob("*.json"))]
         known = [record for record in records if record is not None]
         return sorted(known, key=lambda record: record.started, reverse=True)
 
     def prune(self) -> None:
-        """Take old records away. It is called when a run begins."""
+        """Delete old records. It is called when a run begins."""
         for path in self._folder.glob("*.json"):
             if _is_old(path):
                 with suppress(OSError):
                     path.unlink()
 
     def find(self, prefix: str) -> RunRecord | None:
-        """The record of the run that a person means; None when there is none.
+        """The record of the run that the user means; None if there is none.
 
         Raises:
-            NotFoundError: it may be one of several.
+            NotFoundError: there are several.
         """
         run = choose_run(prefix, {record.run: record.name for record in self.all()})
         return None if run is None else self._read(self._path(run))
@@ -221,14 +221,14 @@ class RunRecords:
 
 
 def choose_run(words: str, runs: Mapping[str, str]) -> str | None:
-    """The id of the run that a person means; None when there is none.
+    """The id of the run that the user means; None if there is none.
 
     Args:
         words: its id, its name, or the beginning of its id.
         runs: the names of all runs by their ids.
 
     Raises:
-        NotFoundError: it may be one of several.
+        NotFoundError: there are several.
     """
     named = sorted(run for run, name in runs.items() if name and name == words)
     if words in runs or not named:
@@ -247,7 +247,7 @@ def check_name(name: str, records: RunRecords) -> None:
     """Refuse a name that can't stand for one run.
 
     Raises:
-        UsageError: it has other characters, or another run has it.
+        UsageError: it has characters that are not allowed, or another run has it.
     """
     if not _NAME.match(name):
         raise UsageError(
@@ -264,10 +264,10 @@ def check_name(name: str, records: RunRecords) -> None:
 
 
 def no_such_run(prefix: str, *, trouble: list[JrcError]) -> JrcError:
-    """The error for an id that nobody knows.
+    """The error for an id that no run has.
 
     Args:
-        prefix: what the person typed.
+        prefix: what the user typed.
         trouble: why servers could not be asked.
     """
     text = f"No run's id begins with {prefix!r}"

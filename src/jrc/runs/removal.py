@@ -1,4 +1,4 @@
-"""Remove runs: what a server has of them, and what this computer remembers."""
+"""Remove runs: from their server, and from the records of this computer."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ _SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Removal:
-    """One run that is to be removed.
+    """One run to remove.
 
     Attributes:
         run: its id.
-        found: where it is; None where only this computer knows of it.
-        state: as ``jrc runs`` shows it.
-        loses: what is lost by it, as a sentence; empty for nothing.
+        found: where it is; None if only this computer knows of it.
+        state: its state, as ``jrc runs`` shows it.
+        loses: what is lost with it, as a sentence; empty for nothing.
     """
 
     run: str
@@ -39,16 +39,16 @@ class Removal:
 async def plan_removal(
     words: str, records: RunRecords, profiles: Sequence[Profile], *, by_force: bool
 ) -> Removal:
-    """What the removal of a run would mean.
+    """What the removal of a run would do.
 
     Args:
-        words: its id, the beginning of it, or its name.
-        records: what this computer remembers.
+        words: its id, a beginning of its id, or its name.
+        records: the records of this computer.
         profiles: the servers to ask.
-        by_force: forget a run whose server can't be asked.
+        by_force: forget the run even if its server can't be asked.
 
     Raises:
-        NotFoundError: nobody knows it, or it may be one of several.
+        NotFoundError: there is no such run, or there are several.
         UnreachableError, AuthError: its server can't be asked.
     """
     record = records.find(words)
@@ -67,10 +67,10 @@ async def plan_removal(
 
 
 async def remove_run(removal: Removal, records: RunRecords) -> None:
-    """Remove it.
+    """Remove a run.
 
     Raises:
-        JrcError: the server does not delete what it has of it.
+        JrcError: the server does not delete it.
     """
     found = removal.found
     if found is not None and (found.remote is not None or found.kernel_id):
@@ -118,21 +118,21 @@ async def delete_run(
     path: str,
     who_needs_it: Callable[[], Awaitable[str]] | None = None,
 ) -> None:
-    """Delete what a server has of a run: its kernel, if it was started for it, and its journal.
+    """Delete what a server has of a run: its journal, and the kernel that was started for it.
 
     Args:
-        server: where.
+        server: the server.
         found: the run.
-        path: of its journal below the server's root; empty for none that is served.
-        who_needs_it: who needs the journal by now; nobody where it returns an empty string. The
-            end of a kernel takes seconds, and who began to follow meanwhile has only the journal.
+        path: path of its journal below the server's root; empty if none is served.
+        who_needs_it: returns who needs the journal; empty for nobody. Ending a kernel takes
+            seconds, and a client that begins to follow meanwhile has only the journal.
     """
     if found.kernel_id and (not path or not found.session_id):
-        # A kernel that stays, or that has a journal which the server does not serve.
+        # The kernel stays, or has a journal that the server does not serve.
         try:
             await forget_run(server, found.kernel_id, found.run)
         except UnreachableError:
-            # One that answers nothing ends all the same, if it is the run's own.
+            # A kernel of the run ends even if it does not answer.
             if not found.session_id:
                 raise
     if found.session_id:

@@ -1,4 +1,4 @@
-"""The runs that a server knows of: by its sessions, and by the journals in its files."""
+"""The runs on a server, found by its sessions and by the journals among its files."""
 
 import asyncio
 import re
@@ -25,10 +25,10 @@ FOLDERS = (JOURNAL_FOLDER, f"jrc/{JOURNAL_FOLDER}")
 
 _AT_ONCE = 8
 _QUIET_SECONDS = 5.0
-"""Without a change for so long, the kernel itself is asked."""
+"""How long nothing may change before the kernel itself is asked."""
 
 _KERNEL_SECONDS = 2.0
-"""For its answer. One that is inside one long call of C code gives none."""
+"""How long the kernel has to answer. Inside one long call of C code, it does not answer."""
 
 _LARGEST_STATE = 1 << 20
 _LARGEST_JOURNAL = 4 << 20
@@ -40,17 +40,17 @@ class RemoteRun:
 
     Attributes:
         run: its id.
-        owner: who began it, ``user@host``; empty when that is not known.
+        owner: who began it, ``user@host``; empty if that is not known.
         document: file name of the document.
-        name: that a person gave it; empty when none is known.
-        session_id: of the session that owns its kernel; empty when there is none.
-        kernel: it, when it lives.
-        journal: the file; None when there is none.
-        state: what the recorder wrote beside the journal; empty when there is nothing.
-        changed: POSIX time in seconds of the last change; 0 when it is not known.
-        executed: how many cells were executed of a run that stopped early; None when that is not
+        name: the name that a user gave it; empty if none is known.
+        session_id: id of the session that owns its kernel; empty if there is none.
+        kernel: its kernel; None if the kernel is gone.
+        journal: the file of the journal; None if there is none.
+        state: what the recorder wrote beside the journal; empty if there is nothing.
+        changed: POSIX time of the last change, in seconds; 0 if it is not known.
+        executed: how many cells of a run that stopped early were executed; None if that is not
             known.
-        abandoned: the run has not ended, and its kernel knows nothing of it: it is another process.
+        abandoned: the run has not ended, but its kernel was restarted and does not know it.
     """
 
     run: str
@@ -69,17 +69,17 @@ class RemoteRun:
 async def survey(
     server: "ServerClient", *, states: bool = True, ask: Container[str] = ()
 ) -> list[RemoteRun]:
-    """Every run that the server knows of, of all people.
+    """All runs on the server, of all users.
 
     Args:
-        server: which.
-        states: read the state files, too.
-        ask: the runs whose kernels may be asked where there is no such file. A server throws away
-            what it keeps for a client that was cut off, when another one comes: with a recorder
+        server: the server.
+        states: read the state files as well.
+        ask: the runs whose kernels may be asked if there is no such file. When another client
+            connects, a server drops what it buffers for a client that was cut off; with a recorder
             nothing is lost by that.
 
     Raises:
-        AuthError, UnreachableError, ProtocolError: it can't be asked.
+        AuthError, UnreachableError, ProtocolError: the server can't be asked.
     """
     sessions, files = await asyncio.gather(server.sessions(), _files(server))
     runs = {run.run: run for run in map(_of_session, sessions) if run is not None}
@@ -100,7 +100,7 @@ async def survey(
 
 
 async def _files(server: "ServerClient") -> dict[str, Entry]:
-    """The files beside the journals by name; none on a server that serves no files."""
+    """The files in the folders of journals, by name; none on a server that serves no files."""
     try:
         folders = await asyncio.gather(*(list_folder(server, folder) for folder in FOLDERS))
     except JrcError:
@@ -151,7 +151,7 @@ async def _with_state(
 
 
 async def _from_kernel(server: "ServerClient", run: RemoteRun, kernel: KernelModel) -> RemoteRun:
-    """The same from the recorder of a run that has one; nothing new when it does not answer."""
+    """The run with its state from the kernel's recorder, if that answers."""
     try:
         known = await state_of_run(server, kernel.id, run.run, seconds=_KERNEL_SECONDS)
     except JrcError:
@@ -195,7 +195,7 @@ async def _is_abandoned(server: "ServerClient", run: RemoteRun, entry: Entry) ->
 
 
 async def _executed(server: "ServerClient", entry: Entry | None) -> int | None:
-    """The state counts the cells that were refused, too; the journal tells them apart."""
+    """The state also counts the cells that were refused; the journal tells them apart."""
     if entry is None or entry.size > _LARGEST_JOURNAL:
         return None
     try:

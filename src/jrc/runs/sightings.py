@@ -1,4 +1,4 @@
-"""What was seen of the runs last: for the time when their server can't be asked."""
+"""What was seen of the runs last, for a time when their server can't be asked."""
 
 import json
 from collections.abc import Container, Mapping
@@ -15,14 +15,14 @@ class Sightings:
     """One private file in the state folder.
 
     Args:
-        paths: where that is.
+        paths: the folders of this computer.
     """
 
     def __init__(self, paths: Paths) -> None:
         self._path = paths.state / "runs-seen.json"
 
     def read(self) -> dict[str, Mapping[str, Any]]:
-        """What was seen, by the runs' ids."""
+        """What was seen, by the ids of the runs."""
         try:
             saved = parse(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -35,13 +35,13 @@ class Sightings:
         """Note what was seen.
 
         Args:
-            seen: by the runs' ids.
-            keep: the runs that are still of interest.
+            seen: what was seen, by the ids of the runs.
+            keep: the runs to remember; others are dropped.
         """
         before = self.read()
         now = {run: last for run, last in {**before, **seen}.items() if run in keep}
         if now == before:
             return
-        # To list runs must work where nothing can be written.
+        # Listing runs works even if nothing can be written.
         with suppress(JrcError):
             write_atomically(self._path, json.dumps(now), private=True)
