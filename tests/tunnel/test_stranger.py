@@ -73,6 +73,66 @@ def test_a_run_whose_keeper_dies_goes_on_and_tells_nothing_to_who_takes_the_port
     assert jupyter.token.encode() not in stranger.heard
 
 
+NOTES = """
+import os, socket, weakref
+
+seen = weakref.WeakSet()
+
+def note(sock, data):
+    if sock in seen or sock.family != socket.AF_INET:
+        return
+    seen.add(sock)
+    with open(os.environ["JRC_TEST_NOTES"], "ab") as notes:
+        notes.write(b"%d %s\\n" % (sock.getpeername()[1], bytes(data[:12]).hex().encode()))
+
+send, sendmsg = socket.socket.send, socket.socket.sendmsg
+
+def noted_send(sock, data, *flags):
+    note(sock, data)
+    return send(sock, data, *flags)
+
+def noted_sendmsg(sock, parts, *more):
+    parts = list(parts)
+    note(sock, b"".join(parts))
+    return sendmsg(sock, parts, *more)
+
+socket.socket.send, socket.socket.sendmsg = noted_send, noted_sendmsg
+"""
+"""Notes what each connection of a process begins with."""
+
+
+def test_whatever_a_command_sends_to_a_tunnel_begins_with_the_question(
+    kube: Kube,
+    jupyter: JupyterServer,
+    paths: Paths,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From the login on, where nothing is saved yet: REST and websockets."""
+    notes, folder = tmp_path / "notes", tmp_path / "site"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(NOTES)
+    script = tmp_path / "script.py"
+    script.write_text("print(1)")
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.setenv("JRC_TEST_NOTES", str(notes))
+    log_in(kube, jupyter)
+    status = keeper_status("lab", paths)
+    assert status
+
+    def begun() -> set[bytes]:
+        rows = [line.split() for line in notes.read_bytes().splitlines()]
+        notes.write_bytes(b"")
+        return {bytes.fromhex(text.decode()) for port, text in rows if int(port) == status.port}
+
+    question = {b"JRC-TUNNEL-1"}
+    assert begun() == question
+    for command in (["kernel", "list"], ["run", "-P", "lab", script], ["doctor", "lab"]):
+        done = run_jrc(*command)
+        assert done.code == 0, done.stderr
+        assert begun() == question, command
+
+
 @pytest.mark.anyio
 async def test_a_connection_that_stands_is_made_again_only_with_the_keeper(
     kube: Kube, jupyter: JupyterServer, paths: Paths, tmp_path: Path

@@ -22,9 +22,12 @@ class TunnelTransport(httpx.AsyncHTTPTransport):
         if not isinstance(self._pool, httpcore.AsyncConnectionPool):
             # httpx keeps its connections elsewhere: never go on without the proof.
             raise TypeError("this version of httpx is not known to jrc")
-        limits = httpx.Limits()
+        # As many connections as httpx makes elsewhere.
         self._pool = httpcore.AsyncConnectionPool(
-            keepalive_expiry=limits.keepalive_expiry, network_backend=_Proven(entrance)
+            max_connections=100,
+            max_keepalive_connections=20,
+            keepalive_expiry=5.0,
+            network_backend=_Proven(entrance),
         )
 
 
