@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from jrc.errors import ConfigError, ExitCode
+from jrc.kernel.channels import Channels
 from jrc.run.events import RunDetached, RunEvent, RunFinished, RunStarted
 from tests.support.desk import Desk, nothing_is_left
 from tests.support.running import Recorder, notebook, run_document, stdout_of, write_notebook
@@ -47,6 +48,30 @@ async def test_a_detached_run_that_is_stopped_as_it_begins_ends_with_an_event(
     (finished,) = listener.of(RunFinished)
     assert (finished.status, finished.exit_code) == ("interrupted", ExitCode.INTERRUPTED)
     assert not listener.of(RunDetached)
+    assert nothing_is_left(desk.server, finished.run)
+
+
+async def test_a_detached_run_that_is_stopped_as_its_client_leaves_is_not_remembered(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it is in the kernel, and the record is written."""
+    close = Channels.close
+
+    async def close_late(channels: Channels) -> None:
+        monkeypatch.setattr(Channels, "close", close)
+        assert desk.records.all()
+        beginning.cancel()
+        await close(channels)
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(Channels, "close", close_late)
+    listener = Recorder()
+    beginning = asyncio.create_task(desk.begin(notebook(tmp_path, "print(1)"), listener=listener))
+    with pytest.raises(asyncio.CancelledError):
+        await beginning
+    (finished,) = listener.of(RunFinished)
+    assert finished.status == "interrupted"
+    assert desk.records.all() == []
     assert nothing_is_left(desk.server, finished.run)
 
 

@@ -66,16 +66,19 @@ async def begin_detached(
     run = NewRun(document, server, options, listener, output)
     begin: _Begin | None = None
     try:
-        async with run.kernel_started() as kernel, run.connected(kernel) as connection:
-            begin = _Begin(run, kernel, connection, can_answer=listener.can_answer)
-            run.announce(kernel)
-            installed = await begin.send_all()
-            if begin.language_info is not None:
-                listener.on_event(KernelReady.of(begin.language_info))
-            record = run.record(begin.about, journal=installed.journal)
-            records.save(record._replace(detached=True, language_info=begin.language_info))
+        async with run.kernel_started() as kernel:
+            async with run.connected(kernel) as connection:
+                begin = _Begin(run, kernel, connection, can_answer=listener.can_answer)
+                run.announce(kernel)
+                installed = await begin.send_all()
+                if begin.language_info is not None:
+                    listener.on_event(KernelReady.of(begin.language_info))
+                record = run.record(begin.about, journal=installed.journal)
+                records.save(record._replace(detached=True, language_info=begin.language_info))
+            # Nothing is awaited from here on, so the run can't be stopped any more.
             left = run.leave(installed.journal)
     except BaseException as error:
+        records.remove(run.run_id)
         if begin is not None:
             await asyncio.shield(_undo(server, run))
         run.fail(error)
