@@ -27,7 +27,15 @@ class Dialog:
         shown: everything that the terminal showed so far.
     """
 
-    def __init__(self, *args: str, env: dict[str, str] | None = None, timeout: float = 60) -> None:
+    def __init__(
+        self,
+        *args: str,
+        env: dict[str, str] | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        timeout: float = 60,
+        colours: bool = False,
+    ) -> None:
+        plain = {} if colours else {"NO_COLOR": "1"}
         self.shown = ""
         self._read = 0
         self._deadline = time.monotonic() + timeout
@@ -37,7 +45,8 @@ class Dialog:
             stdin=terminal,
             stdout=terminal,
             stderr=terminal,
-            env=jrc_environment({"TERM": "xterm", "NO_COLOR": "1", **(env or {})}),
+            env=jrc_environment({"TERM": "xterm", **plain, **(env or {})}),
+            cwd=cwd,
             start_new_session=True,
         )
         os.close(terminal)

@@ -41,6 +41,11 @@ class Screen:
                 self._column = max(self._column - 1, 0)
             elif code == "A":
                 self._row = max(self._row - int(number or 1), 0)
+            elif code == "B":
+                self._row += int(number or 1)
+            elif code in "EF":
+                self._row = max(self._row + int(number or 1) * (1 if code == "E" else -1), 0)
+                self._column = 0
             elif code == "K":
                 self._erase_line(number or "0")
             elif code == "J":

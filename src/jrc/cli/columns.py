@@ -8,6 +8,8 @@ import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
+from jrc.cli.remote_text import RemoteText
+
 _GAP = "  "
 _NARROW_GAP = " "
 _NARROWEST = 8
@@ -145,11 +147,13 @@ class Place:
     Attributes:
         painted: rows at the bottom that are no output, as a live line is; 0 when there are none.
         owner: whose output the last text was.
+        remote: the gate for what remote code prints there.
     """
 
     def __init__(self) -> None:
         self.painted = 0
         self.owner: object = None
+        self.remote = RemoteText()
         self._line = ""
         self._column = 0
         self._marked: str | None = None

@@ -189,7 +189,8 @@ def _ledger(*, dry_run: bool) -> Iterator[Ledger]:
 def _show_diff(report: Report, terminal: Terminal) -> None:
     text = diff(report.settings, report.specs)
     if text:
-        terminal.data(text.rstrip("\n"))
+        for line in text.splitlines():
+            terminal.data(line)
     else:
         terminal.say("No file would change.")
 

@@ -3,7 +3,6 @@
 ``jrc --help`` reads the one-line helps from a table, so it costs no import of any command.
 """
 
-import sys
 from collections.abc import Iterator, MutableMapping
 from difflib import get_close_matches
 from importlib import import_module
@@ -14,6 +13,7 @@ from typer.core import TyperGroup, TyperOption
 from typer.main import get_command
 
 from jrc.errors import UsageError
+from jrc.visible import log_to_stderr
 
 
 class LazyCommand(NamedTuple):
@@ -90,13 +90,7 @@ class LazyGroup(PlainGroup):
 def be_verbose(level: int) -> None:
     """Log to stderr; with a level above 1 everything."""
     if level:
-        import logging
-
-        logging.basicConfig(
-            level=logging.DEBUG if level > 1 else logging.INFO,
-            format="%(asctime)s %(name)s %(levelname)s %(message)s",
-            stream=sys.stderr,
-        )
+        log_to_stderr("%(asctime)s %(name)s %(levelname)s %(message)s", verbose=level)
 
 
 def let_be_verbose(command: Any) -> None:

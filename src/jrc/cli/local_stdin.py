@@ -10,6 +10,7 @@ from typing import Any
 
 from jrc.cli.terminal import Terminal
 from jrc.notebook.script import STDIN_ERROR, STDIN_PROMPT, Stdin
+from jrc.visible import visible
 
 END_OF_FILE = "\x04"
 """An answer to ``input()`` that makes a kernel raise EOFError."""
@@ -53,12 +54,12 @@ class LocalStdin:
             from getpass import getpass
 
             try:
-                return getpass(prompt, stream=sys.stderr)
+                return getpass(visible(prompt), stream=sys.stderr)
             except EOFError:
                 return END_OF_FILE
         # Where the answer is not typed, nothing ends the line.
         shown = prompt if self.kind == "terminal" or not prompt else prompt + "\n"
-        Terminal().write(shown, error=True)
+        Terminal().output(shown, error=True)
         return self._line()
 
     def _encoded_piece(self, size: int) -> str:

@@ -162,7 +162,7 @@ class Shown:
         if rows is None or rows >= self.live.height - 1:
             return
         up = f"\x1b[{rows}A" if rows else ""
-        out.write(f"{up}\r\x1b[J")
+        out.control(f"{up}\r\x1b[J")
         out.flush()
         out.place.answered()
 
@@ -216,8 +216,8 @@ class Shown:
         stream.place.owner = owner
         colored = self._terminal.color_err if error else self._terminal.color_out
         # A script's colours are its own affair, as with python.
-        as_it_is = colored or (not self.apart and kind in ("stdout", "stderr"))
-        self._terminal.write(text if as_it_is else strip_ansi(text), error=error)
+        colours = colored or (not self.apart and kind in ("stdout", "stderr"))
+        self._terminal.output(text, error=error, colours=colours)
         self.live.draw_soon()
 
     def head(self) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from jrc.cli.columns import Place, cut
-from jrc.cli.terminal import Terminal, columns_of, visible
+from jrc.cli.terminal import Terminal, columns_of
+from jrc.visible import visible
 
 _PAUSE = 0.1
 """Seconds between two drawings, where output makes room for more than the eye sees."""

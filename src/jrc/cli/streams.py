@@ -2,6 +2,10 @@
 
 A reader that went away, a full disk, a stream that is closed or an alphabet that lacks a character:
 none of these is a reason to lose a result. What can't be shown is replaced or left out.
+
+Here is the gate for everything that jrc or a library prints: nothing but colours and what moves
+the cursor inside of a line passes ``write``. The sequences that jrc itself sends go through
+``control``.
 """
 
 import errno
@@ -16,6 +20,7 @@ from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from jrc.cli.columns import Place
+from jrc.cli.remote_text import own_text
 
 _READER_GONE = (errno.EPIPE, errno.EINVAL, errno.ESHUTDOWN)
 """How systems say that nobody reads a pipe any more; Windows says EINVAL."""
@@ -49,12 +54,29 @@ class SafeStream(io.TextIOBase):
     def write(self, text: str) -> int:
         # Bytes are an error also where there are none: click tells the kinds of streams so.
         text = "" + text
+        if text:
+            self.control(own_text(text))
+        return len(text)
+
+    def control(self, text: str) -> None:
+        """Write what jrc sends to a terminal, as it is: nothing of it may come from elsewhere."""
+        self._send(self.place.remote.leave() + text)
+
+    def write_remote(self, text: str, *, colours: bool) -> None:
+        """Write what remote code printed, as far as it may be shown.
+
+        Args:
+            text: the next piece of it.
+            colours: show colours and styles.
+        """
+        self._send(self.place.remote.pass_on(text, colours=colours, moves=self.isatty()))
+
+    def _send(self, text: str) -> None:
         if text and not self.broken:
             erase = self._erasing()
             with self._guarded():
                 self._write(f"{erase}{text}" if erase else text)
             self.place.wrote(text)
-        return len(text)
 
     def paint(self, rows: list[str]) -> None:
         """Show rows at the cursor that are no output: the next write takes them away again.
@@ -63,7 +85,7 @@ class SafeStream(io.TextIOBase):
         """
         if not self.broken and (rows or self.place.painted):
             with self._guarded():
-                self._write(self._erasing() + "\n".join(rows))
+                self._write(self._erasing() + "\n".join(map(own_text, rows)))
             self.place.painted = len(rows)
             self.flush()
 

@@ -15,6 +15,7 @@ from jrc.cli.columns import cut, table_lines, wrap_sentence
 from jrc.cli.streams import SafeStream, safe
 from jrc.errors import ConfigError, JrcError
 from jrc.shapes import parse
+from jrc.visible import STEERING, visible
 
 STARTED = time.monotonic()
 """When the command began: this module is among the first that it loads."""
@@ -25,8 +26,9 @@ _OURS = "jrc: "
 _AT_ONCE = 1 << 20
 """Characters that a stream gets at a time: it would encode a copy of them all."""
 
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-_NOT_UTF8 = re.compile("[\x7f-\x9f\ud800-\udfff]")
+_MOST_IN_CELL = 500
+"""Characters of one cell of a table."""
+
 _CLEAR = "\x1b[H\x1b[2J"
 
 
@@ -55,10 +57,23 @@ class Terminal:
         self.talk_only = False
 
     def write(self, text: str, *, error: bool = False) -> None:
-        """Text as it is, on stdout or stderr: what remote code printed."""
-        stream = self.err if error or self.talk_only else self.out
+        """Text of jrc's own in several lines, on stdout or stderr. What others say has ``data``."""
+        stream = self._stream(error)
         for start in range(0, len(text), _AT_ONCE):
             stream.write(text[start : start + _AT_ONCE])
+        stream.flush()
+
+    def output(self, text: str, *, error: bool = False, colours: bool = True) -> None:
+        """What remote code printed, as far as it may be shown: see ``cli.remote_text``.
+
+        Args:
+            text: the next piece of it.
+            error: it belongs on stderr.
+            colours: show colours and styles.
+        """
+        stream = self._stream(error)
+        for start in range(0, len(text), _AT_ONCE):
+            stream.write_remote(text[start : start + _AT_ONCE], colours=colours)
         stream.flush()
 
     def data(self, text: str, *, marked: tuple[str, str] = ("", "")) -> None:
@@ -77,9 +92,9 @@ class Terminal:
         self.write(f"{json_line(value, ascii_only=not _is_unicode(self.out.encoding))}\n")
 
     def as_json_text(self, text: str) -> str:
-        """JSON text in characters that stdout has."""
+        """JSON text in characters that stdout has and that steer no terminal."""
         if _is_unicode(self.out.encoding):
-            return text
+            return _escaped_json(text)
         return json.dumps(parse(text), indent=1) + "\n"
 
     def say(self, text: str) -> None:
@@ -147,14 +162,15 @@ class Terminal:
 
     def table(self, header: list[str], rows: list[list[str]]) -> None:
         """A table on stdout: aligned columns, two spaces apart, as wide as a terminal at most."""
-        shown = [[visible(cell) for cell in row] for row in [header, *rows]]
+        shown = [[visible(cell, _MOST_IN_CELL) for cell in row] for row in [header, *rows]]
         for line in table_lines(shown, columns_of(self.out)):
             self.data(line)
 
     def clear(self) -> None:
         """Empty the screen, where stdout is one."""
         if self.out.isatty() and self.live:
-            self.write(_CLEAR)
+            self.out.control(_CLEAR)
+            self.out.flush()
 
     def _talk(self, before: str, text: str) -> None:
         lead = re.sub(r"\x1b\[[0-9;]*m", "", before)
@@ -162,9 +178,11 @@ class Terminal:
         self.write(f"{self._new_line()}{before}{text}\n", error=True)
 
     def _wrapped(self, text: str) -> str:
-        if columns := columns_of(self.err):
-            return "\n".join(wrap_sentence(line, columns) for line in text.split("\n"))
-        return text
+        columns = columns_of(self.err)
+        return wrap_sentence(text, columns) if columns else text
+
+    def _stream(self, error: bool) -> SafeStream:
+        return self.err if error or self.talk_only else self.out
 
     def _new_line(self) -> str:
         """What brings talk to a line of its own."""
@@ -203,11 +221,6 @@ def columns_of(stream: SafeStream) -> int | None:
         return None
 
 
-def visible(text: str) -> str:
-    """The text with its control characters spelled out: a name from a server steers no terminal."""
-    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
 def duration(seconds: float) -> str:
     """A time span in its largest unit: ``42s``, ``7m``, ``3h``, ``5d``; a clock may be behind."""
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
@@ -223,7 +236,14 @@ def json_line(value: Any, *, ascii_only: bool = False) -> str:
         text = json.dumps(value, allow_nan=False, **layout)
     except ValueError:
         text = json.dumps(_without_nan(value), **layout)
-    return _NOT_UTF8.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _escaped_json(text)
+
+
+def _escaped_json(text: str) -> str:
+    """JSON text with an escape for each character that steers a terminal or is no UTF-8."""
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return STEERING.sub(lambda f: f[0] if f[0] < " " else json.dumps(f[0])[1:-1], text)
 
 
 def _without_nan(value: Any) -> Any:

@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from jrc.visible import visible_lines
+
 
 class Paths(NamedTuple):
     """The folders that jrc writes to. None of them needs to exist yet.
@@ -52,7 +54,7 @@ def write_crash_log(paths: Paths, error: BaseException) -> Path:
     import traceback
 
     text = f"jrc on Python {sys.version}, {sys.platform}\n\n"
-    text += "".join(traceback.format_exception(error))
+    text += visible_lines("".join(traceback.format_exception(error)))
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     try:
         paths.logs.mkdir(mode=0o700, parents=True, exist_ok=True)

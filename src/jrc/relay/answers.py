@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from jrc.kernel.messages import Messages
 from jrc.relay.actions import Deliver
 from jrc.relay.in_flight import ClientRequest
+from jrc.visible import visible
 from jrc.wire.message import Message, Part
 from jrc.wire.zmq import Addressed
 
@@ -84,7 +85,7 @@ class Answers:
     def notice(self, text: str, running: ClientRequest | None) -> Deliver:
         """A line on stderr for the person: in the running cell, if there is one."""
         header = NOBODY if running is None else running.message.header
-        content = {"name": "stderr", "text": f"[jrc] {text}\n"}
+        content = {"name": "stderr", "text": f"[jrc] {visible(text)}\n"}
         return self._publish("stream", content, header)
 
     def _publish(self, msg_type: str, content: Mapping[str, object], header: Part) -> Deliver:

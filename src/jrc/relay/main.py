@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jrc.errors import ExitCode, JrcError, UsageError
+from jrc.visible import visible
 
 if TYPE_CHECKING:
     from jrc.relay.watch import Timing
@@ -90,7 +91,7 @@ def _relay(connection_file: Path, timing: "Timing | None") -> int:
 
 def _say(error: JrcError) -> None:
     hint = f" ({error.hint})" if error.hint else ""
-    print(f"jrc-kernel: {error.message}{hint}", file=sys.stderr, flush=True)
+    print(visible(f"jrc-kernel: {error.message}{hint}"), file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

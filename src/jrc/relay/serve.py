@@ -22,6 +22,7 @@ from jrc.relay.watch import Timing
 from jrc.server.open import open_server
 from jrc.server.orphans import RecordFile
 from jrc.tasks import backoff, first_of, in_daemon_thread
+from jrc.visible import log_to_stderr
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
@@ -50,7 +51,7 @@ async def serve(
     Raises:
         JrcError: it can't start, or the remote kernel is gone.
     """
-    logging.basicConfig(format="jrc-kernel: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    log_to_stderr("jrc-kernel: %(message)s")
     messages = Messages(username="jrc")
     # jupyter_client restarts a kernel by starting a new process when the old one has ended; a
     # process that stays would only make it wait. Without such a parent nobody starts a new one.

@@ -31,6 +31,7 @@ from jrc.tunnel.status import (
     way_of,
 )
 from jrc.tunnel.supervise import Supervisor
+from jrc.visible import log_to_stderr
 
 LOOK_SECONDS = 2.0
 """How often traffic and idleness are looked at."""
@@ -212,8 +213,7 @@ async def _keep(spec: Spec, files: KeeperFiles) -> int:
 def main() -> int:
     """Read from stdin what to keep, and keep it."""
     spec, files = decode_orders(sys.stdin.readline())
-    form = "%(asctime)s %(levelname)s %(message)s"
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=form)
+    log_to_stderr("%(asctime)s %(levelname)s %(message)s", verbose=1)
     return keep(spec, files)
 
 
