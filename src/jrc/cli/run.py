@@ -37,7 +37,7 @@ class RunCommand(TyperCommand):
 
 @app.command(cls=RunCommand)
 @with_options({"profile": profile_names, "spec": kernelspec_names})
-def run(words: Invocation) -> None:
+def run(invocation: Invocation) -> None:
     """Run a notebook or a script on a Jupyter Server.
 
     Options of jrc go before a script; everything after it is passed to the script.
@@ -50,7 +50,7 @@ def run(words: Invocation) -> None:
     """
     from jrc.cli.run_command import execute
 
-    raise typer.Exit(execute(words, Terminal()))
+    raise typer.Exit(execute(invocation, Terminal()))
 
 
 _PARAMETERS = {

@@ -1,4 +1,4 @@
-"""What ``jrc run`` does with its words: read, plan, open a server, execute there, end."""
+"""What ``jrc run`` does with its invocation: read, plan, open a server, execute there, end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from jrc.server.client import ServerClient
 
 
-def execute(words: Invocation, terminal: Terminal) -> int:
+def execute(invocation: Invocation, terminal: Terminal) -> int:
     """Run the document.
 
     Returns:
@@ -49,28 +49,28 @@ def execute(words: Invocation, terminal: Terminal) -> int:
         JrcError: it did not end well.
     """
     try:
-        return _execute(words, terminal)
+        return _execute(invocation, terminal)
     except (RemoteError, InterruptedByUserError):
         raise
     except JrcError as error:
-        error.exit_code += words.report.exit_code_base
+        error.exit_code += invocation.report.exit_code_base
         raise
 
 
-def _execute(words: Invocation, terminal: Terminal) -> int:
-    plan = read(words)
-    if words.instead.help_notebook:
-        show_parameters(plan.document, words.parameters.language, terminal)
+def _execute(invocation: Invocation, terminal: Terminal) -> int:
+    plan = read(invocation)
+    if invocation.instead.help_notebook:
+        show_parameters(plan.document, invocation.parameters.language, terminal)
         return ExitCode.OK
     if plan.language is not None:
         put_parameters(plan, plan.language)
-    if words.instead.prepare_only:
+    if invocation.instead.prepare_only:
         return prepare(plan, terminal)
     check(plan)
     return asyncio.run(_run(plan, terminal))
 
 
-def read(words: Invocation) -> Plan:
+def read(invocation: Invocation) -> Plan:
     """The document and its parameters, which are not in it yet.
 
     Raises:
@@ -79,15 +79,15 @@ def read(words: Invocation) -> Plan:
         NotFoundError: there is no such file.
     """
     values: Mapping[str, Value] = {}
-    if any(words.given):
+    if any(invocation.given):
         from jrc.notebook.parameter_values import read_parameters
 
-        values = read_parameters(words.given)
+        values = read_parameters(invocation.given)
     if values:
-        is_there = "{" in str(words.source.file) and _is_there(words.source.file)
-        words = with_paths(words, {**names_of_paths(), **values}, file_is_there=is_there)
-    document = load(words.source.file, args=words.source.args or [])
-    return Plan(words, document, {**injected(words), **values})
+        is_there = "{" in str(invocation.source.file) and _is_there(invocation.source.file)
+        invocation = with_paths(invocation, {**names_of_paths(), **values}, file_is_there=is_there)
+    document = load(invocation.source.file, args=invocation.source.args or [])
+    return Plan(invocation, document, {**injected(invocation), **values})
 
 
 def _is_there(path: Path) -> bool:
@@ -111,7 +111,7 @@ def put_parameters(plan: Plan, language: str) -> None:
         from jrc.notebook.parameters import parameterize
 
         parameterize(
-            plan.document, plan.values, language=plan.words.parameters.language or language
+            plan.document, plan.values, language=plan.invocation.parameters.language or language
         )
 
 
@@ -124,7 +124,7 @@ def prepare(plan: Plan, terminal: Terminal) -> int:
     document = plan.document
     if plan.language is None:
         put_parameters(plan, document.language or "")
-    if plan.words.result.report_mode:
+    if plan.invocation.result.report_mode:
         hide_code(document)
     for _, text in document.notices:
         terminal.say(f"jrc: {text}")
@@ -137,11 +137,11 @@ def prepare(plan: Plan, terminal: Terminal) -> int:
 
 async def _run(plan: Plan, terminal: Terminal) -> int:
     """Open the server, and let it run there."""
-    document, report = plan.document, plan.words.report
+    document, report = plan.document, plan.invocation.report
     local = LocalStdin()
     document.stdin = local.kind
     # At a terminal somebody can attach and answer later; a pipe ends with us.
-    stdin = local if local.kind == "terminal" or not plan.words.detach else None
+    stdin = local if local.kind == "terminal" or not plan.invocation.detach else None
     listener = (
         JsonListener(terminal, stdin, exit_code_base=report.exit_code_base)
         if report.json
@@ -155,14 +155,14 @@ async def _run(plan: Plan, terminal: Terminal) -> int:
     async with _server(plan, terminal, listener) as (server, profile):
         options = await _options(plan, server, profile)
         _say_notices(document, listener)
-        if plan.words.result.report_mode:
+        if plan.invocation.result.report_mode:
             hide_code(document)
         records = RunRecords(Paths.from_environment())
         if options.name:
             check_name(options.name, records)
-        if plan.words.detach:
+        if plan.invocation.detach:
             return await _detach(document, server, options, listener, output, records)
-        with with_copies(listener, plan.words.copies, terminal) as heard:
+        with with_copies(listener, plan.invocation.copies, terminal) as heard:
             job = Job(
                 document,
                 server,
@@ -196,7 +196,7 @@ async def _options(plan: Plan, server: "ServerClient", profile: str) -> Options:
         NotFoundError: the server has no kernel that will do.
         UsageError: the parameters can't be put in.
     """
-    kernel = plan.words.how.kernel
+    kernel = plan.invocation.how.kernel
     kernel_id = None if kernel.id is None else await whole_kernel_id(server, kernel.id)
     language = plan.language
     if language is None:
@@ -232,7 +232,7 @@ async def _server(
     plan: Plan, terminal: Terminal, listener: "Listener"
 ) -> AsyncIterator[tuple["ServerClient", str]]:
     """The server of the profile, and its name; without one the embedded server, without a name."""
-    place = plan.words.place
+    place = plan.invocation.place
     kernel_env = pairs(place.kernel_env, "--kernel-env")
     profile = chosen_profile(place.profile)
     if profile is not None:
@@ -247,7 +247,7 @@ async def _server(
                 yield server, profile.name
         return
     for option, value in {
-        "--kernel-id": plan.words.how.kernel.id,
+        "--kernel-id": plan.invocation.how.kernel.id,
         "--kernel-env": kernel_env,
     }.items():
         if value:

@@ -196,7 +196,7 @@ def _mark(event: CellStarted | CellFinished) -> str:
 
 
 def _seconds_since(started: str) -> float:
-    """Since a time that a kernel told; 0 where its clock is ahead of ours."""
+    """Seconds since a time of the kernel's clock; 0 where that clock is ahead of ours."""
     try:
         return max(time.time() - datetime.fromisoformat(started).timestamp(), 0.0)
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""The command line of ``jrc run`` as one value: its words, in groups."""
+"""The command line of ``jrc run`` as one value: its options, in groups."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -118,7 +118,7 @@ class Instead(NamedTuple):
 
 
 class Invocation(NamedTuple):
-    """The words of one ``jrc run``. Help shows them in this order.
+    """What was typed for one ``jrc run``. Help shows them in this order.
 
     Attributes:
         first: the number of the cell to start at.

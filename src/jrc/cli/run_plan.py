@@ -1,4 +1,4 @@
-"""What ``jrc run`` does, decided from its words and the document before anything begins. Pure."""
+"""What ``jrc run`` does, decided from its options and the document before anything begins. Pure."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,19 +27,19 @@ class Plan(NamedTuple):
     """What is executed.
 
     Attributes:
-        words: what was typed, with parameters filled into the paths.
+        invocation: what was typed, with parameters filled into the paths.
         document: with its parameters, once the language of the kernel is known.
         values: the parameters.
     """
 
-    words: Invocation
+    invocation: Invocation
     document: Document
     values: Mapping[str, Value]
 
     @property
     def language(self) -> str | None:
         """The language of the kernel to come; None where the server has to be asked."""
-        kernel = self.words.how.kernel
+        kernel = self.invocation.how.kernel
         return certain_language(self.document, kernel.spec, kernel.id)
 
     @property
@@ -49,8 +49,8 @@ class Plan(NamedTuple):
         Raises:
             UsageError: two places, or a place that does not fit the document.
         """
-        file, asked = self.words.source.file, self.words.result.output
-        if self.words.result.in_place:
+        file, asked = self.invocation.source.file, self.invocation.result.output
+        if self.invocation.result.in_place:
             if asked is not None:
                 raise UsageError("-o and --in-place exclude each other.")
             if self.document.kind != "notebook" or file == STDIN:
@@ -80,24 +80,24 @@ def notebook_file(path: "Path") -> "Path":
 
 
 def with_paths(
-    words: Invocation, names: Mapping[str, object], *, file_is_there: bool
+    invocation: Invocation, names: Mapping[str, object], *, file_is_there: bool
 ) -> Invocation:
     """The same with the values of parameters in its paths.
 
     Args:
-        words: what was typed.
+        invocation: what was typed.
         names: what a path may name.
         file_is_there: a file is called as FILE is typed, braces and all.
 
     Raises:
         UsageError: a path names a parameter that is not given.
     """
-    source, result = words.source, words.result
+    source, result = invocation.source, invocation.result
     if not file_is_there:
         source = source._replace(file=filled(source.file, names))
     if result.output is not None:
         result = result._replace(output=filled(result.output, names))
-    return words._replace(source=source, result=result)
+    return invocation._replace(source=source, result=result)
 
 
 def filled(path: "Path", names: Mapping[str, object]) -> "Path":
@@ -121,14 +121,14 @@ def filled(path: "Path", names: Mapping[str, object]) -> "Path":
         ) from error
 
 
-def injected(words: Invocation) -> dict[str, Value]:
+def injected(invocation: Invocation) -> dict[str, Value]:
     """The parameters that say where the notebook is, and where its result goes."""
-    wanted, found = words.parameters, dict[str, Value]()
-    file = words.source.file
+    wanted, found = invocation.parameters, dict[str, Value]()
+    file = invocation.source.file
     if wanted.inject_input or wanted.inject_paths:
         found["PAPERMILL_INPUT_PATH"] = str(file)
     if wanted.inject_output or wanted.inject_paths:
-        result = file if words.result.in_place else words.result.output or _beside(file)
+        result = file if invocation.result.in_place else invocation.result.output or _beside(file)
         found["PAPERMILL_OUTPUT_PATH"] = str(result)
     return found
 
@@ -143,7 +143,7 @@ def check(plan: Plan) -> None:
     Raises:
         UsageError: it can't.
     """
-    words, kernel = plan.words, plan.words.how.kernel
+    invocation, kernel = plan.invocation, plan.invocation.how.kernel
     if kernel.start_timeout < 1:
         raise UsageError("A kernel needs more than a second to start.", hint="--start-timeout 120")
     if kernel.id == "":
@@ -151,29 +151,32 @@ def check(plan: Plan) -> None:
             "--kernel-id is empty. It takes the id of a running kernel.", hint="jrc kernel list"
         )
     cells = plan.document.cell_count
-    if words.first > max(cells, 1):
+    if invocation.first > max(cells, 1):
         raise UsageError(
-            f"--from {words.first}: {plan.document.path.name} has only {cells} to execute."
+            f"--from {invocation.first}: {plan.document.path.name} has only {cells} to execute."
         )
-    if words.first > 1 and kernel.id is None:
+    if invocation.first > 1 and kernel.id is None:
         raise UsageError(
-            f"--from {words.first} needs the kernel that executed the cells before.",
+            f"--from {invocation.first} needs the kernel that executed the cells before.",
             hint="--kernel-id ID, of a run with --keep-kernel-on-error. See: jrc kernel list",
         )
     if plan.result == STDOUT:
-        for option, given in {"--json": words.report.json, "--detach": words.detach}.items():
+        for option, given in {
+            "--json": invocation.report.json,
+            "--detach": invocation.detach,
+        }.items():
             if given:
                 raise UsageError(
                     f"{option} can't be combined with a result on stdout.", hint="-o RESULT.ipynb"
                 )
-    if words.detach:
-        _check_detached(words)
+    if invocation.detach:
+        _check_detached(invocation)
 
 
-def _check_detached(words: Invocation) -> None:
-    how = words.how
+def _check_detached(invocation: Invocation) -> None:
+    how = invocation.how
     alone = [
-        *words_of(words.copies),
+        *words_of(invocation.copies),
         *words_of(how.cells, only=("mark_error", "timeout")),
         *words_of(how, only=("recorder", "pipeline")),
     ]
@@ -193,24 +196,24 @@ def settled(plan: Plan, *, kernel_id: str | None, language: str, profile: str) -
         language: of the kernel.
         profile: name of the server's profile; empty for the embedded server.
     """
-    how = plan.words.how
-    first = plan.document.position(plan.words.first)
+    how = plan.invocation.how
+    first = plan.document.position(plan.invocation.first)
     return how._replace(
         kernel=how.kernel._replace(id=kernel_id, language=language),
         cells=how.cells._replace(first=first),
         patience=how.patience if profile else _EMBEDDED_PATIENCE,
         profile=profile,
-        command=tuple(_document_words(plan.words)),
+        command=tuple(_document_arguments(plan.invocation)),
     )
 
 
-def _document_words(words: Invocation) -> list[str]:
-    """The words that choose the same document, parameters, server and file again."""
+def _document_arguments(invocation: Invocation) -> list[str]:
+    """The arguments that choose the same document, parameters, server and file again."""
     return [
-        str(words.source.file),
-        *words_of(words.given),
-        *words_of(words.parameters),
-        *words_of(words.how.cells, only=("mark_error",)),
-        *words_of(words.result),
-        *words_of(words.place, only=("profile",)),
+        str(invocation.source.file),
+        *words_of(invocation.given),
+        *words_of(invocation.parameters),
+        *words_of(invocation.how.cells, only=("mark_error",)),
+        *words_of(invocation.result),
+        *words_of(invocation.place, only=("profile",)),
     ]

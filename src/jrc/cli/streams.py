@@ -52,7 +52,7 @@ class SafeStream(io.TextIOBase):
             self.place = complain.place
 
     def write(self, text: str) -> int:
-        # Bytes are an error also where there are none: click tells the kinds of streams so.
+        # Even empty bytes are an error: that is how click recognises a text stream.
         text = "" + text
         if text:
             self.control(own_text(text))
@@ -106,7 +106,7 @@ class SafeStream(io.TextIOBase):
         """Wait so many seconds, or until the reader of a pipe goes away.
 
         Returns:
-            whether it is still there. Windows tells only at the next write.
+            whether it is still there. On Windows only the next write shows it.
         """
         if self.left:
             return False

@@ -54,8 +54,8 @@ class Filling:
         Args:
             run: its id.
             writers: who writes what.
-            say: is told what a person should know of the file, in a sentence.
-            goes_on: tells whether another run can still be attached to.
+            say: called with a sentence about the file that people should read.
+            goes_on: whether another run can still be attached to.
             since: when the run began, where that was not now: what somebody wrote since stays, and
                 the result gets another name. None to replace the file.
 

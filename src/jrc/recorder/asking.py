@@ -66,7 +66,7 @@ class Questions:
 
     Attributes:
         batch: bytes that the next answer may bring.
-        answers: how many answers told what the recorder has.
+        answers: how many answers said what the recorder has.
     """
 
     def __init__(self, timing: Timing) -> None:

@@ -200,7 +200,7 @@ class Recording:
 
     @property
     def answers(self) -> int:
-        """How many answers told the recorder's state so far."""
+        """How many answers about its state the recorder gave so far."""
         return self._questions.answers
 
     @property
