@@ -46,6 +46,15 @@ def test_the_typings_are_those_of_the_oldest_editor(javascript: Path) -> None:
     assert tests["devDependencies"]["@types/vscode"] == oldest
 
 
+def test_no_workspace_chooses_a_program() -> None:
+    package = json.loads((files("jrc.editor") / "companion" / "package.json").read_text("utf-8"))
+    untrusted = package["capabilities"]["untrustedWorkspaces"]
+    settings = package["contributes"]["configuration"]["properties"]
+    assert untrusted["supported"] == "limited"
+    assert set(untrusted["restrictedConfigurations"]) == set(settings)
+    assert settings["jrc.path"]["scope"] == settings["jrc.home"]["scope"] == "machine"
+
+
 def test_the_companion_in_a_stand_in_of_vscode(javascript: Path) -> None:
     node.run(javascript, "--test", "extension.test.js")
 

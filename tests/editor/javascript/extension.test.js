@@ -2,8 +2,16 @@
 'use strict';
 
 const assert = require('node:assert/strict');
-const { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } = require('node:fs');
-const { tmpdir } = require('node:os');
+const {
+    chmodSync,
+    existsSync,
+    mkdtempSync,
+    readFileSync,
+    realpathSync,
+    rmSync,
+    writeFileSync
+} = require('node:fs');
+const { homedir, tmpdir } = require('node:os');
 const { join } = require('node:path');
 const { afterEach, beforeEach, test } = require('node:test');
 
@@ -295,6 +303,40 @@ test('jrc: connect… tells of a failure', async () => {
     vscode.standIn.pick = (items) => items[0];
     await vscode.standIn.commands['jrc.connect']();
     assert.deepEqual(vscode.standIn.messages, ['jrc: No pod is ready.']);
+});
+
+test('a workspace names neither the program nor its folder', async () => {
+    const servers = provider();
+    const there = join(folder, 'evil');
+    writeFileSync(there, `#!/bin/sh\ntouch ${join(folder, 'ran')}\n`);
+    chmodSync(there, 0o755);
+    vscode.standIn.workspaceSettings = { 'jrc.path': there, 'jrc.home': folder };
+    answers(
+        'console.log(JSON.stringify({id: "ml", base_url: "http://h/",' +
+            ' headers: {home: process.env.JRC_HOME ?? "", cwd: process.cwd()}}));'
+    );
+    const server = await servers.resolveJupyterServer({ id: 'ml', label: 'ml' }, never());
+    const home = process.env.JRC_HOME ?? '';
+    const cwd = realpathSync(homedir());
+    assert.deepEqual(server.connectionInformation.headers, { home, cwd });
+    assert.ok(!existsSync(join(folder, 'ran')));
+});
+
+test('in a workspace that is not trusted the companion only shows', async () => {
+    const servers = provider();
+    vscode.standIn.trusted = false;
+    vscode.standIn.pick = (items) => items[0];
+    assert.deepEqual(servers.provideJupyterServers(), [{ id: 'ml', label: 'ml' }]);
+    await vscode.standIn.commands['jrc.status']();
+    assert.equal(vscode.standIn.picks[0][0].description, 'ready');
+    const resolve = () => servers.resolveJupyterServer({ id: 'ml', label: 'ml' }, never());
+    await assert.rejects(resolve(), /This workspace is not trusted/);
+    await vscode.standIn.commands['jrc.connect']();
+    assert.match(vscode.standIn.messages.at(-1), /This workspace is not trusted/);
+    assert.ok(calls().every((call) => call.startsWith('companion status')));
+    vscode.standIn.trust();
+    answers('console.log(JSON.stringify({id: "ml", base_url: "http://h/", headers: {}}));');
+    assert.equal((await resolve()).id, 'ml');
 });
 
 test('jrc: status shows the servers and connects the picked one again', async () => {

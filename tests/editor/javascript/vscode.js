@@ -42,9 +42,13 @@ const configurationChanged = new EventEmitter();
 const notebookOpened = new EventEmitter();
 const extensionsChanged = new EventEmitter();
 const windowStateChanged = new EventEmitter();
+const trustGranted = new EventEmitter();
 
 const standIn = {
     settings: {},
+    /** What a folder says that VS Code should not have taken from it. */
+    workspaceSettings: {},
+    trusted: true,
     extensions: {},
     commands: {},
     log: [],
@@ -65,6 +69,10 @@ const standIn = {
     installExtension(id, extension) {
         standIn.extensions[id] = extension;
         extensionsChanged.fire();
+    },
+    trust() {
+        standIn.trusted = true;
+        trustGranted.fire();
     },
     focus() {
         windowStateChanged.fire({ focused: true });
@@ -127,12 +135,24 @@ const vscode = {
     },
     workspace: {
         notebookDocuments: [],
+        get isTrusted() {
+            return standIn.trusted;
+        },
+        onDidGrantWorkspaceTrust: trustGranted.event,
         onDidChangeConfiguration: configurationChanged.event,
         onDidOpenNotebookDocument: notebookOpened.event,
         getConfiguration(section) {
             return {
                 get(name, otherwise) {
-                    return standIn.settings[`${section}.${name}`] ?? otherwise;
+                    const key = `${section}.${name}`;
+                    return standIn.workspaceSettings[key] ?? standIn.settings[key] ?? otherwise;
+                },
+                inspect(name) {
+                    const key = `${section}.${name}`;
+                    return {
+                        globalValue: standIn.settings[key],
+                        workspaceValue: standIn.workspaceSettings[key]
+                    };
                 }
             };
         }

@@ -6,6 +6,7 @@
 'use strict';
 
 const { execFile } = require('node:child_process');
+const { homedir } = require('node:os');
 const vscode = require('vscode');
 
 /** @typedef {import('@vscode/jupyter-extension').Jupyter} Jupyter */
@@ -61,13 +62,14 @@ class Program {
      * @returns {Promise<string>} what it printed; it is not logged, it may hold credentials
      */
     run(args, deadline) {
-        const settings = vscode.workspace.getConfiguration('jrc');
-        const path = settings.get('path', '') || 'jrc';
-        const home = settings.get('home', '');
+        const path = ofThePerson('path') || 'jrc';
+        const home = ofThePerson('home');
         const env = { ...process.env, NO_COLOR: '1', ...(home ? { JRC_HOME: home } : {}) };
         this._log.info(`jrc ${args.join(' ')}`);
         return new Promise((resolve, reject) => {
-            const options = { env, timeout: deadline, windowsHide: true, maxBuffer: 1 << 24 };
+            // Not in the folder of the workspace: a relative path would name a program there.
+            const cwd = homedir();
+            const options = { cwd, env, timeout: deadline, windowsHide: true, maxBuffer: 1 << 24 };
             const child = execFile(path, args, options, (error, stdout, stderr) => {
                 this._running.delete(child);
                 if (!error) {
@@ -85,6 +87,25 @@ class Program {
 
     dispose() {
         this._running.forEach((child) => child.kill());
+    }
+}
+
+/**
+ * A setting as the person made it. VS Code lets no workspace set those of the scope `machine`; this
+ * does not rely on it, since `jrc.path` names a program.
+ * @param {string} name
+ * @returns {string}
+ */
+function ofThePerson(name) {
+    const found = vscode.workspace.getConfiguration('jrc').inspect(name);
+    const value = found?.globalValue ?? found?.defaultValue;
+    return typeof value === 'string' ? value : '';
+}
+
+/** Stop what connects or writes in a workspace that is not trusted: there the companion only shows. */
+function needTrust() {
+    if (!vscode.workspace.isTrusted) {
+        throw new JrcError('This workspace is not trusted.', 'Type: Workspaces: Manage Workspace Trust');
     }
 }
 
@@ -182,6 +203,7 @@ class Servers {
      * @returns {Promise<JupyterServer>}
      */
     async resolveJupyterServer(server, token) {
+        needTrust();
         const entry = readServers().find(({ id }) => id === server.id);
         if (!entry) {
             throw new JrcError(`'${server.id}' is not connected.`, 'Type: jrc connect --vscode');
@@ -339,6 +361,7 @@ function tell(error) {
  * @returns {Promise<string | undefined>} the profile's name; undefined if nothing was connected
  */
 async function connect(program, chosen) {
+    needTrust();
     const profile = chosen ?? (await chooseProfile(program));
     if (!profile) {
         return undefined;
@@ -398,7 +421,7 @@ async function showStatus(program, status) {
         title: 'jrc: status',
         placeHolder: 'Pick a server to connect it again'
     });
-    if (picked) {
+    if (picked && vscode.workspace.isTrusted) {
         await connect(program, picked.profile);
         await status.refresh();
     }
@@ -477,6 +500,7 @@ function activate(context) {
         vscode.workspace.onDidChangeConfiguration(
             (event) => event.affectsConfiguration('jrc') && refresh()
         ),
+        vscode.workspace.onDidGrantWorkspaceTrust(refresh),
         vscode.window.onDidChangeWindowState(({ focused }) => focused && status.refresh())
     );
     offer(context, servers, program);
