@@ -15,6 +15,7 @@ from jrc.notebook import result_file
 from jrc.notebook.document import load
 from jrc.notebook.result_notebook import Filling
 from jrc.notebook.writers import OLD_SECONDS, Writers
+from jrc.profile.files import seen
 from tests.support.running import write_notebook
 from tests.support.scripted import stream
 
@@ -273,7 +274,7 @@ def test_a_run_that_goes_on_keeps_what_was_edited_meanwhile(
     first.filling.save()
     first.filling.close()
     edited(output, new="three")
-    again = Run(path, output, writers, since=0.0)
+    again = Run(path, output, writers, before="")
     again.prints(0, "1")
     again.end()
     assert shown(output) == [("one", "1"), ("two", ""), ("three", "")]
@@ -284,14 +285,16 @@ def test_a_file_that_somebody_wrote_since_a_run_began_is_left_alone(
 ) -> None:
     """A detached run writes nothing until somebody attaches: another run may come first."""
     output = write_notebook(tmp_path / "out.ipynb", ["precious"])
-    run = Run(path, output, writers, since=output.stat().st_mtime - 1)
+    run = Run(path, output, writers, before="")
     run.prints(0, "1")
     run.end()
     assert shown(output) == [("precious", "")]
     assert run.filling.result == tmp_path / "out-2.ipynb"
     assert shown(tmp_path / "out-2.ipynb") == [("one", "1"), ("two", "")]
     assert "out-2.ipynb" in run.said[0]
-    older = Run(path, output, writers, since=output.stat().st_mtime + 1)
+    known = seen(output)
+    assert known is not None
+    older = Run(path, output, writers, before=known.mark)
     older.end()
     assert shown(output) == [("one", ""), ("two", "")]
 
@@ -308,6 +311,24 @@ def test_what_is_remembered_of_files_goes_after_a_while(tmp_path: Path, path: Pa
     note.write_text("no JSON")
     Run(path, tmp_path / "out.ipynb", writers).end()
     assert json.loads(note.read_text())[0] == "run1"
+
+
+def test_a_wrong_clock_lets_no_two_runs_write_one_file(tmp_path: Path, path: Path) -> None:
+    folder, output = tmp_path / "state", tmp_path / "out.ipynb"
+    writers = Writers(folder)
+    writing = Run(path, output, writers)
+    for file in folder.iterdir():
+        os.utime(file, (0, 0))
+    Run(path, tmp_path / "other.ipynb", writers, run="run2").end()
+    with pytest.raises(UsageError, match="being written by the run run1"):
+        Run(path, output, writers, run="run2")
+    writing.filling.save()
+    writing.filling.close()
+    for file in folder.iterdir():
+        os.utime(file, (0, 0))
+    Run(path, tmp_path / "third.ipynb", writers, run="run3").end()
+    with pytest.raises(UsageError, match="holds what the run run1 has shown"):
+        Run(path, output, writers, run="run2", goes_on=lambda run: run == "run1")
 
 
 def test_a_state_folder_that_cannot_be_written_stops_no_run(tmp_path: Path, path: Path) -> None:

@@ -1,6 +1,7 @@
 """Several clients that follow one run."""
 
 import asyncio
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -309,6 +310,27 @@ async def test_a_run_that_was_fetched_just_now_is_said_to_be(
         with pytest.raises(NotFoundError, match="another client has fetched it just now"):
             await attachment.run()
     assert nothing_is_left(desk.server, run)
+
+
+async def test_a_wrong_clock_takes_no_journal_from_those_who_follow(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A note is as old as the server's clock says: this computer's is 40 days ahead."""
+    run = await desk.begin(notebook(tmp_path, "print('one')"))
+    await desk.until(run, "finished")
+    folder = desk.server.root / "jrc-runs"
+    note = folder / f"{run}-0123abcd.jrcfollower"
+    note.write_text("{}")
+    with monkeypatch.context() as wrong:
+        wrong.setattr(followers.time, "time", lambda: time.time_ns() / 1e9 + 40 * 86400)
+        assert await desk.attach(run) == 0
+    assert (folder / f"{run}.jrcjournal").exists()
+    old = time.time() - followers.FOLLOWER_SECONDS - 60
+    os.utime(note, (old, old))
+    assert await desk.attach(run) == 0
+    assert not (folder / f"{run}.jrcjournal").exists()
+    for left in folder.glob(f"{run}*"):
+        left.unlink()
 
 
 async def test_one_attach_a_computer(desk: Desk, tmp_path: Path) -> None:

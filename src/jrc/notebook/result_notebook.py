@@ -45,7 +45,7 @@ class Filling:
         *,
         say: Callable[[str], None],
         goes_on: Callable[[str], bool],
-        since: float | None = None,
+        before: str | None = None,
     ) -> None:
         """Make this run the only one that writes the file, before the first save.
 
@@ -56,8 +56,9 @@ class Filling:
             writers: who writes what.
             say: called with a sentence about the file that people should read.
             goes_on: whether another run can still be attached to.
-            since: when the run began, where that was not now: what somebody wrote since stays, and
-                the result gets another name. None to replace the file.
+            before: ``Seen.mark`` of the file as it was when the run began, where that was not now;
+                empty where there was none. A file that is another one now stays, and the result
+                gets another name. None to replace the file.
 
         Raises:
             UsageError: another run writes the file, or has left a part of its result there.
@@ -73,7 +74,7 @@ class Filling:
             known = self.content.document.seen
         elif last is not None and last.run == run:
             known = None
-        elif since is not None and known is not None and known.changed > since * 1e9:
+        elif before is not None and known is not None and known.mark != before:
             if claim is not None:
                 claim.give_up()
             new = free_name(self.path)

@@ -16,7 +16,8 @@ from jrc.shapes import parse, state_of
 log = logging.getLogger("jrc.notebook.writers")
 
 OLD_SECONDS = 30 * 86400.0
-"""After that long nobody needs to know any more who wrote a file."""
+"""After that long nobody needs to know any more which run wrote its whole result into a file. The
+clock may be wrong: nothing else is forgotten, neither a run that is not finished nor a lock."""
 
 
 class LastWriter(NamedTuple):
@@ -86,11 +87,10 @@ class Writers:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._forget_old()
         name = hashlib.sha256(os.path.realpath(path).encode("utf-8", "surrogateescape")).hexdigest()
-        lock = self._folder.joinpath(f"{name[:32]}.lock").open("ab")
         note = self._folder / f"{name[:32]}.json"
+        lock = _locked(note.with_suffix(".lock"))
         last = _read(note)
-        if not _lock(lock):
-            lock.close()
+        if lock is None:
             who = f"the run {last.run}" if last is not None else "another run"
             raise UsageError(
                 f"{path} is being written by {who} on this computer.",
@@ -103,8 +103,38 @@ class Writers:
         for entry in os.scandir(self._folder):
             with suppress(OSError):
                 if now - entry.stat().st_mtime > OLD_SECONDS and entry.name.endswith(".json"):
-                    Path(entry.path).unlink()
-                    Path(entry.path).with_suffix(".lock").unlink()
+                    _forget(Path(entry.path))
+
+
+def _forget(note: Path) -> None:
+    """Remove a note and its lock, if no run writes the file, and the last one is finished."""
+    path = note.with_suffix(".lock")
+    lock = _locked(path)
+    if lock is None:
+        return
+    with lock:
+        last = _read(note)
+        if last is None or last.finished:
+            note.unlink()
+            path.unlink()
+
+
+def _locked(path: Path) -> IO[bytes] | None:
+    """A lock file, open and locked; None where another process has it.
+
+    Raises:
+        OSError: it can't be opened.
+    """
+    while True:
+        file = path.open("ab")
+        if not _lock(file):
+            file.close()
+            return None
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        # Another process has removed it meanwhile, and the next one would lock a new one.
+        file.close()
 
 
 def _read(note: Path) -> LastWriter | None:

@@ -28,6 +28,11 @@ class Seen(NamedTuple):
     size: int
     changed: int
 
+    @property
+    def mark(self) -> str:
+        """The same as text."""
+        return f"{self.inode}-{self.size}-{self.changed}"
+
 
 def seen(path: Path) -> Seen | None:
     """How a file looks now; None when there is none, or none that can be looked at."""

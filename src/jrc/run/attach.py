@@ -177,10 +177,10 @@ class Attachment:
 
     def _open(self, about: About, output: Path | None) -> Filling:
         filling = Filling(about.document, output)
-        since = None
+        before = None
         if self._output is None:
-            since = 0.0 if self._found.record is None else self._found.record.started
-        open_result(filling, self._found.run, self._listener, self._records, since=since)
+            before = "" if self._found.record is None else self._found.record.output_before
+        open_result(filling, self._found.run, self._listener, self._records, before=before)
         self._filling = filling
         return filling
 

@@ -18,6 +18,7 @@ from jrc.kernel.session import KernelChoice, RemoteKernel, new_run_id, start_ker
 from jrc.notebook.document import Document
 from jrc.notebook.result_notebook import Filling
 from jrc.notebook.writers import Writers
+from jrc.profile.files import seen
 from jrc.profile.owner import owner
 from jrc.profile.paths import Paths
 from jrc.run.events import Notice, RunDetached, RunFinished, RunStarted
@@ -89,7 +90,9 @@ class NewRun:
         self.left: RunDetached | None = None
         self._server = server
         self._listener = listener
-        # A file that is written while the kernel starts is newer than the run.
+        # What is written there while the kernel starts is somebody else's.
+        file = None if output is None else seen(output)
+        self._output_before = "" if file is None else file.mark
         self._started = time.time()
 
     @contextlib.asynccontextmanager
@@ -222,6 +225,7 @@ class NewRun:
             about=about,
             name=self.options.name,
             client=Process(os.getpid()),
+            output_before=self._output_before,
         )
 
     def leave(self, journal: str | None) -> RunDetached:
@@ -316,7 +320,7 @@ def open_result(
     listener: "Listener",
     records: RunRecords | None,
     *,
-    since: float | None = None,
+    before: str | None = None,
 ) -> None:
     """Make a run the only one that writes its file, before the first save.
 
@@ -325,14 +329,14 @@ def open_result(
         run: id of the run.
         listener: gets what a person should know of the file.
         records: says which other runs can still be attached to; None for none.
-        since, Raises: as in ``Filling.open``.
+        before, Raises: as in ``Filling.open``.
     """
     filling.open(
         run,
         Writers(Paths.from_environment().state / "writers"),
         say=lambda text: listener.on_event(Notice("saved", text)),
         goes_on=lambda other: records is not None and records.find(other) is not None,
-        since=since,
+        before=before,
     )
 
 

@@ -26,7 +26,8 @@ FOLLOWER_SUFFIX = ".jrcfollower"
 FETCHED_SUFFIX = ".jrcfetched"
 
 FOLLOWER_SECONDS = 7 * 86400.0
-"""The file of a follower that is older was left by a client that was killed."""
+"""A file that is older than another one by so much was left by a client that was killed. It is the
+server's clock that made both: that of this computer may be wrong."""
 
 LEAVE_SECONDS = 5.0
 """How long jrc waits after Ctrl-C for a server that does not answer."""
@@ -114,9 +115,10 @@ class Followers:
 
     async def _look(self, *, began_here: bool, owner: str) -> str:
         beside = {entry.name: entry for entry in await list_folder(self._server, self._folder)}
+        newest = max((entry.modified for entry in beside.values()), default=0.0)
         for name, entry in beside.items():
             ours = name.startswith(self._run + "-") and name.endswith(FOLLOWER_SUFFIX)
-            if ours and name != self._own and time.time() - entry.modified < FOLLOWER_SECONDS:
+            if ours and name != self._own and newest - entry.modified < FOLLOWER_SECONDS:
                 return ANOTHER_FOLLOWS
         if began_here or self._journal not in beside or self._run + FETCHED_SUFFIX in beside:
             return ""

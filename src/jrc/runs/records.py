@@ -3,7 +3,6 @@
 import json
 import logging
 import re
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path, PurePath
@@ -16,9 +15,6 @@ from jrc.server.ids import find_id
 from jrc.shapes import parse, state_of
 
 log = logging.getLogger("jrc.runs.records")
-
-OLD_SECONDS = 30 * 86400.0
-"""Age at which a record is deleted: what it points to is gone by then."""
 
 MOST_REASONS = 3
 """How many servers that could not be asked are named in an error."""
@@ -76,6 +72,7 @@ class RunRecord(NamedTuple):
         client: the process that began it.
         follower: the ``jrc attach`` that follows it now.
         shown: the messages up to this number were shown before the client left.
+        output_before: ``Seen.mark`` of that file before the run; empty where there was none.
         language_info: what the kernel says of its language.
     """
 
@@ -89,6 +86,7 @@ class RunRecord(NamedTuple):
     client: Process = Process()
     follower: Process = Process()
     shown: int = 0
+    output_before: str = ""
     language_info: Mapping[str, Any] | None = None
 
     @property
@@ -150,6 +148,7 @@ def record_from_json(value: object) -> RunRecord:
         client=Process(read.field("pid").number(0), read.field("client").text("")),
         follower=Process(read.field("follower").number(0), read.field("follower_began").text("")),
         shown=read.field("shown").number(0),
+        output_before=read.field("output_before").text(""),
         language_info=None if language_info.is_null else language_info.mapping(),
     )
 
@@ -170,8 +169,6 @@ class RunRecords:
         Raises:
             ConfigError: it can't be written.
         """
-        if not self._path(record.run).exists():
-            self.prune()
         write_atomically(self._path(record.run), json.dumps(record.to_json()), private=True)
 
     def note_follower(self, run: str, follower: Process) -> None:
@@ -190,13 +187,6 @@ class RunRecords:
         records = [self._read(path) for path in sorted(self._folder.glob("*.json"))]
         known = [record for record in records if record is not None]
         return sorted(known, key=lambda record: record.started, reverse=True)
-
-    def prune(self) -> None:
-        """Delete old records. It is called when a run begins."""
-        for path in self._folder.glob("*.json"):
-            if _is_old(path):
-                with suppress(OSError):
-                    path.unlink()
 
     def find(self, prefix: str) -> RunRecord | None:
         """The record of the run that the user means; None if there is none.
@@ -280,10 +270,3 @@ def no_such_run(prefix: str, *, trouble: list[JrcError]) -> JrcError:
         f"{' '.join(reasons[:MOST_REASONS])}{' …' if len(reasons) > MOST_REASONS else ''}",
         hint=" — ".join(hints[:MOST_REASONS]) or "jrc runs",
     )
-
-
-def _is_old(path: Path) -> bool:
-    try:
-        return time.time() - path.stat().st_mtime > OLD_SECONDS
-    except OSError:
-        return False

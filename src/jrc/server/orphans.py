@@ -57,7 +57,7 @@ class Record(NamedTuple):
         base_url: of the server.
         session_path: of the session; unique.
         session_id: empty while the server has not answered.
-        created: when the record was made, in seconds of the system's clock.
+        created: when the record was made, in seconds since this computer was started.
         host: where the relay runs. For people.
         pid: of the relay. For people.
         why: the kernel is to be deleted, as the end of a sentence.
@@ -98,7 +98,7 @@ class RecordFile:
         self._record = Record(
             base_url,
             session_path,
-            created=time.time(),
+            created=time.monotonic(),
             host=socket.gethostname(),
             pid=os.getpid(),
             **why,
@@ -240,7 +240,17 @@ async def _delete(server: "ServerClient", record: Record) -> bool:
         ids = [s.id for s in await server.sessions() if s.path == record.session_path]
     for session_id in ids:
         await server.delete_session(session_id)
-    return bool(ids) or time.time() - record.created > LATEST_START
+    return bool(ids) or _at_least_ago(record.created, time.monotonic()) > LATEST_START
+
+
+def _at_least_ago(then: float, now: float) -> float:
+    """How long ago something was, or less, in seconds: no clock that a person sets is asked.
+
+    Args:
+        then: seconds since the computer was started, perhaps an earlier time.
+        now: the same now.
+    """
+    return now - then if now >= then else now
 
 
 def _records(paths: Paths) -> Iterator[tuple[Path, Record]]:

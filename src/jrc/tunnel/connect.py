@@ -201,7 +201,7 @@ def _stop(files: KeeperFiles) -> bool:
 async def _until_ready(
     spec: Spec, files: KeeperFiles, on_progress: Progress | None, patience: float
 ) -> KeeperStatus:
-    began = time.time()
+    began, give_up = time.time(), time.monotonic() + patience
     starts = 0
     woken = False
     reported: KeeperStatus | None = None
@@ -224,7 +224,7 @@ async def _until_ready(
             # The cause from before may have passed.
             woken = True
             await _wake(status)
-        elif time.time() - began >= patience and (cause := _hopeless(status, began)):
+        elif time.monotonic() >= give_up and (cause := _hopeless(status, began)):
             raise CauseError(cause)
         changed = reported is None or _without_traffic(status) != _without_traffic(reported)
         due = time.monotonic() - reported_at >= _AGAIN_SECONDS

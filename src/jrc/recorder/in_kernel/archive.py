@@ -58,7 +58,7 @@ class Run:
         stopped: why its later requests are answered ``aborted``: ``failed``, ``exited`` (as it
             wanted), ``aborted`` (somebody else's error), ``cancelled``; empty while they run.
         asking: number of the ``input_request`` that waits for its answer; 0 for none.
-        interrupted: POSIX time in seconds when an interrupt ended one of its requests; 0 for never.
+        interrupted: when an interrupt ended one of its requests, in seconds of the monotonic clock.
         ending: the kernel was asked to shut down before the run was over.
         captured: an output widget captured output: only the client knows which.
         journaled: the messages up to this number are in the journal.
@@ -77,7 +77,7 @@ class Run:
         self.requests: OrderedDict[str, Request] = OrderedDict()
         self.stopped = ""
         self.asking = 0
-        self.interrupted = 0.0
+        self.interrupted = float("-inf")
         self.ending = False
         self.journal: JournalFile | None = None
         self.journaled = 0

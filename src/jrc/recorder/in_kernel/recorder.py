@@ -284,10 +284,10 @@ class Recorder:
         A server interrupts a kernel before it asks it to shut down. Without this note it looks as
         if the person's code had been interrupted, and nothing else.
         """
-        now = time.time()
+        now, beat = time.time(), time.monotonic()
         with self.archive.lock:
             for run in list(self.archive.runs.values()):
-                together = now - run.interrupted < _TOGETHER_SECONDS
+                together = beat - run.interrupted < _TOGETHER_SECONDS
                 over = run.complete or bool(run.stopped)
                 run.ending = not over or (together and run.stopped in ("", "failed"))
                 if run.journal is None or run.journal_error:
@@ -488,7 +488,7 @@ class Recorder:
         request.state = "done"
         request.status = status = str(content.get("status"))
         if content.get("ename") == "KeyboardInterrupt":
-            run.interrupted = time.time()
+            run.interrupted = time.monotonic()
         if run.stopped or not request.guarded:
             return
         if status == "error" and parent["content"].get("stop_on_error", True):
