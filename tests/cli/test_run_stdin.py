@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -12,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from tests.support.command import jrc_command, jrc_environment, run_jrc
 from tests.support.dialog import Dialog
-from tests.support.jupyter import JupyterServer
+from tests.support.jupyter import JupyterServer, StartJupyter
 from tests.support.running import profile_of
 
 
@@ -40,6 +41,43 @@ def test_a_long_pipe_arrives_byte_for_byte(folder: Path, env: dict[str, str]) ->
         jrc_command("run", "s.py"), input=data, capture_output=True, env=jrc_environment(env)
     )
     assert (done.returncode, done.stdout.decode()) == (0, hashlib.sha256(data).hexdigest() + "\n")
+
+
+ENDLESS = """
+import os, sys
+read, write = os.pipe()
+os.set_inheritable(write, True)
+os.dup2(read, 0)
+os.execv(sys.executable, [sys.executable, "-m", "ipykernel_launcher", "-f", sys.argv[1]])
+"""
+"""Starts a kernel whose own stdin is a pipe that nobody writes to."""
+
+CAT = "import subprocess\nprint(subprocess.run(['cat'], capture_output=True, timeout=20).stdout)\n"
+
+
+def test_a_subprocess_of_a_script_finds_stdin_empty_however_its_kernel_was_started(
+    folder: Path, start_jupyter: StartJupyter
+) -> None:
+    place = folder / "jupyter" / "kernels" / "endless"
+    place.mkdir(parents=True)
+    argv = [sys.executable, "-c", ENDLESS, "{connection_file}"]
+    spec = {"argv": argv, "display_name": "Endless", "language": "python"}
+    (place / "kernel.json").write_text(json.dumps(spec))
+    server = start_jupyter(env={"JUPYTER_PATH": str(folder / "jupyter")})
+    (folder / "s.py").write_text(f"{CAT}print(input())\n")
+    done = run_jrc(
+        "run", "--kernel", "endless", "s.py", input="for the script\n", env=profile_of(server)
+    )
+    assert (done.code, done.stdout) == (0, "b''\nfor the script\n"), done.stderr
+
+
+@pytest.mark.parametrize("embedded", [True, False])
+def test_a_subprocess_of_a_cell_finds_stdin_empty(
+    folder: Path, env: dict[str, str], embedded: bool
+) -> None:
+    write_notebook(folder / "a.ipynb", CAT)
+    done = run_jrc("run", "a.ipynb", input="for nobody\n", env={} if embedded else env)
+    assert (done.code, done.stdout) == (0, "b''\n"), done.stderr
 
 
 def test_what_a_script_does_not_read_stays_in_the_pipe(folder: Path, env: dict[str, str]) -> None:

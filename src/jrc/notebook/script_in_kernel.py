@@ -65,6 +65,7 @@ def run(source: str, path: str, argv: list[str], stdin: str) -> None:
     process = os.getpid()
     before = set(threading.enumerate())
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_nothing_on_stdin())
         stack.enter_context(script_streams(stdin))
         main = stack.enter_context(_MainModule(source, path))
         stack.enter_context(_interpreter_state(argv))
@@ -96,6 +97,29 @@ def run(source: str, path: str, argv: list[str], stdin: str) -> None:
     if failure is not None:
         raise failure
     setattr(sys, EXIT_ATTRIBUTE, code)
+
+
+@contextlib.contextmanager
+def _nothing_on_stdin() -> Iterator[None]:
+    """What child processes of the script find on their stdin, however the kernel was started.
+
+    The script itself reads the stdin of its client, which only Python code can reach. A pipe that
+    nobody writes to, or a terminal, would let a child process wait for ever.
+    """
+    try:
+        kept = os.dup(0)
+    except OSError:
+        kept = None
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    if nothing:
+        os.dup2(nothing, 0)
+        os.close(nothing)
+    try:
+        yield
+    finally:
+        if kept is not None:
+            os.dup2(kept, 0)
+            os.close(kept)
 
 
 def _end_process(code: int, failure: _StandIn | None) -> None:
