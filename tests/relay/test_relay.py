@@ -36,8 +36,9 @@ class ScriptedSockets:
         receive: Callable[[list[Received]], None],
         fail: Callable[[BaseException], None],
         room: Callable[[], None],
+        lost: Callable[[int], None],
     ) -> None:
-        self.receive, self.fail, self.room = receive, fail, room
+        self.receive, self.fail, self.room, self.lost = receive, fail, room, lost
 
     def send(self, message: Message, front: tuple[bytes, ...]) -> None:
         self.sent.append(message)

@@ -108,6 +108,11 @@ class Machine:
         """A client can receive iopub messages from now on."""
         return [self._answers.welcome(topic)]
 
+    def client_lost(self, count: int) -> list[Action]:
+        """Messages did not reach a client that did not read what is published."""
+        text = f"A client of this kernel did not read for a while: it lost {count} messages."
+        return [Log(text, warning=True), self._notice(text)]
+
     def interrupted(self, request: Addressed, problem: str) -> list[Action]:
         """The server has interrupted the kernel, or the problem says why it has not."""
         content: dict[str, object] = {"status": "ok"}

@@ -112,6 +112,7 @@ class Relay:
             lambda received: _call(loop, self._on_received, received),
             lambda error: _call(loop, self._on_bug, error),
             lambda: _call(loop, lambda _: self._room.set(), None),
+            lambda count: _call(loop, self._on_lost, count),
         )
 
     async def run(self, kernel: "RelayedKernel", channels: "Channels") -> None:
@@ -196,6 +197,9 @@ class Relay:
             log.warning("dropped a message: %s", error)
         else:
             self._do(actions)
+
+    def _on_lost(self, count: int) -> None:
+        self._do(self._machine.client_lost(count))
 
     def _on_bug(self, error: BaseException) -> None:
         self._bug = error

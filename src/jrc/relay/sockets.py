@@ -9,6 +9,7 @@ Source: jupyter_client "Making kernels for Jupyter", section "Connection files".
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -18,8 +19,9 @@ from typing import Any
 import zmq
 
 from jrc.errors import ConfigError, WireError
+from jrc.relay.publishing import Limits, Publisher
 from jrc.shapes import number_at, parse, text_at
-from jrc.wire.message import Message
+from jrc.wire.message import Message, Part
 from jrc.wire.zmq import Addressed, Signer, decode_zmq, encode_zmq
 
 CHANNELS = ("shell", "control", "stdin", "iopub", "hb")
@@ -32,6 +34,7 @@ CROWD = 4 << 20
 
 _MOST_IN_A_ROW = 64  # messages of one kind: the others must not wait for a flood
 _ZERO_COPY_FROM = 65_536  # bytes; below it a copy is cheaper than keeping track of the owner
+_BLOCKED_MS = 2  # until it is looked again whether a subscriber reads: ZMQ does not tell
 _REQUEST_CHANNELS = ("control", "stdin", "shell")  # control first: never behind shell
 _SUBSCRIBE = 1
 
@@ -119,11 +122,50 @@ class Dropped:
 Received = Addressed | Subscribed | Dropped
 
 
+class _Waiting:
+    """What waits to be sent. One thread puts it there, another one takes it.
+
+    Attributes:
+        messages: the oldest first, each with what goes in front of it.
+        blocked: frames of the first one, if a client has to be waited for.
+    """
+
+    def __init__(self) -> None:
+        self.messages: deque[tuple[Message, tuple[bytes, ...]]] = deque()
+        self.blocked: list[Part] = []
+        # Bytes so far. Each is written by one thread only, so that no update gets lost.
+        self._put = self._taken = 0
+        self._crowded = False
+
+    def put(self, message: Message, front: tuple[bytes, ...]) -> int:
+        """Add a message; returns how many there are."""
+        self._put += _size(message)
+        self.messages.append((message, front))
+        return len(self.messages)
+
+    def is_crowd(self) -> bool:
+        """Whether it is so much that ``take`` will say when it is less."""
+        # First this, then the look: the last message may be taken in between.
+        self._crowded = True
+        return self._put - self._taken > CROWD
+
+    def take(self, size: int) -> bool:
+        """The first message was sent; returns whether it was a crowd until now."""
+        self.messages.popleft()
+        self.blocked = []
+        self._taken += size
+        if not self._crowded or self._put - self._taken > CROWD:
+            return False
+        self._crowded = False
+        return True
+
+
 class Sockets:
     """Binds all ports at once, and serves the clients after ``start``.
 
     Args:
         connection: where to listen.
+        limits: what the clients may send, and keep us from sending.
 
     Attributes:
         beating: echo heartbeats, because the kernel is alive.
@@ -132,21 +174,20 @@ class Sockets:
         ConfigError: a port is taken, or the signature scheme is unknown.
     """
 
-    def __init__(self, connection: ConnectionFile) -> None:
+    def __init__(self, connection: ConnectionFile, limits: Limits | None = None) -> None:
+        limits = limits or Limits()
         self.beating = False
         self._signer = Signer(connection.key, connection.scheme)
         self._context = zmq.Context()
         try:
             self._sockets = {
-                channel: _bind(self._context, channel, connection) for channel in CHANNELS
+                channel: _bind(self._context, channel, connection, limits) for channel in CHANNELS
             }
         except ConfigError:
             self._context.destroy(linger=0)
             raise
-        self._outgoing: deque[tuple[Message, tuple[bytes, ...]]] = deque()
-        # Bytes so far. Each is written by one thread only, so that no update gets lost.
-        self._put = self._taken = 0
-        self._crowded = False
+        self._publisher = Publisher(self._sockets["iopub"], limits)
+        self._waiting = _Waiting()
         self._closing = False
         self._thread: threading.Thread | None = None
         self._bell, self._ear = _pair(self._context)
@@ -156,6 +197,7 @@ class Sockets:
         receive: Callable[[list[Received]], None],
         fail: Callable[[BaseException], None],
         room: Callable[[], None] = lambda: None,
+        lost: Callable[[int], None] = lambda _: None,
     ) -> None:
         """Begin to serve.
 
@@ -163,11 +205,13 @@ class Sockets:
             receive: called in the thread with what the clients sent, in order for each channel.
             fail: called in the thread when it ends because of a bug.
             room: called in the thread when it is no longer crowded.
+            lost: called in the thread with the number of messages that a client lost which did not
+                read for long.
         """
 
         def serve() -> None:
             try:
-                self._serve(receive, room)
+                self._serve(receive, room, lost)
             except BaseException as error:  # noqa: BLE001  the loop reports it
                 fail(error)
 
@@ -181,16 +225,12 @@ class Sockets:
             message: what to send.
             front: identities of the receiver; on iopub the topic.
         """
-        self._put += _size(message)
-        self._outgoing.append((message, tuple(front)))
-        if len(self._outgoing) == 1:
+        if self._waiting.put(message, tuple(front)) == 1:
             self._bell.send(b"", zmq.NOBLOCK)
 
     def is_crowded(self) -> bool:
         """Whether so much waits to be sent that the caller should wait for ``room``."""
-        # First this, then the look: the thread may send the last message in between.
-        self._crowded = True
-        return self._put - self._taken > CROWD
+        return self._waiting.is_crowd()
 
     def close(self) -> None:
         """Send what waits, and free the ports. A second call does nothing."""
@@ -202,12 +242,20 @@ class Sockets:
             self._thread.join()
         self._context.destroy()
 
-    def _serve(self, receive: Callable[[list[Received]], None], room: Callable[[], None]) -> None:
+    def _serve(
+        self,
+        receive: Callable[[list[Received]], None],
+        room: Callable[[], None],
+        lost: Callable[[int], None],
+    ) -> None:
         poller = zmq.Poller()
         for socket in (*self._sockets.values(), self._ear):
             poller.register(socket, zmq.POLLIN)
-        while not (self._closing and not self._outgoing):
-            ready = {socket for socket, _ in poller.poll(0 if self._outgoing else None)}
+        give_up = float("inf")
+        waiting = self._waiting
+        while not (self._closing and not waiting.messages) and time.monotonic() < give_up:
+            pause = _BLOCKED_MS if waiting.blocked else 0 if waiting.messages else None
+            ready = {socket for socket, _ in poller.poll(pause)}
             received: list[Received] = []
             for channel in _REQUEST_CHANNELS:
                 if self._sockets[channel] in ready:
@@ -221,6 +269,10 @@ class Sockets:
             if self._ear in ready:
                 self._ear.recv()
             self._flush(room)
+            if count := self._publisher.take_lost():
+                lost(count)
+            if self._closing:
+                give_up = min(give_up, time.monotonic() + LINGER)
 
     def _requests(self, channel: str) -> Iterable[Received]:
         for frames in _drain(self._sockets[channel]):
@@ -241,27 +293,41 @@ class Sockets:
                 self._sockets["hb"].send_multipart(frames, zmq.NOBLOCK)
 
     def _flush(self, room: Callable[[], None]) -> None:
-        for _ in range(min(len(self._outgoing), _MOST_IN_A_ROW)):
-            message, front = self._outgoing.popleft()
-            frames = encode_zmq(message, front, self._signer)
-            large = any(len(frame) >= _ZERO_COPY_FROM for frame in frames)
-            self._sockets[message.channel].send_multipart(frames, zmq.NOBLOCK, copy=not large)
-            self._taken += _size(message)
-            if self._crowded and self._put - self._taken <= CROWD:
-                self._crowded = False
+        waiting = self._waiting
+        for _ in range(min(len(waiting.messages), _MOST_IN_A_ROW)):
+            message, front = waiting.messages[0]
+            size = _size(message)
+            frames = waiting.blocked or encode_zmq(message, front, self._signer)
+            if message.channel != "iopub":
+                large = size >= _ZERO_COPY_FROM
+                self._sockets[message.channel].send_multipart(frames, zmq.NOBLOCK, copy=not large)
+            elif not self._publisher.send(frames, size):
+                waiting.blocked = frames
+                return
+            if waiting.take(size):
                 room()
 
 
 def _bind(
-    context: "zmq.Context[zmq.Socket[bytes]]", channel: str, connection: ConnectionFile
+    context: "zmq.Context[zmq.Socket[bytes]]",
+    channel: str,
+    connection: ConnectionFile,
+    limits: Limits,
 ) -> "zmq.Socket[bytes]":
     endpoint = connection.endpoints[channel]
     socket: zmq.Socket[bytes] = context.socket(zmq.XPUB if channel == "iopub" else zmq.ROUTER)
     socket.linger = int(LINGER * 1000)
-    # No limits: a full queue would drop output, or the answer that a client waits for.
-    socket.sndhwm = socket.rcvhwm = 0
+    # A client that sends faster than it is read waits.
+    socket.rcvhwm = limits.messages
+    # Answers are as many as there are requests of clients that know the key: a full queue would
+    # drop what somebody waits for. Heartbeats are anybody's.
+    socket.sndhwm = limits.messages if channel in ("hb", "iopub") else 0
+    # A client whose message is larger is disconnected.
+    largest = {"iopub": limits.topic, "hb": limits.heartbeat}.get(channel, limits.frame)
+    socket.setsockopt(zmq.MAXMSGSIZE, largest)
     if channel == "iopub":
         socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # each client's subscription, not only the first
+        socket.setsockopt(zmq.XPUB_NODROP, 1)
     else:
         socket.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a client that connects again keeps its name
     try:
