@@ -27,7 +27,7 @@ from jrc.wire.message import Message, encode_object
 from tests.support.fake_kernel import FakeKernel
 from tests.support.fuzzing import altered_texts, dumped, examples
 from tests.support.running import Recorder
-from tests.support.scripted import busy, idle, info_reply, reply, stream
+from tests.support.scripted import busy, from_kernel, idle, info_reply, reply, stream
 from tests.support.scripted_run import Ran, ScriptedKernel, cells, run_on
 
 pytestmark = pytest.mark.attacks
@@ -263,3 +263,25 @@ def test_what_is_lost_without_end_is_named_a_thousand_times() -> None:
     outputs.close()
     assert len(account.result.lost) == len(listener.of(Notice)) == MOST_LOSSES + 1
     assert account.result.lost[-1] == "More is lost than is named here."
+
+
+@pytest.mark.parametrize("date", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59", "x", 5])
+def test_dates_that_no_kernel_has_cost_nothing(date: Any) -> None:
+    def answer(request: Message) -> list[ChannelEvent]:
+        parent = request.msg_id
+        if request.msg_type != "execute_request":
+            return [info_reply(parent)]
+        said: list[tuple[str, str, dict[str, Any]]] = [
+            ("iopub", "status", {"execution_state": "busy"}),
+            ("iopub", "execute_input", {"code": "1", "execution_count": 1}),
+            ("shell", "execute_reply", {"status": "ok"}),
+            ("iopub", "status", {"execution_state": "idle"}),
+        ]
+        return [
+            from_kernel(channel, msg_type, content, parent=parent, date=date)
+            for channel, msg_type, content in said
+        ]
+
+    ran = anyio.run(run_on, ScriptedKernel(answer))
+    with closing(ran.outputs):
+        assert ran.outputs.took(0) is not None

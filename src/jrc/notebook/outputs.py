@@ -244,4 +244,5 @@ def _timestamp(date: object) -> str:
         when = datetime.fromisoformat(str(date)).astimezone(UTC)
     except (ValueError, OverflowError):
         when = datetime.now(UTC)
-    return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Not strftime: it writes the year 1 without its zeros, and then it can't be read again.
+    return when.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
