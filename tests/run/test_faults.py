@@ -16,8 +16,9 @@ from jrc.errors import (
     UnreachableError,
 )
 from jrc.run.events import CellFinished, Notice, RunFinished
+from jrc.run.timing import Timing, WatchTiming
 from jrc.server.client import ServerClient
-from tests.support.jupyter import JupyterServer, StartJupyter
+from tests.support.jupyter import JupyterServer, StartJupyter, wait_until
 from tests.support.proxy import Proxy
 from tests.support.running import (
     TICKS,
@@ -29,6 +30,7 @@ from tests.support.running import (
     run_with_fault,
     stdout_of,
 )
+from tests.support.web import Web
 
 pytestmark = pytest.mark.anyio
 
@@ -45,6 +47,34 @@ async def test_a_cut_in_mid_cell_loses_nothing_that_the_server_buffered(
     assert stdout_of(output, 1) == "next\n"
     kinds = [notice.kind for notice in listener.of(Notice)]
     assert kinds == ["link-lost", "link-restored"]
+
+
+@pytest.mark.parametrize("polls", [False, True], ids=["the link", "the link and polls"])
+async def test_a_proxy_that_answers_404_while_its_server_is_away_ends_no_run(
+    jupyter: JupyterServer, tmp_path: Path, polls: bool
+) -> None:
+    """It says so of every path, and not only of the kernel's, which lives on."""
+    path, output = notebook(tmp_path, TICKS), tmp_path / "out.ipynb"
+    timing = Timing(watch=WatchTiming(quiet_before_poll=0.2 if polls else 60.0))
+    with Proxy(jupyter.url) as proxy, Web({}) as nothing:
+
+        def lose_the_server(_: Recorder) -> None:
+            proxy.redirect(nothing.url)
+            proxy.cut()
+            wait_until(lambda: len(nothing.requests) >= 6, "six requests")
+            proxy.redirect(jupyter.url)
+            proxy.cut()
+
+        await run_with_fault(
+            jupyter,
+            path,
+            output,
+            after="5",
+            fault=lose_the_server,
+            url=proxy.url,
+            timing=timing,
+        )
+    assert stdout_of(output) == "".join(f"{i}\n" for i in range(40))
 
 
 async def test_a_link_that_stays_down_ends_the_run_and_keeps_what_arrived(

@@ -205,6 +205,25 @@ async def test_a_failed_start_of_a_known_kernelspec_shows_the_server_s_reason() 
                 await client.start_kernel("ir")
 
 
+async def test_a_404_counts_only_from_a_server_that_is_there() -> None:
+    """A proxy may give it to every request while its server is away, and stop in between."""
+    version, kernel = Reply(body=b'{"version": "2.14"}'), Reply(body=b'{"id": "k", "name": "p"}')
+    nothing = Reply(404)
+    with Web({}) as web:
+        async with client_of(web.url) as client:
+            with pytest.raises(UnreachableError, match="a proxy answers in its place"):
+                await client.kernel("k")
+            with pytest.raises(UnreachableError, match="a proxy answers in its place"):
+                await client.delete_session("s")
+    with Web({"/api": version, "/api/kernels/k": [nothing, kernel]}) as web:
+        async with client_of(web.url) as client:
+            found = await client.kernel("k")
+            assert found is not None
+            assert found.id == "k"
+            assert await client.kernel("other") is None
+            await client.delete_session("s")
+
+
 async def test_a_get_is_sent_again_when_the_connection_breaks() -> None:
     with Web({"/api": [Reply(0), Reply(body=b'{"version": "2.14"}')]}) as web:
         async with client_of(web.url) as client:

@@ -82,6 +82,8 @@ class Server(Protocol):
 
     async def headers(self) -> dict[str, str]: ...
 
+    async def kernel(self, kernel_id: str) -> object | None: ...
+
     def forget_login(self) -> None: ...
 
     def session_began(self) -> None: ...
@@ -282,8 +284,11 @@ class Channels:
                     logins = self._server.logins
                     try:
                         return await self._connect(self._timing.open)
-                    except NotFoundError:
-                        raise
+                    except NotFoundError as error:
+                        if await self._is_gone():
+                            raise
+                        last = error
+                        await asyncio.sleep(next(pauses))
                     except AuthError:
                         if renewed:
                             # A person needs longer than a link.
@@ -306,6 +311,14 @@ class Channels:
                 f"not come back within {patience:.0f} s. Last try: {last.message}",
                 hint="Is the server still running? See: jrc kernel list",
             ) from error
+
+    async def _is_gone(self) -> bool:
+        """Whether the server itself says so: a proxy whose server is away may answer 404, too."""
+        try:
+            return await self._server.kernel(self._kernel_id) is None
+        except (UnreachableError, ProtocolError) as error:
+            log.info("the server is not there: %s", error)
+            return False
 
     def _check_way(self, error: JrcError) -> None:
         """End the tries where the tunnel has been ended, or has given up."""

@@ -4,9 +4,10 @@ Source: jupyter_server ``services/api/api.yaml``; a live server where it is sile
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Self
 
-from jrc.errors import JrcError, NotFoundError, UnreachableError
+from jrc.errors import JrcError, NotFoundError, ProtocolError, UnreachableError
 from jrc.server import models
 from jrc.server.address import ServerAddress
 from jrc.server.auth import Auth
@@ -170,7 +171,7 @@ class ServerClient:
 
     async def kernel(self, kernel_id: str) -> KernelModel | None:
         """One running kernel; None when there is none of that id."""
-        answer = await self._send("GET", "api", "kernels", kernel_id)
+        answer = await self._surely(lambda: self._send("GET", "api", "kernels", kernel_id))
         return None if answer.status == 404 else models.kernel(self._checked(answer).json())
 
     async def sessions(self) -> list[SessionModel]:
@@ -203,7 +204,7 @@ class ServerClient:
 
     async def delete_session(self, session_id: str) -> None:
         """Delete a session and its kernel. It is fine when it is gone already."""
-        answer = await self._delete_surely("sessions", session_id)
+        answer = await self._surely(lambda: self._delete_surely("sessions", session_id))
         # 410: the session was there, and its kernel was not.
         self._checked(answer, fine=(404, 410))
 
@@ -304,6 +305,28 @@ class ServerClient:
 
     async def _ask(self, method: str, *segments: str) -> Answer:
         return self._checked(await self._send(method, *segments))
+
+    async def _surely(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Ask, and make sure that a 404 is the server's own.
+
+        A proxy whose server is away may give it to every request. The server may come back between
+        two of them, so it is asked again when it was seen.
+
+        Raises:
+            UnreachableError: the server is not there.
+        """
+        answer = await ask()
+        if answer.status != 404:
+            return answer
+        try:
+            await self.version()
+        except (NotFoundError, ProtocolError) as error:
+            raise UnreachableError(
+                f"There is no Jupyter Server at {self.address.base_url} now: a proxy answers "
+                f"in its place ({error.message.rstrip('.')}).",
+                hint="Is the server running? See: jrc doctor",
+            ) from error
+        return await ask()
 
     def _checked(self, answer: Answer, *, fine: tuple[int, ...] = ()) -> Answer:
         if answer.status >= 300 and answer.status not in fine:

@@ -41,6 +41,7 @@ def client(web: Web, said: list[str] | None = None, **env: str) -> GatewayClient
 
 async def test_an_environment_and_a_memory() -> None:
     replies = {
+        "/api": Reply(200, b'{"version": "3.2.3", "gateway_version": "3.2.3"}'),
         "/api/kernels": [Reply(201, KERNEL), FORBIDDEN],
         "/api/kernels/k1": [Reply(200, KERNEL), Reply(200, KERNEL), Reply(404, b"{}")],
     }

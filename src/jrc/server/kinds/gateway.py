@@ -197,7 +197,8 @@ class GatewayClient(ServerClient):
         return _session(kernel, path, name, type)
 
     async def delete_session(self, session_id: str) -> None:
-        self._checked(await self._delete_surely("kernels", session_id), fine=(404,))
+        answer = await self._surely(lambda: self._delete_surely("kernels", session_id))
+        self._checked(answer, fine=(404,))
         self._memory.forget(session_id)
 
     async def start_kernel(self, name: str | None, path: str | None = None) -> KernelModel:  # noqa: ARG002
