@@ -1,4 +1,4 @@
-"""The remote kernel of a run: which kernelspec, its session, its end."""
+"""Kernels on a server: which kernelspec is started, the session of a kernel, its end."""
 
 import asyncio
 import logging
@@ -87,61 +87,64 @@ def choose_kernelspec(choice: KernelChoice, available: "KernelSpecs") -> str:
 
 
 class RemoteKernel:
-    """One kernel on the server, as long as a run needs it.
+    """One kernel on a server. It was running before, and it stays.
+
+    Args:
+        server: where it runs.
+        kernel_id: of the kernel; empty before it is started.
+        name: of its kernelspec; empty when it is not known.
 
     Attributes:
-        id: of the kernel.
-        session_id: of the session that owns it; None for a kernel that was already running.
-        session_path: of the session that owns it; empty for a kernel that was already running.
+        id, name: as given.
+        session_id: of the session that was created for it; None for none.
+        session_path: of that session; empty for none.
         notice: what the person should know about the choice of the kernel; empty for nothing.
-        name: of its kernelspec; empty for a kernel that was already running.
-        stays: the server lives on without us: what can't be deleted now is deleted later.
     """
 
-    def __init__(
-        self,
-        server: "ServerClient",
-        kernel_id: str,
-        *,
-        session_id: str | None = None,
-        session_path: str = "",
-        notice: str = "",
-        name: str = "",
-        stays: bool = False,
-    ) -> None:
+    session_id: str | None = None
+    session_path = ""
+    notice = ""
+    _when_silent = "The server's log may say why."
+
+    def __init__(self, server: "ServerClient", kernel_id: str = "", *, name: str = "") -> None:
         self._server = server
-        self.stays = stays
-        self.name = name
-        self.session_id = session_id
         self.id = kernel_id
-        self.session_path = session_path
-        self.notice = notice
+        self.name = name
 
     async def interrupt(self) -> None:
+        """Interrupt what the kernel executes."""
         await self._server.interrupt(self.id)
 
+    async def restart(self) -> None:
+        """Restart the kernel under the same id."""
+        await self._server.restart(self.id)
+
     async def state(self) -> str | None:
-        """What the server says that it does; None when the server has no such kernel."""
+        """What the kernel does, as the server says: for example ``idle``. None if it is gone.
+
+        Raises:
+            UnreachableError: the server can't be asked.
+        """
         kernel = await self._server.kernel(self.id)
         return None if kernel is None else kernel.state
 
     async def open(
-        self, channels: "Channels", *, start_timeout: float | None = START_SECONDS
+        self,
+        channels: "Channels",
+        *,
+        start_timeout: float | None = START_SECONDS,  # noqa: ARG002  for a new kernel
     ) -> None:
-        """Open its channels.
+        """Open the kernel's channels.
 
         Args:
             channels: of this kernel.
             start_timeout: seconds for a new kernel's first answer; None for no limit.
 
         Raises:
-            KernelDiedError: the new kernel ended, or does not answer.
+            KernelDiedError: the new kernel has ended, or does not answer.
             NotFoundError: the server has no such kernel.
-            JrcError: the server can't be reached, or does not let us in.
+            JrcError: the server can't be reached, or refuses the credentials.
         """
-        if self.session_id is not None:
-            await self._open_new(channels, start_timeout)
-            return
         try:
             await channels.open(known=False)
         except NotFoundError as error:
@@ -152,12 +155,27 @@ class RemoteKernel:
                 raise self._unknown() from error
             await channels.open()
 
-    async def _open_new(self, channels: "Channels", start_timeout: float | None) -> None:
-        """Open the channels of a kernel that begins to live, or find out that it does not."""
-        opening = asyncio.create_task(channels.open(), name="open-channels")
+    async def open_new(
+        self, channels: "Channels", seconds: float | None, *, stubborn: bool = False
+    ) -> None:
+        """Open the channels of a kernel that has just been started, or find out that it has ended.
+
+        A server keeps its clients waiting until the kernel has answered it.
+
+        Args:
+            channels: of this kernel.
+            seconds: for the kernel's first answer; None for no limit.
+            stubborn: try all the time also when the server can't be reached meanwhile.
+
+        Raises:
+            KernelDiedError: the kernel has ended, or does not answer.
+            UnreachableError: the server can't be reached.
+        """
+        work = _open_stubbornly(channels) if stubborn else channels.open()
+        opening = asyncio.create_task(work, name="open-channels")
         ending = asyncio.create_task(self._until_gone(), name="watch-start")
         try:
-            async with asyncio.timeout(start_timeout):
+            async with asyncio.timeout(seconds):
                 await asyncio.wait([opening, ending], return_when=asyncio.FIRST_COMPLETED)
             if not opening.done():
                 raise self.died_at_start()
@@ -165,22 +183,19 @@ class RemoteKernel:
         except NotFoundError as error:
             raise self.died_at_start() from error
         except TimeoutError as error:
-            raise self.silent_at_start(start_timeout) from error
+            raise self.silent_at_start(seconds) from error
         finally:
             opening.cancel()
             ending.cancel()
             await asyncio.gather(opening, ending, return_exceptions=True)
 
-    async def _until_gone(self) -> None:
-        """Return when the server has this kernel no longer: it gives up one that never lives."""
-        await asyncio.sleep(_WATCH_AFTER)
-        while True:
-            try:
-                if await self.state() in (None, "dead"):
-                    return
-            except JrcError as error:
-                log.info("could not ask for the new kernel: %s", error)
-            await asyncio.sleep(_WATCH_PAUSE)
+    async def delete(self) -> str:
+        """End the kernel if it was started here.
+
+        Returns:
+            what the person should know about a kernel that may still run; empty for nothing.
+        """
+        return ""
 
     def died_at_start(self) -> KernelDiedError:
         """The error for a kernel that ended before it answered."""
@@ -193,8 +208,19 @@ class RemoteKernel:
         """The error for a kernel that was started, and never answered."""
         return KernelDiedError(
             f"{self._what} did not answer within {seconds:g} s of its start.",
-            hint="The server's log may say why. --start-timeout waits longer.",
+            hint=self._when_silent,
         )
+
+    async def _until_gone(self) -> None:
+        """Return when the server no longer has this kernel: it gives up one that never answers."""
+        await asyncio.sleep(_WATCH_AFTER)
+        while True:
+            try:
+                if await self.state() in (None, "dead"):
+                    return
+            except JrcError as error:
+                log.info("could not ask for the new kernel: %s", error)
+            await asyncio.sleep(_WATCH_PAUSE)
 
     @property
     def _what(self) -> str:
@@ -205,15 +231,46 @@ class RemoteKernel:
             f"The server has no kernel with the id {self.id}.", hint="jrc kernel list"
         )
 
-    async def delete(self) -> str:
-        """End the kernel, if the run started it.
 
-        Returns:
-            what the person should know about a kernel that may have stayed; empty for nothing.
-        """
-        if self.session_id is None:
-            return ""
-        problem = await self._try_to_delete(self.session_id)
+class SessionKernel(RemoteKernel):
+    """A kernel in a session of its own, which is deleted with it.
+
+    Args:
+        server: where it runs.
+        kernel_id: of the kernel.
+        session_id: of the session.
+        session_path: of the session.
+        notice: what the person should know about the choice of the kernel; empty for nothing.
+        name: of its kernelspec.
+        stays: the server goes on without this client: what can't be deleted now is deleted later.
+    """
+
+    _when_silent = "The server's log may say why. --start-timeout waits longer."
+
+    def __init__(
+        self,
+        server: "ServerClient",
+        kernel_id: str,
+        *,
+        session_id: str,
+        session_path: str,
+        notice: str = "",
+        name: str = "",
+        stays: bool = False,
+    ) -> None:
+        super().__init__(server, kernel_id, name=name)
+        self.session_id: str = session_id
+        self.session_path = session_path
+        self.notice = notice
+        self._stays = stays
+
+    async def open(
+        self, channels: "Channels", *, start_timeout: float | None = START_SECONDS
+    ) -> None:
+        await self.open_new(channels, start_timeout)
+
+    async def delete(self) -> str:
+        problem = await self._try_to_delete()
         if problem is None:
             return ""
         from jrc.server.http_errors import classify
@@ -226,11 +283,11 @@ class RemoteKernel:
             ):
                 break
             await asyncio.sleep(pause)
-            problem = await self._try_to_delete(self.session_id)
+            problem = await self._try_to_delete()
         if problem is None:
             return ""
         later = "Later"
-        if self.stays and self.session_path:
+        if self._stays and self.session_path:
             why = "the server was out of reach at the end of its run"
             left = _leave_for_later(self._server, self.session_path, why, self.session_id)
             later = "The next jrc command there deletes it, or" if left else later
@@ -239,13 +296,24 @@ class RemoteKernel:
             f"{later}: jrc kernel stop {shlex.quote(self.id)}"
         )
 
-    async def _try_to_delete(self, session_id: str) -> JrcError | None:
+    async def _try_to_delete(self) -> JrcError | None:
         try:
-            await self._server.delete_session(session_id)
+            await self._server.delete_session(self.session_id)
         except JrcError as error:
             log.info("could not delete the session %s: %s", self.session_path, error)
             return error
         return None
+
+
+async def _open_stubbornly(channels: "Channels") -> None:
+    for pause in backoff():
+        try:
+            await channels.open()
+        except UnreachableError as error:
+            log.info("the channels did not open: %s", error)
+            await asyncio.sleep(pause)
+        else:
+            return
 
 
 async def ask_language(
@@ -299,7 +367,7 @@ async def start_kernel(
     run: str,
     patience: float = 0.0,
     stays: bool = False,
-) -> RemoteKernel:
+) -> SessionKernel:
     """Start a kernel in a session of its own.
 
     A session's path is unique: the server gives every client that asks for the same path the same
@@ -336,7 +404,7 @@ async def start_kernel(
         if stays and _may_have_started(error):
             _leave_for_later(server, path, "its run ended while the kernel was starting")
         raise
-    return RemoteKernel(
+    return SessionKernel(
         server,
         session.kernel.id,
         session_id=session.id,

@@ -259,7 +259,7 @@ class Relay:
         assert self._channels is not None
         try:
             async with asyncio.timeout(_ASK_DEADLINE):
-                state = await self._kernel.state()
+                state = await self._kernel.state() or "dead"
         except (UnreachableError, TimeoutError) as error:
             log.info("the kernel can't be asked for: %s", _reason(error))
             state = "unknown"

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jrc.errors import AuthError, JrcError, NotFoundError, ProtocolError
+from jrc.errors import AuthError, JrcError, NotFoundError
+from jrc.kernel.session import RemoteKernel
 from jrc.profile.owner import owner
 from jrc.server.orphans import RecordFile
 
 if TYPE_CHECKING:
+    from jrc.kernel.channels import Channels
     from jrc.server.client import ServerClient
     from jrc.server.models import SessionModel
 
@@ -20,8 +22,11 @@ log = logging.getLogger("jrc.relay.relayed_kernel")
 DELETE_DEADLINE = 1.7
 """Seconds for the end of the remote kernel: editors kill a process 2 s after its SIGTERM."""
 
+START_SECONDS = 300.0
+"""Seconds for a new remote kernel to answer: it may have to pull an image first."""
 
-class RelayedKernel:
+
+class RelayedKernel(RemoteKernel):
     """One kernel on the server, in a session of its own, for as long as its relay runs.
 
     Args:
@@ -29,15 +34,13 @@ class RelayedKernel:
         record: of the session, which is not created yet.
 
     Attributes:
-        id: of the kernel; empty before it was started.
         language: what it executes, lower case; empty when the server does not say.
     """
 
     def __init__(self, server: "ServerClient", record: RecordFile) -> None:
-        self._server = server
+        super().__init__(server)
         self._record = record
         self._creating: asyncio.Task[SessionModel] | None = None
-        self.id = ""
         self.language = ""
 
     async def start(self, name: str | None) -> None:
@@ -59,7 +62,7 @@ class RelayedKernel:
             # Shielded: a kernel whose start was asked for must be deleted, so its id is needed.
             session = await asyncio.shield(self._creating)
             self._record.created(session.id)
-            self.id = session.kernel.id
+            self.id, self.name = session.kernel.id, session.kernel.name
             self.language = (await languages).get(session.kernel.name, "")
         except (AuthError, NotFoundError):
             self._record.remove()
@@ -76,32 +79,21 @@ class RelayedKernel:
             return {}
         return {name: spec.language.lower() for name, spec in specs.items()}
 
-    async def interrupt(self) -> None:
-        await self._server.interrupt(self.id)
+    async def open(
+        self, channels: "Channels", *, start_timeout: float | None = START_SECONDS
+    ) -> None:
+        """Open the channels of the kernel, which has just been started.
 
-    async def restart(self) -> None:
-        await self._server.restart(self.id)
-
-    async def state(self) -> str:
-        """What the server says that the kernel does, as ``idle``; ``dead`` where it is gone.
-
-        A proxy in front of a server that is down may say 404 to everything: so the server itself
-        must be there, or the state is ``unknown``.
+        Raises:
+            KernelDiedError: the kernel has ended, or does not answer.
         """
-        model = await self._server.kernel(self.id)
-        if model is not None:
-            return model.state
-        try:
-            await self._server.version()
-        except (NotFoundError, ProtocolError):
-            return "unknown"
-        return "dead"
+        await self.open_new(channels, start_timeout, stubborn=True)
 
-    async def delete(self) -> None:
+    async def delete(self) -> str:
         """End the kernel. Where that fails, the record stays for the next jrc command."""
         if self._creating is None:
             self._record.remove()
-            return
+            return ""
         try:
             async with asyncio.timeout(DELETE_DEADLINE):
                 session = await self._creating
@@ -111,6 +103,7 @@ class RelayedKernel:
             log.info("could not delete the session %s: %s", self._record.session_path, reason)
         else:
             self._record.remove()
+        return ""
 
 
 def session_path(environment: Mapping[str, str], folder: Path) -> str:

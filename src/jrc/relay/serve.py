@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jrc.errors import DeadlineError, JrcError, KernelDiedError, UnreachableError
 from jrc.kernel.channels import Channels
 from jrc.kernel.messages import Messages
 from jrc.profile.paths import Paths
@@ -21,7 +20,7 @@ from jrc.relay.sockets import Sockets
 from jrc.relay.watch import Timing
 from jrc.server.open import open_server
 from jrc.server.orphans import RecordFile
-from jrc.tasks import backoff, first_of, in_daemon_thread
+from jrc.tasks import first_of, in_daemon_thread
 from jrc.visible import log_to_stderr
 
 if TYPE_CHECKING:
@@ -31,9 +30,6 @@ log = logging.getLogger("jrc.relay")
 
 PATIENCE = 12 * 3600.0
 """Seconds to wait for a lost link: a laptop may sleep overnight and find its kernel again."""
-
-KERNEL_START = 300.0
-"""Seconds for a new remote kernel to answer: it may have to pull an image first."""
 
 _PARENT_POLL = 1.0
 
@@ -95,35 +91,11 @@ async def _channels(
         stubborn=True,
         timing=timing.link,
     )
-    await _open(channels, kernel)
+    await kernel.open(channels)
     try:
         yield channels
     finally:
         channels.abort()
-
-
-async def _open(channels: Channels, kernel: RelayedKernel) -> None:
-    """Open the channels. A server keeps its clients waiting until the kernel has answered it."""
-    last: JrcError | None = None
-    try:
-        async with asyncio.timeout(KERNEL_START):
-            for pause in backoff():
-                try:
-                    await channels.open()
-                except UnreachableError as error:
-                    last = error
-                    log.info("the channels did not open: %s", error)
-                    if await kernel.state() == "dead":
-                        raise KernelDiedError(
-                            "The remote kernel died at its start; the server's log says why."
-                        ) from error
-                    await asyncio.sleep(pause)
-                else:
-                    return
-    except TimeoutError as error:
-        raise DeadlineError(
-            f"The remote kernel did not answer within {KERNEL_START:.0f} s. Last try: {last}"
-        ) from error
 
 
 async def _parent_exit(environment: Mapping[str, str]) -> None:

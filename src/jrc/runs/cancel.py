@@ -5,7 +5,7 @@ import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 from jrc.errors import JrcError, NotFoundError, UnreachableError
-from jrc.kernel.session import RemoteKernel
+from jrc.kernel.session import SessionKernel
 from jrc.recorder.protocol import States
 from jrc.runs.lookup import FoundRun, served_path
 from jrc.runs.questions import cancel_run, cells_of, kept_in_journal, start_journal, state_of_run
@@ -100,7 +100,7 @@ async def _end_kernel(found: FoundRun, server: "ServerClient") -> str:
             "To free the kernel's memory without it: "
             f"jrc kernel stop {shlex.quote(found.kernel_id)}"
         )
-    kernel = RemoteKernel(
+    kernel = SessionKernel(
         server,
         found.kernel_id,
         session_id=found.session_id,
