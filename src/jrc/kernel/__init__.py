@@ -1,1 +1,1 @@
-"""What speaks to one kernel: the websocket, the messages, what is in flight, the session."""
+"""One kernel: its websocket, its messages, the requests in flight, its session."""

@@ -1,7 +1,7 @@
-"""The channels of one kernel: one websocket that connects again by itself.
+"""The channels of one kernel: one websocket that reconnects by itself.
 
-Every connection uses the same ``session_id``: then the server, which buffers what a kernel
-publishes while nobody listens, gives it to us when we come back.
+Every connection uses the same ``session_id``. The server buffers what a kernel publishes while no
+client listens, and delivers it to the client that reconnects with that id.
 
 Source: jupyter_server ``services/kernels/connection/channels.py``.
 """
@@ -35,10 +35,10 @@ class LinkLost(NamedTuple):
     """The link is down; ``Channels`` tries to bring it back.
 
     Attributes:
-        reason: why, in words.
-        half_open: what the server sent in the last seconds before is lost.
-        code: with which the websocket was closed, 1009 for a message that was too large; None
-            where nothing was said.
+        reason: why, as the end of a sentence.
+        half_open: what the server sent in the last seconds is lost.
+        code: of the close frame, for example 1009 for a message that was too large; None if there
+            was none.
     """
 
     reason: str
@@ -57,9 +57,9 @@ class LinkRestored(NamedTuple):
 
 
 class FrameDamaged(NamedTuple):
-    """A frame came that can't be decoded: what it held is missing, and nobody knows what it was.
+    """A frame can't be decoded: a message is missing, and which one is not known.
 
-    A kernel that can open no more files tears its messages; a gateway may send what it likes.
+    A kernel that can open no more files breaks its messages; a gateway may send anything.
 
     Attributes:
         reason: what is wrong with it, as a sentence.
@@ -102,8 +102,8 @@ class Channels:
         kernel_id: of a running kernel.
         session_id: hex; the same as in the messages' headers.
         patience: seconds to try to bring a lost link back.
-        stubborn: try so long also when the way to the server is closed for now: a person may open
-            it again.
+        stubborn: keep trying for that long even when the tunnel to the server was closed: a person
+            may open it again.
         timing: when a link is given up, and when the next one is opened; None for the usual
             thresholds.
     """
@@ -145,10 +145,10 @@ class Channels:
         """Connect for the first time.
 
         Args:
-            known: the server was there a moment ago, so it is tried again for a while.
+            known: the server answered a moment ago, so a failed connection is tried again.
 
         Raises:
-            AuthError, NotFoundError, UnreachableError, ProtocolError: it is not possible.
+            AuthError, NotFoundError, UnreachableError, ProtocolError: it can't connect.
         """
         try:
             self._link = await self._connect(self._timing.first_open)
@@ -162,12 +162,12 @@ class Channels:
     async def send(self, message: Message, *, later: bool = True) -> None:
         """Send a message now, or as soon as the link is up again.
 
-        A message that was under way when the link broke is not sent again: it may have arrived.
+        A message that was on its way when the link broke is not sent again: it may have arrived.
 
         Args:
             message: what to send.
-            later: false for one that the caller sends anyhow when the link is restored: until
-                then it would only come out of its turn.
+            later: queue the message while the link is down. False for one that the caller sends
+                again when the link is restored: from the queue it would go out of order.
         """
         link = self._link
         if link is None or not link.usable:
@@ -180,7 +180,7 @@ class Channels:
             log.info("link broke while sending a %s: %s", message.msg_type, error)
 
     async def all_arrived(self) -> bool:
-        """Whether the server has all that was sent: a large message takes its time on a slow link.
+        """Whether everything that was sent has arrived. On a slow link a large message takes time.
 
         The answer may take ``LinkTiming.arrival`` seconds.
         """
@@ -188,7 +188,7 @@ class Channels:
         return link is not None and await link.all_arrived()
 
     async def events(self) -> AsyncIterator[ChannelEvent]:
-        """Every message from the kernel, and what happens to the link. Ends with an error only.
+        """Every message from the kernel, and every change of the link. Ends only with an error.
 
         Raises:
             UnreachableError: the link did not come back within ``patience``.
@@ -223,7 +223,7 @@ class Channels:
                 if lived > self._timing.stable:
                     pauses = backoff()
                 elif restored:
-                    # A proxy may take connections whose server is away, and close them at once.
+                    # A proxy may accept connections while its server is down, and close them.
                     await asyncio.sleep(next(pauses))
                 restored = True
                 left = self._patience - (clock() - bad_since)
@@ -233,11 +233,11 @@ class Channels:
                 yield LinkRestored(clock() - started)
 
     def start_over(self) -> None:
-        """Drop the link and come back as another session: for a kernel that should answer.
+        """Drop the link and reconnect as another session, for a kernel that should answer.
 
-        Seen on jupyter_server 2.21 after "Replacing stale connection": nothing that is sent comes
-        to an answer, while the link is fine. It has two sets of sockets with the session's identity
-        then; probably each takes over the other's place at the kernel (``ROUTER_HANDOVER``).
+        Seen on jupyter_server 2.21 after "Replacing stale connection": the link works, but nothing
+        is answered. The server then has two sets of sockets with the session's identity; probably
+        each takes over the other's place at the kernel (``ROUTER_HANDOVER``).
         """
         self._url = self._server.address.websocket(self._kernel_id, os.urandom(16).hex())
         if self._link is not None:
@@ -250,7 +250,7 @@ class Channels:
             await link.close()
 
     def abort(self) -> None:
-        """Drop the link for good, without a word that would have to be waited for."""
+        """Drop the link for good, without a closing handshake."""
         link, self._link = self._link, None
         if link is not None:
             link.abort()
@@ -291,7 +291,7 @@ class Channels:
                         await asyncio.sleep(next(pauses))
                     except AuthError:
                         if renewed:
-                            # A person needs longer than a link.
+                            # A person needs more time to log in than a link to reconnect.
                             limit.reschedule(None)
                             if not await self._server.login_again(logins):
                                 raise
@@ -299,8 +299,8 @@ class Channels:
                         renewed = not renewed
                         self._server.forget_login()
                     except (UnreachableError, ProtocolError) as error:
-                        # A proxy whose server is away answers what it likes: the link was there,
-                        # so this is no proof against it.
+                        # A proxy whose server is down may answer anything. The link worked before,
+                        # so this proves nothing.
                         last = error
                         log.info("reconnect failed: %s", error)
                         self._check_way(error)
@@ -313,7 +313,7 @@ class Channels:
             ) from error
 
     async def _is_gone(self) -> bool:
-        """Whether the server itself says so: a proxy whose server is away may answer 404, too."""
+        """Whether the server confirms that the kernel is gone: a proxy may answer 404 for it."""
         try:
             return await self._server.kernel(self._kernel_id) is None
         except (UnreachableError, ProtocolError) as error:
@@ -321,7 +321,11 @@ class Channels:
             return False
 
     def _check_way(self, error: JrcError) -> None:
-        """End the tries where the tunnel has been ended, or has given up."""
+        """Stop trying if the tunnel was closed, or has given up.
+
+        Raises:
+            UnreachableError: it was, or it has.
+        """
         final = None if self._stubborn else self._server.way.verdict()
         if final is not None:
             raise UnreachableError(final.message, hint=final.hint) from error

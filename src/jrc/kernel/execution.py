@@ -1,7 +1,7 @@
 """What the messages of a kernel mean for the executions it was sent: a state machine. Pure.
 
-Any number of requests may be in flight; their messages are told apart by ``parent_header.msg_id``.
-When one is finished, and what proves it where messages were lost, is said in ``inflight``.
+Any number of requests may be in flight; ``parent_header.msg_id`` says which of them a message
+belongs to. ``inflight`` knows when one is finished, and what proves it if messages were lost.
 """
 
 from collections.abc import Iterable
@@ -64,10 +64,10 @@ class LimitReached(NamedTuple):
 
 
 class InputRequested(NamedTuple):
-    """The code of a request waits for a line from the person.
+    """The code of a request waits for a line of input.
 
     Attributes:
-        allowed: the request said that code may ask. A kernel that asks all the same gets nothing.
+        allowed: the request allows its code to ask. A kernel that asks anyway gets no answer.
     """
 
     key: int
@@ -88,7 +88,7 @@ class Finished(NamedTuple):
     Attributes:
         reply: content of the ``execute_reply``; None when it was lost.
         error_published: an ``error`` message arrived on iopub.
-        idle: the kernel's idle status; None when it was lost, and output may be, too.
+        idle: the kernel's idle status; None when it was lost. Output may be lost with it.
     """
 
     key: int
@@ -114,14 +114,14 @@ class Finished(NamedTuple):
 
 
 class KernelEnded(NamedTuple):
-    """The kernel that had the requests is no more; nothing will come for any of them.
+    """The kernel that had the requests is gone: nothing more comes for any of them.
 
     Attributes:
-        how: ``died`` (a new one takes its id), ``dead`` (none does), ``restarted`` or ``shutdown``
-            (somebody asked for that), ``ended`` (somebody, or its server), ``gone`` or ``deleted``
-            (found so), ``unreached`` (it lives, and some requests never came to it),
-            ``unanswered`` (a new one that says nothing), ``unresponsive`` (it lives, and begins
-            nothing).
+        how: ``died`` (a new kernel takes its id), ``dead`` (none does), ``restarted`` or
+            ``shutdown`` (somebody asked for that), ``ended`` (by somebody, or with its server),
+            ``gone`` or ``deleted`` (found so later), ``unreached`` (it lives, but some requests
+            never arrived), ``unanswered`` (a new kernel never answers), ``unresponsive`` (it lives,
+            but begins nothing).
     """
 
     how: str
@@ -173,7 +173,7 @@ class Execution:
         self._in_flight.add(request)
 
     def fence_sent(self, msg_id: str) -> None:
-        """Note that a request goes out on shell only to prove what became of the earlier ones."""
+        """Note a request on shell whose answer proves what became of the earlier ones."""
         self._in_flight.fence_sent(msg_id, self._in_flight)
 
     @property
@@ -183,7 +183,7 @@ class Execution:
 
     @property
     def wants_fence(self) -> bool:
-        """A request has its reply but no idle, and no fence is out that would tell."""
+        """A request has its reply but no idle, and no fence is out that would explain it."""
         return bool(self._in_flight.missing_idle)
 
     def fences_lost(self) -> None:
@@ -198,20 +198,20 @@ class Execution:
     def no_reply(self, msg_id: str) -> list[Event]:
         """A request ends without a reply.
 
-        Most often an interrupt hit the kernel as it would send it. More is not known, and not said.
+        Usually an interrupt hit the kernel just as it was about to send it.
         """
         request = self._sent[msg_id]
         request.reply = {"status": "error", "ename": NO_REPLY_NAME, "evalue": NO_REPLY}
         return self._over([request], reply=True)
 
     def stop_waiting_for_idle(self) -> list[Event]:
-        """Finish every request that has its reply: no fence could make the kernel's idle come."""
+        """Finish every request that has its reply: no fence has helped."""
         return self._over([each for each in self._in_flight if each.reply_over], iopub=True)
 
     def receive(self, message: Message) -> Iterable[Event]:
         """What one message from the kernel means.
 
-        Messages of other clients and of the server's own probes mean nothing here.
+        Messages for other clients, and for the server's own requests, mean nothing here.
 
         Raises:
             WireError: the message can't be decoded.

@@ -1,13 +1,13 @@
-"""The requests that a kernel was sent and has not finished, and what proves their end. Pure.
+"""The requests that a kernel has not finished, and what proves their end. Pure.
 
 A request is finished when its reply (on its own channel) and its ``status: idle`` (on iopub) have
 both arrived, in either order. Both can get lost: idle when the queue between kernel and server
-overflows, the reply when a link dies and the server buffered for somebody else. So a client may
+overflows, the reply when a link dies and the server buffered for another client. So a client may
 send a *fence*: any later request, in practice a ``kernel_info_request``. A kernel answers the
-requests of one lane in order and publishes on iopub in order, hence
+requests of one lane in order and publishes on iopub in order. Hence:
 
-- what is published for a later request proves that nothing more comes on iopub for earlier ones;
-- the reply to a later request proves that no reply comes any more for earlier ones.
+- What is published for a later request proves that nothing more comes on iopub for earlier ones.
+- The reply to a later request proves that no more replies come for earlier ones.
 
 Source: jupyter_client "Messaging in Jupyter", sections "Kernel status" and "Execution results".
 """
@@ -59,11 +59,11 @@ R = TypeVar("R", bound=Request)
 
 
 class Proof(NamedTuple, Generic[R]):
-    """What a message tells of requests in front of the one that it answers.
+    """What a message proves about the requests before the one that it answers.
 
     Attributes:
-        no_reply: no reply comes for them any more.
-        no_output: nothing more comes on iopub for them.
+        no_reply: requests for which no reply comes any more.
+        no_output: requests for which nothing more comes on iopub.
     """
 
     no_reply: list[R]
@@ -79,8 +79,8 @@ class InFlight(Generic[R]):
     """The unfinished requests of one client or many on one kernel, oldest first, and the fences.
 
     Args:
-        most: so many are remembered; without a limit where it is None. A kernel that answers none
-            must not fill the memory.
+        most: how many are remembered; None for no limit. A kernel that answers none of them must
+            not fill the memory.
     """
 
     def __init__(self, most: int | None = None) -> None:
@@ -106,11 +106,11 @@ class InFlight(Generic[R]):
         return self._requests.get(msg_id)
 
     def forget(self, msg_id: str) -> None:
-        """Drop a request, whatever became of it."""
+        """Drop a request, finished or not."""
         self._requests.pop(msg_id, None)
 
     def drop_finished(self, request: R) -> bool:
-        """Drop a request if it is finished; whether that was done now."""
+        """Drop a request if it is finished. Returns whether it was dropped."""
         return request.finished and self._requests.pop(request.msg_id, None) is not None
 
     def before(self, request: R) -> list[R]:
@@ -126,7 +126,7 @@ class InFlight(Generic[R]):
 
     @property
     def missing_idle(self) -> list[R]:
-        """Requests that have their reply but no idle, and no fence is out that would tell."""
+        """Requests that have a reply but no idle, and no fence is out that would explain it."""
         examined = {id(each) for fence in self._fences.values() for each in fence.suspects}
         return [
             request
@@ -147,24 +147,24 @@ class InFlight(Generic[R]):
             suspects: requests of its lane that were sent before it.
             lane: of the fence.
         """
-        # An answered one is kept for what it publishes, which may come behind its reply, until
-        # the next one goes out: that one tells the same.
+        # What the kernel publishes for a fence may come after its reply. So an answered fence is
+        # kept until the next one goes out, which proves the same.
         self._answered_fences.clear()
         self._fences[msg_id] = _Fence(lane, list(suspects))
 
     def fences_lost(self) -> None:
-        """Drop the fences: their answers were lost with the link, or are no longer of interest."""
+        """Drop the fences: their answers were lost with the link, or do not matter any more."""
         self._fences.clear()
         self._answered_fences.clear()
 
     def sent_again(self, request: R) -> None:
-        """A request goes out once more: no fence that is out tells of it."""
+        """A request goes out again: the fences that are out prove nothing about it."""
         for fence in (*self._fences.values(), *self._answered_fences.values()):
             if request in fence.suspects:
                 fence.suspects.remove(request)
 
     def proved(self, message: Message) -> Proof[R] | None:
-        """What a message tells that answers a fence; None for any other message."""
+        """What the answer to a fence proves; None for any other message."""
         msg_id = message.parent_id
         fence = self._fences.get(msg_id) or self._answered_fences.get(msg_id)
         if fence is None:

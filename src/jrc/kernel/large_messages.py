@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from jrc.wire.message import Message
 
 USUAL_LIMIT = 10 * 2**20
-"""Bytes of the largest message that a Jupyter Server takes when nobody has configured it."""
+"""Bytes of the largest message that a Jupyter Server accepts by default."""
 
 TOO_LARGE = 1009
-"""With this code a websocket is closed because of a message's size (RFC 6455, section 7.4.1)."""
+"""The close code of a websocket for a message that is too large (RFC 6455, section 7.4.1)."""
 
 _LARGE = 2**20
 _REFUSAL_WITHIN = 5.0  # seconds from the last byte to the server's refusal
@@ -16,7 +16,7 @@ _REFUSAL_WITHIN = 5.0  # seconds from the last byte to the server's refusal
 
 @dataclass(frozen=True)
 class Oversized:
-    """A message that a server closed its websocket for.
+    """A message that was too large for the server.
 
     Attributes:
         msg_id: of the message.
@@ -28,7 +28,7 @@ class Oversized:
 
     @property
     def sentence(self) -> str:
-        """What to tell the person; it fits behind the name of what was sent."""
+        """For the person, to follow the name of what was sent."""
         return (
             f"The server does not take messages of {self.size / 2**20:.0f} MiB; "
             f"usually its limit is {USUAL_LIMIT // 2**20} MiB. Upload large data as a file."
@@ -49,14 +49,14 @@ class LargeMessages:
             self._last, self._until = Oversized(message.msg_id, size), float("inf")
 
     def sent(self, now: float) -> None:
-        """The last byte of it went out."""
+        """The last byte of that message went out."""
         self._until = min(self._until, now + _REFUSAL_WITHIN)
 
     def link_lost(self, code: int | None, now: float) -> Oversized | None:
-        """The message that did it; None when it was something else.
+        """The message that closed the link; None if something else did.
 
         Args:
-            code: with which the websocket was closed. It may be lost behind what we still sent.
+            code: of the close frame, which may be lost; None for none.
             now: the clock.
         """
         last, self._last = self._last, None

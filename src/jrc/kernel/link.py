@@ -40,17 +40,17 @@ if TYPE_CHECKING:
     from jrc.tunnel.entrance import Entrance
 
 _IMPORTING = threading.Lock()
-"""The library's modules import each other in circles, in which two threads can lock each other
-out: a connection that fails at once is explained while the library is still being imported."""
+"""The library's modules import each other in circles, in which two threads can deadlock: a failed
+connection may have to be explained while the library is still being imported."""
 
 
 class LinkClosedError(UnreachableError):
     """The websocket is closed.
 
     Attributes:
-        half_open: we closed it because nothing was heard any more: what the server sent meanwhile
-            is lost, even for a client that comes back.
-        code: of the websocket's close frame; None where there was none.
+        half_open: the client closed it because nothing came any more. What the server sent
+            meanwhile is lost, even for a client that reconnects.
+        code: of the websocket's close frame; None if there was none.
     """
 
     def __init__(self, reason: str, *, half_open: bool = False, code: int | None = None) -> None:
@@ -76,14 +76,14 @@ class Link:
 
     @property
     def usable(self) -> bool:
-        """Not known to be closed: what is sent now has a chance to arrive."""
+        """It is not known to be closed: what is sent now may arrive."""
         return self._connection.is_open
 
     @property
     def received(self) -> int:
-        """How many bytes came, those of a message that is not complete yet among them.
+        """How many bytes have arrived, including those of incomplete messages.
 
-        A frame that can't be decoded counts as silence.
+        A frame that can't be decoded does not count.
         """
         return self._connection.received
 
@@ -102,7 +102,7 @@ class Link:
             raise self._closed(error) from error
 
     async def all_arrived(self) -> bool:
-        """Whether the server has all that was sent: it soon answers a ping behind it."""
+        """Whether everything that was sent has arrived: the server answers a ping after it."""
         from websockets.exceptions import ConnectionClosed
 
         try:
@@ -117,7 +117,7 @@ class Link:
 
         Raises:
             LinkClosedError: there is none.
-            WireError: the frame can't be decoded. The link lives.
+            WireError: the frame can't be decoded. The link stays open.
         """
         from websockets.exceptions import ConnectionClosed
 
@@ -137,9 +137,9 @@ class Link:
         return message
 
     async def close(self) -> None:
-        """Say goodbye. A server that is near may answer, one that is far is not waited for.
+        """Close the websocket, waiting only briefly for the server's answer.
 
-        What was sent before is on its way; only what still waits in this process needs the time.
+        What was sent before is on its way; only what is still in this process needs the time.
         """
         self._watch.cancel()
         transport = self._connection.transport
@@ -150,11 +150,11 @@ class Link:
                 async with asyncio.timeout(seconds):
                     await self._connection.close()
         finally:
-            # Whoever is cancelled while waiting leaves nothing open.
+            # Also when this was cancelled.
             transport.abort()
 
     def abort(self) -> None:
-        """Drop the connection without a word."""
+        """Drop the connection without a closing handshake."""
         self._watch.cancel()
         self._connection.transport.abort()
 
@@ -169,10 +169,10 @@ class Link:
         return LinkClosedError(reason, code=frame.code)
 
     async def _watch_silence(self) -> None:
-        """Abort the connection when nothing was heard for too long.
+        """Abort the connection when nothing has arrived for too long.
 
-        A process that was stopped, or a laptop that slept, must not take its own pause for the
-        server's: a look that comes late starts the count again, with a shorter limit.
+        A process that was stopped, or a laptop that slept, must not mistake its own pause for the
+        server's: a late check restarts the count, with a shorter limit.
         """
         connection, probe = self._connection, self._timing.probe
         limit = self._timing.silence
@@ -194,7 +194,7 @@ class Link:
             await self._ping()
 
     async def _ping(self) -> None:
-        """Make the server say something. On a dead link even the sending may block."""
+        """Make the server send something. On a dead link even sending may block."""
         from websockets.exceptions import ConnectionClosed
 
         with suppress(ConnectionClosed, TimeoutError):

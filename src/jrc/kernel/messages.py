@@ -16,13 +16,13 @@ def utc_now() -> str:
 
 
 class Messages:
-    """Makes the messages of one client, with ids that nobody else uses.
+    """Makes the messages of one client, with unique ids.
 
-    Pure code is given one of these: the defaults are not pure.
+    Pure code gets an instance as an argument: the defaults are not pure.
 
     Args:
         session: hex id that no other client has; a new one by default.
-        username: who asks; by default the user of this process.
+        username: for the headers; by default the user of this process.
         date: the time now, ISO 8601 in UTC.
 
     Attributes:
@@ -90,7 +90,7 @@ class Messages:
         return self.new("control", msg_type, content)
 
     def kernel_info(self, channel: str = "shell", *, subshell: str | None = None) -> Message:
-        """A request that changes nothing, and that every kernel answers.
+        """A request that every kernel answers and that changes nothing.
 
         Args:
             channel: ``shell`` or ``control``.
@@ -103,7 +103,7 @@ class Messages:
         return replace(message, header=encode_object(header))
 
     def again(self, request: Message) -> Message:
-        """The same request under another id: a kernel drops what it had already."""
+        """The same request with a new id: a kernel drops one that it has already received."""
         content = request.content_fields
         return self.new(
             request.channel, request.msg_type, content, metadata=request.metadata_fields

@@ -1,4 +1,4 @@
-"""Questions to a kernel: one request after the other, and all that answers each."""
+"""Questions to a kernel: one request at a time, and all that answers it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from jrc.kernel.messages import Messages
 from jrc.wire.message import Message
 
 ASK_AT_MOST = 5
-"""So often a question goes out, where frames come that can't be read."""
+"""How often a question is sent when frames arrive that can't be decoded."""
 
 _DEAD = ("dead", "restarting", "autorestarting")
 
@@ -29,13 +29,13 @@ class Answer(NamedTuple):
 
 
 class Conversation:
-    """The channels of a kernel, for one request after the other.
+    """The channels of a kernel, for one request at a time.
 
     Args:
-        channels: open ones.
+        channels: open channels.
         messages: of the channels' session; makes the requests.
-        bridges: wait on where the link breaks. The server keeps what the kernel says until the link
-            is back, but a request that was on its way may be lost.
+        bridges: go on waiting when the link breaks. The server keeps the answers until the link is
+            back, but a request that was on its way may be lost.
     """
 
     def __init__(self, channels: Channels, messages: Messages, *, bridges: bool = False) -> None:
@@ -49,7 +49,7 @@ class Conversation:
 
         Args:
             request: on shell or control.
-            until_idle: what is published counts: wait for the kernel's idle too.
+            until_idle: wait for the kernel's idle, too, and so for all that is published.
 
         Raises:
             KernelDiedError: the kernel ended meanwhile.
@@ -72,8 +72,8 @@ class Conversation:
         """Send a request that not every kernel knows, on control.
 
         Returns:
-            the reply; None from a kernel that does not know it. Such a kernel publishes that it is
-            busy, and does not reply; one that knows it publishes nothing.
+            the reply; None from a kernel that does not know the request. Such a kernel publishes
+            that it is busy, and does not reply. One that knows it publishes nothing.
 
         Raises:
             KernelDiedError: the kernel ended meanwhile.
@@ -89,7 +89,7 @@ class Conversation:
         async for event in self._events:
             may_ask = request.channel == "control" and len(asked) < ASK_AT_MOST
             if isinstance(event, FrameDamaged) and may_ask:
-                # It may have been the answer. What is asked on control does no harm twice.
+                # It may have been the answer. A request on control does no harm twice.
                 again = self.messages.again(request)
                 asked.add(again.msg_id)
                 await self._channels.send(again)
@@ -115,7 +115,7 @@ async def conversation(
     Args:
         server: where the kernel is.
         kernel_id: of a running kernel.
-        seconds: for all of it.
+        seconds: for the whole conversation.
 
     Raises:
         NotFoundError: there is no such kernel.

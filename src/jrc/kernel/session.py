@@ -23,12 +23,12 @@ log = logging.getLogger("jrc.kernel.session")
 _T = TypeVar("_T")
 
 DELETE_PAUSES = (1.0, 3.0)
-"""Seconds before a kernel is deleted once more: the line may break in just that moment, and a
+"""Seconds to wait before a deletion is tried again. The link may break at that very moment, and a
 kernel that stays may hold a GPU."""
 
 
 START_SECONDS = 120.0
-"""For a new kernel's first answer. A server waits 60 s for one, and lets clients in without it."""
+"""Seconds for a new kernel's first answer. A server waits 60 s for it, then lets clients in."""
 
 WHOLE_ID = 32
 """Characters of a kernel's id, a UUID, with or without its dashes."""
@@ -38,10 +38,10 @@ _WATCH_PAUSE = 1.0
 
 
 class KernelChoice(NamedTuple):
-    """What a person or a document says about the kernel to start.
+    """Which kernel to start, by the person's choice or by the document.
 
     Attributes:
-        asked: name of a kernelspec that the person asked for; it or nothing.
+        asked: name of the kernelspec that the person asked for; no other will do.
         named: name of the kernelspec that the document was written with.
         language: of the document, lower case, when it is known.
     """
@@ -52,7 +52,12 @@ class KernelChoice(NamedTuple):
 
     @classmethod
     def of(cls, document: "Document", asked: str | None) -> "KernelChoice":
-        """What a document says, and a person."""
+        """The choice for a document.
+
+        Args:
+            document: what will be executed.
+            asked: name of the kernelspec that the person asked for; None for none.
+        """
         return cls(asked, document.kernel_name, normal(document.language) or None)
 
     @property
@@ -62,13 +67,13 @@ class KernelChoice(NamedTuple):
 
 
 def choose_kernelspec(choice: KernelChoice, available: "KernelSpecs") -> str:
-    """The kernelspec to start, where the first try is not on the server.
+    """The kernelspec to start if the server does not have the first one.
 
-    A notebook names the kernelspec of the machine that it was written on (``.venv``, ``my-env``):
-    one of the same language is meant.
+    A notebook names a kernelspec of the machine that it was written on (``.venv``, ``my-env``). Any
+    kernelspec of the same language will do.
 
     Raises:
-        NotFoundError: there is none that would do.
+        NotFoundError: no kernelspec will do.
     """
     have = ", ".join(sorted(available.specs)) or "none"
     wanted = choice.first_try
@@ -150,7 +155,7 @@ class RemoteKernel:
         except NotFoundError as error:
             raise self._unknown() from error
         except UnreachableError as error:
-            # Nothing was asked of the server before; REST tells best what is wrong with it.
+            # This was the first request to the server. REST explains best what is wrong with it.
             if await self.state() is None:
                 raise self._unknown() from error
             await channels.open()
@@ -322,7 +327,7 @@ async def ask_language(
     kernel: str | None = None,
     kernel_id: str | None = None,
 ) -> str:
-    """The language of the kernel, from the server's kernelspecs; empty where it does not say.
+    """The language of the kernel, from the server's kernelspecs; empty if it is not known.
 
     Raises:
         NotFoundError: the server has no kernel that will do.
@@ -331,7 +336,7 @@ async def ask_language(
         specs = await server.kernelspecs()
         running = None if kernel_id is None else await server.kernel(kernel_id)
     except JrcError as error:
-        # What is wrong with the server shows again when it is asked for a kernel.
+        # The same problem will show when the kernel is started.
         log.info("the language of the kernel is not known: %s", error)
         return normal(document.language)
     if kernel_id is not None:
@@ -346,10 +351,10 @@ async def ask_language(
 
 
 async def whole_kernel_id(server: "ServerClient", beginning: str) -> str:
-    """The id of the running kernel that a person means by the beginning of its id.
+    """The id of the running kernel whose id begins so.
 
     Raises:
-        NotFoundError: there is none.
+        NotFoundError: there is no such kernel.
         UsageError: there are several.
     """
     if len(beginning) >= WHOLE_ID:
@@ -370,17 +375,17 @@ async def start_kernel(
 ) -> SessionKernel:
     """Start a kernel in a session of its own.
 
-    A session's path is unique: the server gives every client that asks for the same path the same
-    kernel. It is also the only place that says whose kernel this is.
+    The session's path is unique: all clients that ask for one path get the same kernel. It is also
+    the only place that says whose kernel this is.
 
     Args:
         server: where.
         choice: which kernel.
         document: file name of the document.
         run: id of the run.
-        patience: seconds to try again where the line breaks meanwhile.
-        stays: the server lives on without us. Where it is not known whether it has started the
-            kernel, the next jrc command there looks for it.
+        patience: seconds to try again if the link breaks meanwhile.
+        stays: the server goes on without this client. If it is not known whether the kernel was
+            started, the next jrc command there looks for it.
 
     Raises:
         NotFoundError: no kernel of the server will do.
@@ -416,12 +421,12 @@ async def start_kernel(
 
 
 def _is_final(server: "ServerClient") -> Callable[[], bool]:
-    """Whether the way to the server is closed until a person opens it."""
+    """Whether the tunnel to the server is closed until a person opens it."""
     return lambda: server.way.verdict() is not None
 
 
 def _may_have_started(error: BaseException) -> bool:
-    """Whether the server may start the kernel though we heard no answer."""
+    """Whether the server may have started the kernel although no answer arrived."""
     from jrc.server.http_errors import classify
 
     if isinstance(error, UnreachableError):
@@ -434,7 +439,7 @@ def _may_have_started(error: BaseException) -> bool:
 def _leave_for_later(
     server: "ServerClient", session_path: str, why: str, session_id: str = ""
 ) -> bool:
-    """Let the next jrc command delete a kernel; whether it will."""
+    """Leave a kernel to the next jrc command. Returns whether that will delete it."""
     from jrc.server.orphans import leave_for_later
 
     return leave_for_later(server.address.base_url, session_path, session_id, why)
@@ -443,7 +448,7 @@ def _leave_for_later(
 async def _patiently(
     create: Callable[[], Awaitable[_T]], patience: float, is_final: Callable[[], bool]
 ) -> _T:
-    """Ask again where the line breaks as the server is asked: it gives each path one kernel."""
+    """Ask again if the link breaks meanwhile: the server starts only one kernel for each path."""
     try:
         return await create()
     except UnreachableError as error:

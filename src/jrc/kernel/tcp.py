@@ -1,4 +1,4 @@
-"""A TCP connection, made before there is something that speaks over it."""
+"""A TCP connection, made while the websocket library is still being imported."""
 
 import asyncio
 import socket
@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 async def connect_tcp(url: str) -> socket.socket:
     """A connected socket, not blocking, to the host of a ``ws://`` or ``wss://`` URL.
 
-    As ``loop.create_connection`` makes it: the host's addresses are tried one after the other.
+    Like ``loop.create_connection``, it tries the host's addresses one after the other.
 
     Raises:
-        OSError: there is no such host, or nothing answers at any of its addresses.
+        OSError: there is no such host, or none of its addresses answers.
     """
     parts = urlsplit(url)
     name = parts.hostname or ""

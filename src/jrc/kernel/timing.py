@@ -9,16 +9,15 @@ class LinkTiming(NamedTuple):
     Attributes:
         first_open: for the first connection to a kernel. The server opens it when the kernel has
             answered, and gives a slow one 60 s (``kernel_info_timeout``).
-        first_tries: how long to try to connect for the first time: two tries into a dead line fit
-            in.
+        first_tries: for all tries to connect for the first time; two tries into a dead link fit in.
         open: for a later connection to a kernel that was seen to live.
         silence: without a byte before a link counts as half-open. A server pings every 30 s.
-        probe: between two looks whether the link is silent.
+        probe: between two checks whether the link is silent.
         arrival: for the answer to a ping, which shows that all before it has arrived.
         stable: a link that did not live so long is followed by a pause. One that brought no message
             either counts as none.
-        goodbye: for the server's answer when a link is closed. One that is far is not waited for.
-        last_bytes: for what still waits in this process when a link is closed.
+        goodbye: for the server's answer when a link is closed. Only a near server can make it.
+        last_bytes: for what is still in this process when a link is closed.
     """
 
     first_open: float = 75.0

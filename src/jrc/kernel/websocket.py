@@ -22,15 +22,15 @@ _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
 class Connection(ClientConnection):
-    """Notes what it hears and when, acknowledges every segment at once, holds no old frame.
+    """Counts what arrives and notes when, acknowledges segments at once, and holds no old frames.
 
     The server writes a cell's busy, input, reply and idle as separate small segments with Nagle's
     algorithm on: a delayed acknowledgement holds each of them for 40 ms. Linux forgets
     TCP_QUICKACK, so it is set again after every segment.
 
     Attributes:
-        heard: when the last bytes came, in seconds of the event loop's clock.
-        received: how many bytes came.
+        heard: when the last bytes arrived, in seconds of the event loop's clock.
+        received: how many bytes have arrived.
     """
 
     heard = 0.0
@@ -54,8 +54,8 @@ class Connection(ClientConnection):
         super().data_received(data)
 
     def process_event(self, event: Event) -> None:
-        # The library's parser holds a frame until it has read the next one: let it hold an empty
-        # one. The largest message is the largest part of the memory that a run needs.
+        # The library's parser keeps a frame until it has read the next one: let it keep an empty
+        # one. The largest message is most of the memory that a run needs.
         if isinstance(event, Frame):
             data, event.data = event.data, b""
             event = Frame(event.opcode, data, event.fin, event.rsv1, event.rsv2, event.rsv3)
