@@ -81,7 +81,7 @@ def test_the_package_says_what_the_code_does() -> None:
     settings = {
         name.removeprefix("jrc.") for name in package["contributes"]["configuration"]["properties"]
     }
-    assert set(re.findall(r"\.get\('(\w+)'", code)) == settings
+    assert set(re.findall(r"(?:\.get|ofThePerson)\('(\w+)'", code)) == settings
 
 
 @pytest.mark.parametrize(
