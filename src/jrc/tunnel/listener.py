@@ -14,6 +14,7 @@ from typing import NamedTuple
 from jrc.tunnel.processes import Child
 
 _LISTEN = b"0A"
+_NOBODY = (-1, 0)
 _READ_BYTES = 64 * 1024
 
 
@@ -53,8 +54,8 @@ def _look(port: int, group: int) -> tuple[bool, _Place | None]:
     """Find out who listens.
 
     Returns:
-        whether it is another user; and the place of the socket in the group of processes, None
-        where that is not known.
+        whether it is another user, or nobody; and the place of the socket in the group of
+        processes, None where that is not known.
     """
     if sys.platform != "linux":
         return False, None
@@ -78,6 +79,9 @@ def _owner_of(port: int) -> tuple[int, int] | None:
     """User and inode of the socket that listens on a port of 127.0.0.1. Source: proc_net_tcp.rst.
 
     The system lists the sockets that listen before all others.
+
+    Returns:
+        ``_NOBODY`` where none listens; None where the system does not say.
     """
     host = int.from_bytes(bytes((127, 0, 0, 1)), sys.byteorder)
     wanted = b"%08X:%04X" % (host, port)
@@ -87,12 +91,12 @@ def _owner_of(port: int) -> tuple[int, int] | None:
             for row in table:
                 fields = row.split()
                 if fields[3] != _LISTEN:
-                    return None
+                    break
                 if fields[1] == wanted:
                     return int(fields[7]), int(fields[9])
     except (OSError, ValueError, IndexError, StopIteration):
-        pass
-    return None
+        return None
+    return _NOBODY
 
 
 def _members(group: int) -> Iterator[int]:
