@@ -25,6 +25,7 @@ from jrc.kernel.link import Link, LinkClosedError, open_link
 from jrc.kernel.timing import LinkTiming
 from jrc.server.address import ServerAddress
 from jrc.server.connection import Way, tls_context
+from jrc.server.origin import check_origin
 from jrc.tasks import backoff
 from jrc.wire.message import Message
 
@@ -261,6 +262,7 @@ class Channels:
 
     async def _connect(self, timeout: float) -> Link:
         address = self._server.address
+        check_origin(self._url, address.base_url)
         return await open_link(
             self._url,
             await self._server.headers(),

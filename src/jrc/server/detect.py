@@ -5,7 +5,7 @@ import re
 import ssl
 from contextlib import suppress
 from typing import NamedTuple
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from jrc.errors import JrcError, UnreachableError
 from jrc.server.address import ServerAddress
@@ -14,6 +14,7 @@ from jrc.server.http import Answer, HttpClient, Request
 from jrc.server.http_errors import INGRESS_HINT, classify, from_answer, login_at, not_tls
 from jrc.server.kinds import every_kind
 from jrc.server.kinds.recognition import Ask, Detected, Probed
+from jrc.server.origin import on_same_origin, path_of
 
 
 class DetectTiming(NamedTuple):
@@ -100,19 +101,18 @@ def what_else(api: Answer, address: ServerAddress) -> JrcError:
 
 
 def _redirect(api: Answer, address: ServerAddress) -> JrcError:
-    there = urlsplit(api.location)
-    here = urlsplit(address.base_url)
-    same = there.netloc == here.netloc and there.scheme == here.scheme
-    if same and there.path.rstrip("/").endswith("/api"):
-        return _elsewhere(address, api.location.rstrip("/").removesuffix("api"))
+    there = on_same_origin(api.location, address.base_url)
+    if there is not None and there.rstrip("/").endswith("/api"):
+        return _elsewhere(address, there.rstrip("/").removesuffix("api"))
     return from_answer(api, address)
 
 
 def _not_there(api: Answer, address: ServerAddress) -> JrcError:
     found = _STATIC_LINK.search(api.page()) if api.is_html else None
-    if found and found["base"] != _path(address):
-        return _elsewhere(address, urljoin(address.base_url, found["base"]))
-    again = login_at(f"{urljoin(address.base_url, '/')}PREFIX/")
+    there = on_same_origin(found["base"], address.base_url) if found else None
+    if there is not None and there != address.base_url:
+        return _elsewhere(address, there)
+    again = login_at(f"{on_same_origin('/', address.base_url)}PREFIX/")
     return BaseUrlError(
         f"There is no Jupyter Server at {address.base_url} (HTTP 404).",
         hint=f"If it has a base URL, add it: {again}",
@@ -123,7 +123,7 @@ def _elsewhere(address: ServerAddress, base_url: str) -> BaseUrlError:
     return BaseUrlError(
         f"The Jupyter Server of {address.host} is not at {address.base_url} but at {base_url}",
         hint=login_at(base_url),
-        path=urlsplit(base_url).path,
+        path=path_of(base_url),
     )
 
 
@@ -217,7 +217,3 @@ async def _speaks_tls(address: ServerAddress, timing: DetectTiming) -> bool:
             writer.transport.abort()
             return True
     return False
-
-
-def _path(address: ServerAddress) -> str:
-    return urlsplit(address.base_url).path

@@ -14,6 +14,7 @@ from jrc.errors import ConfigError, ProtocolError
 from jrc.server.address import ServerAddress
 from jrc.server.connection import DIRECT, Way, tls_context
 from jrc.server.models import answer_of
+from jrc.server.origin import check_origin
 from jrc.shapes import Reader, line_at, parse, text_at
 from jrc.startup import COMMAND_LINE_OF_HTTPX, hidden
 from jrc.tunnel import TUNNEL_DOWN
@@ -92,8 +93,11 @@ class Answer(NamedTuple):
         """Where a redirect leads: without its query, which may hold a secret. Else empty."""
         if self.status // 100 != 3 or "location" not in self.headers:
             return ""
-        url = urljoin(self.request.partition(" ")[2], self.headers["location"])
-        parts = urlsplit(url)
+        try:
+            url = urljoin(self.request.partition(" ")[2], self.headers["location"])
+            parts = urlsplit(url)
+        except ValueError:
+            return ""
         netloc = parts.netloc.rpartition("@")[2]
         return f"{parts.scheme}://{netloc}{parts.path}"
 
@@ -189,7 +193,9 @@ class HttpClient:
 
         Raises:
             UnreachableError: there is no answer.
+            ProtocolError: the URL is another server's.
         """
+        check_origin(request.url, self.address.base_url)
         client = self._client()
         import httpx
 
@@ -225,6 +231,7 @@ class HttpClient:
         Raises:
             JrcError: there is no answer, it breaks off, or it has a status of 300 and more.
         """
+        check_origin(url, self.address.base_url)
         client = self._client()
         import httpx
 

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import quote, unquote
 
 from jrc.errors import ProtocolError
+from jrc.server.origin import on_same_origin, origin_of, path_of, same_origin
 from jrc.shapes import Reader, one_line, parse, text_at
 
 EVENT_LINE = "data:"
@@ -47,18 +48,17 @@ def hub_from(api: "Answer", address: "ServerAddress") -> HubPlace | None:
             servers behind it do so too, and its proxy sends the rest to ``/hub/``.
         address: what was asked.
     """
-    here, there = urlsplit(address.base_url), urlsplit(api.location)
-    sent_to_hub = "/hub/" in there.path and there.netloc == here.netloc
+    here, there = path_of(address.base_url), path_of(api.location)
+    sent_to_hub = "/hub/" in there and same_origin(api.location, address.base_url)
     if _VERSION_HEADER not in api.headers and not sent_to_hub:
         return None
-    if found := _USER_PATH.match(here.path):
-        return HubPlace(
-            urljoin(address.base_url, found["hub"]),
-            unquote(found["user"]),
-            unquote(found["server"] or ""),
-        )
-    base = (there if sent_to_hub else here).path.partition("/hub/")[0].rstrip("/") + "/"
-    return HubPlace(urljoin(address.base_url, base))
+    if found := _USER_PATH.match(here):
+        hub, user, server = found["hub"], found["user"], found["server"] or ""
+    else:
+        base = (there if sent_to_hub else here).partition("/hub/")[0].rstrip("/")
+        hub, user, server = f"{base}/", "", ""
+    url = on_same_origin(hub, address.base_url)
+    return None if url is None else HubPlace(url, unquote(user), unquote(server))
 
 
 @dataclass(frozen=True)
@@ -248,23 +248,22 @@ def server_url(hub: str, found: HubServer | None, user: str, server: str) -> str
     """
     if found is None or not found.url:
         return hub + server_path(user, server)
-    here, there = urlsplit(hub), urlsplit(found.url)
-    own = not there.netloc or there.hostname == here.hostname
-    # With users on subdomains every server has a host below the hub's.
-    below = (there.hostname or "").endswith(f".{here.hostname}") and there.scheme == here.scheme
-    if own:
-        return urljoin(hub, there.path)
-    if below:
-        return f"{there.scheme}://{there.netloc}{there.path}"
-    if _same_path(found.url, user, server):
-        # A public name of the hub that is not the one by which we reach it.
-        return hub + server_path(user, server)
+    here, there = origin_of(hub), origin_of(found.url)
+    own = on_same_origin(found.url, hub)
+    if own is not None:
+        return own
+    if here is not None and there is not None:
+        if there.host == here.host:
+            # A proxy in front of the hub ends TLS, or listens at another port.
+            return f"{here}{path_of(found.url)}"
+        # With users on subdomains every server has a host below the hub's.
+        if there.is_below(here):
+            return f"{there}{path_of(found.url)}"
+        if path_of(found.url).endswith("/" + server_path(user, server)):
+            # A public name of the hub that is not the one by which we reach it.
+            return hub + server_path(user, server)
+    place = f"at {there.host}, another host" if there else f"at {one_line(found.url)!r}"
     raise ProtocolError(
-        f"The hub at {hub} says that the server is at {there.netloc}, another host; jrc did not "
-        "send the token there.",
+        f"The hub at {hub} says that the server is {place}; jrc did not send the token there.",
         hint="Log in with the hub's public URL.",
     )
-
-
-def _same_path(url: str, user: str, server: str) -> bool:
-    return urlsplit(url).path.endswith("/" + server_path(user, server))
