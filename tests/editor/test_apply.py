@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -222,12 +223,12 @@ def test_undo_works_wherever_a_connect_was_stopped(
     path = write(place, BYTES)
     real, count = apply_module.write_atomically, 0
 
-    def stop(target: Path, data: bytes | str, *, private: bool = False) -> None:
+    def stop(target: Path, data: bytes | str, **how: Any) -> None:
         nonlocal count
         count += 1
         if count == stopped_at:
             raise KeyboardInterrupt
-        real(target, data, private=private)
+        real(target, data, **how)
 
     with monkeypatch.context() as patched:
         for module in ("jrc.editor.apply", "jrc.editor.ledger"):

@@ -105,7 +105,7 @@ if os.name == "posix":
             yield b"x"
 
         replace_content(path, chunks())
-        assert (seen_modes, mode(path)) == ([bits], bits)
+        assert (seen_modes, mode(path)) == ([0o600], bits)
 
     def test_a_new_file_has_the_mode_of_the_umask(tmp_path: Path) -> None:
         before = os.umask(0o027)

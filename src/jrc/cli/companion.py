@@ -63,7 +63,7 @@ def vsix(file: Annotated[Path, typer.Argument(help="Where to write it.")]) -> No
 
     from jrc.editor.vsix import build_vsix
 
-    write_atomically(file, build_vsix(version("jrc-cli")))
+    write_atomically(file, build_vsix(version("jrc-cli")), most=0o644)
     Terminal().say(f"wrote {file}; install it with: code --install-extension {file}")
 
 

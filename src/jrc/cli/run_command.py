@@ -27,6 +27,7 @@ from jrc.kernel.session import ask_language, whole_kernel_id
 from jrc.notebook.document import Document, load
 from jrc.notebook.parameter_values import Value
 from jrc.notebook.schema import Json
+from jrc.profile.files import rights_of
 from jrc.profile.paths import Paths
 from jrc.run.events import Notice
 from jrc.run.job import Job
@@ -162,7 +163,8 @@ async def _run(plan: Plan, terminal: Terminal) -> int:
             check_name(options.name, records)
         if plan.invocation.detach:
             return await _detach(document, server, options, listener, output, records)
-        with with_copies(listener, plan.invocation.copies, terminal) as heard:
+        most = rights_of(document.path)
+        with with_copies(listener, plan.invocation.copies, terminal, most) as heard:
             job = Job(
                 document,
                 server,

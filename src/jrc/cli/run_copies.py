@@ -9,7 +9,7 @@ from jrc.cli.rendering import image_type
 from jrc.cli.run_options import Copies
 from jrc.cli.terminal import Terminal
 from jrc.errors import ConfigError, UsageError
-from jrc.profile.files import write_atomically
+from jrc.profile.files import opener, real_path, write_atomically
 from jrc.run.events import CellOutput, Notice, RunEvent
 
 if TYPE_CHECKING:
@@ -25,8 +25,16 @@ _SUFFIXES = {
 
 
 @contextmanager
-def with_copies(listener: "Listener", copies: Copies, terminal: Terminal) -> Iterator["Listener"]:
+def with_copies(
+    listener: "Listener", copies: Copies, terminal: Terminal, most: int
+) -> Iterator["Listener"]:
     """The listener, which also writes the files that are asked for, if any.
+
+    Args:
+        listener: gets every event.
+        copies: the files.
+        terminal: where trouble is said.
+        most: the mode of new files.
 
     Raises:
         UsageError: a file or a folder can't be written.
@@ -38,7 +46,7 @@ def with_copies(listener: "Listener", copies: Copies, terminal: Terminal) -> Ite
             if path is None:
                 continue
             try:
-                file = path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+                file = _opened(path, most)
             except OSError as error:
                 reason = error.strerror or type(error).__name__
                 raise UsageError(f"Can't write --{stream}-file {path}: {reason}.") from error
@@ -46,7 +54,13 @@ def with_copies(listener: "Listener", copies: Copies, terminal: Terminal) -> Ite
             files[stream] = file
         if files:
             listener = StreamFiles(listener, files, terminal.warn)
-        yield listener if copies.images is None else ImageFiles(listener, copies.images)
+        yield listener if copies.images is None else ImageFiles(listener, copies.images, most)
+
+
+def _opened(path: Path, most: int) -> TextIO:
+    real_path(path)
+    as_is = "backslashreplace"
+    return open(path, "w", opener=opener(most), encoding="utf-8", errors=as_is, newline="")
 
 
 def _close(file: TextIO) -> None:
@@ -100,6 +114,7 @@ class ImageFiles:
 
     Args:
         listener: the other one.
+        most: the mode of new files.
         place: a folder, which gets ``1.png``, ``2.png``, …; or the file of the first image, beside
             which the next ones are ``NAME-2.png``, ….
 
@@ -107,8 +122,9 @@ class ImageFiles:
         UsageError: the folder can't be made.
     """
 
-    def __init__(self, listener: "Listener", place: Path) -> None:
+    def __init__(self, listener: "Listener", place: Path, most: int = 0o666) -> None:
         self._listener = listener
+        self._most = most
         self._place = place
         self._is_file = place.suffix.lower() in (*_SUFFIXES.values(), ".jpeg")
         self._count = 0
@@ -142,7 +158,8 @@ class ImageFiles:
         except ValueError:
             return
         try:
-            write_atomically(self._path(self._number(display_id), _SUFFIXES[kind]), content)
+            path = self._path(self._number(display_id), _SUFFIXES[kind])
+            write_atomically(path, content, most=self._most)
         except ConfigError as error:
             self._broken = True
             self._listener.on_event(Notice("saved", error.message))

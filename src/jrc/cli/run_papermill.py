@@ -81,8 +81,9 @@ def save_prepared(document: Document, output: Path | None, terminal: Terminal) -
     if output is None:
         raise UsageError("--prepare-only needs a file for the notebook.", hint="-o RESULT.ipynb")
     from jrc.notebook.saving import Saver
+    from jrc.profile.files import rights_of
 
-    Saver(output, lambda: document.notebook).save()
+    Saver(output, lambda: document.notebook, most=rights_of(document.path)).save()
     terminal.say(f"jrc: not executed, saved in {output}")
 
 

@@ -104,7 +104,7 @@ def apply_spec(change: SpecChange) -> None:
     except OSError as error:
         raise ConfigError(f"Can't remove {change.folder}: {error.strerror}.") from error
     for file in sorted(written, key=lambda file: file.path.name == "kernel.json"):
-        write_atomically(file.path, file.after or b"")
+        write_atomically(file.path, file.after or b"", most=0o644)
 
 
 def read_specs(root: Path) -> dict[str, dict[str, bytes]]:
@@ -141,7 +141,7 @@ def _write(path: Path, change: SettingsChange) -> None:
     if text == change.before:
         return
     if text is not None:
-        write_atomically(path, text)
+        write_atomically(path, text, most=0o644)
         return
     try:
         Path(os.path.realpath(path)).unlink(missing_ok=True)

@@ -28,6 +28,7 @@ class ResultFile:
         say: called with a sentence about what became of the outputs.
         known: how the file looked when it was read or written last; None to merge with what is
             there at the first save.
+        most: the mode of a new file; see ``replace_content``.
 
     Attributes:
         result: the file that holds all that was saved last.
@@ -40,10 +41,12 @@ class ResultFile:
         *,
         say: Callable[[str], None],
         known: Seen | None = None,
+        most: int = 0o666,
     ) -> None:
         self.path = path
         self.result = path
         self.known = known
+        self._most = most
         self._merge = merge
         self._say = say
         self._theirs: Json | None = None
@@ -98,9 +101,7 @@ class ResultFile:
         merged = Merged(ours, []) if self._theirs is None else self._merge(ours, self._theirs)
         if merged.homeless:
             self._write_beside(ours, sync=sync)
-        written = replace_content(
-            self.path, notebook_bytes(merged.notebook), sync=sync, expected=(now,)
-        )
+        written = self._replace(self.path, merged.notebook, now, sync=sync)
         if written is None:
             return False
         self.known = written
@@ -121,13 +122,16 @@ class ResultFile:
         while True:
             if self._beside is None or seen(self._beside) != self._beside_seen:
                 self._beside, self._beside_seen = free_name(self.path, "as-run"), None
-            expected = (self._beside_seen,)
-            written = replace_content(
-                self._beside, notebook_bytes(ours), sync=sync, expected=expected
-            )
+            written = self._replace(self._beside, ours, self._beside_seen, sync=sync)
             if written is not None:
                 self._beside_seen = written
                 return
+
+    def _replace(
+        self, path: Path, notebook: Json, expected: Seen | None, *, sync: bool
+    ) -> Seen | None:
+        content = notebook_bytes(notebook)
+        return replace_content(path, content, most=self._most, sync=sync, expected=(expected,))
 
     def _drop_beside(self) -> None:
         """Everything has its place again."""

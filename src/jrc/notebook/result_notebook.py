@@ -9,9 +9,9 @@ from jrc.errors import UsageError
 from jrc.notebook.document import Document
 from jrc.notebook.result_content import Progress, ResultContent, Unfinished
 from jrc.notebook.result_file import ResultFile, free_name
-from jrc.notebook.saving import Saver
+from jrc.notebook.saving import Saver, Write
 from jrc.notebook.writers import Claim, Writers
-from jrc.profile.files import Seen, seen
+from jrc.profile.files import Seen, rights_of, seen
 
 log = logging.getLogger("jrc.notebook.result_notebook")
 
@@ -31,9 +31,9 @@ class Filling:
     def __init__(self, document: Document, path: Path | None) -> None:
         self.content = ResultContent(document)
         self.path = path
-        self._saver = (
-            None if path is None else Saver(path, self.content.notebook, saved=self._saved)
-        )
+        # What a private document prints is private.
+        self._most = rights_of(document.path)
+        self._saver = None if path is None else self._saver_of(path)
         self._file: ResultFile | None = None
         self._claim: Claim | None = None
         self._holds_all = False
@@ -154,8 +154,13 @@ class Filling:
             return None
 
     def _write_to(self, path: Path, known: Seen | None, say: Callable[[str], None]) -> None:
-        self._file = ResultFile(path, self.content.merge, say=say, known=known)
-        self._saver = Saver(path, self.content.notebook, write=self._file.write, saved=self._saved)
+        merge, most = self.content.merge, self._most
+        self._file = ResultFile(path, merge, say=say, known=known, most=most)
+        self._saver = self._saver_of(path, self._file.write)
+
+    def _saver_of(self, path: Path, write: Write | None = None) -> Saver:
+        content, saved, most = self.content.notebook, self._saved, self._most
+        return Saver(path, content, write=write, saved=saved, most=most)
 
     def _saved(self) -> None:
         self._holds_all = self.content.is_finished

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from jrc.errors import UsageError
@@ -79,6 +80,7 @@ class Saver:
         content: makes the notebook as it is now.
         write: puts it into the file, and says whether it is there; None to replace the file.
         saved: called when what ``content`` made is in the file.
+        most: the mode of a new file; see ``replace_content``.
         every: seconds between two saves inside a cell.
         clock: seconds, of any origin.
 
@@ -93,13 +95,14 @@ class Saver:
         *,
         write: Write | None = None,
         saved: Callable[[], None] = lambda: None,
+        most: int = 0o666,
         every: float = EVERY,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = path
         self.problem: UsageError | None = None
         self._content = content
-        self._write_file = write or self._replace
+        self._write_file = write or partial(_replace, path, most)
         self._saved = saved
         self._clock = clock
         self._rhythm = Rhythm(every)
@@ -160,9 +163,6 @@ class Saver:
         finally:
             self._rhythm.saved(started, self._clock(), successful=successful)
 
-    def _replace(self, notebook: Json, sync: bool) -> bool:
-        return replace_content(self.path, notebook_bytes(notebook), sync=sync) is not None
-
     def _rescued(self) -> Path | None:
         """Save to the folder for temporary files instead; None when that fails too."""
         copy: Path | None = None
@@ -198,6 +198,10 @@ class Saver:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _replace(path: Path, most: int, notebook: Json, sync: bool) -> bool:
+    return replace_content(path, notebook_bytes(notebook), most=most, sync=sync) is not None
 
 
 def _sentence(path: Path, error: OSError) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from jrc.errors import ConfigError, UsageError
-from jrc.profile.files import Seen, seen, write_atomically
+from jrc.profile.files import Seen, create_folder, opener, seen, write_atomically
 from jrc.shapes import parse, state_of
 
 log = logging.getLogger("jrc.notebook.writers")
@@ -84,7 +84,7 @@ class Writers:
             UsageError: another run writes it now.
             OSError: the folder can't be written.
         """
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        create_folder(self._folder, private=True)
         self._forget_old()
         name = hashlib.sha256(os.path.realpath(path).encode("utf-8", "surrogateescape")).hexdigest()
         note = self._folder / f"{name[:32]}.json"
@@ -126,7 +126,7 @@ def _locked(path: Path) -> IO[bytes] | None:
         OSError: it can't be opened.
     """
     while True:
-        file = path.open("ab")
+        file = open(path, "ab", opener=opener())  # noqa: SIM115
         if not _lock(file):
             file.close()
             return None

@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +16,9 @@ LOCK_DEADLINE = 10.0
 
 REPLACE_DEADLINE = 2.0
 """Seconds during which Windows may refuse to replace a file that a reader has open."""
+
+_MOST_LINKS = 40
+"""As many as Linux follows."""
 
 # Windows refuses to replace a file while a reader, often a virus scanner, has it open.
 _READERS_BLOCK_REPLACE = os.name == "nt"
@@ -46,33 +49,103 @@ def _seen(found: os.stat_result) -> Seen:
     return Seen(found.st_ino, found.st_size, found.st_mtime_ns)
 
 
-def write_atomically(path: Path, data: bytes | str, *, private: bool = False) -> None:
+def rights_of(path: Path) -> int:
+    """Who may read and write a file, as a mode that what is made from it must not exceed.
+
+    Returns:
+        the mode without the right to execute; 0666 where there is no such file.
+    """
+    try:
+        return stat.S_IMODE(path.stat().st_mode) & 0o666
+    except OSError:
+        return 0o666
+
+
+def write_atomically(
+    path: Path, data: bytes | str, *, private: bool = False, most: int = 0o666
+) -> None:
     """Replace a file's content so that a reader sees the old or the new one, never a part.
 
     A symbolic link is followed: the file that it names is replaced, the link stays. An existing
     file keeps its mode. A missing folder is created. What is not a file (``/dev/stdout``, a pipe)
-    is written to.
+    is written to. What another user left in a folder that everybody can write is refused.
 
     Args:
         path: the file.
         data: its whole new content; text is stored as UTF-8, line ends unchanged.
-        private: only the owner may read it: mode 0600, a new folder 0700.
+        private: only the owner may read it: mode 0600, a new folder 0700, whatever the umask.
+        most: the mode of a new file, which the umask may narrow further.
 
     Raises:
         ConfigError: the file can't be written. It is as it was.
     """
     content = data.encode() if isinstance(data, str) else data
     try:
-        # realpath names what is there even for /dev/stdout, so the kind is asked before it.
+        target = real_path(path)
+        # A real path names what is there even for /dev/stdout, so the kind is asked before it.
         found = _stat(path)
         kind = None if found is None else found.st_mode
         if kind is not None and not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
             path.write_bytes(content)
             return
-        create_folder(Path(os.path.realpath(path)).parent, private=private)
-        replace_content(path, [content], private=private)
+        create_folder(target.parent, private=private)
+        replace_content(path, [content], private=private, most=most)
     except OSError as error:
         raise _unwritable(path, error) from error
+
+
+def real_path(path: Path) -> Path:
+    """The file behind all links, none of which another user may have left for us.
+
+    In a folder that everybody can write, as ``/tmp``, what another user made is not followed and
+    not written to: a link there may name a file of ours, and a file or a pipe may be one that
+    others read. Linux says the same where ``fs.protected_symlinks`` and ``protected_regular`` are
+    on, but not to root, nor about files that are replaced.
+
+    Raises:
+        OSError: something on the way is another user's, or the links have no end.
+    """
+    if not hasattr(os, "geteuid"):
+        return Path(os.path.realpath(path))
+    start = path if path.is_absolute() else Path.cwd() / path
+    waiting = [*reversed(start.parts[1:])]
+    done = Path(start.anchor)
+    links = 0
+    while waiting:
+        name = waiting.pop()
+        step = done.parent if name == ".." else done / name
+        try:
+            found = step.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            done = step
+            continue
+        if name != ".." and not stat.S_ISDIR(found.st_mode):
+            _refuse_foreign(step, found)
+        if not stat.S_ISLNK(found.st_mode):
+            done = step
+            continue
+        links += 1
+        if links > _MOST_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+        goal = step.readlink()
+        if goal.is_absolute():
+            done = Path(goal.anchor)
+        waiting += reversed(goal.parts[1:] if goal.is_absolute() else goal.parts)
+    return done
+
+
+def _refuse_foreign(step: Path, found: os.stat_result) -> None:
+    """Raise where another user made this in a folder that everybody can write."""
+    folder = step.parent.stat()
+    if not (folder.st_mode & stat.S_ISVTX and folder.st_mode & stat.S_IWOTH):
+        return
+    place = "in a folder that everybody can write"
+    # Anybody can give a file of ours a name there.
+    if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
+        raise PermissionError(errno.EACCES, f"{step} has other names, and is {place}")
+    if found.st_uid not in (os.geteuid(), folder.st_uid):
+        what = "link" if stat.S_ISLNK(found.st_mode) else "file"
+        raise PermissionError(errno.EACCES, f"{step} is another user's {what}, {place}")
 
 
 def replace_content(
@@ -80,6 +153,7 @@ def replace_content(
     chunks: Iterable[bytes],
     *,
     private: bool = False,
+    most: int = 0o666,
     sync: bool = True,
     expected: tuple[Seen | None] | None = None,
 ) -> Seen | None:
@@ -92,6 +166,7 @@ def replace_content(
         path: the file; its folder exists.
         chunks: its whole new content, taken one after the other.
         private: mode 0600.
+        most: the mode of a new file, which the umask may narrow further.
         sync: wait until it is on the disk, so that it survives a power cut.
         expected: how the file must look for it, tested at the last moment; None for no matter.
 
@@ -101,23 +176,26 @@ def replace_content(
     Raises:
         OSError: the file can't be written. It is as it was, or the message names the copy.
     """
-    target = Path(os.path.realpath(path))
+    target = real_path(path)
     found = _stat(target)
     if found is not None and not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "it is not a file")
     # A rename needs no right on the file that it replaces; a read-only file means "hands off".
     if found is not None and not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, "the file is read-only")
-    mode = 0o600 if private else 0o666 if found is None else stat.S_IMODE(found.st_mode)
     # A name of its own, not the target's with a suffix: that could be too long for the system.
     temporary = target.parent / f".jrc-{os.urandom(8).hex()}.tmp"
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    handle = os.open(temporary, flags, mode | stat.S_IWUSR)
+    # From its first byte the new file is open to nobody who may not read it in the end.
+    first = most | stat.S_IWUSR if found is None and not private else 0o600
+    handle = os.open(temporary, flags, first)
     try:
         with os.fdopen(handle, "wb") as file:
-            if found is not None:
-                _own_as(temporary, found, mode)
             file.writelines(chunks)
+            if private:
+                temporary.chmod(0o600)
+            elif found is not None:
+                _own_as(temporary, found)
             file.flush()
             if sync:
                 os.fsync(file.fileno())
@@ -141,13 +219,20 @@ class _CopyKept(OSError):  # noqa: N818  it is an OSError to everybody else
     """A file could be written in part only; the message names its complete copy."""
 
 
-def _own_as(temporary: Path, found: os.stat_result, mode: int) -> None:
-    """Give a new file the mode and, where that is allowed, the owner of the old one."""
+def _own_as(temporary: Path, found: os.stat_result) -> None:
+    """Give a new file the mode and, where that is allowed, the owner and the group of the old one.
+
+    Where the group can't be kept, its rights go: another group would get them.
+    """
+    mode = stat.S_IMODE(found.st_mode)
     if hasattr(os, "chown"):
         mine = temporary.stat()
         if (mine.st_uid, mine.st_gid) != (found.st_uid, found.st_gid):
-            with suppress(OSError):
+            try:
                 os.chown(temporary, found.st_uid, found.st_gid)
+            except OSError:
+                if mine.st_gid != found.st_gid:
+                    mode &= ~stat.S_IRWXG
     temporary.chmod(mode)
 
 
@@ -201,9 +286,10 @@ def locked(path: Path, *, deadline: float = LOCK_DEADLINE) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    target = Path(os.path.realpath(path))
-    lock = FileLock(target.with_name(f".{target.name}.lock"), timeout=deadline)
     try:
+        target = real_path(path)
+        # The file that everybody may write could be held, or filled, by everybody.
+        lock = FileLock(target.with_name(f".{target.name}.lock"), timeout=deadline, mode=0o600)
         create_folder(target.parent, private=True)
         lock.acquire()
     except Timeout as error:
@@ -217,6 +303,15 @@ def locked(path: Path, *, deadline: float = LOCK_DEADLINE) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def opener(most: int = 0o600) -> Callable[[str, int], int]:
+    """What ``open`` takes to make a file with a mode of its own.
+
+    Args:
+        most: the mode of a new file, which the umask may narrow further.
+    """
+    return lambda name, flags: os.open(name, flags, most)
 
 
 def _stat(path: Path) -> os.stat_result | None:

@@ -1,6 +1,8 @@
 """When somebody last logged in to a profile: sessions that were refused look at it and go on."""
 
-from jrc.profile.files import create_folder
+import os
+
+from jrc.profile.files import create_folder, opener
 from jrc.profile.paths import Paths
 
 
@@ -12,7 +14,8 @@ def note_login(paths: Paths, profile: str) -> None:
     """
     folder = paths.state / "logins"
     create_folder(folder, private=True)
-    (folder / profile).write_bytes(b"")
+    with open(folder / profile, "wb", opener=opener()):
+        os.utime(folder / profile)
 
 
 def login_stamp(paths: Paths, profile: str) -> int:

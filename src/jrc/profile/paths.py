@@ -57,7 +57,9 @@ def write_crash_log(paths: Paths, error: BaseException) -> Path:
     text += visible_lines("".join(traceback.format_exception(error)))
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     try:
-        paths.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        from jrc.profile.files import create_folder
+
+        create_folder(paths.logs, private=True)
         # mkstemp's files are new, so nobody can have prepared one, and have mode 0600.
         handle, name = tempfile.mkstemp(".log", f"crash-{stamp}-", paths.logs)
     except OSError:

@@ -227,7 +227,7 @@ class ProfileStore:
             except ConfigError as error:
                 raise self._broken(error) from error
             if after != before:
-                write_atomically(self.path, after)
+                write_atomically(self.path, after, private=True)
 
     def _broken(self, error: ConfigError) -> ConfigError:
         return ConfigError(

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Self
 
 from jrc.errors import ConfigError, DeadlineError, UnreachableError
 from jrc.profile.environment import for_programs
+from jrc.profile.files import create_folder
 from jrc.profile.paths import Paths
 from jrc.profile.secret import Secret
 from jrc.server.address import ServerAddress
@@ -191,7 +192,7 @@ def _apart() -> dict[str, Any]:
 
 
 def _new_log(folder: Path) -> Path:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    create_folder(folder, private=True)
     handle, name = tempfile.mkstemp(".log", "embedded-server-", folder)
     os.close(handle)
     return Path(name)
