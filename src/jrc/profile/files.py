@@ -177,12 +177,7 @@ def replace_content(
         OSError: the file can't be written. It is as it was, or the message names the copy.
     """
     target = real_path(path)
-    found = _stat(target)
-    if found is not None and not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, "it is not a file")
-    # A rename needs no right on the file that it replaces; a read-only file means "hands off".
-    if found is not None and not os.access(target, os.W_OK):
-        raise PermissionError(errno.EACCES, "the file is read-only")
+    found = _writable(target)
     # A name of its own, not the target's with a suffix: that could be too long for the system.
     temporary = target.parent / f".jrc-{os.urandom(8).hex()}.tmp"
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -303,6 +298,21 @@ def locked(path: Path, *, deadline: float = LOCK_DEADLINE) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _writable(target: Path) -> os.stat_result | None:
+    """A file that may be replaced; None where there is none.
+
+    Raises:
+        OSError: it may not.
+    """
+    found = _stat(target)
+    if found is not None and not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is not a file")
+    # A rename needs no right on the file that it replaces; a read-only file means "hands off".
+    if found is not None and not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, "the file is read-only")
+    return found
 
 
 def opener(most: int = 0o600) -> Callable[[str, int], int]:
