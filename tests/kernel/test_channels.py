@@ -300,3 +300,30 @@ async def test_frames_that_are_no_messages_end_nothing() -> None:
                 seen = [await anext(events) for _ in range(len(torn) + 1)]
             await events.aclose()  # type: ignore[attr-defined]
     assert [type(event) for event in seen] == [*[FrameDamaged] * len(torn), Message]
+
+
+@pytest.mark.attacks
+async def test_a_message_of_any_size_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor asked for again and again: the sentence says which limit, and how to raise it."""
+    monkeypatch.setenv("JRC_MAX_MESSAGE", "1")
+    opened_links = 0
+
+    async def send(connection: ServerConnection) -> None:
+        nonlocal opened_links
+        opened_links += 1
+        await connection.send(b"x" * 999_999)
+        await connection.send([b"x" * 400_000] * 4)
+        await connection.wait_closed()
+
+    async with serve(send, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        client = ServerClient(ServerAddress(f"http://127.0.0.1:{port}/"), TokenAuth(Secret("t")))
+        async with client, opened(client, NO_KERNEL, Messages()) as channels:
+            events = channels.events()
+            async with asyncio.timeout(DEADLINE):
+                assert type(await anext(events)) is FrameDamaged
+                with pytest.raises(UnreachableError, match="more than 1 MB") as caught:
+                    await anext(events)
+    assert caught.value.hint is not None
+    assert "export JRC_MAX_MESSAGE=4" in caught.value.hint
+    assert opened_links == 1

@@ -192,7 +192,8 @@ class Channels:
         """Every message from the kernel, and every change of the link. Ends only with an error.
 
         Raises:
-            UnreachableError: the link did not come back within ``patience``.
+            UnreachableError: the link did not come back within ``patience``, or the kernel sends a
+                message that is larger than the limit.
             NotFoundError: the server no longer has this kernel.
             AuthError: the server no longer accepts the credentials.
         """

@@ -20,8 +20,10 @@ from jrc.errors import (
     UnreachableError,
     WireError,
 )
+from jrc.kernel.large_messages import TOO_LARGE
 from jrc.kernel.tcp import connect_tcp
 from jrc.kernel.timing import DEFAULT_LINK_TIMING, LinkTiming
+from jrc.profile.limits import MAX_MESSAGE, MB, limits_from_environment, raised
 from jrc.wire.message import Message, check_envelope
 from jrc.wire.websocket import (
     V1_SUBPROTOCOL,
@@ -59,10 +61,27 @@ class LinkClosedError(UnreachableError):
         self.code = code
 
 
-class Link:
-    """An open websocket. Made by ``open_link``."""
+class MessageTooLargeError(UnreachableError):
+    """The kernel sent a message that is larger than jrc takes. To connect again would not help."""
 
-    def __init__(self, connection: "Connection", timing: LinkTiming) -> None:
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"The kernel sent a message of more than {most // MB} MB, which is the limit.",
+            hint=raised(MAX_MESSAGE, most),
+        )
+
+
+class Link:
+    """An open websocket. Made by ``open_link``.
+
+    Args:
+        connection: what carries it.
+        timing: when it is given up.
+        most: bytes of the largest message that the connection takes.
+    """
+
+    def __init__(self, connection: "Connection", timing: LinkTiming, most: int) -> None:
+        self._most = most
         self._connection = connection
         self._timing = timing
         self._v1 = connection.subprotocol == V1_SUBPROTOCOL
@@ -117,6 +136,7 @@ class Link:
 
         Raises:
             LinkClosedError: there is none.
+            MessageTooLargeError: it is larger than the limit. The link is closed.
             WireError: the frame can't be decoded. The link stays open.
         """
         from websockets.exceptions import ConnectionClosed
@@ -124,7 +144,11 @@ class Link:
         try:
             frame = await self._connection.recv()
         except ConnectionClosed as error:
-            raise self._closed(error) from error
+            closed = self._closed(error)
+            # The server closes with the same code where a message of ours is too large for it.
+            if error.sent is not None and error.sent.code == TOO_LARGE and not error.rcvd:
+                raise MessageTooLargeError(self._most) from error
+            raise closed from error
         try:
             if self._v1 and isinstance(frame, bytes):
                 message = decode_v1(frame)
@@ -226,6 +250,7 @@ async def open_link(
 
     Raises:
         AuthError, NotFoundError, UnreachableError, ProtocolError: see ``_refused``.
+        ConfigError: the environment names a limit that is none.
     """
     # At DEBUG it logs the headers of the handshake, and they hold credentials.
     logging.getLogger("websockets.client").setLevel(logging.INFO)
@@ -246,6 +271,7 @@ async def open_link(
                 raise
             from jrc.kernel.websocket import open_websocket
 
+            most = limits_from_environment().message
             connection = await open_websocket(
                 url,
                 headers,
@@ -253,13 +279,14 @@ async def open_link(
                 tls=tls,
                 proxy=proxy,
                 close_timeout=timing.last_bytes,
+                max_size=most,
             )
     except Exception as error:
         meaning = _not_opened(error, url, seconds)
         if meaning is None:
             raise
         raise meaning from error
-    return Link(connection, timing)
+    return Link(connection, timing, most)
 
 
 def _import_websocket() -> None:

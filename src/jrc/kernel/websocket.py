@@ -82,6 +82,7 @@ async def open_websocket(
     tls: "ssl.SSLContext | None",
     proxy: str | None,
     close_timeout: float,
+    max_size: int,
 ) -> Connection:
     """Open a websocket. The caller sets the deadline.
 
@@ -92,6 +93,7 @@ async def open_websocket(
         tls: how to verify the server; None for the system's way, or without TLS.
         proxy: URL of a proxy; None without one.
         close_timeout: seconds for the closing handshake.
+        max_size: bytes of a message; the websocket is closed where one is larger.
     """
     options: _TransportOptions = {}
     if sock is not None:
@@ -107,7 +109,7 @@ async def open_websocket(
         open_timeout=None,
         ping_interval=None,
         close_timeout=close_timeout,
-        max_size=None,
+        max_size=max_size,
         max_queue=_MAX_QUEUED_FRAMES,
         create_connection=Connection,
         **options,

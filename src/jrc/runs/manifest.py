@@ -14,15 +14,13 @@ from jrc.errors import UsageError, WireError
 from jrc.notebook.document import Document, Kind
 from jrc.notebook.reading import parse_notebook
 from jrc.notebook.schema import Json, fits
+from jrc.profile.limits import DEFAULT_LIMITS
 from jrc.shapes import parse, unicode_text
 
 FORMAT = 1
 
 MOST_BYTES = 6 << 20
 """Most bytes of the packed document. Servers refuse messages over 10 MiB."""
-
-MOST_UNPACKED = 256 << 20
-"""Most bytes of the document when it is unpacked: a server's few bytes may unpack to many."""
 
 _KINDS: dict[str, Kind] = {"notebook": "notebook", "percent": "percent", "script": "script"}
 
@@ -70,7 +68,7 @@ class About(NamedTuple):
         }
 
 
-def about_from_json(value: Mapping[str, Any], *, most: int = MOST_UNPACKED) -> About:
+def about_from_json(value: Mapping[str, Any], *, most: int = DEFAULT_LIMITS.unpacked) -> About:
     """Read what ``About.to_json`` wrote.
 
     Args:

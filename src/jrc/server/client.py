@@ -111,6 +111,7 @@ class ServerClient:
         json: object = None,
         params: dict[str, str] | None = None,
         seconds: float | None = None,
+        document: bool = False,
     ) -> object:
         """Ask an endpoint that has no method of its own here.
 
@@ -120,13 +121,20 @@ class ServerClient:
             json: the body.
             params: the query.
             seconds: how long the server may think; None for the usual time.
+            document: the answer holds a file, and may be large.
 
         Returns:
             the decoded JSON body; None for an empty one.
         """
-        answer = self._checked(
-            await self._send(method, *segments, json=json, params=params, seconds=seconds)
+        request = Request(
+            method,
+            self.address.rest(*segments),
+            json=json,
+            params=params,
+            seconds=seconds,
+            document=document,
         )
+        answer = self._checked(await self._client.send(request))
         return answer.json().value if answer.body else None
 
     async def download(self, *segments: str) -> bytes:
@@ -344,11 +352,10 @@ class ServerClient:
         method: str,
         *segments: str,
         json: object = None,
-        params: dict[str, str] | None = None,
         seconds: float | None = None,
         again: bool = False,
     ) -> Answer:
         """See ``AuthorizedClient.send``."""
         url = self.address.rest(*segments)
-        request = Request(method, url, json=json, params=params, seconds=seconds)
+        request = Request(method, url, json=json, seconds=seconds)
         return await self._client.send(request, again=again)

@@ -85,6 +85,7 @@ async def read_file(server: "ServerClient", path: str) -> bytes:
         *path.split("/"),
         params={"type": "file", "format": "base64", "content": "1"},
         seconds=READ_SECONDS,
+        document=True,
     )
     try:
         return base64.b64decode(answer_of(endpoint, answer).field("content").text())

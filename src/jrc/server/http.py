@@ -4,14 +4,18 @@ No redirect is followed and no cookie is kept: credentials go to the server that
 a token-authenticated client that sends the server's cookie back is asked for an XSRF token.
 """
 
+import asyncio
 import logging
 import sys
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import TYPE_CHECKING, NamedTuple, Self
 from urllib.parse import urljoin, urlsplit
 
-from jrc.errors import ConfigError, ProtocolError
+from jrc.errors import ConfigError, ProtocolError, UnreachableError
+from jrc.profile.limits import Limits, limits_from_environment
 from jrc.server.address import ServerAddress
+from jrc.server.bodies import ENCODINGS, lines_of, read_body
 from jrc.server.connection import DIRECT, Way, tls_context
 from jrc.server.models import answer_of
 from jrc.server.origin import check_origin
@@ -46,6 +50,7 @@ class Request(NamedTuple):
         params: the query.
         seconds: how long the server may think; None for what ``HttpTiming`` says.
         connect: how long connecting may take, in seconds; None for what ``HttpTiming`` says.
+        document: the answer holds a file, and may be large.
     """
 
     method: str
@@ -55,6 +60,7 @@ class Request(NamedTuple):
     params: dict[str, str] | None = None
     seconds: float | None = None
     connect: float | None = None
+    document: bool = False
 
 
 class Answer(NamedTuple):
@@ -163,14 +169,23 @@ class HttpClient:
         address: the server. On this machine it goes around the environment's proxies.
         way: how to get there.
         timing: how long requests may take.
+        limits: how large answers may be; None for those of the environment.
+
+    Raises:
+        ConfigError: the environment names a limit that is none.
     """
 
     def __init__(
-        self, address: ServerAddress, way: Way = DIRECT, timing: HttpTiming | None = None
+        self,
+        address: ServerAddress,
+        way: Way = DIRECT,
+        timing: HttpTiming | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.address = address
         self.way = way
         self._timing = timing or HttpTiming()
+        self._limits = limits or limits_from_environment()
         self._is_open = False
         self._made: httpx.AsyncClient | None = None
 
@@ -192,31 +207,44 @@ class HttpClient:
             headers: the credentials.
 
         Raises:
-            UnreachableError: there is no answer.
-            ProtocolError: the URL is another server's.
+            UnreachableError: there is no answer, or not the whole of it in time.
+            ProtocolError: the URL is another server's, or the answer is too large.
         """
         check_origin(request.url, self.address.base_url)
         client = self._client()
         import httpx
 
         asked = f"{request.method} {request.url}"
+        limits, document = self._limits, request.document
+        timeout = self._timeout(request.seconds, request.connect)
+        whole = limits.document_seconds if document else limits.answer_seconds
+        whole += (timeout.connect or 0) + (timeout.read or 0)
         try:
-            response = await client.request(
-                request.method,
-                request.url,
-                headers=headers,
-                json=request.json,
-                data=request.form,
-                params=request.params,
-                timeout=self._timeout(request.seconds, request.connect),
-            )
+            async with (
+                asyncio.timeout(whole),
+                client.stream(
+                    request.method,
+                    request.url,
+                    headers=headers,
+                    json=request.json,
+                    data=request.form,
+                    params=request.params,
+                    timeout=timeout,
+                ) as response,
+            ):
+                most = limits.document if document else limits.answer
+                body = await read_body(response, asked, most, document=document)
+        except TimeoutError as error:
+            raise UnreachableError(
+                f"{asked} was answered so slowly that the whole did not come within {whole:g} s."
+            ) from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             from jrc.server.http_errors import from_exception
 
             raise from_exception(error, asked, self.address) from error
         took = response.elapsed.total_seconds() * 1000
         log.info("%s: %d in %.0f ms", asked, response.status_code, took)
-        return _answer(asked, response, response.content)
+        return _answer(asked, response, body)
 
     async def lines(
         self, url: str, headers: Mapping[str, str], seconds: float
@@ -243,10 +271,12 @@ class HttpClient:
                 if response.status_code >= 300:
                     from jrc.server.http_errors import from_answer
 
-                    answer = _answer(asked, response, await response.aread())
-                    raise from_answer(answer, self.address)
-                async for line in response.aiter_lines():
-                    yield line
+                    async with asyncio.timeout(self._limits.answer_seconds):
+                        body = await read_body(response, asked, self._limits.answer)
+                    raise from_answer(_answer(asked, response, body), self.address)
+                async with aclosing(lines_of(response, asked, self._limits.line)) as lines:
+                    async for line in lines:
+                        yield line
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             from jrc.server.http_errors import from_exception
 
@@ -283,7 +313,12 @@ class HttpClient:
                 transport=self._transport(),
                 follow_redirects=False,
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-                headers={"User-Agent": "jrc", "Accept": "application/json", **self.way.headers},
+                headers={
+                    "User-Agent": "jrc",
+                    "Accept": "application/json",
+                    "Accept-Encoding": ENCODINGS,
+                    **self.way.headers,
+                },
             )
         except ImportError as error:
             from jrc.server.http_errors import no_socks

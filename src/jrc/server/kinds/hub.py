@@ -1,8 +1,8 @@
 """A JupyterHub: whose token this is, and the start of a user's server."""
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from typing import NamedTuple, Self
 
 from jrc.errors import AuthError, DeadlineError, JrcError, NotFoundError, UnreachableError
@@ -245,17 +245,24 @@ class HubClient:
                 name="hub-start",
             )
             try:
-                await self._follow_while(posting, segments, user, server, talk)
-                answer = await posting
+                async with self._within_spawn(user, server):
+                    await self._follow_while(posting, segments, user, server, talk)
+                    answer = await posting
             finally:
                 posting.cancel()
             if answer.status == 201:
                 return
             if answer.status != 202:
                 raise self._refused_start(answer, user, server)
+        async with self._within_spawn(user, server):
+            await self._follow(segments, user, server, talk)
+
+    @asynccontextmanager
+    async def _within_spawn(self, user: str, server: str) -> AsyncIterator[None]:
+        """A hub that reports for ever on a start does not hold a command for ever."""
         try:
             async with asyncio.timeout(self._timing.spawn):
-                await self._follow(segments, user, server, talk)
+                yield
         except TimeoutError as error:
             raise DeadlineError(
                 f"The server {_name(user, server)} did not start within "
