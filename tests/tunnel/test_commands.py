@@ -20,6 +20,7 @@ from jrc.profile.paths import Paths
 from jrc.profile.store import ProfileStore
 from jrc.tunnel.connect import keeper_status, keepers, stop_keeper
 from tests.support.command import Result, jrc_command, jrc_environment, run_jrc
+from tests.support.forms import login_form
 from tests.support.jupyter import JupyterServer, StartJupyter, wait_until
 from tests.support.kube import Kube
 from tests.support.tunnels import forwarders_of
@@ -332,7 +333,7 @@ def test_removing_and_renaming_a_profile_ends_its_tunnel(cluster: Kube, paths: P
 
 
 def test_open_leads_the_browser_there_once(cluster: Kube, jupyter: JupyterServer) -> None:
-    """The one-time address carries no token; where it leads to does, and works."""
+    """No address carries the token: the page posts it."""
     assert log_in().code == 0
     with subprocess.Popen(
         jrc_command("open", "lab", "--print"),
@@ -346,11 +347,9 @@ def test_open_leads_the_browser_there_once(cluster: Kube, jupyter: JupyterServer
         assert jupyter.token not in address
         with httpx.Client(trust_env=False) as browser:
             assert browser.get(f"{address}x").status_code == 404
-            answer = browser.get(address)
-            assert answer.status_code == 302
-            assert answer.headers["Cache-Control"] == "no-store"
-            page = browser.get(answer.headers["Location"])
-            assert page.url.port == urlsplit(ProfileUrl.get()).port
+            action, form = login_form(browser.get(address))
+            assert urlsplit(action).port == urlsplit(ProfileUrl.get()).port
+            assert browser.post(action, data=form).status_code == 302
             assert browser.get(f"{ProfileUrl.get()}api/status").status_code == 200
         assert process.wait(60) == 0
 

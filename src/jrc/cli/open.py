@@ -1,10 +1,6 @@
 """``jrc open``: the server's own page in the browser."""
 
-import secrets
-import threading
-from types import TracebackType
-from typing import Annotated, Self
-from urllib.parse import urlencode
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,13 +12,17 @@ from jrc.errors import DeadlineError
 from jrc.profile.environment import secrets_withheld
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths
+from jrc.profile.secret import Secret
 from jrc.profile.secrets import SecretStore
 from jrc.profile.store import ProfileStore
 
+if TYPE_CHECKING:
+    from jrc.cli.login_page import OneTimePage
+
 app = plain_typer(add_completion=False)
 
-REDIRECT_SECONDS = 60.0
-"""How long the one-time address waits for a browser."""
+PAGE_SECONDS = 60.0
+"""How long the one-time page waits for a browser."""
 
 
 @app.command("open")
@@ -34,8 +34,8 @@ def open_page(
 ) -> None:
     """Open the server's page in the browser, logged in.
 
-    The browser gets a one-time address on this machine that redirects to the server, so the token
-    appears in no process list.
+    The browser gets a page on this machine, once and for you only, that logs it in. The token is in
+    no URL and in no process list.
 
     \b
     Example:
@@ -43,10 +43,21 @@ def open_page(
     """
     import asyncio
 
+    from jrc.server.address import ServerAddress
+    from jrc.server.open import chosen_profile
+
     terminal, paths = Terminal(), Paths.from_environment()
-    chosen = ProfileStore(paths).get(profile)
+    chosen = chosen_profile(profile, paths=paths) or ProfileStore(paths).get(profile)
     url = asyncio.run(_reachable_url(chosen, paths, terminal))
-    _lead_there(_with_token(url, chosen, paths), terminal, show=show)
+    address, pasted = ServerAddress.parse(url)
+    token = pasted or _token(chosen, paths)
+    if token is None:
+        _open(address.base_url, terminal, show=show)
+        return
+    from jrc.cli.login_page import OneTimePage, login_page
+
+    with OneTimePage(*login_page(address.base_url, token)) as page:
+        _lead_there(page, paths, terminal, show=show)
 
 
 async def _reachable_url(profile: Profile, paths: Paths, terminal: Terminal) -> str:
@@ -58,21 +69,39 @@ async def _reachable_url(profile: Profile, paths: Paths, terminal: Terminal) -> 
         return (await ensure_keeper(spec_of(profile), paths, on_progress=talk)).url
 
 
-def _with_token(url: str, profile: Profile, paths: Paths) -> str:
-    """The final address. A server with a password asks for it in the browser."""
-    found = SecretStore(paths).get(profile.name) if profile.auth == "token" else None
-    return f"{url}?{urlencode({'token': found[0].reveal()})}" if found else url
+def _token(profile: Profile, paths: Paths) -> Secret | None:
+    """What the server's login form takes; None where the browser is to ask the person.
+
+    A password is theirs to type, and an account's page has a login of its own.
+    """
+    from jrc.server.kinds import kind_of
+
+    if profile.auth != "token" or kind_of(profile).makes_tokens:
+        return None
+    found = SecretStore(paths).get(profile.name)
+    return found[0] if found else None
 
 
-def _lead_there(url: str, terminal: Terminal, *, show: bool) -> None:
-    with OneTimeRedirect(url) as redirect:
-        if show:
-            terminal.data(redirect.address)
-        elif not _opens(redirect.address):
+def _lead_there(page: "OneTimePage", paths: Paths, terminal: Terminal, *, show: bool) -> None:
+    if show:
+        terminal.data(page.address)
+        _wait(page)
+        return
+    with page.for_argv(paths.state / "open") as address:
+        if not _opens(address):
             terminal.say("No browser could be started. Open this address, it works once:")
-            terminal.data(redirect.address)
-        if not redirect.wait(REDIRECT_SECONDS):
-            raise DeadlineError(f"No browser came within {REDIRECT_SECONDS:g} s.")
+            terminal.data(page.address)
+        _wait(page)
+
+
+def _wait(page: "OneTimePage") -> None:
+    if not page.wait(PAGE_SECONDS):
+        raise DeadlineError(f"No browser of yours came within {PAGE_SECONDS:g} s.")
+
+
+def _open(url: str, terminal: Terminal, *, show: bool) -> None:
+    if show or not _opens(url):
+        terminal.data(url)
 
 
 def _opens(address: str) -> bool:
@@ -80,61 +109,3 @@ def _opens(address: str) -> bool:
 
     with secrets_withheld():
         return webbrowser.open(address)
-
-
-class OneTimeRedirect:
-    """Answers the first request for its random address with the way to ``url``, the others 404.
-
-    Args:
-        url: where the browser is to go.
-
-    Attributes:
-        address: what to give to the browser.
-    """
-
-    def __init__(self, url: str) -> None:
-        # Imported late: help needs none of it.
-        from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
-        path = f"/{secrets.token_urlsafe(32)}"
-        used = self._used = threading.Event()
-        unused = threading.Lock()
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                right = secrets.compare_digest(self.path.encode(), path.encode())
-                if not (right and unused.acquire(blocking=False)):
-                    self.send_error(404)
-                    return
-                self.send_response(302)
-                self.send_header("Location", url)
-                self.send_header("Cache-Control", "no-store")
-                self.send_header("Referrer-Policy", "no-referrer")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                used.set()
-
-            def log_message(self, *_: object) -> None:
-                """Nothing of this goes into a log."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-        self.address = f"http://127.0.0.1:{self._server.server_address[1]}{path}"
-
-    def wait(self, seconds: float) -> bool:
-        """Whether the browser came within so long."""
-        return self._used.wait(seconds)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
