@@ -34,6 +34,7 @@ from jrc.wire.websocket import (
 )
 
 if TYPE_CHECKING:
+    import socket
     import ssl
 
     from websockets.exceptions import ConnectionClosed
@@ -256,13 +257,12 @@ async def open_link(
     logging.getLogger("websockets.client").setLevel(logging.INFO)
     proxy = _proxy_for(url) if use_proxy and entrance is None else None
     seconds = timing.open if timeout is None else timeout
+    most = limits_from_environment().message
     try:
         async with asyncio.timeout(seconds):
             # The library's import takes as long as a round trip: TCP has its own meanwhile.
             importing = asyncio.create_task(asyncio.to_thread(_import_websocket))
-            sock = None
-            if proxy is None:
-                sock = await (entrance.connect() if entrance else connect_tcp(url))
+            sock = await _connect(url, entrance) if proxy is None else None
             try:
                 await importing
             except BaseException:
@@ -271,7 +271,6 @@ async def open_link(
                 raise
             from jrc.kernel.websocket import open_websocket
 
-            most = limits_from_environment().message
             connection = await open_websocket(
                 url,
                 headers,
@@ -287,6 +286,10 @@ async def open_link(
             raise
         raise meaning from error
     return Link(connection, timing, most)
+
+
+async def _connect(url: str, entrance: "Entrance | None") -> "socket.socket":
+    return await (entrance.connect() if entrance else connect_tcp(url))
 
 
 def _import_websocket() -> None:
