@@ -71,3 +71,9 @@ def test_what_is_inside_fits_together(told: dict[str, object], changed: dict[str
     data = json.dumps({**inside, **changed}).encode()
     with pytest.raises(WireError):
         about_from_json({**told, "packed": packed(data)})
+
+
+def test_a_record_of_our_own_is_read_whatever_its_size(told: dict[str, object]) -> None:
+    with pytest.raises(WireError, match="larger than 10 bytes"):
+        about_from_json(told, most=10)
+    assert about_from_json(told, most=0).owner == "ada@desk"

@@ -101,7 +101,7 @@ class Following:
             seconds = self._how.timing.answer
             self.past = await kept_past(self._server, kernel_id, self._found.run, seconds=seconds)
         if self._found.record is not None:
-            return about_from_json(self._found.record.about)
+            return about_from_json(self._found.record.about, most=0)
         if not await self.has_journal() and self.path:
             raise _fetched_by_another(self._found)
         if self._journal is None:

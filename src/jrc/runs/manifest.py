@@ -73,7 +73,7 @@ def about_from_json(value: Mapping[str, Any], *, most: int = DEFAULT_LIMITS.unpa
 
     Args:
         value: what the journal or the record contains.
-        most: the most bytes that the document is unpacked to.
+        most: the most bytes that the document is unpacked to; 0 for all, of a record of our own.
 
     Raises:
         WireError: it can't be understood.
