@@ -6,23 +6,14 @@ import unicodedata
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from jrc.visible import visible, visible_lines
+from tests.support.fuzzing import HOSTILE
 
 pytestmark = pytest.mark.attacks
 
 SEEN_THOUGH_FORMAT = "\u200c\u200d"
 """Joiners, which scripts and emoji need."""
-
-HOSTILE = st.text(
-    st.one_of(
-        st.sampled_from(
-            "\x1b\x07\x00\x08\r\n\t\x7f\x9b\x9d\x90]0;m[?J\\\u202e\u2066\u200f\u200b\ud83d"
-        ),
-        st.characters(exclude_categories=()),
-    )
-)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jrc.cli.remote_text import RemoteText, own_text
+from tests.support.fuzzing import HOSTILE
 from tests.support.screen import Screen
-from tests.test_visible import HOSTILE
 
 pytestmark = pytest.mark.attacks
 

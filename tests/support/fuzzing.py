@@ -33,6 +33,17 @@ def examples(count: int) -> settings:
     )
 
 
+HOSTILE = st.text(
+    st.one_of(
+        st.sampled_from(
+            "\x1b\x07\x00\x08\r\n\t\x7f\x9b\x9d\x90]0;m[?J\\\u202e\u2066\u200f\u200b\ud83d"
+        ),
+        st.characters(exclude_categories=()),
+    )
+)
+"""Any text, and often what steers a terminal."""
+
+
 class Raw(str):
     """JSON that is written as it is: what ``json.dumps`` would not write."""
 

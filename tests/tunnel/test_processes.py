@@ -114,6 +114,7 @@ async def test_a_child_is_reaped_by_an_end_that_is_cancelled(
 @pytest.mark.parametrize("turns", range(1, 12))
 async def test_a_child_whose_start_is_cancelled_is_reaped(turns: int) -> None:
     argv = [sys.executable, "-c", "import time; time.sleep(600)"]
+    others = psutil.Process().children(recursive=True)
     starting = asyncio.create_task(Child.start(argv, {}))
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -121,7 +122,7 @@ async def test_a_child_whose_start_is_cancelled_is_reaped(turns: int) -> None:
     try:
         await (await starting).end()
     except asyncio.CancelledError:
-        assert psutil.Process().children(recursive=True) == []
+        assert set(psutil.Process().children(recursive=True)) <= set(others)
 
 
 async def test_the_end_of_a_child_does_not_wait_for_one_that_left_its_group() -> None:

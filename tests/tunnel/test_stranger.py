@@ -23,10 +23,10 @@ from tests.support.command import run_jrc
 from tests.support.http import request
 from tests.support.jupyter import JupyterServer, wait_until
 from tests.support.kube import Kube
+from tests.support.mid_run import ALL, log_in, running, texts
 from tests.support.stranger import Stranger, stranger_waits_for
 from tests.support.tunnels import OpenTunnel, forwarders_of
 from tests.support.webapp import WebApp
-from tests.tunnel.test_mid_run import ALL, log_in, running, texts
 
 pytestmark = [pytest.mark.attacks, pytest.mark.usefixtures("newest")]
 
