@@ -110,6 +110,7 @@ async def test_a_packed_answer_is_unpacked(encoding: bytes) -> None:
         (b"gzip", b"this is not packed", "can't be unpacked"),
         (b"gzip", gzip.compress(b"x" * 1000)[:-9], "a part of"),
     ],
+    ids=["not asked for", "twice", "not packed", "cut short"],
 )
 async def test_an_answer_that_is_packed_wrongly(encoding: bytes, body: bytes, says: str) -> None:
     head = HEAD + b"Content-Encoding: %s\r\n\r\n" % encoding
