@@ -530,3 +530,15 @@ def test_what_is_only_acknowledged_is_no_sign_of_loss(client: Client) -> None:
         client.recording.receive(message, number)
         for question in client.recording.due(number):
             assert client.recording.receive(answer(question, number + 1), number) == []
+
+
+def test_a_damaged_frame_asks_nothing_of_a_recorder_that_was_not_heard_of(client: Client) -> None:
+    """Its installation may be under way: asked before that, a kernel answers as one without."""
+    cell = client.execute("x").msg_id
+    recording = client.recording
+    recording.frame_damaged()
+    assert recording.due(0.0) == []
+    recording.receive(stamp(busy(cell), 1), 0.0)
+    recording.frame_damaged()
+    (question,) = recording.due(0.0)
+    assert question.msg_type == "jrc_replay_request"

@@ -267,9 +267,14 @@ class Recording:
         return [message]
 
     def frame_damaged(self) -> None:
-        """Something came that can't be read: ask at once what it may have been."""
+        """Something came that can't be read: ask at once what it may have been.
+
+        Before the recorder was heard of, its installation may be under way, and a kernel that is
+        asked too early answers as one that has none.
+        """
         self._questions.doubt()
-        self._patience.hurry = True
+        if self.state is not None or self._tracker.known:
+            self._patience.hurry = True
 
     def lost(self, number: int) -> list[News]:
         """Nobody has this message of the run in a form that can be read."""
