@@ -18,6 +18,7 @@ from jrc.recorder.install import (
 )
 from jrc.wire.message import Message, encode_object
 from jrc.wire.websocket import encode_v1
+from tests.support.fake_kernel import FakeKernel, IOPubThread
 from tests.support.kernels import OLDEST, interpreters
 from tests.support.scripted import from_kernel, reply
 
@@ -158,3 +159,23 @@ def test_an_incomplete_answer_is_none_of_a_recorder() -> None:
     for answer in (incomplete, {**ANSWER, "count": float("inf")}, {**ANSWER, "version": []}):
         found = parse_install_reply(with_metadata(reply("x"), {"jrc": answer}))
         assert found == NotPossible("its answer is incomplete")
+
+
+def test_the_requests_are_known_before_their_status_is_hidden(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Between the two, a kernel would say nothing to a client that asks: no status, no reply."""
+    kernel, known = FakeKernel(), []
+
+    class Watched(IOPubThread):
+        def __setattr__(self, name: str, value: object) -> None:
+            if name == "_really_send":
+                known.append("jrc_state_request" in kernel.control_handlers)
+            super().__setattr__(name, value)
+
+    kernel.iopub_thread = Watched(kernel.out)
+    try:
+        kernel.install(monkeypatch, run="run1")
+        assert known == [True]
+    finally:
+        kernel.close()

@@ -101,6 +101,8 @@ class Recorder:
         Args:
             control: handlers by message type, for the control channel.
         """
+        # The first: from _hook_iopub on, a kernel that does not know such a request says nothing.
+        self.kernel.control_handlers.update(control)
         self._hook_iopub()
         self._hook_send()
         self._hook_requests()
@@ -109,7 +111,6 @@ class Recorder:
         self.flushes.hook(self._hooks, (sys.stdout, sys.stderr))
         self.streams.hook(self._hooks)
         self.turns.hook(self._hooks)
-        self.kernel.control_handlers.update(control)
 
     def unhook(self) -> None:
         """Stop to record. The control handlers are left to the caller."""
