@@ -169,7 +169,7 @@ def test_the_check_sees_faults(text: str, why: str) -> None:
 # A profile's name, a run's id and a pod's have no letter that a shell takes for its own.
 _PLAIN = re.compile(
     r"(profile|old|new|name|run|port|.*\.(run|run_id|name|profile|pod|port)|self\._profile|text|"
-    r"target|again|elsewhere|base_url|token|other)"
+    r"target|again|elsewhere|base_url|token|other|megabytes)"
 )
 _BEFORE_A_VALUE = re.compile(
     rf"(?:^|: |`|&& |then )(jrc ({COMMANDS})\b|kubectl (--|get|describe)|export )[^.,;]*$"

@@ -74,4 +74,5 @@ def raised(name: str, size: int) -> str:
         name: of the variable.
         size: the limit that was reached, in bytes.
     """
-    return f"If you trust the server, raise the limit (in MB): export {name}={4 * size // MB or 1}"
+    megabytes = max(1, 4 * size // MB)
+    return f"If you trust the server, raise the limit (in MB): export {name}={megabytes}"
