@@ -262,11 +262,18 @@ def test_a_running_kernel_of_a_server_that_is_not_there(folder: Path) -> None:
 
 
 def test_a_kernel_can_be_kept(folder: Path, env: dict[str, str], jupyter: JupyterServer) -> None:
+    """Its run is over: by its name in the list of kernels, and in that of runs."""
     write(folder / "kept.ipynb", "1")
-    assert run_jrc("run", "kept.ipynb", "--keep-kernel", env=env).code == 0
+    done = run_jrc("run", "kept.ipynb", "--keep-kernel", env=env)
+    assert done.code == 0
     (session,) = [s for s in jupyter.rest("GET", "api/sessions") if "kept.ipynb" in s["path"]]
-    assert re.fullmatch(r"jrc/[^/]+@[^/]+/kept\.ipynb-[0-9a-f]{8}", session["path"])
-    jupyter.rest("DELETE", f"api/sessions/{session['id']}")
+    try:
+        assert re.fullmatch(r"jrc/[^/]+@[^/]+/kept\.ipynb-kept-[0-9a-f]{8}", session["path"])
+        kernel = session["kernel"]["id"]
+        assert f"The kernel is kept: jrc run --kernel-id {kernel} FILE" in done.stderr
+        assert "kept.ipynb" not in run_jrc("runs", env=env).stdout
+    finally:
+        jupyter.rest("DELETE", f"api/sessions/{session['id']}")
 
 
 def test_a_kernel_of_the_same_language_stands_in(folder: Path, env: dict[str, str]) -> None:

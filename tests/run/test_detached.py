@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -296,6 +297,38 @@ async def test_the_kernel_can_be_kept(desk: Desk, tmp_path: Path) -> None:
     assert not nothing_is_left(desk.server, run)
     assert await desk.attach(run) == 0
     assert nothing_is_left(desk.server, run)
+
+
+@pytest.mark.parametrize(
+    ("option", "code", "stays"),
+    [
+        ("keep_kernel", "print('one')", True),
+        ("keep_kernel_on_error", "print('one')", False),
+        ("keep_kernel_on_error", "print('one'); 1 / 0", True),
+    ],
+)
+async def test_a_run_that_is_begun_so_keeps_its_kernel(
+    desk: Desk, other_desk: Desk, tmp_path: Path, option: str, code: str, stays: bool
+) -> None:
+    """Whoever fetches it, and nothing else of the run stays."""
+    run = await desk.begin(notebook(tmp_path, code), **{option: True})
+    kernel = (await desk.find(run)).kernel_id
+    heard = Recorder()
+    for each in (other_desk, desk):
+        with suppress(RemoteError):
+            await each.attach(run, heard)
+        assert stdout_of(each.output) == "one\n"
+    kernels = [each["id"] for each in desk.server.rest("GET", "api/kernels")]
+    try:
+        assert (kernel in kernels) == stays
+        assert await desk.state(run) == "not listed"
+        assert desk.records.find(run) is None
+        assert not list(desk.server.root.glob(f"jrc-runs/{run}*"))
+        says = [event.text for event in heard.of(Notice) if event.kind == "kernel"]
+        assert says == [f"The kernel is kept: jrc run --kernel-id {kernel} FILE"] * stays
+    finally:
+        if stays:
+            desk.server.rest("DELETE", f"api/kernels/{kernel}")
 
 
 async def test_a_kernel_that_can_not_be_recorded_is_not_left_alone(

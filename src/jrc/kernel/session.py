@@ -202,6 +202,9 @@ class RemoteKernel:
         """
         return ""
 
+    async def keep(self) -> None:
+        """Let the kernel stay, if it was started here."""
+
     def died_at_start(self) -> KernelDiedError:
         """The error for a kernel that ended before it answered."""
         return KernelDiedError(
@@ -301,6 +304,9 @@ class SessionKernel(RemoteKernel):
             f"{later}: jrc kernel stop {shlex.quote(self.id)}"
         )
 
+    async def keep(self) -> None:
+        await keep_session(self._server, self.session_id, self.session_path)
+
     async def _try_to_delete(self) -> JrcError | None:
         try:
             await self._server.delete_session(self.session_id)
@@ -308,6 +314,22 @@ class SessionKernel(RemoteKernel):
             log.info("could not delete the session %s: %s", self.session_path, error)
             return error
         return None
+
+
+async def keep_session(server: "ServerClient", session_id: str, path: str) -> None:
+    """Let a kernel outlive its run: by the path of its session, the run would seem to go on.
+
+    Args:
+        server: where it runs.
+        session_id, path: of the session.
+    """
+    document, _, run = path.rpartition("-")
+    try:
+        await server.request(
+            "PATCH", "api", "sessions", session_id, json={"path": f"{document}-kept-{run}"}
+        )
+    except JrcError as error:
+        log.info("the session %s keeps its path: %s", path, error)
 
 
 async def _open_stubbornly(channels: "Channels") -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,8 @@ from jrc.runs.lookup import FoundRun
 from jrc.runs.manifest import About
 from jrc.runs.questions import kept_in_journal
 from jrc.runs.records import Process, RunRecords
-from jrc.runs.removal import delete_run
+from jrc.runs.removal import delete_run, release_kernel
+from jrc.shell import quote
 from jrc.tunnel.processes import start_time
 
 if TYPE_CHECKING:
@@ -206,9 +208,18 @@ class Attachment:
     async def _end(self, about: About, result: Result) -> int:
         output = None if self._filling is None else self._filling.result
         if not self._keep_kernel:
+            self._note_kept_kernel(about, result)
             await self._clean_up(about.owner or self._found.owner)
         ending = Ending(about.document, output, allow_loss=about.allow_loss)
         return ending.conclude(self._found.run, result, self._listener)
+
+    def _note_kept_kernel(self, about: About, result: Result) -> None:
+        """Where the run was begun so, its kernel stays, though nothing of the run does."""
+        keeps = about.keep_kernel or (about.keep_kernel_on_error and result.failed)
+        if self._found.session_id and keeps:
+            self._found = replace(self._found, keeps_kernel=True)
+            text = f"The kernel is kept: jrc run --kernel-id {quote(self._found.kernel_id)} FILE"
+            self._listener.on_event(Notice("kernel", text))
 
     async def _clean_up(self, owner: str) -> None:
         """Delete what nobody needs any more of a run that is over and saved."""
@@ -226,7 +237,7 @@ class Attachment:
             await self._delete_all(who_needs_it)
             return
         if self._found.session_id and self._found.is_mine:
-            await self._tidied(self._end_kernel())
+            await self._tidied(self._release_kernel())
         if began_here:
             self._records.remove(self._found.run)
         if need != ANOTHER_FOLLOWS:
@@ -236,11 +247,11 @@ class Attachment:
             )
             self._listener.on_event(Notice("kept", text))
 
-    async def _end_kernel(self) -> None:
-        """End the kernel if the journal is complete."""
+    async def _release_kernel(self) -> None:
+        """End the kernel, or let it stay without the run, if the journal is complete."""
         kept = await kept_in_journal(self._server, self._found.kernel_id, self._found.run)
         if kept:
-            await self._server.delete_session(self._found.session_id)
+            await release_kernel(self._server, self._found)
         else:
             text = f"Its kernel stays as well: the journal is not complete ({kept.reason})."
             self._listener.on_event(Notice("kernel", text))

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from jrc.run.runner import Runner
     from jrc.server.client import ServerClient
 
-_FAILED = ("error", "timeout", "interrupted", "cancelled", "aborted")
-
 
 class Job:
     """One execution of a document.
@@ -99,6 +97,9 @@ class Job:
             raise
         self._save_result()
         self._filling.close()
+        kept = self.how_to_come_back()
+        if kept is not None and not result.failed:
+            self._listener.on_event(Notice("kernel", kept))
         return self._ending.conclude(self.run_id, result, self._listener)
 
     @property
@@ -213,7 +214,7 @@ class Job:
         """What follows from how the cells ended, for the file and for the kernel."""
         options = self._run.options
         self._filling.content.language_info = result.language_info
-        if options.kernel.keep_on_error and result.status in _FAILED:
+        if options.kernel.keep_on_error and result.failed:
             self._run.keep_kernel = True
         if options.cells.mark_error and result.status == "error" and result.cell:
             self._filling.content.mark_error(result.cell.index)

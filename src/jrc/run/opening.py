@@ -107,7 +107,9 @@ class NewRun:
         try:
             yield kernel
         finally:
-            if not self.keep_kernel and self.left is None:
+            if self.left is None and self.keep_kernel:
+                await asyncio.shield(kernel.keep())
+            elif self.left is None:
                 self._notice("kernel", await asyncio.shield(kernel.delete()))
 
     @contextlib.asynccontextmanager
@@ -201,6 +203,8 @@ class NewRun:
             allow_errors=self.options.cells.allow_errors,
             allow_loss=self.options.cells.allow_loss,
             may_ask=self._listener.can_answer,
+            keep_kernel=self.options.kernel.keep,
+            keep_kernel_on_error=self.options.kernel.keep_on_error,
         )
 
     def record(self, about: Mapping[str, Any], *, journal: str | None = None) -> RunRecord:

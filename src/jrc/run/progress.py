@@ -90,6 +90,11 @@ class Result:
     language_info: dict[str, Any] | None = None
 
     @property
+    def failed(self) -> bool:
+        """Not all cells did what they should, and their kernel lives."""
+        return self.status in ("error", "timeout", "interrupted", "cancelled", "aborted")
+
+    @property
     def interrupted(self) -> bool:
         """Code was interrupted, and not by this client, or ended without a reply."""
         name = (self.reply or {}).get("ename")

@@ -50,12 +50,14 @@ class FoundRun:
         profile: the profile of its server.
         record: what this computer remembers of it; None on another computer.
         remote: what the server says of it; None if the server does not know it.
+        keeps_kernel: a kernel that was started for it stays when it is removed.
     """
 
     run: str
     profile: Profile
     record: RunRecord | None
     remote: RemoteRun | None
+    keeps_kernel: bool = False
 
     @property
     def kernel_id(self) -> str:

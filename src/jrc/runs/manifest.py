@@ -36,6 +36,7 @@ class About(NamedTuple):
         allow_errors: the run goes on after a cell that failed.
         allow_loss: lost output does not make the exit code non-zero.
         may_ask: the code may ask questions.
+        keep_kernel, keep_kernel_on_error: the kernel stays when the run is fetched.
     """
 
     owner: str
@@ -45,6 +46,8 @@ class About(NamedTuple):
     allow_errors: bool = False
     allow_loss: bool = False
     may_ask: bool = True
+    keep_kernel: bool = False
+    keep_kernel_on_error: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The form in the journal and in the record. Outputs of earlier runs are left out."""
@@ -59,6 +62,8 @@ class About(NamedTuple):
             "allow_errors": self.allow_errors,
             "allow_loss": self.allow_loss,
             "may_ask": self.may_ask,
+            "keep_kernel": self.keep_kernel,
+            "keep_kernel_on_error": self.keep_kernel_on_error,
         }
         return {
             "format": FORMAT,
@@ -101,6 +106,8 @@ def about_from_json(value: Mapping[str, Any], *, most: int = DEFAULT_LIMITS.unpa
             allow_loss=bool(inside["allow_loss"]),
             # jrc 0.1 did not write it.
             may_ask=bool(inside.get("may_ask", True)),
+            keep_kernel=bool(inside.get("keep_kernel")),
+            keep_kernel_on_error=bool(inside.get("keep_kernel_on_error")),
         )
     except UsageError as error:
         raise WireError(error.message) from error

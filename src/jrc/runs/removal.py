@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jrc.errors import ConfigError, JrcError, UnreachableError
+from jrc.kernel.session import keep_session
 from jrc.profile.model import Profile
 from jrc.runs.listing import state_name
 from jrc.runs.lookup import FoundRun, asked, delete_journal, find_run, journal_path, profile_of
@@ -127,16 +128,25 @@ async def delete_run(
         who_needs_it: returns who needs the journal; empty for nobody. Ending a kernel takes
             seconds, and a client that begins to follow meanwhile has only the journal.
     """
-    if found.kernel_id and (not path or not found.session_id):
+    stays = found.keeps_kernel or not found.session_id
+    if found.kernel_id and (stays or not path):
         # The kernel stays, or has a journal that the server does not serve.
         try:
             await forget_run(server, found.kernel_id, found.run)
         except UnreachableError:
             # A kernel of the run ends even if it does not answer.
-            if not found.session_id:
+            if stays:
                 raise
     if found.session_id:
-        await server.delete_session(found.session_id)
+        await release_kernel(server, found)
         if who_needs_it is not None and await who_needs_it():
             return
     await delete_journal(server, path)
+
+
+async def release_kernel(server: "ServerClient", found: FoundRun) -> None:
+    """End the kernel that was started for a run, unless the run keeps it."""
+    if found.keeps_kernel:
+        await keep_session(server, found.session_id, found.session_path)
+    else:
+        await server.delete_session(found.session_id)
