@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from jrc.errors import (
+    ConfigError,
     InterruptedByUserError,
     JrcError,
     NotFoundError,
     RemoteError,
     UsageError,
 )
+from jrc.notebook.saving import UnsavedError
 from jrc.recorder.asking import Timing
 from jrc.recorder.recording import Recording
 from jrc.run import following
@@ -343,3 +345,36 @@ async def test_one_attach_a_computer(desk: Desk, tmp_path: Path) -> None:
     await desk.cancel(run)
     with pytest.raises(JrcError, match="was cancelled"):
         await desk.attach(run)
+
+
+def full_disk(*_: object, **__: object) -> None:
+    raise ConfigError("The record can't be written: no space left on the device.")
+
+
+async def test_a_run_is_followed_also_where_that_can_not_be_noted(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await desk.begin(notebook(tmp_path, "print(1)"))
+    monkeypatch.setattr("jrc.runs.records.write_atomically", full_disk)
+    assert await desk.attach(run) == 0
+    assert stdout_of(desk.output) == "1\n"
+    assert nothing_is_left(desk.server, run)
+
+
+async def test_a_follower_that_fails_on_a_full_disk_says_why_and_leaves_the_others(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await desk.begin(notebook(tmp_path, "print(1)"))
+    await desk.until(run, "finished")
+
+    def nothing_fits(*_: object, **__: object) -> None:
+        full.setattr("jrc.runs.records.write_atomically", full_disk)
+        raise UnsavedError("The result can be saved nowhere.")
+
+    with monkeypatch.context() as full:
+        full.setattr("jrc.notebook.saving.Saver.save", nothing_fits)
+        with pytest.raises(UnsavedError, match="nowhere"):
+            await desk.attach(run)
+    left = [path.name for path in desk.server.root.glob(f"jrc-runs/{run}*")]
+    assert not [name for name in left if name.endswith(followers.FOLLOWER_SUFFIX)]
+    assert await desk.attach(run) == 0

@@ -1,6 +1,7 @@
 """Attach to a run: show what has happened, follow it to its end, and save the notebook."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -32,6 +33,8 @@ from jrc.tunnel.processes import start_time
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
+
+log = logging.getLogger("jrc.run.attach")
 
 
 class Attachment:
@@ -157,10 +160,16 @@ class Attachment:
             )
 
     def _note_follower(self, *, here: bool) -> None:
-        """Note whether this process follows the run: two at once would write the same file."""
+        """Note whether this process follows the run: two at once would write the same file.
+
+        A failure is logged. The run is followed all the same, and its own error is not replaced.
+        """
         me = os.getpid()
         follower = Process(me, start_time(me)) if here else Process()
-        self._records.note_follower(self._found.run, follower)
+        try:
+            self._records.note_follower(self._found.run, follower)
+        except JrcError as error:
+            log.warning("who follows the run is not noted on this computer: %s", error)
 
     def _announce(self, about: About, output: Path | None) -> None:
         self._listener.on_event(
