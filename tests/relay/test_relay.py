@@ -7,7 +7,13 @@ from typing import Any, cast
 
 import pytest
 
-from jrc.errors import KernelDiedError, NotFoundError, UnreachableError
+from jrc.errors import (
+    JrcError,
+    KernelDiedError,
+    NotFoundError,
+    ProtocolError,
+    UnreachableError,
+)
 from jrc.kernel.channels import ChannelEvent, Channels, FrameDamaged, LinkLost, LinkRestored
 from jrc.kernel.messages import Messages
 from jrc.relay.machine import Machine
@@ -236,6 +242,16 @@ async def test_a_server_without_the_kernel_is_asked_whether_it_is_gone() -> None
         with pytest.raises(KernelDiedError, match="gone"):
             await world.running
         assert world.said == ["inspect_reply", "status", "status"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("answer", [UnreachableError("No way."), ProtocolError("A web page.")])
+async def test_a_server_that_can_not_be_asked_ends_no_relay(answer: JrcError) -> None:
+    async with relaying() as world:
+        world.kernel.says = answer
+        await world.say(NotFoundError("It has no such kernel."))
+        assert world.kernel.asked == ["state"]
+        assert not world.running.done()
 
 
 @pytest.mark.anyio

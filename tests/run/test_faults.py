@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from jrc.errors import (
+    AuthError,
     DeadlineError,
     JrcError,
     KernelDiedError,
     NotFoundError,
     OutputLostError,
+    ProtocolError,
     RemoteError,
     UnreachableError,
 )
@@ -30,7 +32,7 @@ from tests.support.running import (
     run_with_fault,
     stdout_of,
 )
-from tests.support.web import Web
+from tests.support.web import Reply, Web
 
 pytestmark = pytest.mark.anyio
 
@@ -49,14 +51,26 @@ async def test_a_cut_in_mid_cell_loses_nothing_that_the_server_buffered(
     assert kinds == ["link-lost", "link-restored"]
 
 
-@pytest.mark.parametrize("polls", [False, True], ids=["the link", "the link and polls"])
-async def test_a_proxy_that_answers_404_while_its_server_is_away_ends_no_run(
-    jupyter: JupyterServer, tmp_path: Path, polls: bool
+NOT_HERE = Reply(404, b"{}")
+A_PAGE = Reply(200, b"<html>One moment</html>", "text/html")
+
+
+@pytest.mark.parametrize(
+    ("answer", "polls"),
+    [
+        pytest.param(NOT_HERE, False, id="404 to the link"),
+        pytest.param(NOT_HERE, True, id="404 to polls"),
+        pytest.param(A_PAGE, True, id="a page to polls"),
+        pytest.param(Reply(400, b"no such host", "text/plain"), True, id="400 to polls"),
+    ],
+)
+async def test_a_proxy_that_answers_while_its_server_is_away_ends_no_run(
+    jupyter: JupyterServer, tmp_path: Path, answer: Reply, polls: bool
 ) -> None:
-    """It says so of every path, and not only of the kernel's, which lives on."""
+    """It answers so at every path, and not only at the kernel's, which lives on."""
     path, output = notebook(tmp_path, TICKS), tmp_path / "out.ipynb"
     timing = Timing(watch=WatchTiming(quiet_before_poll=0.2 if polls else 60.0))
-    with Proxy(jupyter.url) as proxy, Web({}) as nothing:
+    with Proxy(jupyter.url) as proxy, Web({}, otherwise=answer) as nothing:
 
         def lose_the_server(_: Recorder) -> None:
             proxy.redirect(nothing.url)
@@ -177,6 +191,28 @@ async def test_a_cell_that_runs_too_long_is_interrupted(
         await run_document(jupyter, path, output, listener=listener, cell_timeout=0.5)
     assert [event.status for event in listener.of(CellFinished)] == ["timeout"]
     assert stdout_of(output) == "on\n"
+
+
+@pytest.mark.parametrize("refusal", [AuthError("Refused."), ProtocolError("HTTP 400.")])
+async def test_an_interrupt_that_the_server_refuses_is_said_and_ends_nothing_else(
+    jupyter: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: JrcError
+) -> None:
+    async def refused(server: ServerClient, kernel_id: str) -> None:
+        raise refusal
+
+    monkeypatch.setattr(ServerClient, "interrupt", refused)
+    listener = Recorder()
+    with pytest.raises(DeadlineError, match="ran longer than 1 s"):
+        await run_document(
+            jupyter,
+            notebook(tmp_path, "print('on', flush=True)\nwhile True: pass"),
+            tmp_path / "out.ipynb",
+            listener=listener,
+            cell_timeout=1,
+            timing=Timing(watch=WatchTiming(interrupt_grace=0.5)),
+        )
+    texts = [notice.text for notice in listener.of(Notice)]
+    assert f"The interrupt did not reach the kernel: {refusal.message}" in texts
 
 
 async def test_a_failing_cell_stops_the_run_and_names_its_line(

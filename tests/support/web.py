@@ -17,6 +17,9 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+_NOTHING = Reply(404, b'{"message": "nothing here"}')
+
+
 @dataclass(frozen=True)
 class Request:
     """A request as it arrived."""
@@ -32,14 +35,20 @@ class Web:
 
     Args:
         replies: by path; where there are several, they are given one after the other and then the
-            last one again. Any other path answers 404.
+            last one again.
         tls: speak TLS.
+        otherwise: the answer for any other path.
     """
 
     def __init__(
-        self, replies: dict[str, Reply | list[Reply]], *, tls: ssl.SSLContext | None = None
+        self,
+        replies: dict[str, Reply | list[Reply]],
+        *,
+        tls: ssl.SSLContext | None = None,
+        otherwise: Reply = _NOTHING,
     ) -> None:
         self.requests: list[Request] = []
+        self._otherwise = otherwise
         self._replies = {
             path: list(reply) if isinstance(reply, list) else [reply]
             for path, reply in replies.items()
@@ -99,5 +108,5 @@ class Web:
     def _reply(self, path: str) -> Reply:
         replies = self._replies.get(path)
         if not replies:
-            return Reply(404, b'{"message": "nothing here"}')
+            return self._otherwise
         return replies.pop(0) if len(replies) > 1 else replies[0]

@@ -128,7 +128,9 @@ class RemoteKernel:
         """What the kernel does, as the server says: for example ``idle``. None if it is gone.
 
         Raises:
+            AuthError: the server refuses the credentials.
             UnreachableError: the server can't be asked.
+            ProtocolError: the answer is none of a Jupyter Server; a proxy may have given it.
         """
         kernel = await self._server.kernel(self.id)
         return None if kernel is None else kernel.state

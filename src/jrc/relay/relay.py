@@ -9,7 +9,14 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
-from jrc.errors import JrcError, KernelDiedError, NotFoundError, UnreachableError, WireError
+from jrc.errors import (
+    JrcError,
+    KernelDiedError,
+    NotFoundError,
+    ProtocolError,
+    UnreachableError,
+    WireError,
+)
 from jrc.kernel.channels import ChannelEvent, FrameDamaged, LinkLost, LinkRestored
 from jrc.relay.actions import (
     Action,
@@ -260,7 +267,7 @@ class Relay:
         try:
             async with asyncio.timeout(_ASK_DEADLINE):
                 state = await self._kernel.state() or "dead"
-        except (UnreachableError, TimeoutError) as error:
+        except (UnreachableError, ProtocolError, TimeoutError) as error:
             log.info("the kernel can't be asked for: %s", _reason(error))
             state = "unknown"
         arrived = state == "idle" and await self._channels.all_arrived()

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
-from jrc.errors import NotFoundError, UnreachableError, WireError
+from jrc.errors import NotFoundError, ProtocolError, UnreachableError, WireError
 from jrc.kernel.channels import FrameDamaged, LinkLost, LinkRestored
 from jrc.kernel.execution import (
     Finished,
@@ -155,10 +155,15 @@ class KernelPolls:
         self._helped = 0
 
     async def poll(self) -> KernelEnded | None:
-        """Ask, and help where that is needed; returns the end of a kernel that nothing helps."""
+        """Ask, and help where that is needed; returns the end of a kernel that nothing helps.
+
+        Raises:
+            AuthError: the server refuses the credentials.
+        """
         try:
             state = await self._control.state()
-        except UnreachableError as error:
+        except (UnreachableError, ProtocolError) as error:
+            # The link works, whatever a proxy answers here.
             log.info("kernel poll failed: %s", error)
             return None
         if state is None:

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from jrc.errors import NotFoundError, UnreachableError
+from jrc.errors import JrcError
 from jrc.kernel.execution import Finished
 from jrc.run.cell_requests import CellRequest
 from jrc.run.kernel_side import KernelControl
@@ -114,6 +114,6 @@ class Interrupter:
     async def _interrupt(self) -> None:
         try:
             await self._control.interrupt()
-        except (UnreachableError, NotFoundError) as error:
+        except JrcError as error:
             text = f"The interrupt did not reach the kernel: {error.message}"
             self._account.notice("interrupted", text)
