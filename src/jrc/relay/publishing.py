@@ -15,7 +15,8 @@ import zmq
 
 from jrc.wire.message import Part
 
-_ZERO_COPY_FROM = 65_536  # bytes; below it a copy is cheaper than keeping track of the owner
+ZERO_COPY_FROM = 65_536
+"""Bytes of a message. Below it a copy is cheaper than keeping track of the owner."""
 
 
 class Limits(NamedTuple):
@@ -89,7 +90,7 @@ class Publisher:
 
     def _sent(self, frames: Sequence[Part], size: int) -> bool:
         try:
-            self._socket.send_multipart(frames, zmq.NOBLOCK, copy=size < _ZERO_COPY_FROM)
+            self._socket.send_multipart(frames, zmq.NOBLOCK, copy=size < ZERO_COPY_FROM)
         except zmq.Again:
             return False
         return True

@@ -19,7 +19,7 @@ from typing import Any
 import zmq
 
 from jrc.errors import ConfigError, WireError
-from jrc.relay.publishing import Limits, Publisher
+from jrc.relay.publishing import ZERO_COPY_FROM, Limits, Publisher
 from jrc.shapes import number_at, parse, text_at
 from jrc.wire.message import Message, Part
 from jrc.wire.zmq import Addressed, Signer, decode_zmq, encode_zmq
@@ -33,7 +33,6 @@ CROWD = 4 << 20
 """Bytes that may wait to be sent. Beyond it, no more of the kernel's messages are read."""
 
 _MOST_IN_A_ROW = 64  # messages of one kind: the others must not wait for a flood
-_ZERO_COPY_FROM = 65_536  # bytes; below it a copy is cheaper than keeping track of the owner
 _BLOCKED_MS = 2  # until it is looked again whether a subscriber reads: ZMQ does not tell
 _REQUEST_CHANNELS = ("control", "stdin", "shell")  # control first: never behind shell
 _SUBSCRIBE = 1
@@ -299,8 +298,8 @@ class Sockets:
             size = _size(message)
             frames = waiting.blocked or encode_zmq(message, front, self._signer)
             if message.channel != "iopub":
-                large = size >= _ZERO_COPY_FROM
-                self._sockets[message.channel].send_multipart(frames, zmq.NOBLOCK, copy=not large)
+                copy = size < ZERO_COPY_FROM
+                self._sockets[message.channel].send_multipart(frames, zmq.NOBLOCK, copy=copy)
             elif not self._publisher.send(frames, size):
                 waiting.blocked = frames
                 return
