@@ -150,7 +150,7 @@ class ResultContent:
             notebook["metadata"][UNFINISHED] = self.unfinished.mark
         return notebook if self._failed is None else with_error_cells(notebook, self._failed)
 
-    def merge(self, _ours: Json, theirs: Json) -> Merged:
+    def merge(self, theirs: Json) -> Merged:
         """Put the results into what a person has made of the notebook meanwhile."""
         # Without the cells that point to an error, which move the others.
         ours = self.document.notebook

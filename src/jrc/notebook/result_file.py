@@ -24,7 +24,7 @@ class ResultFile:
 
     Args:
         path: the file.
-        merge: puts the outputs of the first notebook into the second one, which somebody edited.
+        merge: puts the outputs into the notebook that it is given, which somebody edited.
         say: called with a sentence about what became of the outputs.
         known: how the file looked when it was read or written last; None to merge with what is
             there at the first save.
@@ -37,7 +37,7 @@ class ResultFile:
     def __init__(
         self,
         path: Path,
-        merge: Callable[[Json, Json], Merged],
+        merge: Callable[[Json], Merged],
         *,
         say: Callable[[str], None],
         known: Seen | None = None,
@@ -98,7 +98,7 @@ class ResultFile:
 
     def _write_if(self, now: Seen | None, ours: Json, *, sync: bool) -> bool:
         """Write the file, if it is still as it was just now."""
-        merged = Merged(ours, []) if self._theirs is None else self._merge(ours, self._theirs)
+        merged = Merged(ours, []) if self._theirs is None else self._merge(self._theirs)
         if merged.homeless:
             self._write_beside(ours, sync=sync)
         written = self._replace(self.path, merged.notebook, now, sync=sync)
