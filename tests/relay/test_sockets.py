@@ -255,3 +255,18 @@ def test_a_crowd_is_told_when_it_is_gone(tmp_path: Path) -> None:
     sockets.close()
     served.close()
     assert served.failures == []
+
+
+def test_without_a_crowd_nobody_is_told_of_room(tmp_path: Path) -> None:
+    """A call into the event loop for each message would cost more than the message."""
+    served = Served(tmp_path)
+    served.sockets.close()
+    sockets = Sockets(read_connection_file(served.file))
+    told: list[bool] = []
+    sockets.send(stream("somebody", "x"), [b"stream"])
+    assert not sockets.is_crowded()
+    sockets.start(lambda _: None, served.failures.append, lambda: told.append(True))
+    sockets.close()
+    served.close()
+    assert served.failures == []
+    assert told == []

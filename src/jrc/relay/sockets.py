@@ -144,7 +144,9 @@ class _Waiting:
 
     def is_crowd(self) -> bool:
         """Whether it is so much that ``take`` will say when it is less."""
-        # First this, then the look: the last message may be taken in between.
+        if self._put - self._taken <= CROWD:
+            return False
+        # First this, then another look: the last message may be taken in between.
         self._crowded = True
         return self._put - self._taken > CROWD
 
