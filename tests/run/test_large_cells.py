@@ -9,7 +9,7 @@ import pytest
 
 from jrc.errors import ConfigError
 from tests.support.desk import Desk
-from tests.support.jupyter import JupyterServer
+from tests.support.jupyter import JupyterServer, StartJupyter
 from tests.support.running import notebook, run_document, stdout_of
 
 pytestmark = pytest.mark.anyio
@@ -61,3 +61,13 @@ async def test_what_no_message_holds_is_named_before_a_detached_run(
     async with asyncio.timeout(120):
         with pytest.raises(ConfigError, match="too large"):
             await Desk(jupyter, tmp_path / "desk").begin(notebook(tmp_path, INCOMPRESSIBLE))
+
+
+async def test_a_cell_that_its_server_does_not_take_is_named_before_a_detached_run(
+    start_jupyter: StartJupyter, tmp_path: Path
+) -> None:
+    settings = {"ServerApp": {"tornado_settings": {"websocket_max_message_size": 3 << 20}}}
+    desk = Desk(start_jupyter(settings=settings), tmp_path / "desk")
+    source = INCOMPRESSIBLE[: 4 << 20] + "'"
+    with pytest.raises(ConfigError, match=r"cell 2 is too large\. The server does not take"):
+        await desk.begin(notebook(tmp_path, "1", source))

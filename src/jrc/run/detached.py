@@ -2,14 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jrc.errors import ConfigError, DeadlineError, JrcError, KernelDiedError, RemoteError
 from jrc.kernel.channels import LinkLost, LinkRestored
 from jrc.kernel.execution import KernelEnded
-from jrc.kernel.large_messages import TOO_LARGE, USUAL_LIMIT
 from jrc.kernel.session import RemoteKernel
 from jrc.notebook.document import Document
 from jrc.recorder.install import Installed
@@ -18,6 +16,7 @@ from jrc.run.events import KernelReady, Notice, RunDetached
 from jrc.run.listeners import Guarded
 from jrc.run.opening import Connection, NewRun
 from jrc.run.options import Options
+from jrc.run.outbox import Outbox
 from jrc.run.progress import Listener
 from jrc.run.strategy import NotRun, RecorderInstalled, Unrecorded
 from jrc.runs.lookup import delete_journal
@@ -131,7 +130,6 @@ class _Begin:
         self._document = run.document
         self._kernel = kernel
         self._channels = connection.channels
-        self._requests = connection.requests
         self._start_left = connection.start_left
         self._start_timeout = run.options.kernel.start_timeout
         self._timing = run.options.timing.detached
@@ -139,10 +137,20 @@ class _Begin:
         self._exchange = run.exchange(connection.requests, acknowledge=False)
         self._installed: Installed | None = None
         self._lives = connection.start_left is None
+        requested = run.requested()
         self._cells = [
             self._exchange.run.execute(key, cell, allow_stdin=can_answer, now=self._now())
-            for key, cell in enumerate(run.requested())
+            for key, cell in enumerate(requested)
         ]
+        # The manifest, which goes out first, names the requests of all cells: none waits here.
+        self._outbox = Outbox(
+            (),
+            channels=connection.channels,
+            exchange=self._exchange,
+            pipelined=True,
+            can_answer=can_answer,
+            number=lambda key: requested[key].number,
+        )
         self.about = run.about([cell.msg_id for cell in self._cells]).to_json()
         if len(self.about["packed"]) > MOST_BYTES:
             raise ConfigError(
@@ -162,8 +170,8 @@ class _Begin:
         try:
             seconds = self._timing.begin if self._lives else self._start_left
             async with asyncio.timeout(seconds) as limit:
-                await self._send(self._exchange.run.begin(self._document.prologue, self.about))
-                await self._send(self._cells)
+                begin = self._exchange.run.begin(self._document.prologue, self.about)
+                await self._outbox.send([*begin, *self._cells])
                 starting_over = asyncio.create_task(self._start_over_now_and_then())
                 try:
                     return await self._until_taken(limit)
@@ -192,15 +200,10 @@ class _Begin:
         async for event in self._channels.events():
             match event:
                 case LinkLost():
-                    if event.code == TOO_LARGE:
-                        raise ConfigError(
-                            f"{self._document.path.name} has a cell that is too large for the "
-                            f"server; usually its limit is {USUAL_LIMIT >> 20} MiB.",
-                            hint="Upload large data as a file.",
-                        )
+                    self._outbox.check_size(event)
                     self._exchange.run.link_lost()
                 case LinkRestored():
-                    await self._send(self._exchange.run.link_restored(self._now()))
+                    await self._outbox.send_again(self._repeated)
                     last, answered = await self._send_last(), False
                 case Message():
                     if not self._lives:
@@ -208,7 +211,7 @@ class _Begin:
                         limit.reschedule(self._now() + self._timing.begin)
                     answered = answered or (event.channel == "control" and event.parent_id == last)
                     self._note(event)
-                    await self._send(self._exchange.run.due(self._now()))
+                    await self._outbox.send(self._exchange.run.due(self._now()))
             if self._installed is not None and answered:
                 return self._installed
         raise KernelDiedError("The kernel ended before it had all cells.")
@@ -232,13 +235,12 @@ class _Begin:
                 )
 
     async def _send_last(self) -> str:
-        last = self._requests.control("kernel_info_request", {})
-        await self._channels.send(last)
+        last = self._exchange.ask_language()
+        await self._outbox.send([last])
         return last.msg_id
 
-    async def _send(self, messages: Sequence[Message]) -> None:
-        for message in messages:
-            await self._channels.send(message, later=not self._exchange.run.comes_again(message))
+    def _repeated(self) -> list[Message]:
+        return self._exchange.run.link_restored(self._now())
 
     @staticmethod
     def _now() -> float:

@@ -101,6 +101,10 @@ class Exchange:
         """The kernel may free the messages up to this number, and no others."""
         self.run.saved(number)
 
+    def ask_language(self) -> Message:
+        """A question on control, which an ipykernel answers also while it executes cells."""
+        return self._flight.ask_language_meanwhile()
+
     def fence(self) -> Message:
         """A request that proves what became of the earlier ones, noted as sent."""
         return self._flight.fence()

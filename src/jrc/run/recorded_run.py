@@ -359,7 +359,9 @@ class RecordedRun(Strategy):
         """
         self._recording.link_restored()
         known = self._in_place and not self._installation.wants_journal
-        first = self._flight.ask_language_meanwhile() if known else self._installation.opening()
+        first = [] if known else self._installation.opening()
+        if known and self._flight.language_info is None:
+            first = [self._flight.ask_language_meanwhile()]
         return [*first, *self.unconfirmed, *self.due(now)]
 
     def comes_again(self, message: Message) -> bool:

@@ -141,16 +141,14 @@ class Flight:
     def ask_language(self) -> Message:
         return self._noted(self.make.kernel_info())
 
-    def ask_language_meanwhile(self) -> list[Message]:
+    def ask_language_meanwhile(self) -> Message:
         """Ask on control, because on shell the answer would come behind all cells."""
-        if self.language_info is not None:
-            return []
-        return [self._noted(self.make.control("kernel_info_request", {}))]
+        return self._noted(self.make.control("kernel_info_request", {}))
 
     def note_language(self, answer: Message) -> None:
         if answer.channel != "iopub" and answer.parent_id in self._about_language:
             info = answer.content_fields.get("language_info")
-            self.language_info = info if isinstance(info, dict) else None
+            self.language_info = info if isinstance(info, dict) else self.language_info
 
     def _noted(self, question: Message) -> Message:
         self._about_language.add(question.msg_id)
