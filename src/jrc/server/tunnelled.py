@@ -6,8 +6,7 @@ from collections.abc import Iterable
 import httpcore
 import httpx
 
-from jrc.tunnel.entrance import PROOF_SECONDS, Entrance
-from jrc.tunnel.proof import Challenge
+from jrc.tunnel.entrance import Entrance
 
 
 class TunnelTransport(httpx.AsyncHTTPTransport):
@@ -49,7 +48,9 @@ class _Proven(httpcore.AsyncNetworkBackend):
         asked = self._entrance.challenge()
         stream = await self._tcp.connect_tcp("127.0.0.1", asked.port, timeout)
         try:
-            self._entrance.check(asked, await _answer(stream, asked))
+            await self._entrance.prove(
+                asked, stream.write, stream.read, broken=httpcore.NetworkError
+            )
         except BaseException:
             await stream.aclose()
             raise
@@ -57,17 +58,3 @@ class _Proven(httpcore.AsyncNetworkBackend):
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-
-
-async def _answer(stream: httpcore.AsyncNetworkStream, asked: Challenge) -> bytes:
-    """What is answered; not all of it where that takes too long or is wrong."""
-    answer = b""
-    try:
-        await stream.write(asked.question, PROOF_SECONDS)
-        while missing := asked.missing(answer):
-            if not (data := await stream.read(missing, PROOF_SECONDS)):
-                break
-            answer += data
-    except (httpcore.NetworkError, httpcore.TimeoutException):
-        pass
-    return answer

@@ -7,6 +7,9 @@ that it is the keeper, ``jrc.tunnel.proof``.
 import asyncio
 import os
 import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 
 from jrc.errors import UnreachableError
 from jrc.profile.paths import Paths
@@ -14,7 +17,7 @@ from jrc.tunnel.proof import NONCE_BYTES, Challenge, challenge
 from jrc.tunnel.status import KeeperFiles
 
 PROOF_SECONDS = 5.0
-"""How long the keeper may take to answer. It is on this machine."""
+"""How long the keeper may take for its whole answer. It is on this machine."""
 
 
 class NoKeeperError(UnreachableError):
@@ -27,11 +30,13 @@ class Entrance:
     Args:
         paths: where keepers leave their files.
         profile: whose tunnel it is.
+        patience: seconds for a proof.
     """
 
-    def __init__(self, paths: Paths, profile: str) -> None:
+    def __init__(self, paths: Paths, profile: str, patience: float = PROOF_SECONDS) -> None:
         self._files = KeeperFiles.of(paths, profile)
         self._profile = profile
+        self._patience = patience
 
     def challenge(self) -> Challenge:
         """Where to connect now, and what the keeper must answer there.
@@ -46,12 +51,32 @@ class Entrance:
             ) from ConnectionRefusedError()
         return challenge(key, status.port, os.urandom(NONCE_BYTES))
 
-    def check(self, asked: Challenge, answer: bytes) -> None:
+    async def prove(
+        self,
+        asked: Challenge,
+        send: Callable[[bytes], Awaitable[None]],
+        receive: Callable[[int], Awaitable[bytes]],
+        broken: type[Exception] = OSError,
+    ) -> None:
         """Go on only with the keeper.
+
+        Args:
+            asked: the question.
+            send, receive: on a connection to its port: all of some bytes, and at most so many, or
+                none at the end.
+            broken: what they raise where the connection breaks.
 
         Raises:
             NoKeeperError: it was not the keeper that answered.
         """
+        answer = b""
+        with suppress(TimeoutError, broken):
+            async with asyncio.timeout(self._patience):
+                await send(asked.question)
+                while missing := asked.missing(answer):
+                    if not (data := await receive(missing)):
+                        break
+                    answer += data
         if asked.is_met_by(answer):
             return
         what = "another program listens there" if answer else "nobody answers there"
@@ -78,24 +103,8 @@ class Entrance:
         try:
             sock.setblocking(False)
             await loop.sock_connect(sock, ("127.0.0.1", asked.port))
-            await loop.sock_sendall(sock, asked.question)
-            self.check(asked, await _answer(sock, asked))
+            await self.prove(asked, partial(loop.sock_sendall, sock), partial(loop.sock_recv, sock))
         except BaseException:
             sock.close()
             raise
         return sock
-
-
-async def _answer(sock: socket.socket, asked: Challenge) -> bytes:
-    """What is answered; not all of it where that takes too long or is wrong."""
-    loop = asyncio.get_running_loop()
-    answer = b""
-    try:
-        async with asyncio.timeout(PROOF_SECONDS):
-            while missing := asked.missing(answer):
-                if not (data := await loop.sock_recv(sock, missing)):
-                    break
-                answer += data
-    except TimeoutError:
-        pass
-    return answer

@@ -1,0 +1,70 @@
+"""The way into a tunnel: only the keeper gets more than a question, and not for ever."""
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+import httpx
+import pytest
+
+from jrc.profile.paths import Paths
+from jrc.profile.route import Route
+from jrc.server.tunnelled import TunnelTransport
+from jrc.tunnel.entrance import Entrance, NoKeeperError
+from jrc.tunnel.machine import Phase
+from jrc.tunnel.status import KeeperFiles, KeeperStatus, Spec
+
+pytestmark = [pytest.mark.anyio, pytest.mark.attacks]
+
+ANSWER = b"0" * 64 + b"\n"
+"""What looks like the keeper's."""
+
+Use = Callable[[Entrance], Coroutine[Any, Any, None]]
+
+
+async def by_http(entrance: Entrance) -> None:
+    async with httpx.AsyncClient(transport=TunnelTransport(entrance)) as client:
+        await client.get("http://127.0.0.1:1/", headers={"Authorization": "token s3cret"})
+
+
+async def by_socket(entrance: Entrance) -> None:
+    with await entrance.connect() as sock:
+        await asyncio.get_running_loop().sock_sendall(sock, b"Authorization: token s3cret\r\n")
+
+
+def keeper_at(port: int) -> Paths:
+    """The files of a keeper that listened on a port."""
+    paths = Paths.from_environment()
+    files = KeeperFiles.of(paths, "lab")
+    files.prepare()
+    files.prepare_key()
+    spec = Spec("lab", Route("stub", "default", "svc/jupyter", 80), port)
+    files.write(KeeperStatus(spec, os.getpid(), "once", Phase.READY, 0.0, port=port))
+    return paths
+
+
+@pytest.mark.parametrize("use", [by_http, by_socket])
+async def test_digits_that_drip_hold_no_connection(use: Use) -> None:
+    dripped = 0
+    done = asyncio.Event()
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal dripped
+        await reader.read(200)
+        with suppress(OSError):
+            while dripped < len(ANSWER):
+                writer.write(ANSWER[dripped : dripped + 1])
+                dripped += 1
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        writer.close()
+        done.set()
+
+    async with await asyncio.start_server(drip, "127.0.0.1", 0) as server:
+        entrance = Entrance(keeper_at(server.sockets[0].getsockname()[1]), "lab", patience=0.2)
+        with pytest.raises(NoKeeperError, match="another program listens there"):
+            await use(entrance)
+        await done.wait()
+    assert dripped < len(ANSWER)
