@@ -1,18 +1,23 @@
 """Runs whose server sends frames that can't be read: a gap like any other."""
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from jrc.errors import OutputLostError
+from jrc.kernel.channels import ChannelEvent, Channels
 from jrc.recorder.in_kernel.records import CHANNELS, decode_record, encode_record
 from jrc.run.events import CellFinished, Notice
+from jrc.run.timing import DetachedTiming, Timing
+from jrc.wire.message import Message
 from tests.support.desk import Desk
 from tests.support.jupyter import JupyterServer
 from tests.support.proxy import Tearing
 from tests.support.running import Recorder, notebook, run_document, stdout_of
+from tests.support.scripted import from_kernel
 
 pytestmark = pytest.mark.anyio
 
@@ -26,6 +31,19 @@ def once(*parts: bytes) -> Callable[[bytes], bool]:
 
     def tears(message: bytes) -> bool:
         hit = not found and all(part in message for part in parts)
+        if hit:
+            found.append(message)
+        return hit
+
+    return tears
+
+
+def most(count: int, *any_of: bytes) -> Callable[[bytes], bool]:
+    """Whether this is one of the first messages with any of these parts."""
+    found: list[bytes] = []
+
+    def tears(message: bytes) -> bool:
+        hit = len(found) < count and any(part in message for part in any_of)
         if hit:
             found.append(message)
         return hit
@@ -84,6 +102,68 @@ async def test_a_torn_message_is_missed_neither_by_a_detached_run_nor_by_its_fol
         assert await desk.attach(run, url=proxy.url) == 0
         assert proxy.torn
     assert (stdout_of(desk.output), stdout_of(desk.output, 1)) == (ALL, "next\n")
+
+
+PATIENT = Timing(detached=DetachedTiming(begin=20.0, unanswered=600.0))
+"""A detached run does not change its session."""
+
+
+@pytest.mark.parametrize(
+    "tears",
+    [
+        pytest.param(once(b'"installed"'), id="the recorder's answer"),
+        pytest.param(most(2, b'"kernel_info_reply"'), id="the answers to the last request"),
+        pytest.param(most(2, b'"installed"', b'"jrc_replay_reply"'), id="each first answer"),
+        pytest.param(every(2), id="every other message"),
+    ],
+)
+async def test_a_torn_message_holds_up_no_detached_run(
+    desk: Desk, tmp_path: Path, tears: Callable[[bytes], bool]
+) -> None:
+    path = notebook(tmp_path, "import time\ntime.sleep(5)\nprint('on')")
+    with Tearing(desk.server.url, tears) as proxy:
+        run = await desk.begin(path, url=proxy.url, timing=PATIENT)
+        assert proxy.torn
+    record = desk.records.find(run)
+    assert record is not None
+    assert record.place.journal.endswith(f"{run}.jrcjournal")
+    assert (record.language_info or {})["name"] == "python"
+    assert await desk.attach(run) == 0
+    assert stdout_of(desk.output) == "on\n"
+
+
+@pytest.mark.parametrize(
+    "breaks",
+    [
+        pytest.param(
+            lambda message: b'"installed"' in bytes(message.metadata), id="the recorder's"
+        ),
+        pytest.param(lambda message: message.msg_type == "kernel_info_reply", id="the last"),
+        pytest.param(lambda message: not message.parent_id, id="another client's"),
+    ],
+)
+async def test_an_answer_that_is_no_json_ends_no_detached_run(
+    desk: Desk,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    breaks: Callable[[Message], bool],
+) -> None:
+    events, broken = Channels.events, []
+
+    async def breaking(channels: Channels) -> AsyncIterator[ChannelEvent]:
+        yield replace(status, content=b"[1]") if breaks(status) else status
+        async for event in events(channels):
+            if isinstance(event, Message) and breaks(event) and not broken:
+                broken.append(event)
+                event = replace(event, content=b"[1]")
+            yield event
+
+    status = from_kernel("iopub", "status", {"execution_state": "busy"})
+    with monkeypatch.context() as hostile:
+        hostile.setattr(Channels, "events", breaking)
+        run = await desk.begin(notebook(tmp_path, "print('on')"), timing=PATIENT)
+    assert await desk.attach(run) == 0
+    assert stdout_of(desk.output) == "on\n"
 
 
 def no_json(journal: bytes) -> bytes:
