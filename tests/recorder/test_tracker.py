@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
+import hypothesis
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -10,9 +12,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from jrc.errors import WireError
 from jrc.recorder.in_kernel.archive import Archive, Batch
-from jrc.recorder.in_kernel.records import IOPUB, SHELL
+from jrc.recorder.in_kernel.records import IOPUB, SHELL, encode_record
 from jrc.recorder.protocol import Range, Replay, RunState
-from jrc.recorder.tracker import Item, Lost, Tracker
+from jrc.recorder.tracker import MOST_RANGES, Item, Lost, Tracker
 from jrc.wire.message import Message
 from tests.support.scripted import stream
 
@@ -302,8 +304,6 @@ def test_a_replay_that_is_none_is_an_error(data: bytes) -> None:
 
 
 def test_what_is_replayed_and_can_not_be_read_is_lost_and_nothing_else() -> None:
-    from jrc.recorder.in_kernel.records import encode_record
-
     good = [b'{"msg_id": "1", "msg_type": "stream"}', b"{}", b"{}", b'{"text": "good"}']
     records = [
         encode_record(1, IOPUB, [b"{}"]),
@@ -328,3 +328,154 @@ def test_a_message_that_arrives_damaged_is_asked_for_like_one_that_did_not(kerne
     assert tracker.live(2, kernel.published[1]) == []
     assert tracker.lacking
     assert texts(catch_up(tracker, kernel, 1000)) == ["torn", "whole"]
+
+
+GOOD = [b'{"msg_id": "1", "msg_type": "stream"}', b"{}", b"{}", b'{"text": "good"}']
+MANY = 50_000
+
+
+def replay_of(records: Sequence[bytes], count: int, *missing: Range) -> Replay:
+    gone = tuple((start, stop or FOR_EVER) for start, stop in missing)
+    return Replay(run_state(count), "", (1, 0), gone, None, b"".join(records))
+
+
+def good(number: int) -> bytes:
+    return encode_record(number, IOPUB, GOOD)
+
+
+def bad(number: int) -> bytes:
+    return encode_record(number, IOPUB, [b"{}"])
+
+
+def numbers_of(items: Sequence[Item], start: int) -> dict[int, str]:
+    """What became of each number, from the first one on; each once and in order."""
+    fates: dict[int, str] = {}
+    at = start
+    for item in items:
+        if isinstance(item, Lost):
+            assert item.start == at < item.stop
+            fates |= dict.fromkeys(range(at, item.stop), "damaged" if item.damaged else "gone")
+            at = item.stop
+        else:
+            fates[at] = "given"
+            at += 1
+    return fates
+
+
+class Naive:
+    """What a tracker must do, one number at a time."""
+
+    def __init__(self) -> None:
+        self.next = 1
+        self.known = 0
+        self.held: set[int] = set()
+        self.void: list[tuple[int, int, bool]] = []
+
+    def give(self, upto: int = 0) -> dict[int, str]:
+        fates: dict[int, str] = {}
+        while True:
+            here = [each for each in self.void if each[0] <= self.next < each[1]]
+            if self.next in self.held:
+                fates[self.next] = "given"
+            elif here:
+                fates[self.next] = "damaged" if min(here)[2] else "gone"
+            elif self.next < upto:
+                fates[self.next] = "gone"
+            else:
+                return fates
+            self.next += 1
+
+
+NUMBERS = st.integers(1, 30)
+STEPS = st.one_of(
+    st.tuples(st.just("live"), NUMBERS),
+    st.tuples(st.just("lost"), NUMBERS),
+    st.tuples(
+        st.just("replayed"),
+        st.lists(st.tuples(NUMBERS, st.booleans()), max_size=6),
+        st.lists(st.tuples(NUMBERS, NUMBERS), max_size=3),
+    ),
+    st.just(("given up",)),
+)
+
+
+@hypothesis.given(st.lists(STEPS, max_size=25))
+def test_what_is_lost_is_what_a_search_of_each_number_finds(
+    steps: list[tuple[object, ...]],
+) -> None:
+    tracker, naive = Tracker(), Naive()
+    message = stream("cell", "x")
+    for step in steps:
+        start, upto = tracker.next, 0
+        match step:
+            case ("live", int(number)):
+                items = tracker.live(number, message)
+                naive.held.add(number)
+                naive.known = max(naive.known, number)
+            case ("lost", int(number)):
+                items = tracker.lost(number)
+                naive.void.append((number, number + 1, True))
+                naive.known = max(naive.known, number)
+            case ("replayed", list(records), list(missing)):
+                data = [good(number) if fine else bad(number) for number, fine in records]
+                items = tracker.replayed(replay_of(data, 25, *missing))
+                naive.held |= {number for number, fine in records if fine}
+                naive.void += [(number, number + 1, True) for number, fine in records if not fine]
+                naive.void += [(begin, stop, False) for begin, stop in missing]
+                naive.known = max(naive.known, 25)
+            case _:
+                upto = naive.known + 1
+                items = tracker.given_up()
+        assert numbers_of(items, start) == naive.give(upto)
+        assert (tracker.next, tracker.known) == (naive.next, naive.known)
+        for one, two in pairwise(items):
+            both = isinstance(one, Lost) and isinstance(two, Lost)
+            assert not (both and one.damaged == two.damaged)
+
+
+def test_a_replay_of_nothing_that_can_be_read_is_one_loss() -> None:
+    """A search through all losses for each of them would take hours."""
+    count = 4 * MANY
+    items = Tracker().replayed(replay_of([bad(n) for n in range(1, count + 1)], count))
+    assert items == [Lost(1, count + 1, damaged=True)]
+
+
+def test_every_second_message_of_a_large_replay_is_lost() -> None:
+    records = [good(n) if n % 2 else bad(n) for n in range(1, MANY + 1)]
+    items = Tracker().replayed(replay_of(records, MANY))
+    assert len(items) == MANY
+    assert sum(isinstance(each, Lost) for each in items) == MANY // 2
+
+
+def test_losses_before_their_turn_are_kept_in_order() -> None:
+    tracker = Tracker()
+    records = [good(n) if n % 3 else bad(n) for n in range(2, MANY + 2)]
+    assert tracker.replayed(replay_of(records, MANY + 1)) == []
+    for _ in range(10):
+        assert tracker.live(3, stream("cell", "again")) == []
+    assert len(tracker.replayed(replay_of([good(1)], MANY + 1))) == MANY + 1
+    assert not tracker.lacking
+
+
+def test_one_large_range_is_lost_between_many_messages() -> None:
+    tracker = Tracker()
+    far = range(10**9, 10**9 + 10**6 * MANY, 10**6)
+    records = [good(n) for n in far]
+    items = tracker.replayed(replay_of(records, far[-1], (1, far[-1])))
+    assert len(items) == 2 * MANY
+    assert items[0] == Lost(1, 10**9)
+
+
+def test_a_large_message_makes_room_among_many_small_ones() -> None:
+    tracker = Tracker(held_bytes=100 * MANY)
+    small = Message("iopub", *GOOD)
+    for number in range(3, MANY + 3):
+        tracker.live(number, small)
+    large = replace(small, buffers=(bytes(100 * MANY - 500),))
+    assert tracker.live(2, large) == []
+    assert len(tracker.live(1, small)) < 10
+
+
+def test_a_replay_misses_no_more_ranges_than_were_asked_for() -> None:
+    with pytest.raises(WireError, match="more ranges"):
+        Tracker().replayed(replay_of([], 3, *[(1, 2)] * (MOST_RANGES + 2)))

@@ -5,7 +5,10 @@ tracker gives out each of them once and in that order. It holds what came too ea
 numbers it lacks, and takes the recorder's replays, in which messages may come twice or in slices.
 """
 
-from collections.abc import Callable
+import heapq
+from bisect import insort
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from jrc.errors import WireError
@@ -42,6 +45,74 @@ def to_message(record: Record) -> Message | None:
     return Message(record.channel, header, parent, metadata, content, tuple(buffers))
 
 
+class _Held:
+    """Messages that came before their turn, by number.
+
+    There may be a hundred thousand of them, so no step looks at all of them.
+
+    Args:
+        bound: bytes that are kept of what arrived by itself.
+    """
+
+    def __init__(self, bound: int) -> None:
+        self._bound = bound
+        self._bytes = 0
+        self._messages: dict[int, Message] = {}
+        # Sorted; those before ``_begin`` were taken.
+        self._numbers: list[int] = []
+        self._begin = 0
+
+    def __iter__(self) -> Iterator[int]:
+        """The numbers, in order."""
+        return islice(self._numbers, self._begin, None)
+
+    @property
+    def first(self) -> int | None:
+        """The lowest number."""
+        return self._numbers[self._begin] if self._messages else None
+
+    def add(self, number: int, message: Message, *, is_next: bool) -> None:
+        """Hold a message that arrived by itself, as far as there is room.
+
+        The newest go first: they are the last that will be given out.
+        """
+        if number in self._messages:
+            return
+        size = _size(message)
+        is_newest = not self._messages or number > self._numbers[-1]
+        if is_newest and not is_next and self._bytes + size > self._bound:
+            return
+        self._messages[number] = message
+        self._bytes += size
+        insort(self._numbers, number, lo=self._begin)
+        stay = 1 if is_next else 0
+        while self._bytes > self._bound and len(self._messages) > stay:
+            self._bytes -= _size(self._messages.pop(self._numbers.pop()))
+
+    def add_all(self, found: list[tuple[int, Message]]) -> None:
+        """Hold messages that were asked for, whatever their size."""
+        for number, message in found:
+            if number not in self._messages:
+                self._messages[number] = message
+                self._bytes += _size(message)
+                self._numbers.append(number)
+        del self._numbers[: self._begin]
+        self._begin = 0
+        self._numbers.sort()
+
+    def take(self, number: int) -> Message | None:
+        """Take out the message with this number, below which there is none."""
+        message = self._messages.pop(number, None)
+        if message is None:
+            return None
+        self._bytes -= _size(message)
+        self._begin += 1
+        if 2 * self._begin >= len(self._numbers):
+            del self._numbers[: self._begin]
+            self._begin = 0
+        return message
+
+
 class Tracker:
     """The sequence of one run, on the client's side.
 
@@ -65,11 +136,10 @@ class Tracker:
     ) -> None:
         self.next = after + 1
         self.known = after
-        self._held: dict[int, Message] = {}
-        self._held_bytes = 0
-        self._newest = 0
-        self._bound = held_bytes
+        self._held = _Held(held_bytes)
         self._is_readable = is_readable
+        # A heap, with the first in front. What overlaps is sorted out when its turn comes: a kernel
+        # can send a hundred thousand of them at once.
         self._void: list[Lost] = []
         self._slice_of = 0
         self._slice = bytearray()
@@ -91,14 +161,14 @@ class Tracker:
     def live(self, number: int, message: Message) -> list[Item]:
         """A numbered message arrived; returns what can be given out now."""
         self.counted(number)
-        if self._is_readable(message):
-            self._hold(number, message)
+        if number >= self.next and self._is_readable(message):
+            self._held.add(number, message, is_next=number == self.next)
         return self._give()
 
     def lost(self, number: int) -> list[Item]:
         """Nobody has this message in a form that can be read."""
         self.counted(number)
-        self._void.append(Lost(number, number + 1, damaged=True))
+        heapq.heappush(self._void, Lost(number, number + 1, damaged=True))
         return self._give()
 
     def wanted(self) -> tuple[list[Range], int]:
@@ -109,7 +179,7 @@ class Tracker:
         """
         ranges: list[Range] = []
         start = self.next
-        for number in sorted(self._held):
+        for number in self._held:
             if number > start:
                 ranges.append((start, number))
             start = number + 1
@@ -123,66 +193,63 @@ class Tracker:
         """The recorder answered; returns what can be given out now.
 
         Raises:
-            WireError: its records can't be decoded.
+            WireError: its records can't be decoded, or it answers another question than ours.
         """
+        if len(replay.missing) > MOST_RANGES + 1:
+            raise WireError("A replay misses more ranges than were asked for.")
         self.counted(replay.state.count)
+        found: list[tuple[int, Message]] = []
         for record in self._records(replay):
             message = to_message(record)
-            if message is not None and self._is_readable(message):
-                self._hold(record.number, message, bounded=False)
-            else:
-                self._void.append(Lost(record.number, record.number + 1, damaged=True))
-        self._void.extend(Lost(*each) for each in replay.missing)
+            if message is None or not self._is_readable(message):
+                heapq.heappush(self._void, Lost(record.number, record.number + 1, damaged=True))
+            elif record.number >= self.next:
+                found.append((record.number, message))
+        self._held.add_all(found)
+        for start, stop in replay.missing:
+            heapq.heappush(self._void, Lost(start, stop))
         return self._give()
 
     def given_up(self) -> list[Item]:
         """What is known to exist and did not arrive is lost."""
-        self._void.append(Lost(self.next, self.known + 1))
-        return self._give()
+        return self._give(self.known + 1)
 
-    def _hold(self, number: int, message: Message, *, bounded: bool = True) -> None:
-        if number < self.next or number in self._held:
-            return
-        size = _size(message)
-        if (
-            bounded
-            and number > max(self.next, self._newest)
-            and self._held_bytes + size > self._bound
-        ):
-            return
-        self._held[number] = message
-        self._held_bytes += size
-        self._newest = max(self._newest, number)
-        while bounded and self._held_bytes > self._bound and self._newest != self.next:
-            # The newest go: they are the last that will be given out.
-            self._held_bytes -= _size(self._held.pop(self._newest))
-            self._newest = max(self._held, default=0)
+    def _give(self, upto: int = 0) -> list[Item]:
+        """What can be given out now.
 
-    def _give(self) -> list[Item]:
+        Args:
+            upto: a message before this number that is neither here nor void never arrives.
+        """
         items: list[Item] = []
         while True:
-            message = self._held.pop(self.next, None)
+            message = self._held.take(self.next)
             if message is not None:
-                self._held_bytes -= _size(message)
                 items.append(message)
                 self.next += 1
                 continue
-            lost = self._lost_now()
+            lost = self._lost_now(upto)
             if lost is None:
-                break
-            items.append(lost)
+                return items
             self.next = lost.stop
-        self._void = [each for each in self._void if each.stop > self.next]
-        return items
+            last = items[-1] if items else None
+            if isinstance(last, Lost) and last.damaged == lost.damaged:
+                items[-1] = last._replace(stop=lost.stop)
+            else:
+                items.append(lost)
 
-    def _lost_now(self) -> Lost | None:
+    def _lost_now(self, upto: int) -> Lost | None:
         """The lost messages that begin with ``next``; None when it is not lost."""
-        here = [each for each in self._void if each.start <= self.next < each.stop]
-        if not here:
+        void = self._void
+        while void and void[0].stop <= self.next:
+            heapq.heappop(void)
+        if void and void[0].start <= self.next:
+            stop, damaged = void[0].stop, void[0].damaged
+        elif self.next < upto:
+            stop, damaged = min(upto, void[0].start) if void else upto, False
+        else:
             return None
-        longest = max(here, key=lambda each: each.stop)
-        stop = min((number for number in self._held if number < longest.stop), default=longest.stop)
-        return Lost(self.next, stop, longest.damaged)
+        first = self._held.first
+        return Lost(self.next, stop if first is None else min(stop, first), damaged)
 
     def _records(self, replay: Replay) -> list[Record]:
         """The whole records of a replay; what is cut short is kept for the next one."""
