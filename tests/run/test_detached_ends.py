@@ -22,6 +22,8 @@ from jrc.run.events import (
 from jrc.run.job import Job
 from jrc.run.options import Options
 from jrc.runs.cancel import DEFAULT_TIMING, Timing
+from jrc.runs.questions import InJournal, forget_run, kept_in_journal
+from jrc.server.client import ServerClient
 from tests.support.desk import Desk, nothing_is_left, printed
 from tests.support.jupyter import JupyterServer, launch_jupyter
 from tests.support.running import SLEEP, TICKS, Recorder, client_of, notebook, stdout_of
@@ -111,7 +113,7 @@ async def test_a_cancelled_run_is_cancelled_whatever_its_last_cell_does(
     if following:
         while "on" not in printed(listener):
             await asyncio.sleep(0.05)
-    ended = "Its client saw the end, and ended the kernel." if follow else "Its kernel was ended"
+    ended = "Its kernel has ended, too." if follow else "Its kernel was ended"
     said = await desk.cancel(run, Timing(stop=2.0) if BUSY in sources else DEFAULT_TIMING)
     assert ended in said or (follow and "Its kernel was ended" in said)
     assert run not in str(desk.server.rest("GET", "api/sessions"))
@@ -213,3 +215,36 @@ async def test_what_is_not_there_can_not_be_cancelled(desk: Desk, tmp_path: Path
     with pytest.raises(NotFoundError, match="nothing to stop"):
         await desk.cancel(run)
     await desk.attach(run)
+
+
+async def test_a_kernel_that_knows_nothing_of_the_run_is_not_said_to_be_gone(
+    desk: Desk, tmp_path: Path
+) -> None:
+    run = await desk.begin(notebook(tmp_path, "print(1)"))
+    await desk.until(run, "finished")
+    found = await desk.find(run)
+    async with client_of(desk.server) as client:
+        await forget_run(client, found.kernel_id, run)
+        with pytest.raises(NotFoundError, match=f"{found.kernel_id} lives, and knows nothing of"):
+            await desk.cancel(run)
+        await client.delete_session(found.session_id)
+
+
+async def test_a_kernel_that_forgets_the_run_as_it_is_cancelled_stays(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await desk.begin(notebook(tmp_path, "print(1)"))
+    await desk.until(run, "finished")
+    found = await desk.find(run)
+
+    async def after_another_fetched_it(client: ServerClient, kernel: str, run: str) -> InJournal:
+        await forget_run(client, kernel, run)
+        return await kept_in_journal(client, kernel, run)
+
+    with monkeypatch.context() as another:
+        another.setattr("jrc.runs.cancel.kept_in_journal", after_another_fetched_it)
+        said = await desk.cancel(run)
+    assert "Its kernel stays, and knows nothing of the run any more." in said
+    async with client_of(desk.server) as client:
+        assert await client.kernel(found.kernel_id) is not None
+        await client.delete_session(found.session_id)

@@ -8,7 +8,14 @@ from jrc.errors import JrcError, NotFoundError, UnreachableError
 from jrc.kernel.session import SessionKernel
 from jrc.recorder.protocol import States
 from jrc.runs.lookup import FoundRun, served_path
-from jrc.runs.questions import cancel_run, cells_of, kept_in_journal, start_journal, state_of_run
+from jrc.runs.questions import (
+    InJournal,
+    cancel_run,
+    cells_of,
+    kept_in_journal,
+    start_journal,
+    state_of_run,
+)
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
@@ -45,15 +52,10 @@ async def cancel_found(
         what was done, in a few sentences.
 
     Raises:
-        NotFoundError: the kernel of the run is gone.
+        NotFoundError: the kernel of the run is gone, or does not know the run.
         UnreachableError: the kernel does not answer. It was interrupted nevertheless.
     """
     states = await _states(found, server)
-    if states is None:
-        raise NotFoundError(
-            f"The kernel of the run {found.run} is gone: there is nothing to stop.",
-            hint=f"What it did before may be in its journal: jrc attach {found.run}",
-        )
     total = cells_of(states)
     state = states.runs[0]
     if not state.running and (state.stopped or state.done >= total):
@@ -89,9 +91,10 @@ async def _end_kernel(found: FoundRun, server: "ServerClient") -> str:
         return f"The process {client} on this computer has the result, and ends the kernel."
     fetch = f"The result: jrc attach {found.run}"
     try:
-        reason = await _not_in_journal(found, server)
-    except NotFoundError:
-        return "Its client saw the end, and ended the kernel."
+        kept = await _in_journal(found, server)
+        if kept and not kept.path:
+            return await _of_no_run(found, server)
+        reason = await _not_fetchable(kept, server)
     except JrcError as error:
         reason = error.message.rstrip(".")
     if reason:
@@ -111,21 +114,25 @@ async def _end_kernel(found: FoundRun, server: "ServerClient") -> str:
     return f"{problem or 'Its kernel was ended; what it printed is in its journal.'} {fetch}"
 
 
-async def _not_in_journal(found: FoundRun, server: "ServerClient") -> str:
-    """Why the kernel must not end yet: what it holds is not in the journal. Empty if it may end.
+async def _in_journal(found: FoundRun, server: "ServerClient") -> InJournal:
+    """Whether all that the kernel holds of a run is in its journal, which is begun if need be.
 
     Raises:
-        NotFoundError: the kernel is gone.
         JrcError: the kernel does not answer.
     """
-    record = found.record
     kept = await kept_in_journal(server, found.kernel_id, found.run)
-    if not kept.path and record is not None:
-        # The run was not begun with --detach, and its client was killed.
-        await start_journal(server, found.kernel_id, found.run, record.about)
-        kept = await kept_in_journal(server, found.kernel_id, found.run)
-    if kept and not kept.path:
-        raise NotFoundError(f"The kernel {found.kernel_id} is gone.")
+    if kept or kept.path or found.record is None:
+        return kept
+    # The run was not begun with --detach, and its client was killed.
+    try:
+        await start_journal(server, found.kernel_id, found.run, found.record.about)
+    except NotFoundError:
+        return InJournal()
+    return await kept_in_journal(server, found.kernel_id, found.run)
+
+
+async def _not_fetchable(kept: InJournal, server: "ServerClient") -> str:
+    """Why the kernel must not end yet: nobody could fetch what it holds. Empty if it may end."""
     if not kept:
         return f"there is no complete journal ({kept.reason})"
     if not await served_path(server, kept.path):
@@ -133,17 +140,34 @@ async def _not_in_journal(found: FoundRun, server: "ServerClient") -> str:
     return ""
 
 
-async def _states(found: FoundRun, server: "ServerClient") -> States | None:
-    if not found.kernel_id:
-        return None
+async def _of_no_run(found: FoundRun, server: "ServerClient") -> str:
+    """What became of a kernel that holds nothing of the run any more, as a sentence."""
+    if await server.kernel(found.kernel_id) is None:
+        return "Its kernel has ended, too."
+    stop = f"jrc kernel stop {shlex.quote(found.kernel_id)}"
+    return f"Its kernel stays, and knows nothing of the run any more. To end it: {stop}"
+
+
+async def _states(found: FoundRun, server: "ServerClient") -> States:
+    hint = f"What it did before may be in its journal: jrc attach {found.run}"
     try:
+        if not found.kernel_id:
+            raise NotFoundError("The server has no kernel of this run.")
         states = await state_of_run(server, found.kernel_id, found.run)
-    except NotFoundError:
-        return None
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"The kernel of the run {found.run} is gone: there is nothing to stop.", hint=hint
+        ) from error
     except UnreachableError:
         await server.interrupt(found.kernel_id)
         raise
-    return states if states is not None and states.runs else None
+    if states is None or not states.runs:
+        raise NotFoundError(
+            f"The kernel {found.kernel_id} lives, and knows nothing of the run {found.run} any "
+            "more: there is nothing to stop.",
+            hint=hint,
+        )
+    return states
 
 
 async def _until_stopped(found: FoundRun, server: "ServerClient", timing: Timing) -> bool:
