@@ -536,9 +536,9 @@ def test_a_damaged_frame_asks_nothing_of_a_recorder_that_was_not_heard_of(client
     """Its installation may be under way: asked before that, a kernel answers as one without."""
     cell = client.execute("x").msg_id
     recording = client.recording
-    recording.frame_damaged()
+    recording.frame_damaged(installed=False)
     assert recording.due(0.0) == []
     recording.receive(stamp(busy(cell), 1), 0.0)
-    recording.frame_damaged()
+    recording.frame_damaged(installed=False)
     (question,) = recording.due(0.0)
     assert question.msg_type == "jrc_replay_request"

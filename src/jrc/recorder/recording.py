@@ -266,14 +266,17 @@ class Recording:
             return self._unrecorded(message)
         return [message]
 
-    def frame_damaged(self) -> None:
+    def frame_damaged(self, *, installed: bool) -> None:
         """Something came that can't be read: ask at once what it may have been.
 
         Before the recorder was heard of, its installation may be under way, and a kernel that is
         asked too early answers as one that has none.
+
+        Args:
+            installed: the caller heard of it.
         """
         self._questions.doubt()
-        if self.state is not None or self._tracker.known:
+        if installed or self.state is not None or self._tracker.known:
             self._patience.hurry = True
 
     def lost(self, number: int) -> list[News]:

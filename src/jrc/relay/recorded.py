@@ -135,7 +135,7 @@ class Recorded:
     def frame_damaged(self) -> None:
         """Something came that can't be read: ask for it."""
         if self._recording is not None:
-            self._recording.frame_damaged()
+            self._recording.frame_damaged(installed=self._install_answered)
 
     def link_lost(self) -> None:
         """Questions that were asked will not be answered."""

@@ -340,7 +340,7 @@ class RecordedRun(Strategy):
         return again if again or not self._in_place else self._recording.due(now)
 
     def frame_damaged(self) -> bool:
-        self._recording.frame_damaged()
+        self._recording.frame_damaged(installed=self._in_place)
         return False
 
     def lost(self, number: int) -> Iterable[Event]:
