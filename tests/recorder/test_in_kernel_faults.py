@@ -17,7 +17,7 @@ from jrc.recorder.protocol import (
     replay_content,
 )
 from jrc.recorder.recording import NotExecuted, RecorderLost
-from jrc.recorder.tracker import Lost
+from jrc.recorder.tracker import Cause, Lost
 from tests.support.kernels import ZmqKernel, collect
 from tests.support.recorded import NEWER, RecordedRun, evaluate, newer_source, run_plainly
 
@@ -278,7 +278,7 @@ def test_lost_numbers_are_named(kernel: ZmqKernel) -> None:
     late = RecordedRun(kernel)
     late.recording.link_restored()
     late.pump(lambda: bool(late.lost))
-    assert late.lost == [Lost(1, count + 1)]
+    assert late.lost == [Lost(1, count + 1, Cause.NOT_KEPT)]
 
 
 def test_a_detached_run_outlives_its_kernel(own_kernel: ZmqKernel, tmp_path: Path) -> None:

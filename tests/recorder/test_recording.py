@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from jrc.recorder.asking import ACKNOWLEDGE_AFTER, SLOW_ANSWER, Timing
 from jrc.recorder.protocol import guarded_metadata, request_metadata
 from jrc.recorder.recording import NoReply, NotExecuted, RecorderLost, Recording
-from jrc.recorder.tracker import Lost
+from jrc.recorder.tracker import Cause, Lost
 from jrc.wire.message import Message, encode_object, new_message
 from tests.support.fake_kernel import FakeKernel
 from tests.support.scripted import busy, from_kernel, idle, reply, stream
@@ -439,7 +439,7 @@ def test_a_kernel_that_ends_ends_the_sequence_first(client: Client) -> None:
     late = stamp(stream(cell, "c"), 3)
     recording.receive(late, 0)
     ended = from_kernel("iopub", "status", {"execution_state": "restarting"})
-    assert recording.receive(ended, 0) == [Lost(2, 3), late, ended]
+    assert recording.receive(ended, 0) == [Lost(2, 3, Cause.NEVER_ARRIVED), late, ended]
     assert recording.due(100) == []
 
 
@@ -514,7 +514,7 @@ def test_what_is_counted_and_never_comes_is_asked_for_less_and_less_often_and_th
         for question in client.recording.due(now):
             times.append(now)
             news.extend(client.recording.receive(answer(question, count=3), now))
-    assert news == [Lost(2, 3), later_one]
+    assert news == [Lost(2, 3, Cause.NEVER_ARRIVED), later_one]
     assert len(times) == TIMING.fruitless
     pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert all(later >= earlier - 0.02 for earlier, later in itertools.pairwise(pauses[1:]))

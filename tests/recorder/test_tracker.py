@@ -14,7 +14,7 @@ from jrc.errors import WireError
 from jrc.recorder.in_kernel.archive import Archive, Batch
 from jrc.recorder.in_kernel.records import IOPUB, SHELL, encode_record
 from jrc.recorder.protocol import Range, Replay, RunState
-from jrc.recorder.tracker import MOST_RANGES, Item, Lost, Tracker
+from jrc.recorder.tracker import MOST_RANGES, Cause, Item, Lost, Tracker
 from jrc.wire.message import Message
 from tests.support.scripted import stream
 
@@ -314,7 +314,7 @@ def test_what_is_replayed_and_can_not_be_read_is_lost_and_nothing_else() -> None
     tracker = Tracker()
     items = tracker.replayed(Replay(run_state(4), "", (1, 0), (), None, b"".join(records)))
     lost = [item for item in items if isinstance(item, Lost)]
-    assert lost == [Lost(1, 2, damaged=True), Lost(3, 4, damaged=True)]
+    assert lost == [Lost(1, 2, Cause.DAMAGED), Lost(3, 4, Cause.DAMAGED)]
     assert texts(items) == ["lost 1-2", "good", "lost 3-4", "good"]
     assert not tracker.lacking
 
@@ -354,7 +354,7 @@ def numbers_of(items: Sequence[Item], start: int) -> dict[int, str]:
     for item in items:
         if isinstance(item, Lost):
             assert item.start == at < item.stop
-            fates |= dict.fromkeys(range(at, item.stop), "damaged" if item.damaged else "gone")
+            fates |= dict.fromkeys(range(at, item.stop), item.cause)
             at = item.stop
         else:
             fates[at] = "given"
@@ -369,18 +369,18 @@ class Naive:
         self.next = 1
         self.known = 0
         self.held: set[int] = set()
-        self.void: list[tuple[int, int, bool]] = []
+        self.void: list[Lost] = []
 
     def give(self, upto: int = 0) -> dict[int, str]:
         fates: dict[int, str] = {}
         while True:
-            here = [each for each in self.void if each[0] <= self.next < each[1]]
+            here = [each for each in self.void if each.start <= self.next < each.stop]
             if self.next in self.held:
                 fates[self.next] = "given"
             elif here:
-                fates[self.next] = "damaged" if min(here)[2] else "gone"
+                fates[self.next] = min(here).cause
             elif self.next < upto:
-                fates[self.next] = "gone"
+                fates[self.next] = Cause.NEVER_ARRIVED
             else:
                 return fates
             self.next += 1
@@ -414,14 +414,16 @@ def test_what_is_lost_is_what_a_search_of_each_number_finds(
                 naive.known = max(naive.known, number)
             case ("lost", int(number)):
                 items = tracker.lost(number)
-                naive.void.append((number, number + 1, True))
+                naive.void.append(Lost(number, number + 1, Cause.DAMAGED))
                 naive.known = max(naive.known, number)
             case ("replayed", list(records), list(missing)):
                 data = [good(number) if fine else bad(number) for number, fine in records]
                 items = tracker.replayed(replay_of(data, 25, *missing))
                 naive.held |= {number for number, fine in records if fine}
-                naive.void += [(number, number + 1, True) for number, fine in records if not fine]
-                naive.void += [(begin, stop, False) for begin, stop in missing]
+                naive.void += [
+                    Lost(number, number + 1, Cause.DAMAGED) for number, fine in records if not fine
+                ]
+                naive.void += [Lost(begin, stop, Cause.NOT_KEPT) for begin, stop in missing]
                 naive.known = max(naive.known, 25)
             case _:
                 upto = naive.known + 1
@@ -430,14 +432,14 @@ def test_what_is_lost_is_what_a_search_of_each_number_finds(
         assert (tracker.next, tracker.known) == (naive.next, naive.known)
         for one, two in pairwise(items):
             both = isinstance(one, Lost) and isinstance(two, Lost)
-            assert not (both and one.damaged == two.damaged)
+            assert not (both and one.cause is two.cause)
 
 
 def test_a_replay_of_nothing_that_can_be_read_is_one_loss() -> None:
     """A search through all losses for each of them would take hours."""
     count = 4 * MANY
     items = Tracker().replayed(replay_of([bad(n) for n in range(1, count + 1)], count))
-    assert items == [Lost(1, count + 1, damaged=True)]
+    assert items == [Lost(1, count + 1, Cause.DAMAGED)]
 
 
 def test_every_second_message_of_a_large_replay_is_lost() -> None:
@@ -463,7 +465,7 @@ def test_one_large_range_is_lost_between_many_messages() -> None:
     records = [good(n) for n in far]
     items = tracker.replayed(replay_of(records, far[-1], (1, far[-1])))
     assert len(items) == 2 * MANY
-    assert items[0] == Lost(1, 10**9)
+    assert items[0] == Lost(1, 10**9, Cause.NOT_KEPT)
 
 
 def test_a_large_message_makes_room_among_many_small_ones() -> None:
@@ -479,3 +481,18 @@ def test_a_large_message_makes_room_among_many_small_ones() -> None:
 def test_a_replay_misses_no_more_ranges_than_were_asked_for() -> None:
     with pytest.raises(WireError, match="more ranges"):
         Tracker().replayed(replay_of([], 3, *[(1, 2)] * (MOST_RANGES + 2)))
+
+
+def test_each_loss_says_its_own_cause() -> None:
+    """A kernel that died is no recorder that had no room."""
+    tracker = Tracker()
+    replay = replay_of([bad(3), good(4)], 6, (1, 2))
+    items = [*tracker.replayed(replay), *tracker.given_up()]
+    assert [each.sentence for each in items if isinstance(each, Lost)] == [
+        "1 message is lost: the recorder no longer keeps that part of the output.",
+        "1 message is lost: that part of the output never arrived, and the kernel can't send it "
+        "again.",
+        "1 message is lost: the recorder's copy can't be read.",
+        "2 messages are lost: that part of the output never arrived, and the kernel can't send it "
+        "again.",
+    ]

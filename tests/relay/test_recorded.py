@@ -11,7 +11,7 @@ from jrc.kernel.messages import Messages
 from jrc.recorder.asking import Timing
 from jrc.recorder.in_kernel.records import IOPUB, encode_record
 from jrc.recorder.recording import RecorderLost
-from jrc.recorder.tracker import Lost
+from jrc.recorder.tracker import Cause, Lost
 from jrc.relay.actions import Deliver, Send
 from jrc.relay.machine import Machine
 from jrc.relay.recorded import NeverArrived, Recorded
@@ -175,7 +175,7 @@ def test_a_message_that_can_not_be_understood_takes_no_other_with_it(recorded: R
     recorded.due(0)
     (question,) = recorded.due(Timing().gap_grace)
     found = recorded.receive(replay(run, question, nonsense), 1)
-    assert found == [Lost(1, 2, damaged=True), output]
+    assert found == [Lost(1, 2, Cause.DAMAGED), output]
 
 
 def test_an_execution_that_never_arrived_is_told(recorded: Recorded) -> None:
@@ -221,7 +221,7 @@ def test_a_kernel_that_ends_gives_out_what_was_held(recorded: Recorded) -> None:
     run = installed(recorded)
     held = numbered(stream("first", "b"), run, 2)
     recorded.receive(held, 0)
-    assert recorded.give_up() == [Lost(1, 2), held]
+    assert recorded.give_up() == [Lost(1, 2, Cause.NEVER_ARRIVED), held]
     assert recorded.give_up() == []
 
 

@@ -8,13 +8,14 @@ numbers it lacks, and takes the recorder's replays, in which messages may come t
 import heapq
 from bisect import insort
 from collections.abc import Callable, Iterator
+from enum import StrEnum
 from itertools import islice
 from typing import NamedTuple
 
 from jrc.errors import WireError
 from jrc.recorder.in_kernel.records import BadRecordError, Record, decode_record
 from jrc.recorder.protocol import Range, Replay
-from jrc.wire.message import Message, is_readable
+from jrc.wire.message import Message, are_lost, is_readable
 
 HELD_BYTES = 16 << 20
 """What a client holds of messages that came too early. The kernel has the others."""
@@ -22,16 +23,24 @@ HELD_BYTES = 16 << 20
 MOST_RANGES = 200
 
 
-class Lost(NamedTuple):
-    """Messages of the run that nobody has any more: those numbered ``start`` to ``stop - 1``.
+class Cause(StrEnum):
+    """Why messages are lost, as the end of a sentence about one or many."""
 
-    Attributes:
-        damaged: the recorder has them, and they can't be read.
-    """
+    NOT_KEPT = "the recorder no longer keeps that part of the output"
+    DAMAGED = "the recorder's copy can't be read"
+    NEVER_ARRIVED = "that part of the output never arrived, and the kernel can't send it again"
+
+
+class Lost(NamedTuple):
+    """Messages of the run that nobody has any more: those numbered ``start`` to ``stop - 1``."""
 
     start: int
     stop: int
-    damaged: bool = False
+    cause: Cause
+
+    @property
+    def sentence(self) -> str:
+        return f"{are_lost(self.stop - self.start)}: {self.cause}."
 
 
 Item = Message | Lost
@@ -168,7 +177,7 @@ class Tracker:
     def lost(self, number: int) -> list[Item]:
         """Nobody has this message in a form that can be read."""
         self.counted(number)
-        heapq.heappush(self._void, Lost(number, number + 1, damaged=True))
+        heapq.heappush(self._void, Lost(number, number + 1, Cause.DAMAGED))
         return self._give()
 
     def wanted(self) -> tuple[list[Range], int]:
@@ -202,12 +211,12 @@ class Tracker:
         for record in self._records(replay):
             message = to_message(record)
             if message is None or not self._is_readable(message):
-                heapq.heappush(self._void, Lost(record.number, record.number + 1, damaged=True))
+                heapq.heappush(self._void, Lost(record.number, record.number + 1, Cause.DAMAGED))
             elif record.number >= self.next:
                 found.append((record.number, message))
         self._held.add_all(found)
         for start, stop in replay.missing:
-            heapq.heappush(self._void, Lost(start, stop))
+            heapq.heappush(self._void, Lost(start, stop, Cause.NOT_KEPT))
         return self._give()
 
     def given_up(self) -> list[Item]:
@@ -232,7 +241,7 @@ class Tracker:
                 return items
             self.next = lost.stop
             last = items[-1] if items else None
-            if isinstance(last, Lost) and last.damaged == lost.damaged:
+            if isinstance(last, Lost) and last.cause is lost.cause:
                 items[-1] = last._replace(stop=lost.stop)
             else:
                 items.append(lost)
@@ -243,13 +252,14 @@ class Tracker:
         while void and void[0].stop <= self.next:
             heapq.heappop(void)
         if void and void[0].start <= self.next:
-            stop, damaged = void[0].stop, void[0].damaged
+            stop, cause = void[0].stop, void[0].cause
         elif self.next < upto:
-            stop, damaged = min(upto, void[0].start) if void else upto, False
+            stop = min(upto, void[0].start) if void else upto
+            cause = Cause.NEVER_ARRIVED
         else:
             return None
         first = self._held.first
-        return Lost(self.next, stop if first is None else min(stop, first), damaged)
+        return Lost(self.next, stop if first is None else min(stop, first), cause)
 
     def _records(self, replay: Replay) -> list[Record]:
         """The whole records of a replay; what is cut short is kept for the next one."""

@@ -33,7 +33,7 @@ from jrc.relay.answers import Answers, Loss, topic
 from jrc.relay.in_flight import ClientRequest, ClientRequests, by_lane
 from jrc.relay.recorded import Found, NeverArrived, Recorded
 from jrc.relay.watch import Act, Timing, Watch
-from jrc.wire.message import Message
+from jrc.wire.message import Message, are_lost
 from jrc.wire.zmq import Addressed
 
 DIED = Loss(
@@ -110,7 +110,7 @@ class Machine:
 
     def client_lost(self, count: int) -> list[Action]:
         """Messages did not reach a client that did not read what is published."""
-        text = f"A client of this kernel did not read for a while: it lost {count} messages."
+        text = f"A client of this kernel did not read for a while: {are_lost(count)} to it."
         return [Log(text, warning=True), self._notice(text)]
 
     def interrupted(self, request: Addressed, problem: str) -> list[Action]:
@@ -184,9 +184,7 @@ class Machine:
                 case Message():
                     actions += self._on_message(each, now)
                 case Lost():
-                    actions.append(
-                        self._notice(f"{each.stop - each.start} messages of output were lost.")
-                    )
+                    actions.append(self._notice(each.sentence))
                 case NoReply():
                     # The interrupt that swallowed the reply is what the client asked for.
                     actions += self._refuse(each.msg_id, _INTERRUPTED)

@@ -247,13 +247,6 @@ class Account:
             event.key, f"the server dropped output that came too fast ({event.notice.rstrip('.')})."
         )
 
-    def output_gone(self, count: int, *, damaged: bool = False) -> None:
-        messages = "1 message is" if count == 1 else f"{count} messages are"
-        if damaged:
-            self.lose(f"{messages} lost: the kernel published what can't be read as a message.")
-        else:
-            self.lose(f"{messages} gone: the recorder could not keep more than its bound.")
-
     def frame_lost(self, reason: str) -> None:
         """Said once: there may be thousands."""
         if not self._frame_lost:

@@ -36,7 +36,6 @@ from jrc.run.strategy import (
     Flight,
     JournalKept,
     NotRun,
-    OutputGone,
     PlainRun,
     RecorderInstalled,
     Strategy,
@@ -90,7 +89,7 @@ class _InOrder:
                     yield from self._given_out(given)
                 case Lost():
                     self.handled = max(self.handled, given.stop - 1)
-                    yield OutputGone(given.stop - given.start, given.damaged)
+                    yield given
                 case NotExecuted():
                     yield from self._not_run(given.msg_id)
                 case NoReply():

@@ -22,6 +22,7 @@ from jrc.kernel.execution import (
     Started,
 )
 from jrc.recorder.protocol import read_stamp
+from jrc.recorder.tracker import Lost
 from jrc.run.kernel_side import KernelChannels, KernelControl, KernelEvent, MessageDamaged
 from jrc.run.outbox import Outbox
 from jrc.run.progress import Account, Listener, Result, unrecorded
@@ -32,7 +33,6 @@ from jrc.run.strategy import (
     Event,
     JournalKept,
     NotRun,
-    OutputGone,
     Unrecorded,
 )
 from jrc.run.timing import DEFAULT_TIMING, Timing
@@ -457,8 +457,8 @@ class Runner:
                     await self._channels.send(self._exchange.comm_message(note))
             case LimitReached():
                 self._account.limit_reached(event)
-            case OutputGone():
-                self._account.output_gone(event.count, damaged=event.damaged)
+            case Lost():
+                self._account.lose(event.sentence)
             case InputRequested():
                 self._questions.ask(event.message, allowed=event.allowed)
             case Replied():

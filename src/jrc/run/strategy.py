@@ -5,7 +5,6 @@ of messages are made by the ``Messages`` that are given.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from jrc.kernel.execution import Event as ExecutionEvent
@@ -13,24 +12,12 @@ from jrc.kernel.execution import Execution
 from jrc.kernel.messages import Messages
 from jrc.recorder.install import Installed
 from jrc.recorder.protocol import RunState
+from jrc.recorder.tracker import Lost
 from jrc.run.cell_requests import CellRequest
 from jrc.wire.message import Message
 
 FENCE_PAUSE = 5.0
 """Seconds between two fences because of frames that can't be read: there may be many of these."""
-
-
-@dataclass(frozen=True)
-class OutputGone:
-    """Messages that the kernel published and that nobody has any more.
-
-    Attributes:
-        count: how many.
-        damaged: they are there, and can't be read.
-    """
-
-    count: int
-    damaged: bool = False
 
 
 class NotRun(NamedTuple):
@@ -77,15 +64,7 @@ class CancelTaken(NamedTuple):
     """The kernel begins none of the requests any more that it has not begun."""
 
 
-Event = (
-    ExecutionEvent
-    | OutputGone
-    | NotRun
-    | RecorderInstalled
-    | Unrecorded
-    | JournalKept
-    | CancelTaken
-)
+Event = ExecutionEvent | Lost | NotRun | RecorderInstalled | Unrecorded | JournalKept | CancelTaken
 
 
 class Flight:

@@ -143,6 +143,11 @@ def _text(fields: dict[str, Any], key: str) -> str:
     return value
 
 
+def are_lost(count: int) -> str:
+    """How a sentence begins about so many messages that do not arrive."""
+    return "1 message is lost" if count == 1 else f"{count} messages are lost"
+
+
 _LIMIT_NOTICES = ("IOPub data rate exceeded", "IOPub message rate exceeded")
 _LONGEST_NOTICE = 4096
 
