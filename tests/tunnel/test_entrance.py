@@ -2,8 +2,12 @@
 
 import asyncio
 import os
+import re
+import socket
+import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,7 +18,9 @@ from jrc.profile.route import Route
 from jrc.server.tunnelled import TunnelTransport
 from jrc.tunnel.entrance import Entrance, NoKeeperError
 from jrc.tunnel.machine import Phase
+from jrc.tunnel.pump import Pump
 from jrc.tunnel.status import KeeperFiles, KeeperStatus, Spec
+from tests.support.stranger import stranger_passes_on
 
 pytestmark = [pytest.mark.anyio, pytest.mark.attacks]
 
@@ -45,6 +51,12 @@ def keeper_at(port: int) -> Paths:
     return paths
 
 
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
 @pytest.mark.parametrize("use", [by_http, by_socket])
 async def test_digits_that_drip_hold_no_connection(use: Use) -> None:
     dripped = 0
@@ -68,3 +80,34 @@ async def test_digits_that_drip_hold_no_connection(use: Use) -> None:
             await use(entrance)
         await done.wait()
     assert dripped < len(ANSWER)
+
+
+@pytest.mark.parametrize("use", [by_http, by_socket])
+@pytest.mark.parametrize("host", ["", "127.0.0.2", "127.0.0.1"])
+async def test_a_proof_that_is_passed_on_is_none(use: Use, host: str, tmp_path: Path) -> None:
+    """By one who kept a connection to the port, until the next keeper has it.
+
+    He has it answered for a connection of his own, from the client's port too: where the system
+    lets him, which is at another address than the client's.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    paths = keeper_at(port)
+    key = KeeperFiles.of(paths, "lab").key()
+    assert key
+    keeper = Pump(lambda: None, lambda: None)
+    with stranger_passes_on(port, tmp_path, host) as stranger:
+        await until(lambda: stranger.listens)
+        using = asyncio.create_task(use(Entrance(paths, "lab", patience=20)))
+        await until(lambda: stranger.heard)
+        await keeper.listen(port, key)
+        with pytest.raises(NoKeeperError, match=f"Port {port} does not lead to the tunnel"):
+            await using
+        await keeper.close()
+        question, said = stranger.heard.split(b"\n", 1)
+    assert question.startswith(b"JRC-TUNNEL")
+    if host == "127.0.0.1" or (host and sys.platform != "linux"):
+        assert said.startswith(b"FAILED ")
+    else:
+        assert re.fullmatch(rb"ANSWER [0-9a-f]{64}\n", said)

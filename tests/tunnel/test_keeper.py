@@ -104,16 +104,23 @@ async def test_it_and_what_it_starts_do_not_have_the_token(
         assert "s3cret" not in process.environ().values()
 
 
-async def test_a_keeper_that_can_not_prove_itself_is_replaced(spec: Spec, paths: Paths) -> None:
+@pytest.mark.attacks
+@pytest.mark.parametrize("key", [None, bytes(32).hex()], ids=["none", "of the first protocol"])
+async def test_a_keeper_that_can_not_prove_itself_is_replaced(
+    spec: Spec, paths: Paths, key: str | None
+) -> None:
     """jrc was updated while it ran."""
     files = KeeperFiles.of(paths, "lab")
     files.prepare()
+    if key is not None:
+        (files.folder / "key").write_text(key)
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as old:
         began = start_time(old.pid)
         files.write(KeeperStatus(spec, old.pid, began, Phase.READY, 0.0, port=spec.port))
         status = await ensure_keeper(spec, paths)
     assert status.pid != old.pid
     assert files.key()
+    (await Entrance(paths, "lab").connect()).close()
 
 
 async def test_a_damaged_key_is_made_anew(spec: Spec, paths: Paths) -> None:

@@ -1,43 +1,72 @@
-"""The proof of a keeper: nobody without the key, or on another port, can give it."""
+"""The proof of a keeper: nobody without the key, or on another connection, can give it."""
 
+from typing import TypeVar
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jrc.tunnel.proof import KEY_BYTES, NONCE_BYTES, answer_to, challenge, may_become_question
+from jrc.tunnel.proof import (
+    KEY_BYTES,
+    NONCE_BYTES,
+    Ends,
+    answer_to,
+    challenge,
+    may_become_question,
+)
+
+pytestmark = pytest.mark.attacks
 
 KEYS = st.binary(min_size=KEY_BYTES, max_size=KEY_BYTES)
 NONCES = st.binary(min_size=NONCE_BYTES, max_size=NONCE_BYTES)
+HOSTS = st.sampled_from(["127.0.0.1", "127.0.0.2", "127.0.0.11"])
 PORTS = st.integers(1, 65535)
+ADDRESSES = st.tuples(HOSTS, PORTS)
+ENDS = st.builds(Ends, ADDRESSES, ADDRESSES)
+HERE = Ends(("127.0.0.1", 40000), ("127.0.0.1", 8888))
+
+T = TypeVar("T")
 
 
-@given(KEYS, PORTS, NONCES, st.binary(max_size=200))
+@given(KEYS, ENDS, NONCES, st.binary(max_size=200))
 def test_the_keeper_answers_and_keeps_what_comes_behind(
-    key: bytes, port: int, nonce: bytes, rest: bytes
+    key: bytes, ends: Ends, nonce: bytes, rest: bytes
 ) -> None:
-    asked = challenge(key, port, nonce)
-    assert answer_to(asked.question + rest, key, port) == (asked.answer, rest)
+    asked = challenge(key, ends, nonce)
+    assert answer_to(asked.question + rest, key, ends) == (asked.answer, rest)
     assert not may_become_question(asked.question)
     assert [asked.missing(asked.answer[:size]) for size in (0, 1, 64, 65)] == [65, 64, 1, 0]
     assert asked.missing(b"HTTP/1.1") == 0
     assert all(may_become_question(asked.question[:size]) for size in range(len(asked.question)))
 
 
-@given(KEYS, KEYS, PORTS, PORTS, NONCES, NONCES)
-def test_another_key_port_or_nonce_is_no_proof(
-    key: bytes, other_key: bytes, port: int, other_port: int, nonce: bytes, other_nonce: bytes
+@given(KEYS, ENDS, NONCES, st.data())
+def test_another_key_end_or_nonce_is_no_proof(
+    key: bytes, ends: Ends, nonce: bytes, data: st.DataObject
 ) -> None:
-    asked = challenge(key, port, nonce)
-    other = challenge(other_key, other_port, other_nonce)
-    answer, _ = answer_to(other.question, other_key, other_port)
-    assert asked.is_met_by(answer) == ((key, port, nonce) == (other_key, other_port, other_nonce))
+    """One of them at a time."""
+    asked = challenge(key, ends, nonce)
+
+    def answer(key: bytes, ends: Ends, nonce: bytes) -> bytes:
+        return answer_to(challenge(key, ends, nonce).question, key, ends)[0]
+
+    def other(values: st.SearchStrategy[T], than: T) -> T:
+        return data.draw(values.filter(lambda value: value != than))
+
+    assert asked.is_met_by(answer(key, ends, nonce))
+    assert not asked.is_met_by(answer(other(KEYS, key), ends, nonce))
+    assert not asked.is_met_by(answer(key, ends, other(NONCES, nonce)))
+    for name, (host, port) in ends._asdict().items():
+        for address in ((other(HOSTS, host), port), (host, other(PORTS, port))):
+            assert not asked.is_met_by(answer(key, ends._replace(**{name: address}), nonce))
 
 
 @given(st.binary(max_size=200))
 def test_other_bytes_are_left_alone(data: bytes) -> None:
-    assert answer_to(data, bytes(KEY_BYTES), 1) == (b"", data)
+    assert answer_to(data, bytes(KEY_BYTES), HERE) == (b"", data)
     assert not may_become_question(b"GET " + data)
 
 
 def test_a_challenge_does_not_show_its_answer() -> None:
-    asked = challenge(bytes(KEY_BYTES), 8888, bytes(NONCE_BYTES))
+    asked = challenge(bytes(KEY_BYTES), HERE, bytes(NONCE_BYTES))
     assert asked.answer.decode().strip() not in repr(asked)

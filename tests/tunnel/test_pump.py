@@ -270,8 +270,9 @@ async def test_a_client_gets_a_proof_before_its_request_and_then_its_answer(
 ) -> None:
     """In whatever pieces the question comes, and also while the tunnel is down."""
     async with listening() as (pump, _):
-        asked = proof.challenge(KEY, pump.port, NONCE)
         reader, writer = await asyncio.open_connection("127.0.0.1", pump.port)
+        ends = [writer.get_extra_info(name) for name in ("sockname", "peername")]
+        asked = proof.challenge(KEY, proof.Ends(*ends), NONCE)
         for start in range(0, len(asked.question), size):
             writer.write(asked.question[start : start + size])
             await asyncio.sleep(0.001)
@@ -289,8 +290,8 @@ async def test_what_only_looks_like_a_question_is_passed_on(app: WebApp) -> None
     async with listening() as (pump, _):
         pump.open(Port(app.address[1]))
         reader, writer = await asyncio.open_connection("127.0.0.1", pump.port)
-        writer.write(b"JRC-TUNNEL-2 " + b"0" * 100 + b"\r\n\r\n")
-        assert b"JRC-TUNNEL-2" in await reader.read(4096)
+        writer.write(b"JRC-TUNNEL-3 " + b"0" * 100 + b"\r\n\r\n")
+        assert b"JRC-TUNNEL-3" in await reader.read(4096)
         writer.close()
 
 

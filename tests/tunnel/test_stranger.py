@@ -19,6 +19,7 @@ from jrc.server.auth import TokenAuth
 from jrc.server.client import ServerClient
 from jrc.server.open import way_to
 from jrc.tunnel.connect import keeper_status, keepers, stop_keeper
+from jrc.tunnel.proof import PROTOCOL
 from tests.support.command import run_jrc
 from tests.support.http import request
 from tests.support.jupyter import JupyterServer, wait_until
@@ -69,7 +70,7 @@ def test_a_run_whose_keeper_dies_goes_on_and_tells_nothing_to_who_takes_the_port
             assert done.code == 0, done.stderr
         asked = stranger.heard.splitlines()
     assert texts(tmp_path / "out.ipynb") == ALL
-    assert {line.partition(b" ")[0] for line in asked} == {b"JRC-TUNNEL-1"}
+    assert {line.partition(b" ")[0] for line in asked} == {PROTOCOL.encode()}
     assert jupyter.token.encode() not in stranger.heard
 
 
@@ -125,7 +126,7 @@ def test_whatever_a_command_sends_to_a_tunnel_begins_with_the_question(
         notes.write_bytes(b"")
         return {bytes.fromhex(text.decode()) for port, text in rows if int(port) == status.port}
 
-    question = {b"JRC-TUNNEL-1"}
+    question = {PROTOCOL.encode()}
     assert begun() == question
     for command in (["kernel", "list"], ["run", "-P", "lab", script], ["doctor", "lab"]):
         done = run_jrc(*command)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from functools import partial
 
 import httpcore
 import httpx
@@ -45,11 +46,12 @@ class _Proven(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,  # noqa: ARG002
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,  # noqa: ARG002
     ) -> httpcore.AsyncNetworkStream:
-        asked = self._entrance.challenge()
-        stream = await self._tcp.connect_tcp("127.0.0.1", asked.port, timeout)
+        place = self._entrance.find()
+        stream = await self._tcp.connect_tcp(*place, timeout)
         try:
+            client = partial(stream.get_extra_info, "client_addr")
             await self._entrance.prove(
-                asked, stream.write, stream.read, broken=httpcore.NetworkError
+                place, client, stream.write, stream.read, broken=httpcore.NetworkError
             )
         except BaseException:
             await stream.aclose()

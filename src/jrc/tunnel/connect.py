@@ -285,7 +285,7 @@ async def _start(spec: Spec, files: KeeperFiles, began: float, *, again: bool = 
 def _serves(status: KeeperStatus | None, spec: Spec, files: KeeperFiles) -> TypeGuard[KeeperStatus]:
     """Whether a keeper runs, keeps exactly this tunnel, and can prove that it is the keeper.
 
-    One that an earlier version of jrc has started has no key.
+    One that an earlier version of jrc has started has no key, or one for another kind of proof.
     """
     return status is not None and status.spec == spec and files.key() is not None and status.runs()
 

@@ -13,7 +13,7 @@ from functools import partial
 
 from jrc.errors import UnreachableError
 from jrc.profile.paths import Paths
-from jrc.tunnel.proof import NONCE_BYTES, Challenge, challenge
+from jrc.tunnel.proof import NONCE_BYTES, Address, Ends, challenge
 from jrc.tunnel.status import KeeperFiles
 
 PROOF_SECONDS = 5.0
@@ -38,22 +38,21 @@ class Entrance:
         self._profile = profile
         self._patience = patience
 
-    def challenge(self) -> Challenge:
-        """Where to connect now, and what the keeper must answer there.
+    def find(self) -> Address:
+        """Where to connect now.
 
         Raises:
             NoKeeperError: there is no keeper.
         """
-        status, key = self._files.read(), self._files.key()
-        if status is None or not status.port or key is None:
-            raise self._missing(
-                f"The tunnel of {self._profile!r} is down."
-            ) from ConnectionRefusedError()
-        return challenge(key, status.port, os.urandom(NONCE_BYTES))
+        status = self._files.read()
+        if status is None or not status.port:
+            raise self._down()
+        return "127.0.0.1", status.port
 
     async def prove(
         self,
-        asked: Challenge,
+        place: Address,
+        client: Callable[[], Address],
         send: Callable[[bytes], Awaitable[None]],
         receive: Callable[[int], Awaitable[bytes]],
         broken: type[Exception] = OSError,
@@ -61,28 +60,35 @@ class Entrance:
         """Go on only with the keeper.
 
         Args:
-            asked: the question.
-            send, receive: on a connection to its port: all of some bytes, and at most so many, or
-                none at the end.
-            broken: what they raise where the connection breaks.
+            place: where ``find`` has led to.
+            client: says which end of a connection to there is ours.
+            send, receive: on it: all of some bytes, and at most so many, or none at the end.
+            broken: what these raise where the connection breaks.
 
         Raises:
             NoKeeperError: it was not the keeper that answered.
         """
+        key = self._files.key()
+        if key is None:
+            raise self._down()
         answer = b""
-        with suppress(TimeoutError, broken):
+        with suppress(OSError, broken):
             async with asyncio.timeout(self._patience):
+                asked = challenge(key, Ends(client(), place), os.urandom(NONCE_BYTES))
                 await send(asked.question)
                 while missing := asked.missing(answer):
                     if not (data := await receive(missing)):
                         break
                     answer += data
-        if asked.is_met_by(answer):
-            return
+                if asked.is_met_by(answer):
+                    return
         what = "another program listens there" if answer else "nobody answers there"
         raise self._missing(
-            f"Port {asked.port} does not lead to the tunnel of {self._profile!r} now: {what}."
+            f"Port {place[1]} does not lead to the tunnel of {self._profile!r} now: {what}."
         )
+
+    def _down(self) -> NoKeeperError:
+        return self._missing(f"The tunnel of {self._profile!r} is down.")
 
     def _missing(self, message: str) -> NoKeeperError:
         error = NoKeeperError(message, hint="See how the tunnel is: jrc status")
@@ -97,13 +103,14 @@ class Entrance:
             NoKeeperError: there is none.
             OSError: it can't be reached.
         """
-        asked = self.challenge()
+        place = self.find()
         loop = asyncio.get_running_loop()
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
-            await loop.sock_connect(sock, ("127.0.0.1", asked.port))
-            await self.prove(asked, partial(loop.sock_sendall, sock), partial(loop.sock_recv, sock))
+            await loop.sock_connect(sock, place)
+            send, receive = partial(loop.sock_sendall, sock), partial(loop.sock_recv, sock)
+            await self.prove(place, sock.getsockname, send, receive)
         except BaseException:
             sock.close()
             raise

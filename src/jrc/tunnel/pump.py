@@ -166,9 +166,9 @@ class Pump:
         for client in list(self.waiting):
             client.join()
 
-    def greet(self, data: bytes) -> tuple[bytes, bytes]:
+    def greet(self, data: bytes, client: proof.Address) -> tuple[bytes, bytes]:
         """What to answer to the beginning of a connection, and what is left of it."""
-        return proof.answer_to(data, self._key, self.port)
+        return proof.answer_to(data, self._key, proof.Ends(client, ("127.0.0.1", self.port)))
 
     def takes(self, request: "Request") -> bool:
         """Whether a request may go through now."""
@@ -282,7 +282,9 @@ class Client(asyncio.Protocol):
         if proof.may_become_question(begun):
             return b""
         self._request.beginning = None
-        answer, rest = self._pump.greet(begun)
+        # macOS may know no address of a client that is gone already.
+        address = self._transport.get_extra_info("peername") or ("", 0)
+        answer, rest = self._pump.greet(begun, address)
         if answer:
             self._transport.write(answer)
         return rest

@@ -18,7 +18,7 @@ from jrc.shapes import Reader, parse, state_of
 from jrc.tunnel.cause import Cause, Kind
 from jrc.tunnel.machine import Phase
 from jrc.tunnel.processes import start_time
-from jrc.tunnel.proof import KEY_BYTES
+from jrc.tunnel.proof import KEY_BYTES, PROTOCOL
 
 FORMAT = 1
 
@@ -204,16 +204,20 @@ class KeeperFiles:
         if key := self.key():
             return key
         key = os.urandom(KEY_BYTES)
-        write_atomically(self._key, key.hex(), private=True)
+        write_atomically(self._key, f"{PROTOCOL} {key.hex()}", private=True)
         return key
 
     def key(self) -> bytes | None:
-        """The key by which the keeper proves itself; None where no keeper has made one."""
+        """The key by which the keeper proves itself.
+
+        None where no keeper has made one, or one that proves itself in another way.
+        """
         try:
-            key = bytes.fromhex(self._key.read_text(encoding="ascii"))
+            protocol, text = self._key.read_text(encoding="ascii").split(" ")
+            key = bytes.fromhex(text)
         except (OSError, ValueError):
             return None
-        return key if len(key) == KEY_BYTES else None
+        return key if protocol == PROTOCOL and len(key) == KEY_BYTES else None
 
     @property
     def _key(self) -> Path:
