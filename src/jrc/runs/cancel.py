@@ -12,6 +12,8 @@ from jrc.runs.questions import (
     InJournal,
     cancel_run,
     cells_of,
+    executed,
+    is_over,
     kept_in_journal,
     start_journal,
     state_of_run,
@@ -56,9 +58,7 @@ async def cancel_found(
         UnreachableError: the kernel does not answer. It was interrupted nevertheless.
     """
     states = await _states(found, server)
-    total = cells_of(states)
-    state = states.runs[0]
-    if not state.running and (state.stopped or state.done >= total):
+    if is_over(states):
         what = f"The run {found.run} had ended already."
     else:
         await cancel_run(server, found.kernel_id, found.run)
@@ -69,7 +69,7 @@ async def cancel_found(
 async def _interrupt(
     found: FoundRun, server: "ServerClient", states: States, timing: Timing
 ) -> str:
-    number, total = _executed(states) + 1, cells_of(states)
+    number, total = executed(states) + 1, cells_of(states)
     cell = f"Cell {number} of {total}"
     if not states.runs[0].running:
         return "No cell was running, and none will run."
@@ -190,7 +190,3 @@ async def _runs(found: FoundRun, server: "ServerClient", seconds: float) -> bool
         # A kernel that is just ending does not answer.
         return await server.kernel(found.kernel_id) is not None
     return states is not None and bool(states.runs) and bool(states.runs[0].running)
-
-
-def _executed(states: States) -> int:
-    return sum(each.state == "done" and each.status != "aborted" for each in states.requests)

@@ -65,8 +65,7 @@ async def kept_past(
     if states is None or not states.runs:
         return None
     state = states.runs[0]
-    over = not state.running and (bool(state.stopped) or state.done >= cells_of(states))
-    return KeptPast(state.gone, state.count, over)
+    return KeptPast(state.gone, state.count, is_over(states))
 
 
 def cells_of(states: States) -> int:
@@ -74,6 +73,17 @@ def cells_of(states: States) -> int:
     last = states.runs[0].last or {}
     cells = last.get("cells")
     return cells if isinstance(cells, int) else len(states.requests)
+
+
+def is_over(states: States) -> bool:
+    """Whether the run of a state begins no other cell, and none is executed."""
+    state = states.runs[0]
+    return not state.running and (bool(state.stopped) or state.done >= cells_of(states))
+
+
+def executed(states: States) -> int:
+    """How many cells of the run of a state were executed to their end. An aborted one was not."""
+    return sum(each.state == "done" and each.status != "aborted" for each in states.requests)
 
 
 async def _exists(server: "ServerClient", kernel_id: str) -> bool:

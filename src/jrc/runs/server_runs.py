@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jrc.errors import JrcError, NotFoundError
 from jrc.recorder.journal import JOURNAL_SUFFIX, STATE_SUFFIX, read_journal
 from jrc.recorder.protocol import JOURNAL_FOLDER
-from jrc.runs.questions import state_of_run
+from jrc.runs.questions import executed, state_of_run
 from jrc.server.contents import Entry, list_folder, read_file
 from jrc.server.models import KernelModel, SessionModel
 from jrc.shapes import parse, text_at
@@ -158,13 +158,12 @@ async def _from_kernel(server: "ServerClient", run: RemoteRun, kernel: KernelMod
         return run
     if known is None:
         return replace(run, abandoned=True)
-    statuses = [request.status for request in known.requests]
     return replace(
         run,
         name=text_at(known.runs[0].last, "name"),
         state=asdict(known.runs[0]),
         changed=0.0 if kernel.last_activity is None else kernel.last_activity.timestamp(),
-        executed=sum(bool(status) and status != "aborted" for status in statuses),
+        executed=executed(known),
     )
 
 
