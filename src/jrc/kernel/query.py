@@ -3,17 +3,31 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from typing import NamedTuple, Never
 
 from jrc.errors import KernelDiedError, UnreachableError, WireError
 from jrc.kernel.channels import Channels, FrameDamaged, LinkLost, Server
 from jrc.kernel.messages import Messages
+from jrc.tasks import first_of
 from jrc.wire.message import Message
 
 ASK_AT_MOST = 5
-"""How often a question is sent when frames arrive that can't be decoded."""
+"""How often a question is sent when its answer may be lost."""
 
 _DEAD = ("dead", "restarting", "autorestarting")
+
+
+class Timing(NamedTuple):
+    """When a question is asked again, in seconds.
+
+    Attributes:
+        silence: without any answer to a question that a kernel answers at once or never.
+    """
+
+    silence: float = 2.0
+
+
+_USUAL = Timing()
 
 
 class Answer(NamedTuple):
@@ -36,12 +50,21 @@ class Conversation:
         messages: of the channels' session; makes the requests.
         bridges: go on waiting when the link breaks. The server keeps the answers until the link is
             back, but a request that was on its way may be lost.
+        timing: when a question is asked again.
     """
 
-    def __init__(self, channels: Channels, messages: Messages, *, bridges: bool = False) -> None:
+    def __init__(
+        self,
+        channels: Channels,
+        messages: Messages,
+        *,
+        bridges: bool = False,
+        timing: Timing = _USUAL,
+    ) -> None:
         self._channels = channels
         self._events = channels.events()
         self._bridges = bridges
+        self._timing = timing
         self.messages = messages
 
     async def ask(self, request: Message, *, until_idle: bool = True) -> Answer:
@@ -58,7 +81,7 @@ class Conversation:
         reply: Message | None = None
         idle = not until_idle
         published: list[tuple[float, Message]] = []
-        async for message in self._answers(request):
+        async for message in self._answers(request, {request.msg_id}):
             if message.channel != "iopub":
                 reply = message
             else:
@@ -71,6 +94,9 @@ class Conversation:
     async def ask_if_known(self, request: Message) -> Message | None:
         """Send a request that not every kernel knows, on control.
 
+        It is sent again while nothing comes at all: a kernel that gets it while a recorder is being
+        installed may not know it yet, and the recorder hides that the kernel was busy with it.
+
         Returns:
             the reply; None from a kernel that does not know the request. Such a kernel publishes
             that it is busy, and does not reply. One that knows it publishes nothing.
@@ -79,20 +105,32 @@ class Conversation:
             KernelDiedError: the kernel ended meanwhile.
             UnreachableError: the websocket broke.
         """
-        async for message in self._answers(request):
+        asked = {request.msg_id}
+        return await first_of(self._first_answer(request, asked), self._insist(request, asked))
+
+    async def _first_answer(self, request: Message, asked: set[str]) -> Message | None:
+        async for message in self._answers(request, asked):
             return None if message.channel == "iopub" else message
         raise UnreachableError("The websocket was closed.")
 
-    async def _answers(self, request: Message) -> AsyncIterator[Message]:
+    async def _insist(self, request: Message, asked: set[str]) -> Never:
+        while True:
+            await asyncio.sleep(self._timing.silence)
+            await self._ask_again(request, asked)
+
+    async def _ask_again(self, request: Message, asked: set[str]) -> None:
+        """Send a request on control once more, which does no harm, and a few times at most."""
+        if request.channel == "control" and len(asked) < ASK_AT_MOST:
+            again = self.messages.again(request)
+            asked.add(again.msg_id)
+            await self._channels.send(again)
+
+    async def _answers(self, request: Message, asked: set[str]) -> AsyncIterator[Message]:
         await self._channels.send(request)
-        asked = {request.msg_id}
         async for event in self._events:
-            may_ask = request.channel == "control" and len(asked) < ASK_AT_MOST
-            if isinstance(event, FrameDamaged) and may_ask:
-                # It may have been the answer. A request on control does no harm twice.
-                again = self.messages.again(request)
-                asked.add(again.msg_id)
-                await self._channels.send(again)
+            if isinstance(event, FrameDamaged):
+                # It may have been the answer.
+                await self._ask_again(request, asked)
             if isinstance(event, LinkLost) and not self._bridges:
                 raise UnreachableError(
                     f"The websocket broke: {event.reason}.",
