@@ -138,6 +138,7 @@ async def test_the_end_of_a_child_does_not_wait_for_one_that_left_its_group() ->
     try:
         await child.end()
         assert daemon.is_running()
+        assert await child.stdout.read() == await child.stderr.read() == b""
     finally:
         daemon.kill()
     assert not psutil.pid_exists(child.pid)

@@ -9,13 +9,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from jrc.tasks import cancel_all, to_the_end
+from jrc.tasks import to_the_end
 from jrc.tunnel.cause import Cause, CauseError
 from jrc.tunnel.classify import Alarm, alarm, is_noise, is_request
 from jrc.tunnel.kubectl import Kubectl
 from jrc.tunnel.listener import Listener
 from jrc.tunnel.machine import Broken, Destination, Doubted, Event, Forwarding, LoginSaid
-from jrc.tunnel.processes import PIPE_SECONDS, Child, lines
+from jrc.tunnel.processes import Child, lines
 from jrc.tunnel.target import Target
 
 KEPT_LINES = 50
@@ -195,19 +195,18 @@ class _Running:
         try:
             await self._child.stop()
         finally:
-            await to_the_end(self._stop_reading())
+            await self._until_read()
 
     async def end(self) -> None:
         """End it at once."""
         try:
             await self._child.end()
         finally:
-            await to_the_end(self._stop_reading())
+            await self._until_read()
 
-    async def _stop_reading(self) -> None:
-        """Read the rest, unless a child of kubectl's holds the pipes."""
-        await asyncio.wait({self._reading}, timeout=PIPE_SECONDS)
-        await cancel_all([self._reading])
+    async def _until_read(self) -> None:
+        """Wait until all its output is read: the streams of a child that is reaped have ended."""
+        await to_the_end(asyncio.wait({self._reading}))
 
     async def _read(self) -> None:
         try:

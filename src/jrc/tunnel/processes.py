@@ -22,7 +22,7 @@ from jrc.tasks import to_the_end
 STOP_SECONDS = 2.0
 """How long a child may take to end after SIGTERM."""
 
-PIPE_SECONDS = 0.5
+_PIPE_SECONDS = 0.5
 """How long after a child's end its output may go on."""
 
 _LINE_BYTES = 16 * 1024
@@ -43,7 +43,8 @@ exit $status
 class Child:
     """A running child in a process group of its own, with nothing on its stdin.
 
-    Who starts one ends it with ``stop`` or ``end``. Both reap it, also when they are cancelled.
+    Who starts one ends it with ``stop`` or ``end``. Both reap it, and then its streams have ended,
+    too; also when they are cancelled.
     """
 
     def __init__(self, transport: asyncio.SubprocessTransport, protocol: "_Protocol") -> None:
@@ -137,7 +138,7 @@ class Child:
         try:
             await self.wait()
             # What it wrote last is still read, unless a program that it started holds the pipes.
-            await asyncio.wait(self._protocol.silent.values(), timeout=PIPE_SECONDS)
+            await asyncio.wait(self._protocol.silent.values(), timeout=_PIPE_SECONDS)
         finally:
             self._transport.close()
 
