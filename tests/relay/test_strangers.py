@@ -20,6 +20,8 @@ from jrc.relay.sockets import read_connection_file
 from tests.support.jupyter import wait_until
 from tests.support.relay import free_ports
 
+pytestmark = pytest.mark.attacks
+
 MIB = 1 << 20
 
 CHILD = """

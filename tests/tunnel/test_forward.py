@@ -36,6 +36,7 @@ async def test_one_that_is_dropped_is_reaped_though_the_drop_is_cancelled(
     turns: int, forwarder: Forwarder
 ) -> None:
     await forwarder.prepare(POD)
+    assert running() == 1
     dropping = asyncio.create_task(forwarder.drop())
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -49,6 +50,7 @@ async def test_one_that_leads_elsewhere_is_reaped_though_the_forward_is_cancelle
     turns: int, forwarder: Forwarder
 ) -> None:
     await forwarder.prepare(OTHER)
+    assert running() == 1
     forwarding = asyncio.create_task(forwarder.run(1, POD))
     for _ in range(turns):
         await asyncio.sleep(0)

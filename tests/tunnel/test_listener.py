@@ -27,8 +27,6 @@ while True:
     time.sleep(600)
 """
 
-WRAPPER = ("/bin/sh", "-c", 'eval "$0"; exit 1')
-
 Start = Callable[..., Coroutine[Any, Any, tuple[Child, int, int]]]
 
 
