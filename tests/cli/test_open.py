@@ -14,6 +14,7 @@ import pytest
 from jrc.cli import login_page as module
 from jrc.cli.login_page import OneTimePage, is_ours, login_page
 from jrc.profile.secret import Secret
+from jrc.tunnel.tcp_table import parse
 from tests.support.command import jrc_command, run_jrc
 from tests.support.forms import login_form
 from tests.support.jupyter import JupyterServer
@@ -92,12 +93,15 @@ def test_another_user_who_reads_the_address_gets_nothing() -> None:
 @LINUX
 def test_a_connection_that_is_closed_is_nobody_s() -> None:
     """The table shows such a one as root's."""
-    head = b"  sl  local_address rem_address st\n"
     row = b" 0: 0100007F:%04X 0100007F:%04X %s 0:0 0:0 0 %d 0 %d 1\n"
-    assert module._user_of(head + row % (5, 6, b"01", 7, 99), 5, 6) == 7
-    assert module._user_of(head + row % (5, 6, b"06", 0, 0), 5, 6) is None
-    assert module._user_of(head + row % (5, 6, b"01", 0, 0), 5, 6) is None
-    assert module._user_of(head + row % (6, 5, b"01", 7, 99), 5, 6) is None
+
+    def user_of(*values: int | bytes) -> int | None:
+        return module._user_of(parse([b"  sl  local_address rem_address st\n", row % values]), 5, 6)
+
+    assert user_of(5, 6, b"01", 7, 99) == 7
+    assert user_of(5, 6, b"06", 0, 0) is None
+    assert user_of(5, 6, b"01", 0, 0) is None
+    assert user_of(6, 5, b"01", 7, 99) is None
     assert not is_ours(1, 1)
 
 

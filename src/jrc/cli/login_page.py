@@ -12,7 +12,7 @@ import os
 import secrets
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from html import escape
 from pathlib import Path
@@ -21,9 +21,7 @@ from typing import Self
 
 from jrc.profile.files import write_atomically
 from jrc.profile.secret import Secret
-
-_ESTABLISHED = b"01"
-_LOOPBACK = b"%08X" % int.from_bytes(bytes((127, 0, 0, 1)), sys.byteorder)
+from jrc.tunnel.tcp_table import ESTABLISHED, Row, end_of, rows
 
 
 def login_page(base_url: str, token: Secret) -> tuple[bytes, str]:
@@ -137,30 +135,25 @@ def is_ours(client_port: int, server_port: int) -> bool:
     Args:
         client_port, server_port: of the connection, which stands.
     """
-    for name in ("tcp", "tcp6"):
-        with suppress(OSError):
-            table = Path("/proc/net", name).read_bytes()
-            if _user_of(table, client_port, server_port) == os.geteuid():
+    for table in ("tcp", "tcp6"):
+        with suppress(OSError, ValueError):
+            if _user_of(rows(table), client_port, server_port) == os.geteuid():
                 return True
     return False
 
 
-def _user_of(table: bytes, client_port: int, server_port: int) -> int | None:
-    """The user of an open connection. Pure. Source: proc_net_tcp.rst.
-
-    An address of version 4 is the end of one of version 6.
-    """
-    ends = (_LOOPBACK + b":%04X" % client_port, _LOOPBACK + b":%04X" % server_port)
-    for row in table.splitlines()[1:]:
-        fields = row.split()
+def _user_of(sockets: Iterable[Row], client_port: int, server_port: int) -> int | None:
+    """The user of an open connection. Pure."""
+    client, server = (end_of("127.0.0.1", port) for port in (client_port, server_port))
+    for row in sockets:
         if (
-            fields[1].endswith(ends[0])
-            and fields[2].endswith(ends[1])
-            and fields[3] == _ESTABLISHED
+            row.local.endswith(client)
+            and row.remote.endswith(server)
+            and row.state == ESTABLISHED
             # A connection whose program has closed it belongs to nobody, and shows root.
-            and fields[9] != b"0"
+            and row.inode
         ):
-            return int(fields[7])
+            return row.user
     return None
 
 

@@ -9,13 +9,13 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import takewhile
 from typing import NamedTuple
 
 from jrc.tunnel.processes import Child
+from jrc.tunnel.tcp_table import LISTENS, end_of, rows
 
-_LISTEN = b"0A"
 _NOBODY = (-1, 0)
-_READ_BYTES = 64 * 1024
 
 
 class _Place(NamedTuple):
@@ -76,25 +76,17 @@ def _look(port: int, group: int) -> tuple[bool, _Place | None]:
 
 
 def _owner_of(port: int) -> tuple[int, int] | None:
-    """User and inode of the socket that listens on a port of 127.0.0.1. Source: proc_net_tcp.rst.
-
-    The system lists the sockets that listen before all others.
+    """User and inode of the socket that listens on a port of 127.0.0.1.
 
     Returns:
         ``_NOBODY`` where none listens; None where the system does not say.
     """
-    host = int.from_bytes(bytes((127, 0, 0, 1)), sys.byteorder)
-    wanted = b"%08X:%04X" % (host, port)
+    wanted = end_of("127.0.0.1", port)
     try:
-        with open("/proc/net/tcp", "rb", buffering=_READ_BYTES) as table:  # noqa: PTH123  no path
-            next(table)
-            for row in table:
-                fields = row.split()
-                if fields[3] != _LISTEN:
-                    break
-                if fields[1] == wanted:
-                    return int(fields[7]), int(fields[9])
-    except (OSError, ValueError, IndexError, StopIteration):
+        for row in takewhile(lambda row: row.state == LISTENS, rows()):
+            if row.local == wanted:
+                return row.user, row.inode
+    except (OSError, ValueError):
         return None
     return _NOBODY
 
