@@ -9,9 +9,9 @@ from jrc.errors import JrcError
 from jrc.profile.model import Profile
 from jrc.profile.owner import user_name
 from jrc.profile.paths import Paths
-from jrc.runs.lookup import SERVER_SECONDS, asked, profile_of
+from jrc.runs.lookup import SERVER_SECONDS, profile_of, runs_at
 from jrc.runs.records import RunRecord, RunRecords
-from jrc.runs.server_runs import RemoteRun, survey
+from jrc.runs.server_runs import RemoteRun
 from jrc.runs.sightings import Sightings
 from jrc.server.open import profiles_to_ask
 from jrc.shapes import count_at, number_at, real_at, text_at
@@ -142,7 +142,7 @@ async def list_runs(
     profiles = profiles_to_ask(paths)
     followed = {run for run, each in records.items() if each.is_followed}
     ask = records.keys() - followed
-    answers = await asyncio.gather(*(_survey(profile, seconds, ask) for profile in profiles))
+    answers = await asyncio.gather(*(runs_at(profile, seconds, ask=ask) for profile in profiles))
     rows: list[RunRow] = []
     failed: dict[str, str] = {}
     for profile, answer in zip(profiles, answers, strict=True):
@@ -193,16 +193,6 @@ def _seen(saved: Mapping[str, Any]) -> Seen | None:
         return None
     cell, cells = count_at(saved, "cell"), count_at(saved, "cells")
     return Seen(Progress(text_at(saved, "state") or "unknown", cell, cells), at)
-
-
-async def _survey(
-    profile: Profile, seconds: float, ask: Container[str]
-) -> list[RemoteRun] | JrcError:
-    try:
-        async with asked(profile, seconds) as server:
-            return await survey(server, ask=ask)
-    except JrcError as error:
-        return error
 
 
 def _is_mine(run: RemoteRun) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import shlex
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Container, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
@@ -76,9 +76,7 @@ class FoundRun:
     @property
     def session_path(self) -> str:
         """Path of that session."""
-        if self.remote is None or not self.remote.session_id:
-            return ""
-        return f"jrc/{self.remote.owner}/{self.remote.document}-{self.run}"
+        return "" if self.remote is None else self.remote.session_path
 
     @property
     def owner(self) -> str:
@@ -124,7 +122,7 @@ async def find_run(
     trouble: list[JrcError] = []
     for profile, answer in zip(
         profiles,
-        await asyncio.gather(*(_survey(profile, seconds, states) for profile in profiles)),
+        await asyncio.gather(*(runs_at(profile, seconds, states=states) for profile in profiles)),
         strict=True,
     ):
         if isinstance(answer, JrcError):
@@ -137,10 +135,19 @@ async def find_run(
     return next(each for each in found if each.run == run)
 
 
-async def _survey(profile: Profile, seconds: float, states: bool) -> list[RemoteRun] | JrcError:
+async def runs_at(
+    profile: Profile, seconds: float, *, states: bool = True, ask: Container[str] = ()
+) -> list[RemoteRun] | JrcError:
+    """The runs on the server of a profile, or why it can't be asked.
+
+    Args:
+        profile: the profile.
+        seconds: how long the server has to answer.
+        states, ask: as in ``survey``.
+    """
     try:
         async with asked(profile, seconds) as server:
-            return await survey(server, states=states)
+            return await survey(server, states=states, ask=ask)
     except JrcError as error:
         return error
 

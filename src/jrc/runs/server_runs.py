@@ -43,7 +43,7 @@ class RemoteRun:
         owner: who began it, ``user@host``; empty if that is not known.
         document: file name of the document.
         name: the name that a user gave it; empty if none is known.
-        session_id: id of the session that owns its kernel; empty if there is none.
+        session_id, session_path: of the session that owns its kernel; empty if there is none.
         kernel: its kernel; None if the kernel is gone.
         journal: the file of the journal; None if there is none.
         state: what the recorder wrote beside the journal; empty if there is nothing.
@@ -58,6 +58,7 @@ class RemoteRun:
     document: str = ""
     name: str = ""
     session_id: str = ""
+    session_path: str = ""
     kernel: KernelModel | None = None
     journal: Entry | None = None
     state: Mapping[str, Any] = field(default_factory=dict)
@@ -117,6 +118,7 @@ def _of_session(session: SessionModel) -> RemoteRun | None:
         owner=match["owner"],
         document=match["document"],
         session_id=session.id,
+        session_path=session.path,
         kernel=session.kernel,
     )
 
