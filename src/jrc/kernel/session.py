@@ -92,7 +92,10 @@ def choose_kernelspec(choice: KernelChoice, available: "KernelSpecs") -> str:
 
 
 class RemoteKernel:
-    """One kernel on a server. It was running before, and it stays.
+    """One kernel on a server.
+
+    As it is, one that was running before, and that stays. Those that extend it are started and
+    deleted by us: ``open_new`` and the errors of a start are for them.
 
     Args:
         server: where it runs.
@@ -421,14 +424,13 @@ async def start_kernel(
 
     name = choice.first_try
     notice = ""
-    is_final = _is_final(server)
     try:
         try:
-            session = await _patiently(lambda: create(name), patience, is_final)
+            session = await _patiently(server, lambda: create(name), patience)
         except NotFoundError:
             chosen = choose_kernelspec(choice, await server.kernelspecs())
             notice = f"The server has no kernel '{name}': using '{chosen}'."
-            session = await _patiently(lambda: create(chosen), patience, is_final)
+            session = await _patiently(server, lambda: create(chosen), patience)
     except BaseException as error:
         if stays and _may_have_started(error):
             _leave_for_later(server, path, "its run ended while the kernel was starting")
@@ -442,11 +444,6 @@ async def start_kernel(
         name=session.kernel.name,
         stays=stays,
     )
-
-
-def _is_final(server: "ServerClient") -> Callable[[], bool]:
-    """Whether the tunnel to the server is closed until a person opens it."""
-    return lambda: server.way.verdict() is not None
 
 
 def _may_have_started(error: BaseException) -> bool:
@@ -470,7 +467,7 @@ def _leave_for_later(
 
 
 async def _patiently(
-    create: Callable[[], Awaitable[_T]], patience: float, is_final: Callable[[], bool]
+    server: "ServerClient", create: Callable[[], Awaitable[_T]], patience: float
 ) -> _T:
     """Ask again if the link breaks meanwhile: the server starts only one kernel for each path."""
     try:
@@ -483,7 +480,8 @@ async def _patiently(
             raise
         last = error
     for pause in backoff(within=patience):
-        if is_final():
+        if server.way.verdict() is not None:
+            # The tunnel to the server is closed until a person opens it.
             break
         log.info("asking for the kernel again: %s", last)
         await asyncio.sleep(pause)
