@@ -156,7 +156,7 @@ async def test_a_run_that_is_fetched_twice_is_left_to_those_who_follow(
             desk.records.save(record)
         assert not nothing_is_left(desk.server, run)
         await other.leave()
-        assert await other.who_needs_it(began_here=False, owner="") == ""
+        assert await other.who_needs_it(began_here=False, began_by="") == ""
     assert await other_desk.attach(run) == 0
     assert nothing_is_left(desk.server, run)
 

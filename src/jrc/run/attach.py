@@ -235,7 +235,7 @@ class Attachment:
         began_here = self._found.record is not None
 
         async def who_needs_it() -> str:
-            return await self._followers.who_needs_it(began_here=began_here, owner=owner)
+            return await self._followers.who_needs_it(began_here=began_here, began_by=owner)
 
         try:
             need = await who_needs_it()

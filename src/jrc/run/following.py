@@ -25,7 +25,7 @@ from jrc.run.watch import Watch
 from jrc.runs.followers import Followers
 from jrc.runs.lookup import FoundRun, journal_path, read_journal_at
 from jrc.runs.manifest import About, about_from_json
-from jrc.runs.questions import KeptPast, kept_past
+from jrc.runs.questions import ANSWER_SECONDS, KeptPast, kept_past
 
 if TYPE_CHECKING:
     from jrc.server.client import ServerClient
@@ -98,7 +98,7 @@ class Following:
         """
         kernel_id = self._found.kernel_id
         if kernel_id:
-            seconds = self._how.timing.answer
+            seconds = self._how.timing.answer or ANSWER_SECONDS
             self.past = await kept_past(self._server, kernel_id, self._found.run, seconds=seconds)
         if self._found.record is not None:
             return about_from_json(self._found.record.about, most=0)

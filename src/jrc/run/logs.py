@@ -78,7 +78,7 @@ class Logs:
     async def _delete_what_nobody_needs(self, followers: Followers) -> None:
         """Delete the journal, if the computer that began the run has left it only for us."""
         try:
-            if not await followers.who_needs_it(began_here=False, owner=self._found.owner):
+            if not await followers.who_needs_it(began_here=False, began_by=self._found.owner):
                 await delete_journal(self._server, self._following.path)
         except JrcError:
             return

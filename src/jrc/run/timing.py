@@ -72,8 +72,7 @@ class Timing(NamedTuple):
         leave: for the kernel to open the journal of a run that its client leaves.
         language: for the kernel to say what its language is, where no cell is executed.
         look: between two looks at how far a run has been shown, where only its past is wanted.
-        answer: for the kernel of a run to say how the run is. A kernel that is inside one long call
-            of C code answers nothing meanwhile.
+        answer: for the kernel of a run to say how the run is; None for the usual time.
         end: for the kernel of a run that was interrupted, to find out whether it is ending.
         watch: when to act although nothing has arrived.
         link: when a link to the kernel is given up, and when the next one is opened; None for the
@@ -86,7 +85,7 @@ class Timing(NamedTuple):
     leave: float = 10.0
     language: float = 10.0
     look: float = 0.05
-    answer: float = 10.0
+    answer: float | None = None
     end: EndTiming = EndTiming()
     watch: WatchTiming = WatchTiming()
     link: "LinkTiming | None" = None

@@ -92,28 +92,28 @@ class Followers:
         except (JrcError, TimeoutError) as error:
             log.info("the note of this follower stays on the server: %s", error)
 
-    async def who_needs_it(self, *, began_here: bool, owner: str) -> str:
+    async def who_needs_it(self, *, began_here: bool, began_by: str) -> str:
         """Who still needs the journal, as part of a sentence; empty for nobody.
 
         Ask after ``leave``: two clients that end at the same time each see that the other left.
 
         Args:
             began_here: this computer began the run.
-            owner: who did, ``user@host``.
+            began_by: who did, ``user@host``.
 
         Raises:
             AuthError, UnreachableError: the server does not answer.
         """
         if not self._own:
             return ""
-        need = await self._look(began_here=began_here, owner=owner)
+        need = await self._look(began_here=began_here, began_by=began_by)
         if need and need != ANOTHER_FOLLOWS:
             # A server lists the names first, and then looks at each file: a file that is renamed
             # meanwhile is found under neither name.
-            need = await self._look(began_here=began_here, owner=owner)
+            need = await self._look(began_here=began_here, began_by=began_by)
         return need
 
-    async def _look(self, *, began_here: bool, owner: str) -> str:
+    async def _look(self, *, began_here: bool, began_by: str) -> str:
         beside = {entry.name: entry for entry in await list_folder(self._server, self._folder)}
         newest = max((entry.modified for entry in beside.values()), default=0.0)
         for name, entry in beside.items():
@@ -122,7 +122,7 @@ class Followers:
                 return ANOTHER_FOLLOWS
         if began_here or self._journal not in beside or self._run + FETCHED_SUFFIX in beside:
             return ""
-        return f"{owner}, who began it" if owner else "the computer that began it"
+        return f"{began_by}, who began it" if began_by else "the computer that began it"
 
     async def _turn_into_fetched(self) -> None:
         own, fetched = self._path(self._own), self._path(self._run + FETCHED_SUFFIX)
