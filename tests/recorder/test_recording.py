@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from jrc.recorder.asking import ACKNOWLEDGE_AFTER, SLOW_ANSWER, Timing
+from jrc.recorder.asking import ACKNOWLEDGE_AFTER, LARGEST_BATCH, SLOW_ANSWER, Timing
+from jrc.recorder.in_kernel.records import IOPUB, encode_record
 from jrc.recorder.protocol import guarded_metadata, request_metadata
 from jrc.recorder.recording import NoReply, NotExecuted, RecorderLost, Recording
 from jrc.recorder.tracker import Cause, Lost
@@ -542,3 +544,16 @@ def test_a_damaged_frame_asks_nothing_of_a_recorder_that_was_not_heard_of(client
     recording.frame_damaged(installed=False)
     (question,) = recording.due(0.0)
     assert question.msg_type == "jrc_replay_request"
+
+
+@pytest.mark.attacks
+def test_an_answer_that_brings_more_than_was_asked_for_brings_nothing(client: Client) -> None:
+    """One of hundreds of megabytes, in small pieces, would hold up everything for minutes."""
+    client.execute("x")
+    news: list[list[object]] = []
+    for now, size in ((100.0, LARGEST_BATCH), (200.0, 1)):
+        (question,) = client.recording.due(now)
+        record = encode_record(1, IOPUB, [bytes(size)])
+        said = replace(answer(question, 1, first=[1, 0]), buffers=(record,))
+        news.append([*client.recording.receive(said, now)])
+    assert news == [[], [Lost(1, 2, Cause.DAMAGED)]]

@@ -435,6 +435,7 @@ def test_what_is_lost_is_what_a_search_of_each_number_finds(
             assert not (both and one.cause is two.cause)
 
 
+@pytest.mark.attacks
 def test_a_replay_of_nothing_that_can_be_read_is_one_loss() -> None:
     """A search through all losses for each of them would take hours."""
     count = 4 * MANY
@@ -442,6 +443,7 @@ def test_a_replay_of_nothing_that_can_be_read_is_one_loss() -> None:
     assert items == [Lost(1, count + 1, Cause.DAMAGED)]
 
 
+@pytest.mark.attacks
 def test_every_second_message_of_a_large_replay_is_lost() -> None:
     records = [good(n) if n % 2 else bad(n) for n in range(1, MANY + 1)]
     items = Tracker().replayed(replay_of(records, MANY))
@@ -449,6 +451,7 @@ def test_every_second_message_of_a_large_replay_is_lost() -> None:
     assert sum(isinstance(each, Lost) for each in items) == MANY // 2
 
 
+@pytest.mark.attacks
 def test_losses_before_their_turn_are_kept_in_order() -> None:
     tracker = Tracker()
     records = [good(n) if n % 3 else bad(n) for n in range(2, MANY + 2)]
@@ -459,6 +462,7 @@ def test_losses_before_their_turn_are_kept_in_order() -> None:
     assert not tracker.lacking
 
 
+@pytest.mark.attacks
 def test_one_large_range_is_lost_between_many_messages() -> None:
     tracker = Tracker()
     far = range(10**9, 10**9 + 10**6 * MANY, 10**6)
@@ -468,6 +472,7 @@ def test_one_large_range_is_lost_between_many_messages() -> None:
     assert items[0] == Lost(1, 10**9, Cause.NOT_KEPT)
 
 
+@pytest.mark.attacks
 def test_a_large_message_makes_room_among_many_small_ones() -> None:
     tracker = Tracker(held_bytes=100 * MANY)
     small = Message("iopub", *GOOD)
@@ -478,6 +483,7 @@ def test_a_large_message_makes_room_among_many_small_ones() -> None:
     assert len(tracker.live(1, small)) < 10
 
 
+@pytest.mark.attacks
 def test_a_replay_misses_no_more_ranges_than_were_asked_for() -> None:
     with pytest.raises(WireError, match="more ranges"):
         Tracker().replayed(replay_of([], 3, *[(1, 2)] * (MOST_RANGES + 2)))

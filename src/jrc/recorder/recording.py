@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from jrc.errors import WireError
 from jrc.recorder.asking import (
+    LARGEST_BATCH,
     USUAL,
     Acknowledging,
     Patience,
@@ -382,6 +383,8 @@ class Recording:
             return self._lose(answer.reason)
         if not isinstance(answer, Replay):
             return []
+        if len(answer.data) > LARGEST_BATCH:
+            raise WireError("A replay brings more than was asked for.")
         self.state = answer.state
         self._answer.look_for(answer.state, question.at)
         self._questions.took(now - question.at, len(answer.data))
