@@ -1,6 +1,7 @@
 """``jrc open``: the browser is logged in, and nobody else gets the token."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,9 +31,10 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="/proc/net/tcp is Lin
 ASK = """\
 import encodings.idna, os, socket, sys
 port, path, user = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+source = (sys.argv[4], int(sys.argv[5])) if sys.argv[4:] else None
 os.setgid(user)
 os.setuid(user)
-with socket.create_connection(("127.0.0.1", port)) as connection:
+with socket.create_connection(("127.0.0.1", port), source_address=source) as connection:
     connection.sendall(f"GET {path} HTTP/1.0\\r\\n\\r\\n".encode())
     print(connection.recv(100).decode("ascii"))
 """
@@ -76,14 +78,18 @@ def test_without_a_token_it_is_the_server_s_own_page(tmp_path: Path) -> None:
     assert (done.code, done.stdout) == (0, "http://x.org/a/\n")
 
 
+def asked_by_another_user(page: OneTimePage, *source: str) -> str:
+    """The beginning of what another user gets who has the address."""
+    address = urlsplit(page.address)
+    ask = [sys.executable, "-c", ASK, str(address.port), address.path, str(OTHER), *source]
+    return subprocess.run(ask, capture_output=True, text=True, check=True).stdout
+
+
 @LINUX
 @second_user
 def test_another_user_who_reads_the_address_gets_nothing() -> None:
     with OneTimePage(*login_page("http://x/", Secret("s3cret"))) as page:
-        address = urlsplit(page.address)
-        ask = [sys.executable, "-c", ASK, str(address.port), address.path, str(OTHER)]
-        theirs = subprocess.run(ask, capture_output=True, text=True, check=True)
-        assert " 404 " in theirs.stdout
+        assert " 404 " in asked_by_another_user(page)
         assert not page.wait(0)
         ours = httpx.get(page.address, trust_env=False)
         assert httpx.get(page.address, trust_env=False).status_code == 404
@@ -91,18 +97,33 @@ def test_another_user_who_reads_the_address_gets_nothing() -> None:
 
 
 @LINUX
+@second_user
+def test_another_user_who_has_the_port_of_our_browser_elsewhere_gets_nothing() -> None:
+    """It is open and has not asked yet; the system lets others connect from that port, too."""
+    with OneTimePage(*login_page("http://x/", Secret("s3cret"))) as page:
+        place = ("127.0.0.1", urlsplit(page.address).port)
+        with socket.create_connection(place) as ours:
+            port = str(ours.getsockname()[1])
+            assert " 404 " in asked_by_another_user(page, "127.0.0.2", port)
+        assert not page.wait(0)
+
+
+@LINUX
 def test_a_connection_that_is_closed_is_nobody_s() -> None:
     """The table shows such a one as root's."""
+    ends = ("127.0.0.1", 5), ("127.0.0.1", 6)
     row = b" 0: 0100007F:%04X 0100007F:%04X %s 0:0 0:0 0 %d 0 %d 1\n"
 
     def user_of(*values: int | bytes) -> int | None:
-        return module._user_of(parse([b"  sl  local_address rem_address st\n", row % values]), 5, 6)
+        return module._user_of(
+            parse([b"  sl  local_address rem_address st\n", row % values]), *ends
+        )
 
     assert user_of(5, 6, b"01", 7, 99) == 7
     assert user_of(5, 6, b"06", 0, 0) is None
     assert user_of(5, 6, b"01", 0, 0) is None
     assert user_of(6, 5, b"01", 7, 99) is None
-    assert not is_ours(1, 1)
+    assert not is_ours(("127.0.0.1", 1), ("127.0.0.1", 1))
 
 
 def test_where_the_system_proves_nothing_a_private_file_leads_there(

@@ -21,6 +21,7 @@ from typing import Self
 
 from jrc.profile.files import write_atomically
 from jrc.profile.secret import Secret
+from jrc.tunnel import Address
 from jrc.tunnel.tcp_table import ESTABLISHED, Row, end_of, rows
 
 
@@ -69,8 +70,7 @@ class OneTimePage:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 right = secrets.compare_digest(self.path.encode(), path.encode())
-                server_port = self.connection.getsockname()[1]
-                ours = not proves or is_ours(self.client_address[1], server_port)
+                ours = not proves or is_ours(self.client_address, self.connection.getsockname())
                 if not (right and ours and unused.acquire(blocking=False)):
                     self.send_error(404)
                     return
@@ -129,26 +129,26 @@ class OneTimePage:
         self._server.server_close()
 
 
-def is_ours(client_port: int, server_port: int) -> bool:
-    """Whether this user has the client's end of a connection on 127.0.0.1. Linux only.
+def is_ours(client: Address, server: Address) -> bool:
+    """Whether this user has the client's end of a connection on this machine. Linux only.
 
     Args:
-        client_port, server_port: of the connection, which stands.
+        client, server: the ends of the connection, which stands.
     """
     for table in ("tcp", "tcp6"):
         with suppress(OSError, ValueError):
-            if _user_of(rows(table), client_port, server_port) == os.geteuid():
+            if _user_of(rows(table), client, server) == os.geteuid():
                 return True
     return False
 
 
-def _user_of(sockets: Iterable[Row], client_port: int, server_port: int) -> int | None:
+def _user_of(sockets: Iterable[Row], client: Address, server: Address) -> int | None:
     """The user of an open connection. Pure."""
-    client, server = (end_of("127.0.0.1", port) for port in (client_port, server_port))
+    local, remote = end_of(client), end_of(server)
     for row in sockets:
         if (
-            row.local.endswith(client)
-            and row.remote.endswith(server)
+            row.local.endswith(local)
+            and row.remote.endswith(remote)
             and row.state == ESTABLISHED
             # A connection whose program has closed it belongs to nobody, and shows root.
             and row.inode

@@ -13,7 +13,8 @@ from functools import partial
 
 from jrc.errors import UnreachableError
 from jrc.profile.paths import Paths
-from jrc.tunnel.proof import NONCE_BYTES, Address, Ends, challenge
+from jrc.tunnel import Address
+from jrc.tunnel.proof import NONCE_BYTES, Ends, challenge
 from jrc.tunnel.status import KeeperFiles
 
 PROOF_SECONDS = 5.0

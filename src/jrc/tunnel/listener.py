@@ -81,7 +81,7 @@ def _owner_of(port: int) -> tuple[int, int] | None:
     Returns:
         ``_NOBODY`` where none listens; None where the system does not say.
     """
-    wanted = end_of("127.0.0.1", port)
+    wanted = end_of(("127.0.0.1", port))
     try:
         for row in takewhile(lambda row: row.state == LISTENS, rows()):
             if row.local == wanted:

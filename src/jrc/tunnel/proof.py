@@ -20,6 +20,8 @@ at another address of this machine, such as 127.0.0.2.
 import hmac
 from typing import NamedTuple
 
+from jrc.tunnel import Address
+
 NONCE_BYTES = 32
 KEY_BYTES = 32
 
@@ -29,9 +31,6 @@ PROTOCOL = "JRC-TUNNEL-2"
 _HELLO = f"{PROTOCOL} ".encode()
 _DIGITS = b"0123456789abcdef"
 _QUESTION = len(_HELLO) + 2 * NONCE_BYTES + 1
-
-Address = tuple[str, int]
-"""Host and port."""
 
 
 class Ends(NamedTuple):

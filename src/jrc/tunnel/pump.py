@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, cast
 
-from jrc.tunnel import TUNNEL_DOWN, proof
+from jrc.tunnel import TUNNEL_DOWN, Address, proof
 
 MOST_REMEMBERED = 64 * 1024
 """Bytes of a request that are kept until its answer begins."""
@@ -166,7 +166,7 @@ class Pump:
         for client in list(self.waiting):
             client.join()
 
-    def greet(self, data: bytes, client: proof.Address) -> tuple[bytes, bytes]:
+    def greet(self, data: bytes, client: Address) -> tuple[bytes, bytes]:
         """What to answer to the beginning of a connection, and what is left of it."""
         return proof.answer_to(data, self._key, proof.Ends(client, ("127.0.0.1", self.port)))
 

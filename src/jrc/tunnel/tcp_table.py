@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from socket import inet_aton
 from typing import NamedTuple
 
+from jrc.tunnel import Address
+
 ESTABLISHED = b"01"
 LISTENS = b"0A"
 
@@ -30,8 +32,9 @@ class Row(NamedTuple):
     inode: int
 
 
-def end_of(host: str, port: int) -> bytes:
+def end_of(address: Address) -> bytes:
     """An end of a socket of IP version 4. One of version 6 that it has for such an end ends so."""
+    host, port = address
     return b"%08X:%04X" % (int.from_bytes(inet_aton(host), sys.byteorder), port)
 
 
