@@ -22,7 +22,7 @@ from jrc.relay.actions import (
     Stop,
 )
 from jrc.relay.in_flight import MOST_FENCES, MOST_REQUESTS, ClientRequest, ClientRequests
-from jrc.relay.machine import Machine
+from jrc.relay.machine import MOST_LOSSES, Machine
 from jrc.relay.watch import Timing
 from jrc.wire.message import Message, encode_object, new_message
 from jrc.wire.zmq import Addressed
@@ -468,6 +468,24 @@ def test_what_died_with_its_kernel_is_lost_for_that_reason(recording: Machine) -
     parent, text = notice_text([notice])
     assert parent == msg_id
     assert text.startswith("[jrc] 1 message is lost: that part of the output never arrived")
+
+
+@pytest.mark.attacks
+def test_a_kernel_that_loses_thousands_of_messages_fills_no_cell_with_it(
+    recording: Machine,
+) -> None:
+    msg_id = sent(recording, request())
+    for number in range(2, 2000, 2):
+        recording.from_kernel(numbered(stream(msg_id, "x"), number), 0)
+    delivered = [
+        each.message.content_fields.get("text", "")
+        for each in recording.from_kernel(state("restarting"), 0)
+        if isinstance(each, Deliver)
+    ]
+    assert delivered.count("x") == 999
+    notices = [text for text in delivered if text.startswith("[jrc]")]
+    assert len(notices) == MOST_LOSSES + 1
+    assert notices[-1] == "[jrc] More is lost than is named here.\n"
 
 
 def test_no_fence_without_a_request_in_doubt(machine: Machine) -> None:

@@ -45,6 +45,9 @@ REPLY_LOST = Loss(
     "The link to the server was down while this ran, and its reply was lost: "
     "whether it ran to its end is not known.",
 )
+MOST_LOSSES = 20
+"""Sentences about output that was lost at once: a kernel can make that a million messages."""
+
 _INTERRUPTED = Loss("KeyboardInterrupt", "")
 _USUAL = Timing()
 
@@ -179,12 +182,17 @@ class Machine:
 
     def _pass_on(self, found: Iterable[Found], now: float) -> list[Action]:
         actions: list[Action] = []
+        losses = 0
         for each in found:
             match each:
                 case Message():
                     actions += self._on_message(each, now)
                 case Lost():
-                    actions.append(self._notice(each.sentence))
+                    losses += 1
+                    if losses <= MOST_LOSSES:
+                        actions.append(self._notice(each.sentence))
+                    elif losses == MOST_LOSSES + 1:
+                        actions.append(self._notice("More is lost than is named here."))
                 case NoReply():
                     # The interrupt that swallowed the reply is what the client asked for.
                     actions += self._refuse(each.msg_id, _INTERRUPTED)
