@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -40,7 +42,9 @@ TOO_LARGE = {
 NOT_YET_PURE: dict[str, str] = {}
 
 USERS = {
+    "certifi": {"server"},
     "filelock": {"profile", "server", "tunnel"},
+    "httpcore": {"server"},
     "httpx": {"server"},
     "jupytext": {"notebook"},
     "keyring": {"profile"},
@@ -258,15 +262,31 @@ def test_what_decides_is_pure() -> None:
 def test_a_library_is_used_by_its_rooms_only(path: Path) -> None:
     name = path.relative_to(SOURCE).as_posix()
     room = name.partition("/")[0]
+    for library in imported_by(path) & USERS.keys():
+        assert room in USERS[library] or (name, library) in ASKS_A_LIBRARY, library
+
+
+def imported_by(path: Path) -> set[str]:
+    """The packages that a module imports."""
+    found = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
-            imported = {each.name.partition(".")[0] for each in node.names}
+            found |= {each.name.partition(".")[0] for each in node.names}
         elif isinstance(node, ast.ImportFrom):
-            imported = {(node.module or "").partition(".")[0]}
-        else:
-            continue
-        for library in imported & USERS.keys():
-            assert room in USERS[library] or (name, library) in ASKS_A_LIBRARY, library
+            found.add((node.module or "").partition(".")[0])
+    return found
+
+
+def test_what_is_imported_is_a_dependency_with_a_room() -> None:
+    """Not what runs in a kernel: it imports what is there."""
+    here = [path for path in MODULES if "in_kernel" not in path.relative_to(SOURCE).as_posix()]
+    imported = set.union(*map(imported_by, here)) - sys.stdlib_module_names - {"jrc"}
+    assert imported == USERS.keys()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = {re.split(r"[\[<>=]", each)[0].lower() for each in project["dependencies"]}
+    distributions = packages_distributions()
+    for library in imported:
+        assert {each.lower() for each in distributions[library]} <= declared, library
 
 
 def test_the_quickstart_needs_nothing_but_python() -> None:
