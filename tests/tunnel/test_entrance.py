@@ -15,6 +15,7 @@ import pytest
 
 from jrc.profile.paths import Paths
 from jrc.profile.route import Route
+from jrc.server.http_errors import classify
 from jrc.server.tunnelled import TunnelTransport
 from jrc.tunnel.entrance import Entrance, NoKeeperError
 from jrc.tunnel.machine import Phase
@@ -55,6 +56,14 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("use", [by_http, by_socket])
+async def test_a_tunnel_without_a_keeper_may_have_one_a_moment_later(use: Use) -> None:
+    """As a port on which nobody listens: who may ask again does."""
+    with pytest.raises(NoKeeperError, match="The tunnel of 'lab' is down") as raised:
+        await use(Entrance(Paths.from_environment(), "lab"))
+    assert classify(raised.value).may_pass
 
 
 @pytest.mark.parametrize("use", [by_http, by_socket])

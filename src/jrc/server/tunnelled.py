@@ -7,7 +7,7 @@ from functools import partial
 import httpcore
 import httpx
 
-from jrc.tunnel.entrance import Entrance
+from jrc.tunnel.entrance import Entrance, NoKeeperError
 
 
 class TunnelTransport(httpx.AsyncHTTPTransport):
@@ -29,6 +29,13 @@ class TunnelTransport(httpx.AsyncHTTPTransport):
             keepalive_expiry=5.0,
             network_backend=_Proven(entrance),
         )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        try:
+            return await super().handle_async_request(request)
+        except NoKeeperError as error:
+            # httpcore takes the cause away, by which it is known that another try may help.
+            raise error from ConnectionRefusedError()
 
 
 class _Proven(httpcore.AsyncNetworkBackend):
