@@ -10,6 +10,7 @@ import pytest
 
 from jrc.errors import ConfigError
 from jrc.notebook.writers import Writers
+from jrc.profile import files
 from jrc.profile.files import locked, real_path, replace_content, rights_of, write_atomically
 from jrc.profile.logins import note_login
 from jrc.profile.model import Profile
@@ -95,10 +96,10 @@ def test_jrc_s_own_files_are_its_user_s(tmp_path: Path, umask: int) -> None:
     claim.release(tmp_path / "a.ipynb", finished=True)
     note_login(paths, "a")
     write_crash_log(paths, ValueError())
-    files = [*home.rglob("*")]
-    assert {mode(each) for each in files if each.is_dir()} == {0o700}
-    assert {mode(each) for each in files if each.is_file()} == {0o600}
-    assert len([each for each in files if each.is_file()]) >= 6
+    made = [*home.rglob("*")]
+    assert {mode(each) for each in made if each.is_dir()} == {0o700}
+    assert {mode(each) for each in made if each.is_file()} == {0o600}
+    assert len([each for each in made if each.is_file()]) >= 6
 
 
 @second_user
@@ -162,6 +163,48 @@ def test_a_second_name_of_a_file_of_ours_in_a_shared_folder_is_not_written(
     with pytest.raises(ConfigError, match="has other names"):
         write_atomically(shared / "result.ipynb", "x")
     assert mine.read_bytes() == b"mine"
+
+
+def test_a_second_name_that_is_put_there_meanwhile_is_not_written(
+    tmp_path: Path, shared: Path
+) -> None:
+    mine, result = tmp_path / "mine", shared / "result.ipynb"
+    mine.write_bytes(b"mine")
+
+    def chunks() -> Iterator[bytes]:
+        os.link(mine, result)
+        yield b"new"
+
+    replace_content(result, chunks())
+    assert (mine.read_bytes(), result.read_bytes()) == (b"mine", b"new")
+
+
+def test_a_link_that_is_put_there_meanwhile_is_not_opened(
+    tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, output = tmp_path / "mine", shared / "out.txt"
+    mine.write_bytes(b"mine")
+    look = files.real_path
+
+    def planted_behind_the_look(path: Path) -> Path:
+        found = look(path)
+        output.symlink_to(mine)
+        return found
+
+    with monkeypatch.context() as attack:
+        attack.setattr(files, "_stat", lambda path: None)
+        attack.setattr(files, "real_path", planted_behind_the_look)
+        with pytest.raises(OSError, match="symbolic links"):
+            files.open_to_write(output, most=0o666)
+    assert mine.read_bytes() == b"mine"
+
+
+def test_output_goes_to_what_is_no_file(tmp_path: Path) -> None:
+    with files.open_to_write(Path("/dev/null"), most=0o666) as file:
+        file.write("x")
+    with files.open_to_write(tmp_path / "a", most=0o600) as file:
+        file.write("é\n\ud800")
+    assert (tmp_path / "a").read_bytes() == "é\n\\ud800".encode()
 
 
 def test_links_of_ours_are_followed(tmp_path: Path, shared: Path) -> None:

@@ -9,7 +9,7 @@ from jrc.cli.rendering import image_type
 from jrc.cli.run_options import Copies
 from jrc.cli.terminal import Terminal
 from jrc.errors import ConfigError, UsageError
-from jrc.profile.files import opener, real_path, write_atomically
+from jrc.profile.files import open_to_write, write_atomically
 from jrc.run.events import CellOutput, Notice, RunEvent
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def with_copies(
             if path is None:
                 continue
             try:
-                file = _opened(path, most)
+                file = open_to_write(path, most=most)
             except OSError as error:
                 reason = error.strerror or type(error).__name__
                 raise UsageError(f"Can't write --{stream}-file {path}: {reason}.") from error
@@ -55,12 +55,6 @@ def with_copies(
         if files:
             listener = StreamFiles(listener, files, terminal.warn)
         yield listener if copies.images is None else ImageFiles(listener, copies.images, most)
-
-
-def _opened(path: Path, most: int) -> TextIO:
-    real_path(path)
-    as_is = "backslashreplace"
-    return open(path, "w", opener=opener(most), encoding="utf-8", errors=as_is, newline="")
 
 
 def _close(file: TextIO) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from jrc.errors import ConfigError, UsageError
-from jrc.profile.files import Seen, create_folder, opener, seen, write_atomically
+from jrc.profile.files import Seen, create_folder, private_opener, seen, write_atomically
 from jrc.shapes import parse, state_of
 
 log = logging.getLogger("jrc.notebook.writers")
@@ -126,7 +126,7 @@ def _locked(path: Path) -> IO[bytes] | None:
         OSError: it can't be opened.
     """
     while True:
-        file = open(path, "ab", opener=opener())  # noqa: SIM115
+        file = open(path, "ab", opener=private_opener)  # noqa: SIM115
         if not _lock(file):
             file.close()
             return None

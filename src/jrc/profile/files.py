@@ -4,10 +4,10 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from jrc.errors import ConfigError
 
@@ -89,7 +89,7 @@ def write_atomically(
             path.write_bytes(content)
             return
         create_folder(target.parent, private=private)
-        replace_content(path, [content], private=private, most=most)
+        replace_content(target, [content], private=private, most=most)
     except OSError as error:
         raise _unwritable(path, error) from error
 
@@ -120,7 +120,7 @@ def real_path(path: Path) -> Path:
             done = step
             continue
         if name != ".." and not stat.S_ISDIR(found.st_mode):
-            _refuse_foreign(step, found)
+            _refuse_foreign(step, found, asked=start)
         if not stat.S_ISLNK(found.st_mode):
             done = step
             continue
@@ -134,18 +134,19 @@ def real_path(path: Path) -> Path:
     return done
 
 
-def _refuse_foreign(step: Path, found: os.stat_result) -> None:
+def _refuse_foreign(step: Path, found: os.stat_result, asked: Path) -> None:
     """Raise where another user made this in a folder that everybody can write."""
     folder = step.parent.stat()
     if not (folder.st_mode & stat.S_ISVTX and folder.st_mode & stat.S_IWOTH):
         return
     place = "in a folder that everybody can write"
+    name = "it" if step == asked else str(step)
     # Anybody can give a file of ours a name there.
     if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
-        raise PermissionError(errno.EACCES, f"{step} has other names, and is {place}")
+        raise PermissionError(errno.EACCES, f"{name} has other names, and is {place}")
     if found.st_uid not in (os.geteuid(), folder.st_uid):
         what = "link" if stat.S_ISLNK(found.st_mode) else "file"
-        raise PermissionError(errno.EACCES, f"{step} is another user's {what}, {place}")
+        raise PermissionError(errno.EACCES, f"{name} is another user's {what}, {place}")
 
 
 def replace_content(
@@ -198,7 +199,7 @@ def replace_content(
         if expected is not None and (None if now is None else _seen(now)) != expected[0]:
             temporary.unlink()
             return None
-        if now is not None and now.st_nlink > 1:
+        if now is not None and now.st_nlink > 1 and found is not None and _same(found, now):
             return _write_over(temporary, target, sync=sync)
         _replace(temporary, target)
     except _CopyKept:
@@ -208,6 +209,11 @@ def replace_content(
             temporary.unlink()
         raise
     return _seen(target.stat())
+
+
+def _same(one: os.stat_result, other: os.stat_result) -> bool:
+    """Whether both are the same file, with as many names: nobody has put another one there."""
+    return (one.st_dev, one.st_ino, one.st_nlink) == (other.st_dev, other.st_ino, other.st_nlink)
 
 
 class _CopyKept(OSError):  # noqa: N818  it is an OSError to everybody else
@@ -315,13 +321,35 @@ def _writable(target: Path) -> os.stat_result | None:
     return found
 
 
-def opener(most: int = 0o600) -> Callable[[str, int], int]:
-    """What ``open`` takes to make a file with a mode of its own.
+def open_to_write(path: Path, *, most: int) -> TextIO:
+    """Open a file for output that is written bit by bit: UTF-8, line ends unchanged.
+
+    What is not a file (``/dev/stderr``, a pipe) is written to as it is.
 
     Args:
+        path: the file.
         most: the mode of a new file, which the umask may narrow further.
+
+    Raises:
+        OSError: it can't be written, or another user left it in a folder that everybody can write.
     """
-    return lambda name, flags: os.open(name, flags, most)
+    target, found = real_path(path), _stat(path)
+    is_file = found is None or stat.S_ISREG(found.st_mode)
+    # What is put there between the look and this is not followed.
+    more = getattr(os, "O_NOFOLLOW", 0) if is_file else 0
+    return open(
+        target if is_file else path,
+        "w",
+        opener=lambda name, flags: os.open(name, flags | more, most),
+        encoding="utf-8",
+        errors="backslashreplace",
+        newline="",
+    )
+
+
+def private_opener(name: str, flags: int) -> int:
+    """What ``open`` takes to make a file that only its owner may read."""
+    return os.open(name, flags, 0o600)
 
 
 def _stat(path: Path) -> os.stat_result | None:

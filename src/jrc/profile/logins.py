@@ -2,7 +2,7 @@
 
 import os
 
-from jrc.profile.files import create_folder, opener
+from jrc.profile.files import create_folder, private_opener
 from jrc.profile.paths import Paths
 
 
@@ -14,7 +14,7 @@ def note_login(paths: Paths, profile: str) -> None:
     """
     folder = paths.state / "logins"
     create_folder(folder, private=True)
-    with open(folder / profile, "wb", opener=opener()):
+    with open(folder / profile, "wb", opener=private_opener):
         os.utime(folder / profile)
 
 
