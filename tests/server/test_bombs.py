@@ -5,7 +5,7 @@ import gzip
 import subprocess
 import sys
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -19,8 +19,6 @@ pytestmark = [pytest.mark.anyio, pytest.mark.attacks]
 
 SMALL = Limits(document=4 * MB, answer=1 * MB, line=1000, answer_seconds=0.5)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-
-Answering = Callable[[asyncio.StreamWriter], AsyncIterator[bytes]]
 
 
 @asynccontextmanager
@@ -81,22 +79,19 @@ async def test_an_answer_that_says_that_it_is_large_is_not_read() -> None:
             await http.send(ask(http))
 
 
-@pytest.mark.parametrize("encoding", [b"gzip", b"deflate"])
-async def test_an_answer_that_unpacks_to_a_thousand_times_as_much(encoding: bytes) -> None:
-    pack = gzip.compress if encoding == b"gzip" else zlib.compress
-    packed = pack(bytes(100 * MB))
+async def test_an_answer_that_unpacks_to_a_thousand_times_as_much() -> None:
+    packed = gzip.compress(bytes(100 * MB))
     assert len(packed) < MB
-    head = HEAD + b"Content-Encoding: %s\r\n\r\n" % encoding
+    head = HEAD + b"Content-Encoding: gzip\r\n\r\n"
     async with hostile(head, body=once(packed)) as http:
         with pytest.raises(ProtocolError, match="more than 1 MB"):
             await http.send(ask(http))
 
 
-@pytest.mark.parametrize("encoding", [b"gzip", b"x-gzip", b"GZIP", b"deflate", b"identity"])
+@pytest.mark.parametrize("encoding", [b"gzip", b"x-gzip", b"GZIP", b"identity"])
 async def test_a_packed_answer_is_unpacked(encoding: bytes) -> None:
     text = b'{"a": "%s"}' % (b"x" * 500_000)
-    kind = encoding.lower()
-    pack = bytes if kind == b"identity" else zlib.compress if kind == b"deflate" else gzip.compress
+    pack = bytes if encoding == b"identity" else gzip.compress
     head = HEAD + b"Content-Encoding: %s\r\n\r\n" % encoding
     async with hostile(head, body=once(pack(text))) as http:
         assert (await http.send(ask(http))).body == text
@@ -106,11 +101,12 @@ async def test_a_packed_answer_is_unpacked(encoding: bytes) -> None:
     ("encoding", "body", "says"),
     [
         (b"br", b"x", "did not ask for"),
+        (b"deflate", zlib.compress(b"x"), "did not ask for"),
         (b"gzip, gzip", gzip.compress(gzip.compress(b"x")), "did not ask for"),
         (b"gzip", b"this is not packed", "can't be unpacked"),
         (b"gzip", gzip.compress(b"x" * 1000)[:-9], "a part of"),
     ],
-    ids=["not asked for", "twice", "not packed", "cut short"],
+    ids=["not asked for", "too old", "twice", "not packed", "cut short"],
 )
 async def test_an_answer_that_is_packed_wrongly(encoding: bytes, body: bytes, says: str) -> None:
     head = HEAD + b"Content-Encoding: %s\r\n\r\n" % encoding
@@ -129,6 +125,24 @@ async def test_a_byte_now_and_then_for_ever(head: bytes) -> None:
 async def test_a_line_without_end() -> None:
     async with hostile(HEAD, b"\r\n", body=endless(b"data: ")) as http:
         with pytest.raises(ProtocolError, match="a line of more than 1,000 bytes"):
+            await anext(http.lines(http.address.rest("api"), {}, 5.0))
+
+
+async def test_a_packed_answer_without_a_body() -> None:
+    head = b"HTTP/1.1 404 Not Found\r\nContent-Encoding: gzip\r\nContent-Length: 0\r\n\r\n"
+    async with hostile(head, body=once(b"")) as http:
+        assert (await http.send(ask(http))).body == b""
+
+
+async def test_a_line_that_comes_in_one_piece_with_its_end() -> None:
+    async with hostile(HEAD, b"\r\n", body=once(b"x" * 1001 + b"\n")) as http:
+        with pytest.raises(ProtocolError, match="a line of more than 1,000 bytes"):
+            await anext(http.lines(http.address.rest("api"), {}, 5.0))
+
+
+async def test_an_error_that_comes_now_and_then_instead_of_lines() -> None:
+    async with hostile(b"HTTP/1.1 500 Oh\r\n\r\n", body=endless(b"x", 0.05)) as http:
+        with pytest.raises(UnreachableError, match="so slowly"):
             await anext(http.lines(http.address.rest("api"), {}, 5.0))
 
 

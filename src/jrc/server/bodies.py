@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 PIECE = 1 << 18
 """Bytes that are unpacked at a time: a kilobyte may unpack to a megabyte."""
 
-ENCODINGS = "gzip, deflate"
+ENCODINGS = "gzip"
 """What jrc asks for, and unpacks within limits."""
 
 
@@ -60,10 +60,10 @@ async def lines_of(response: "httpx.Response", asked: str, most: int) -> AsyncGe
     async with aclosing(unpacked(response, asked)) as pieces:
         async for piece in pieces:
             *lines, rest = (rest + piece).split(b"\n")
+            if any(len(line) > most for line in (*lines, rest)):
+                raise ProtocolError(f"{asked} answered a line of more than {most:,} bytes.")
             for line in lines:
                 yield line.decode(errors="replace").rstrip("\r")
-            if len(rest) > most:
-                raise ProtocolError(f"{asked} answered a line of more than {most:,} bytes.")
     if rest:
         yield rest.decode(errors="replace")
 
@@ -75,7 +75,7 @@ async def unpacked(response: "httpx.Response", asked: str) -> AsyncGenerator[byt
         async for raw in response.aiter_raw():
             yield raw
         return
-    if encoding not in ("gzip", "x-gzip", "deflate"):
+    if encoding not in ("gzip", "x-gzip"):
         raise ProtocolError(f"{asked} answered in an encoding that jrc did not ask for.")
     async for piece in _inflated(response.aiter_raw(), asked):
         yield piece
@@ -84,16 +84,19 @@ async def unpacked(response: "httpx.Response", asked: str) -> AsyncGenerator[byt
 async def _inflated(packed: AsyncIterator[bytes], asked: str) -> AsyncGenerator[bytes, None]:
     import zlib
 
-    unpacking = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    unpacking = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    empty = True
     try:
         async for raw in packed:
+            empty = empty and not raw
             while raw and not unpacking.eof:
                 yield unpacking.decompress(raw, PIECE)
                 raw = unpacking.unconsumed_tail
         yield unpacking.flush()
     except zlib.error as error:
         raise ProtocolError(f"{asked} answered what can't be unpacked.") from error
-    if not unpacking.eof:
+    # The answer to a HEAD, or a 304, names an encoding and has no body.
+    if not (unpacking.eof or empty):
         raise ProtocolError(f"{asked} answered a part of what was packed.")
 
 

@@ -7,8 +7,8 @@ a token-authenticated client that sends the server's cookie back is asked for an
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple, Self
 from urllib.parse import urljoin, urlsplit
 
@@ -215,13 +215,12 @@ class HttpClient:
         import httpx
 
         asked = f"{request.method} {request.url}"
-        limits, document = self._limits, request.document
+        document = request.document
         timeout = self._timeout(request.seconds, request.connect)
-        whole = limits.document_seconds if document else limits.answer_seconds
-        whole += (timeout.connect or 0) + (timeout.read or 0)
+        thinks = (timeout.connect or 0) + (timeout.read or 0)
         try:
             async with (
-                asyncio.timeout(whole),
+                self._in_time(asked, thinks, document=document),
                 client.stream(
                     request.method,
                     request.url,
@@ -232,12 +231,8 @@ class HttpClient:
                     timeout=timeout,
                 ) as response,
             ):
-                most = limits.document if document else limits.answer
+                most = self._limits.document if document else self._limits.answer
                 body = await read_body(response, asked, most, document=document)
-        except TimeoutError as error:
-            raise UnreachableError(
-                f"{asked} was answered so slowly that the whole did not come within {whole:g} s."
-            ) from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             from jrc.server.http_errors import from_exception
 
@@ -271,7 +266,7 @@ class HttpClient:
                 if response.status_code >= 300:
                     from jrc.server.http_errors import from_answer
 
-                    async with asyncio.timeout(self._limits.answer_seconds):
+                    async with self._in_time(asked):
                         body = await read_body(response, asked, self._limits.answer)
                     raise from_answer(_answer(asked, response, body), self.address)
                 async with aclosing(lines_of(response, asked, self._limits.line)) as lines:
@@ -281,6 +276,27 @@ class HttpClient:
             from jrc.server.http_errors import from_exception
 
             raise from_exception(error, asked, self.address) from error
+
+    @asynccontextmanager
+    async def _in_time(
+        self, asked: str, thinks: float = 0.0, *, document: bool = False
+    ) -> AsyncIterator[None]:
+        """What is awaited in it has to come as a whole in the time of an answer.
+
+        Args:
+            asked: for the sentence.
+            thinks: seconds that the server may need before it answers.
+            document: the answer holds a file.
+        """
+        limits = self._limits
+        whole = thinks + (limits.document_seconds if document else limits.answer_seconds)
+        try:
+            async with asyncio.timeout(whole):
+                yield
+        except TimeoutError as error:
+            raise UnreachableError(
+                f"{asked} was answered so slowly that the whole did not come within {whole:g} s."
+            ) from error
 
     def _timeout(self, seconds: float | None, connect: float | None = None) -> "httpx.Timeout":
         import httpx
