@@ -138,6 +138,19 @@ async def test_a_session_that_may_still_appear_is_waited_for(
     assert files(paths) == []
 
 
+async def test_the_age_of_another_computers_record_is_not_known(
+    server: ServerClient, paths: Paths
+) -> None:
+    """It shares the folder, and was started days ago: its clock says nothing here."""
+    killed_relay(server.address.base_url, new_path())
+    (record,) = [path for path in files(paths) if path.suffix == ".json"]
+    fields: dict[str, Any] = json.loads(record.read_text())
+    old = time.monotonic() - LATEST_START - 1
+    record.write_text(json.dumps({**fields, "created": old, "boot": "x", "host": "another"}))
+    assert await remove_orphans(server) == []
+    assert record in files(paths)
+
+
 async def test_what_is_on_another_server_stays(server: ServerClient, paths: Paths) -> None:
     killed_relay("http://127.0.0.1:1/other/", new_path(), "id")
     assert await remove_orphans(server) == []

@@ -24,6 +24,7 @@ from jrc.errors import ConfigError, JrcError
 from jrc.profile.files import create_folder, write_atomically
 from jrc.profile.paths import Paths
 from jrc.shapes import Reader, parse, state_of
+from jrc.tunnel.processes import boot_id
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -57,8 +58,9 @@ class Record(NamedTuple):
         base_url: of the server.
         session_path: of the session; unique.
         session_id: empty while the server has not answered.
-        created: when the record was made, in seconds since this computer was started.
-        host: where the relay runs. For people.
+        created: when the record was made, in seconds since the start of the computer it runs on.
+        boot: that start, as ``boot_id`` says it.
+        host: where the relay runs.
         pid: of the relay. For people.
         why: the kernel is to be deleted, as the end of a sentence.
     """
@@ -67,6 +69,7 @@ class Record(NamedTuple):
     session_path: str
     session_id: str = ""
     created: float = 0.0
+    boot: str = ""
     host: str = ""
     pid: int = 0
     why: str = "its editor was killed"
@@ -99,6 +102,7 @@ class RecordFile:
             base_url,
             session_path,
             created=time.monotonic(),
+            boot=boot_id(),
             host=socket.gethostname(),
             pid=os.getpid(),
             **why,
@@ -240,17 +244,17 @@ async def _delete(server: "ServerClient", record: Record) -> bool:
         ids = [s.id for s in await server.sessions() if s.path == record.session_path]
     for session_id in ids:
         await server.delete_session(session_id)
-    return bool(ids) or _at_least_ago(record.created, time.monotonic()) > LATEST_START
+    return bool(ids) or _at_least_ago(record) > LATEST_START
 
 
-def _at_least_ago(then: float, now: float) -> float:
-    """How long ago something was, or less, in seconds: no clock that a person sets is asked.
-
-    Args:
-        then: seconds since the computer was started, perhaps an earlier time.
-        now: the same now.
-    """
-    return now - then if now >= then else now
+def _at_least_ago(record: Record) -> float:
+    """How long ago a record was made, or less, in seconds: no clock that a person sets is asked."""
+    if record.host != socket.gethostname():
+        # Computers that share the folder each count from a start of their own.
+        return 0.0
+    now = time.monotonic()
+    # Of an earlier start of this computer: all of the time since this one.
+    return now - record.created if record.boot == boot_id() and now >= record.created else now
 
 
 def _records(paths: Paths) -> Iterator[tuple[Path, Record]]:
@@ -267,6 +271,7 @@ def _record(read: Reader) -> Record:
         session_path=read.field("session_path").text(),
         session_id=read.field("session_id").text(""),
         created=read.field("created").real(0.0),
+        boot=read.field("boot").text(""),
         host=read.field("host").text(""),
         pid=read.field("pid").number(0),
         why=read.field("why").text(Record._field_defaults["why"]),

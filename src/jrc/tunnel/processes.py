@@ -269,10 +269,11 @@ def _from_proc(pid: int) -> str:
     # proc(5): field 3 is the state, field 22 the start time in ticks since boot.
     if len(fields) < 20 or fields[0] in ("Z", "X"):
         return ""
-    return f"{_boot_id()}.{fields[19]}"
+    return f"{boot_id()}.{fields[19]}"
 
 
-def _boot_id() -> str:
+def boot_id() -> str:
+    """What this computer's start is called, on Linux; empty elsewhere."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
