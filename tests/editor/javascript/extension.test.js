@@ -329,6 +329,7 @@ test('in a workspace that is not trusted the companion only shows', async () => 
     assert.deepEqual(servers.provideJupyterServers(), [{ id: 'ml', label: 'ml' }]);
     await vscode.standIn.commands['jrc.status']();
     assert.equal(vscode.standIn.picks[0][0].description, 'ready');
+    assert.match(vscode.standIn.messages.at(-1), /This workspace is not trusted/);
     const resolve = () => servers.resolveJupyterServer({ id: 'ml', label: 'ml' }, never());
     await assert.rejects(resolve(), /This workspace is not trusted/);
     await vscode.standIn.commands['jrc.connect']();

@@ -421,7 +421,7 @@ async function showStatus(program, status) {
         title: 'jrc: status',
         placeHolder: 'Pick a server to connect it again'
     });
-    if (picked && vscode.workspace.isTrusted) {
+    if (picked) {
         await connect(program, picked.profile);
         await status.refresh();
     }
