@@ -84,14 +84,20 @@ def _token(profile: Profile, paths: Paths) -> Secret | None:
 
 def _lead_there(page: "OneTimePage", paths: Paths, terminal: Terminal, *, show: bool) -> None:
     if show:
-        terminal.data(page.address)
-        _wait(page)
+        _wait_for_a_person(page, terminal)
         return
     with page.for_argv(paths.state / "open") as address:
-        if not _opens(address):
-            terminal.say("No browser could be started. Open this address, it works once:")
-            terminal.data(page.address)
-        _wait(page)
+        if _opens(address):
+            _wait(page)
+        else:
+            terminal.say("No browser could be started.")
+            _wait_for_a_person(page, terminal)
+
+
+def _wait_for_a_person(page: "OneTimePage", terminal: Terminal) -> None:
+    terminal.say(f"Open this address on this machine. It works once, for {PAGE_SECONDS:g} s:")
+    terminal.data(page.address)
+    _wait(page)
 
 
 def _wait(page: "OneTimePage") -> None:
