@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 import typer
 
-from jrc.cli.lazy import LazyCommand, LazyGroup, be_verbose, plain_typer
+from jrc.cli.lazy import COMPLETION_VARIABLE, LazyCommand, LazyGroup, be_verbose, plain_typer
 from jrc.cli.streams import open_missing_streams, safe_streams
 from jrc.cli.terminal import Terminal
 from jrc.errors import ExitCode, JrcError, UsageError
@@ -90,7 +90,7 @@ def run_cli(args: list[str]) -> int:
     try:
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        asked, _, shell = os.environ.get("_JRC_COMPLETE", "").partition("_")
+        asked, _, shell = os.environ.get(COMPLETION_VARIABLE, "").partition("_")
         if asked == "complete":
             from jrc.cli.completion import answer
 

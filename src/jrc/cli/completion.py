@@ -13,14 +13,12 @@ import typer
 from typer._completion_classes import BashComplete, FishComplete, PowerShellComplete, ZshComplete
 from typer.main import get_command
 
+from jrc.cli.lazy import COMPLETION_VARIABLE
 from jrc.cli.terminal import Terminal
 from jrc.errors import ExitCode, JrcError
 
 if TYPE_CHECKING:
     from typer._click.shell_completion import CompletionItem
-
-VARIABLE = "_JRC_COMPLETE"
-"""What a shell sets when it asks; the scripts of ``jrc --show-completion`` say so."""
 
 _WORD = re.compile(r"(?!-)[A-Za-z0-9._-]+\Z")
 _OPTION = re.compile(r"--?[A-Za-z0-9-]+\Z")
@@ -100,7 +98,7 @@ def answer(shell: str, app: typer.Typer) -> int:
     terminal, aside = Terminal(), io.StringIO()
     try:
         with redirect_stdout(aside), redirect_stderr(aside):
-            text = _SHELLS[shell](get_command(app), {}, "jrc", VARIABLE).complete()
+            text = _SHELLS[shell](get_command(app), {}, "jrc", COMPLETION_VARIABLE).complete()
     except SystemExit as ended:
         # So fish learns whether there is anything.
         return ended.code if isinstance(ended.code, int) else ExitCode.OK

@@ -15,6 +15,9 @@ from typer.main import get_command
 from jrc.errors import UsageError
 from jrc.visible import log_to_stderr
 
+COMPLETION_VARIABLE = "_JRC_COMPLETE"
+"""What a shell sets when it asks; the scripts of ``jrc --show-completion`` say so."""
+
 
 class LazyCommand(NamedTuple):
     """Where a command lives, and the line that stands for it in the help of its group.

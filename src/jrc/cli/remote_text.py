@@ -91,7 +91,7 @@ class RemoteText:
 
     def _sequence(self, numbers: str, code: str, *, colours: bool, moves: bool) -> str:
         if code == "m":
-            style = _seen(numbers) if colours else None
+            style = _without_concealed(numbers) if colours else None
             if style is None:
                 return ""
             self.styled = not _ends_styles(style)
@@ -116,7 +116,7 @@ def _ends_styles(numbers: str) -> bool:
     return numbers.rpartition(";")[2] in ("", "0")
 
 
-def _seen(numbers: str) -> str | None:
+def _without_concealed(numbers: str) -> str | None:
     """The numbers of a style without the one that hides text; None where it is no style."""
     if not re.fullmatch("[0-9;:]*", numbers):
         return None

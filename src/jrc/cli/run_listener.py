@@ -133,7 +133,7 @@ class TerminalListener:
         return answer
 
     def _begin(self, event: RunStarted) -> None:
-        _serve(self._stdin, event)
+        _note_kind(self._stdin, event)
         self._where = event
         self._script = event.kind == "script"
         self._shown.apart = not self._script
@@ -220,7 +220,7 @@ class JsonListener:
 
     def on_event(self, event: RunEvent) -> None:
         if isinstance(event, RunStarted):
-            _serve(self._stdin, event)
+            _note_kind(self._stdin, event)
         elif isinstance(event, RunFinished):
             base = self._exit_code_base if event.status in _FAILURES_OF_JRC else 0
             event = event._replace(exit_code=process_code(event.exit_code + base))
@@ -241,7 +241,7 @@ class JsonListener:
         return await in_daemon_thread(self._stdin.answer, prompt, hidden, name="prompt")
 
 
-def _serve(stdin: LocalStdin | None, run: RunStarted) -> None:
+def _note_kind(stdin: LocalStdin | None, run: RunStarted) -> None:
     if stdin is not None:
         stdin.in_pieces = run.kind != "notebook"
 

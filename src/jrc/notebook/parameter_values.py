@@ -27,7 +27,7 @@ WORDS: Mapping[str, Value] = {
 """Words that stand for a value, and are not text. papermill knows only Python's; a flag that is
 ``"false"`` would be on."""
 
-MOST_LEVELS = 100
+DEEPEST_PARAMETER = 100
 """How deep the values of a file may be nested."""
 
 MOST_ITEMS = 1_000_000
@@ -147,8 +147,8 @@ def _check_size(content: object) -> None:
             return
         if id(value) in outer:
             raise ValueError("a value in it contains itself")
-        if len(outer) > MOST_LEVELS:
-            raise ValueError(f"its values are nested more than {MOST_LEVELS} levels deep")
+        if len(outer) > DEEPEST_PARAMETER:
+            raise ValueError(f"its values are nested more than {DEEPEST_PARAMETER} levels deep")
         inner = outer | {id(value)}
         for item in value.values() if isinstance(value, dict) else value:
             visit(item, inner)

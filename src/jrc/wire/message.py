@@ -15,7 +15,7 @@ from jrc.shapes import NotJsonError, parse
 
 PROTOCOL_VERSION = "5.3"
 
-MOST_LEVELS = 900
+DEEPEST_MESSAGE = 900
 """How deep the JSON of a message may be nested: deeper than that of a notebook, so that a value in
 an output which no notebook can hold is still known, and put there as text."""
 
@@ -38,7 +38,7 @@ def decode_object(part: Part | str, what: str) -> dict[str, Any]:
     """
     try:
         text = part if isinstance(part, str) else decode_text(part)
-        value = parse(text, levels=MOST_LEVELS)
+        value = parse(text, levels=DEEPEST_MESSAGE)
     except NotJsonError as error:
         raise WireError(f"A message's {what} is not JSON: {error}.") from error
     if not isinstance(value, dict):
