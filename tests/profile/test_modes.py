@@ -3,8 +3,10 @@
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -165,37 +167,104 @@ def test_a_second_name_of_a_file_of_ours_in_a_shared_folder_is_not_written(
     assert mine.read_bytes() == b"mine"
 
 
-def test_a_second_name_that_is_put_there_meanwhile_is_not_written(
-    tmp_path: Path, shared: Path
+@pytest.mark.parametrize("before", [None, b"old"], ids=["new", "replaced"])
+@pytest.mark.parametrize("plant", [os.link, os.symlink])
+def test_a_name_of_a_file_of_ours_that_is_put_there_meanwhile_is_only_a_name(
+    tmp_path: Path, shared: Path, before: bytes | None, plant: Callable[[Path, Path], None]
 ) -> None:
     mine, result = tmp_path / "mine", shared / "result.ipynb"
     mine.write_bytes(b"mine")
+    if before is not None:
+        result.write_bytes(before)
 
     def chunks() -> Iterator[bytes]:
-        os.link(mine, result)
+        result.unlink(missing_ok=True)
+        plant(mine, result)
         yield b"new"
 
     replace_content(result, chunks())
     assert (mine.read_bytes(), result.read_bytes()) == (b"mine", b"new")
+    assert [each.name for each in shared.iterdir()] == ["result.ipynb"]
 
 
-def test_a_link_that_is_put_there_meanwhile_is_not_opened(
-    tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mine, output = tmp_path / "mine", shared / "out.txt"
+def in_a_file(path: Path) -> None:
+    with files.open_to_write(path, most=0o666) as file:
+        file.write("new")
+
+
+@pytest.fixture(params=[os.link, os.symlink])
+def planted(
+    request: pytest.FixtureRequest, tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A file that gets a second name in a shared folder, behind each look at what is there."""
+    mine, look = tmp_path / "mine", files.real_path
     mine.write_bytes(b"mine")
-    look = files.real_path
 
     def planted_behind_the_look(path: Path) -> Path:
         found = look(path)
-        output.symlink_to(mine)
+        found.unlink(missing_ok=True)
+        request.param(mine, found)
         return found
 
-    with monkeypatch.context() as attack:
-        attack.setattr(files, "_stat", lambda path: None)
-        attack.setattr(files, "real_path", planted_behind_the_look)
-        with pytest.raises(OSError, match="symbolic links"):
-            files.open_to_write(output, most=0o666)
+    monkeypatch.setattr(files, "real_path", planted_behind_the_look)
+    return mine
+
+
+@pytest.mark.parametrize("write", [in_a_file, partial(write_atomically, data="new")])
+@pytest.mark.parametrize("before", ["nothing", "a file", "a pipe"])
+def test_a_name_that_is_put_there_behind_the_look_is_not_written_through(
+    planted: Path, shared: Path, before: str, write: Callable[[Path], None]
+) -> None:
+    output = shared / "out"
+    if before == "a file":
+        output.write_bytes(b"old")
+    elif before == "a pipe":
+        os.mkfifo(output)
+    with pytest.raises((OSError, ConfigError)):
+        write(output)
+    assert planted.read_bytes() == b"mine"
+    assert [each.name for each in shared.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("write", [in_a_file, partial(write_atomically, data="new")])
+def test_what_was_no_file_is_not_written_when_it_is_one(
+    tmp_path: Path, write: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, pipe, look = tmp_path / "mine", tmp_path / "pipe", files._is_file
+    mine.write_bytes(b"mine")
+    os.mkfifo(pipe)
+
+    def swapped_behind_the_look(path: Path) -> bool:
+        found = look(path)
+        pipe.unlink()
+        pipe.symlink_to(mine)
+        return found
+
+    monkeypatch.setattr(files, "_is_file", swapped_behind_the_look)
+    with pytest.raises((OSError, ConfigError), match="has taken its place"):
+        write(pipe)
+    assert mine.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("plant", [os.link, os.symlink])
+def test_a_file_with_several_names_is_written_over_only_while_it_is_the_same(
+    tmp_path: Path, plant: Callable[[Path, Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one takes its place between the last look at it and its opening."""
+    mine, result = tmp_path / "mine", tmp_path / "result.ipynb"
+    mine.write_bytes(b"mine")
+    result.write_bytes(b"old")
+    os.link(result, tmp_path / "other")
+    write_over = files._write_over
+
+    def swapped(*arguments: Any, **options: Any) -> Any:
+        result.unlink()
+        plant(mine, result)
+        return write_over(*arguments, **options)
+
+    monkeypatch.setattr(files, "_write_over", swapped)
+    with pytest.raises(OSError, match="its whole content is in"):
+        replace_content(result, [b"new"])
     assert mine.read_bytes() == b"mine"
 
 

@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, TextIO
@@ -22,6 +22,9 @@ _MOST_LINKS = 40
 
 # Windows refuses to replace a file while a reader, often a virus scanner, has it open.
 _READERS_BLOCK_REPLACE = os.name == "nt"
+
+# A real path has no link at its end and is no pipe, unless somebody has put one there meanwhile.
+_AS_IT_IS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 class Seen(NamedTuple):
@@ -82,14 +85,12 @@ def write_atomically(
     content = data.encode() if isinstance(data, str) else data
     try:
         target = real_path(path)
-        # A real path names what is there even for /dev/stdout, so the kind is asked before it.
-        found = _stat(path)
-        kind = None if found is None else found.st_mode
-        if kind is not None and not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
-            path.write_bytes(content)
+        if not (_is_file(path) or path.is_dir()):
+            with open(path, "wb", opener=_opener(path, target, is_file=False)) as file:
+                file.write(content)
             return
         create_folder(target.parent, private=private)
-        replace_content(target, [content], private=private, most=most)
+        _replace_content(target, [content], private=private, most=most)
     except OSError as error:
         raise _unwritable(path, error) from error
 
@@ -136,6 +137,8 @@ def real_path(path: Path) -> Path:
 
 def _refuse_foreign(step: Path, found: os.stat_result, asked: Path) -> None:
     """Raise where another user made this in a folder that everybody can write."""
+    if not hasattr(os, "geteuid"):
+        return
     folder = step.parent.stat()
     if not (folder.st_mode & stat.S_ISVTX and folder.st_mode & stat.S_IWOTH):
         return
@@ -177,7 +180,20 @@ def replace_content(
     Raises:
         OSError: the file can't be written. It is as it was, or the message names the copy.
     """
-    target = real_path(path)
+    return _replace_content(
+        real_path(path), chunks, private=private, most=most, sync=sync, expected=expected
+    )
+
+
+def _replace_content(
+    target: Path,
+    chunks: Iterable[bytes],
+    *,
+    private: bool,
+    most: int,
+    sync: bool = True,
+    expected: tuple[Seen | None] | None = None,
+) -> Seen | None:
     found = _writable(target)
     # A name of its own, not the target's with a suffix: that could be too long for the system.
     temporary = target.parent / f".jrc-{os.urandom(8).hex()}.tmp"
@@ -195,12 +211,12 @@ def replace_content(
             file.flush()
             if sync:
                 os.fsync(file.fileno())
-        now = _stat(target)
+        now = _lstat(target)
         if expected is not None and (None if now is None else _seen(now)) != expected[0]:
             temporary.unlink()
             return None
         if now is not None and now.st_nlink > 1 and found is not None and _same(found, now):
-            return _write_over(temporary, target, sync=sync)
+            return _write_over(temporary, target, found, sync=sync)
         _replace(temporary, target)
     except _CopyKept:
         raise
@@ -237,12 +253,19 @@ def _own_as(temporary: Path, found: os.stat_result) -> None:
     temporary.chmod(mode)
 
 
-def _write_over(copy: Path, target: Path, *, sync: bool) -> Seen:
+def _write_over(copy: Path, target: Path, found: os.stat_result, *, sync: bool) -> Seen:
     """Write a file's new content over the old one, under all of its names."""
     import shutil
 
     try:
-        with copy.open("rb") as source, target.open("r+b") as file:
+        with (
+            copy.open("rb") as source,
+            open(
+                target, "r+b", opener=lambda name, flags: os.open(name, flags | _AS_IT_IS)
+            ) as file,
+        ):
+            if not _same(found, os.fstat(file.fileno())):
+                raise _swapped()
             shutil.copyfileobj(source, file, 1 << 20)
             file.truncate()
             file.flush()
@@ -312,11 +335,14 @@ def _writable(target: Path) -> os.stat_result | None:
     Raises:
         OSError: it may not.
     """
-    found = _stat(target)
-    if found is not None and not stat.S_ISREG(found.st_mode):
+    found = _lstat(target)
+    if found is None:
+        return None
+    if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "it is not a file")
+    _refuse_foreign(target, found, asked=target)
     # A rename needs no right on the file that it replaces; a read-only file means "hands off".
-    if found is not None and not os.access(target, os.W_OK):
+    if not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, "the file is read-only")
     return found
 
@@ -333,18 +359,52 @@ def open_to_write(path: Path, *, most: int) -> TextIO:
     Raises:
         OSError: it can't be written, or another user left it in a folder that everybody can write.
     """
-    target, found = real_path(path), _stat(path)
-    is_file = found is None or stat.S_ISREG(found.st_mode)
-    # What is put there between the look and this is not followed.
-    more = getattr(os, "O_NOFOLLOW", 0) if is_file else 0
     return open(
-        target if is_file else path,
+        path,
         "w",
-        opener=lambda name, flags: os.open(name, flags | more, most),
+        opener=_opener(path, real_path(path), is_file=_is_file(path), most=most),
         encoding="utf-8",
         errors="backslashreplace",
         newline="",
     )
+
+
+def _opener(
+    path: Path, target: Path, *, is_file: bool, most: int = 0o666
+) -> Callable[[str, int], int]:
+    """What ``open`` takes to open what was looked at, and nothing that was put there since.
+
+    Args:
+        path: the name of what is not a file.
+        target: the real path, for a file.
+        is_file: whether it is one, or is to be.
+        most: the mode of a new file.
+    """
+
+    def opened(_: str, flags: int) -> int:
+        # Nothing is made or emptied before it is known what it is.
+        flags &= ~(os.O_TRUNC | os.O_CREAT)
+        if is_file:
+            handle = os.open(target, flags | os.O_CREAT | _AS_IT_IS, most)
+        else:
+            handle = os.open(path, flags)
+        try:
+            found = os.fstat(handle)
+            if stat.S_ISREG(found.st_mode) != is_file:
+                raise _swapped()
+            _refuse_foreign(target, found, asked=target)
+            if is_file:
+                os.ftruncate(handle, 0)
+        except BaseException:
+            os.close(handle)
+            raise
+        return handle
+
+    return opened
+
+
+def _swapped() -> OSError:
+    return OSError(errno.EBUSY, "another file has taken its place")
 
 
 def private_opener(name: str, flags: int) -> int:
@@ -352,9 +412,20 @@ def private_opener(name: str, flags: int) -> int:
     return os.open(name, flags, 0o600)
 
 
-def _stat(path: Path) -> os.stat_result | None:
+def _is_file(path: Path) -> bool:
+    """Whether there is a file, or can be one: a device, a pipe and a folder are none.
+
+    The given path is asked: the real path of ``/dev/stdout`` may name nothing.
+    """
     try:
-        return path.stat()
+        return stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:
+        return True
+
+
+def _lstat(path: Path) -> os.stat_result | None:
+    try:
+        return path.lstat()
     except FileNotFoundError:
         return None
 
