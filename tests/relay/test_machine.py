@@ -454,13 +454,6 @@ def test_a_notice_is_nobodys_where_no_cell_runs(machine: Machine) -> None:
     assert notice_text(machine.tick(TIMING.link_notice))[0] == ""
 
 
-@pytest.mark.parametrize(("count", "words"), [(1, "1 message is lost"), (3, "3 messages are lost")])
-def test_a_client_that_did_not_read_lost_one_message_or_several(
-    machine: Machine, count: int, words: str
-) -> None:
-    assert words in notice_text(machine.client_lost(count))[1]
-
-
 def test_what_died_with_its_kernel_is_lost_for_that_reason(recording: Machine) -> None:
     msg_id = sent(recording, request())
     recording.from_kernel(numbered(stream(msg_id, "late"), 2), 0)

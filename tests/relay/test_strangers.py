@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -26,6 +26,7 @@ MIB = 1 << 20
 
 CHILD = """
 import sys, time
+from dataclasses import replace
 from pathlib import Path
 from jrc.relay.publishing import Limits
 from jrc.relay.sockets import Sockets, read_connection_file
@@ -34,17 +35,18 @@ from tests.support.scripted import stream
 sockets = Sockets(read_connection_file(Path(sys.argv[1])), Limits(patience=0.5))
 sockets.beating = True
 lost = []
-sockets.start(lambda _: None, lambda bug: print("bug", bug, flush=True), lost=lost.append)
+bug = lambda error: print("bug", error, flush=True)
+sockets.start(lambda _: None, bug, lost=lambda: lost.append(1))
 print("ready", flush=True)
 for line in sys.stdin:
     count, size = map(int, line.split())
     for number in range(count):
         while sockets.is_crowded():
             time.sleep(0.001)
-        sockets.send(stream("r", f"{number:08}" + size * "x"), [b"stream"])
+        sockets.send(replace(stream("r", f"{number:08}"), buffers=[size * b"x"]), [b"stream"])
     while sockets._waiting.messages:
         time.sleep(0.01)
-    print("published", sum(lost), flush=True)
+    print("published", len(lost), flush=True)
 sockets.close()
 """
 
@@ -86,12 +88,42 @@ class Relay:
         self.process.stdin.write(f"{count} {size}\n")
         self.process.stdin.flush()
 
-    def raw(self, kind: int, channel: str) -> "zmq.Socket[bytes]":
+    def raw(self, kind: int, channel: str, **options: int) -> "zmq.Socket[bytes]":
         raw = self.context.socket(kind)
+        for name, value in options.items():
+            setattr(raw, name, value)
         raw.linger = 0
         raw.rcvtimeo = raw.sndtimeo = 20_000
         raw.connect(self.endpoints[channel])
         return raw
+
+    @contextmanager
+    def clients(self, *waiting: int) -> Iterator[list["zmq.Socket[bytes]"]]:
+        """Clients that get all that is published from now on.
+
+        Args:
+            waiting: for each client, how many messages may wait at its end.
+        """
+        with ExitStack() as stack:
+            clients = [
+                stack.enter_context(
+                    closing(self.raw(zmq.SUB, "iopub", rcvhwm=count, rcvbuf=65_536))
+                )
+                for count in waiting
+            ]
+            for client in clients:
+                client.subscribe(b"")
+            heard: set[int] = set()
+            while len(heard) < len(clients):
+                self.publish(1, 0)
+                assert self.said().startswith("published")
+                heard.update(n for n, client in enumerate(clients) if client.poll(10))
+            self.publish(1, 1)
+            for client in clients:
+                while client.recv_multipart()[7] != b"x":
+                    pass
+            assert self.said() == "published 0"
+            yield clients
 
     @contextmanager
     def subscriber(self) -> Iterator[Callable[[bytes], None]]:
@@ -151,37 +183,57 @@ def test_heartbeats_that_nobody_reads_or_that_are_huge_cost_nothing(relay: Relay
         assert relay.grown < 50
 
 
-def test_a_subscriber_that_does_not_read_costs_little_and_the_others_get_all(relay: Relay) -> None:
+def check(message: list[bytes], number: int) -> None:
+    """A message is the one with this number."""
+    assert b"%08d" % number in message[6][:64]
+
+
+@pytest.mark.parametrize(("count", "size"), [(1200, 256 << 10), (12, 40 * MIB)])
+def test_a_subscriber_that_does_not_read_costs_little_and_the_others_get_all(
+    count: int, size: int, relay: Relay
+) -> None:
     """It loses messages after its time; who reads gets each of them, in order."""
-    with (
-        closing(relay.raw(zmq.SUB, "iopub")) as stuck,
-        closing(relay.raw(zmq.SUB, "iopub")) as ours,
-    ):
-        for subscriber in (stuck, ours):
-            subscriber.subscribe(b"")
-        stuck.rcvhwm = 1
-        time.sleep(0.5)
-        relay.publish(1200, 256 << 10)
+    with relay.clients(1, 1000) as (_stuck, ours):
+        relay.publish(count, size)
         largest = 0
-        for number in range(1200):
-            frames = ours.recv_multipart()
-            assert b"%08d" % number in frames[6][:64]
+        for number in range(count):
+            check(ours.recv_multipart(), number)
             largest = max(largest, relay.grown)
-        assert relay.said().startswith("published")
-        assert largest < 150
+        assert relay.said() == "published 1"
+        assert largest < 60 + 6 * size // MIB
     wait_until(relay.beats, "the relay")
+
+
+def test_a_subscriber_that_does_not_read_takes_nothing_from_a_slow_one(relay: Relay) -> None:
+    """Where one has lost messages already, another still has its time."""
+    with relay.clients(1, 1) as (stuck, slow):
+        relay.publish(4000, 32 << 10)
+        for number in range(4000):
+            if number % 500 == 499:
+                time.sleep(0.2)
+            check(slow.recv_multipart(), number)
+        assert relay.said() == "published 1"
+        check(stuck.recv_multipart(), 0)
 
 
 def test_what_a_slow_client_is_sent_is_whole_and_waits_elsewhere(relay: Relay) -> None:
     """It takes its time, but less than a client may: nothing is lost."""
-    with closing(relay.raw(zmq.SUB, "iopub")) as slow:
-        slow.subscribe(b"")
-        slow.rcvhwm = 1
-        time.sleep(0.5)
+    with relay.clients(1) as (slow,):
         relay.publish(600, 512 << 10)
         for number in range(600):
             if number % 100 == 0:
                 time.sleep(0.2)
-            assert b"%08d" % number in slow.recv_multipart()[6][:64]
-            assert relay.grown < 150
+            check(slow.recv_multipart(), number)
+            assert relay.grown < 60
         assert relay.said() == "published 0"
+
+
+@pytest.mark.parametrize("size", [100 << 10, 10 * MIB])
+def test_a_large_message_behind_many_small_ones_waits_for_nobody(size: int, relay: Relay) -> None:
+    """ZMQ hears late how many messages a client has read, the later the more may wait."""
+    with relay.clients(1000) as (ours,):
+        for count, each in [(400, 10), (1, size), (7, 10), (1, size)]:
+            relay.publish(count, each)
+            for number in range(count):
+                check(ours.recv_multipart(), number)
+            assert relay.said() == "published 0"

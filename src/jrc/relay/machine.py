@@ -33,7 +33,7 @@ from jrc.relay.answers import Answers, Loss, topic
 from jrc.relay.in_flight import ClientRequest, ClientRequests, by_lane
 from jrc.relay.recorded import Found, NeverArrived, Recorded
 from jrc.relay.watch import Act, Timing, Watch
-from jrc.wire.message import Message, are_lost
+from jrc.wire.message import Message
 from jrc.wire.zmq import Addressed
 
 DIED = Loss(
@@ -111,9 +111,9 @@ class Machine:
         """A client can receive iopub messages from now on."""
         return [self._answers.welcome(topic)]
 
-    def client_lost(self, count: int) -> list[Action]:
-        """Messages did not reach a client that did not read what is published."""
-        text = f"A client of this kernel did not read for a while: {are_lost(count)} to it."
+    def client_lost(self) -> list[Action]:
+        """Messages do not reach a client that does not read what is published."""
+        text = "A client of this kernel has not read for a while: it loses messages until it does."
         return [Log(text, warning=True), self._notice(text)]
 
     def interrupted(self, request: Addressed, problem: str) -> list[Action]:

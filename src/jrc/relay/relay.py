@@ -119,7 +119,7 @@ class Relay:
             lambda received: _call(loop, self._on_received, received),
             lambda error: _call(loop, self._on_bug, error),
             lambda: _call(loop, lambda _: self._room.set(), None),
-            lambda count: _call(loop, self._on_lost, count),
+            lambda: _call(loop, lambda _: self._do(self._machine.client_lost()), None),
         )
 
     async def run(self, kernel: "RelayedKernel", channels: "Channels") -> None:
@@ -204,9 +204,6 @@ class Relay:
             log.warning("dropped a message: %s", error)
         else:
             self._do(actions)
-
-    def _on_lost(self, count: int) -> None:
-        self._do(self._machine.client_lost(count))
 
     def _on_bug(self, error: BaseException) -> None:
         self._bug = error

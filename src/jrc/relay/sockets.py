@@ -19,7 +19,7 @@ from typing import Any
 import zmq
 
 from jrc.errors import ConfigError, WireError
-from jrc.relay.publishing import ZERO_COPY_FROM, Limits, Publisher
+from jrc.relay.publishing import ZERO_COPY_FROM, Limits, Publisher, prepare
 from jrc.shapes import number_at, parse, text_at
 from jrc.wire.message import Message, Part
 from jrc.wire.zmq import Addressed, Signer, decode_zmq, encode_zmq
@@ -33,7 +33,6 @@ CROWD = 4 << 20
 """Bytes that may wait to be sent. Beyond it, no more of the kernel's messages are read."""
 
 _MOST_IN_A_ROW = 64  # messages of one kind: the others must not wait for a flood
-_BLOCKED_MS = 2  # until it is looked again whether a subscriber reads: ZMQ does not tell
 _REQUEST_CHANNELS = ("control", "stdin", "shell")  # control first: never behind shell
 _SUBSCRIBE = 1
 
@@ -187,7 +186,7 @@ class Sockets:
         except ConfigError:
             self._context.destroy(linger=0)
             raise
-        self._publisher = Publisher(self._sockets["iopub"], limits)
+        self._patience = limits.patience
         self._waiting = _Waiting()
         self._closing = False
         self._thread: threading.Thread | None = None
@@ -198,7 +197,7 @@ class Sockets:
         receive: Callable[[list[Received]], None],
         fail: Callable[[BaseException], None],
         room: Callable[[], None] = lambda: None,
-        lost: Callable[[int], None] = lambda _: None,
+        lost: Callable[[], None] = lambda: None,
     ) -> None:
         """Begin to serve.
 
@@ -206,8 +205,7 @@ class Sockets:
             receive: called in the thread with what the clients sent, in order for each channel.
             fail: called in the thread when it ends because of a bug.
             room: called in the thread when it is no longer crowded.
-            lost: called in the thread with the number of messages that a client lost which did not
-                read for long.
+            lost: called in the thread when a client that does not read begins to lose messages.
         """
 
         def serve() -> None:
@@ -247,15 +245,16 @@ class Sockets:
         self,
         receive: Callable[[list[Received]], None],
         room: Callable[[], None],
-        lost: Callable[[int], None],
+        lost: Callable[[], None],
     ) -> None:
+        publisher = Publisher(self._sockets["iopub"], self._patience, lost)
         poller = zmq.Poller()
         for socket in (*self._sockets.values(), self._ear):
             poller.register(socket, zmq.POLLIN)
         give_up = float("inf")
         waiting = self._waiting
         while not (self._closing and not waiting.messages) and time.monotonic() < give_up:
-            pause = _BLOCKED_MS if waiting.blocked else 0 if waiting.messages else None
+            pause = 0 if waiting.messages else None
             ready = {socket for socket, _ in poller.poll(pause)}
             received: list[Received] = []
             for channel in _REQUEST_CHANNELS:
@@ -269,9 +268,7 @@ class Sockets:
                 self._echo()
             if self._ear in ready:
                 self._ear.recv()
-            self._flush(room)
-            if count := self._publisher.take_lost():
-                lost(count)
+            self._flush(publisher, room)
             if self._closing:
                 give_up = min(give_up, time.monotonic() + LINGER)
 
@@ -293,7 +290,7 @@ class Sockets:
             if self.beating:
                 self._sockets["hb"].send_multipart(frames, zmq.NOBLOCK)
 
-    def _flush(self, room: Callable[[], None]) -> None:
+    def _flush(self, publisher: Publisher, room: Callable[[], None]) -> None:
         waiting = self._waiting
         for _ in range(min(len(waiting.messages), _MOST_IN_A_ROW)):
             message, front = waiting.messages[0]
@@ -302,7 +299,7 @@ class Sockets:
             if message.channel != "iopub":
                 copy = size < ZERO_COPY_FROM
                 self._sockets[message.channel].send_multipart(frames, zmq.NOBLOCK, copy=copy)
-            elif not self._publisher.send(frames, size):
+            elif not publisher.send(frames, size):
                 waiting.blocked = frames
                 return
             if waiting.take(size):
@@ -322,13 +319,12 @@ def _bind(
     socket.rcvhwm = limits.messages
     # Answers are as many as there are requests of clients that know the key: a full queue would
     # drop what somebody waits for. Heartbeats are anybody's.
-    socket.sndhwm = limits.messages if channel in ("hb", "iopub") else 0
+    socket.sndhwm = limits.messages if channel == "hb" else 0
     # A client whose message is larger is disconnected.
     largest = {"iopub": limits.topic, "hb": limits.heartbeat}.get(channel, limits.frame)
     socket.setsockopt(zmq.MAXMSGSIZE, largest)
     if channel == "iopub":
-        socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # each client's subscription, not only the first
-        socket.setsockopt(zmq.XPUB_NODROP, 1)
+        prepare(socket)
     else:
         socket.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a client that connects again keeps its name
     try:
