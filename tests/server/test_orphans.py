@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import socket
 import subprocess
 import sys
 import time
@@ -112,6 +114,11 @@ async def test_the_session_of_a_living_relay_stays(
     assert files(paths) == []
 
 
+def age(record: Path) -> None:
+    written = time.time() - LATEST_START - 1
+    os.utime(record, (written, written))
+
+
 async def test_a_relay_killed_before_the_answer_came_is_found_by_its_path(
     server: ServerClient, paths: Paths
 ) -> None:
@@ -134,21 +141,26 @@ async def test_a_session_that_may_still_appear_is_waited_for(
     fields: dict[str, Any] = json.loads(record.read_text())
     fields["created"] = time.monotonic() - LATEST_START - 1
     record.write_text(json.dumps(fields))
-    await remove_orphans(server)
+    age(record)
+    assert await remove_orphans(server) == []
     assert files(paths) == []
 
 
-async def test_the_age_of_another_computers_record_is_not_known(
-    server: ServerClient, paths: Paths
+@pytest.mark.parametrize("host", [socket.gethostname(), "another"])
+async def test_the_age_of_a_record_of_another_start_is_that_of_its_file(
+    server: ServerClient, paths: Paths, host: str
 ) -> None:
-    """It shares the folder, and was started days ago: its clock says nothing here."""
+    """The computer that shares the folder counts from then; it may have this one's name, too."""
     killed_relay(server.address.base_url, new_path())
     (record,) = [path for path in files(paths) if path.suffix == ".json"]
     fields: dict[str, Any] = json.loads(record.read_text())
-    old = time.monotonic() - LATEST_START - 1
-    record.write_text(json.dumps({**fields, "created": old, "boot": "x", "host": "another"}))
+    fields |= {"created": time.monotonic() - LATEST_START - 1, "boot": "x", "host": host}
+    record.write_text(json.dumps(fields))
     assert await remove_orphans(server) == []
     assert record in files(paths)
+    age(record)
+    assert await remove_orphans(server) == []
+    assert files(paths) == []
 
 
 async def test_what_is_on_another_server_stays(server: ServerClient, paths: Paths) -> None:

@@ -60,7 +60,7 @@ class Record(NamedTuple):
         session_id: empty while the server has not answered.
         created: when the record was made, in seconds since the start of the computer it runs on.
         boot: that start, as ``boot_id`` says it.
-        host: where the relay runs.
+        host: where the relay runs. For people.
         pid: of the relay. For people.
         why: the kernel is to be deleted, as the end of a sentence.
     """
@@ -221,15 +221,15 @@ async def _remove_all(server: "ServerClient", paths: Paths) -> list[Record]:
 
 
 async def _remove_orphan(server: "ServerClient", path: Path, record: Record) -> bool:
-    """Delete the session of a record if it is an orphan. Returns whether it is gone."""
+    """Delete the session of a record if it is an orphan. Returns whether there was one."""
     lock = _lock_of(path)
     if not _taken(lock):
         return False
     try:
-        gone = await _delete(server, record)
-        if gone:
+        deleted = await _delete(server, record)
+        if deleted or _at_least_ago(path, record) > LATEST_START:
             _remove(path)
-        return gone
+        return deleted
     except (JrcError, OSError) as error:
         log.info("the orphan %s stays for now: %s", record.session_path, error)
         return False
@@ -238,23 +238,27 @@ async def _remove_orphan(server: "ServerClient", path: Path, record: Record) -> 
 
 
 async def _delete(server: "ServerClient", record: Record) -> bool:
-    """Delete the session of a record; False where it may still be about to appear."""
+    """Delete the session of a record; False where there is none yet."""
     ids = [record.session_id]
     if not record.session_id:  # killed between the request and its answer
         ids = [s.id for s in await server.sessions() if s.path == record.session_path]
     for session_id in ids:
         await server.delete_session(session_id)
-    return bool(ids) or _at_least_ago(record) > LATEST_START
+    return bool(ids)
 
 
-def _at_least_ago(record: Record) -> float:
-    """How long ago a record was made, or less, in seconds: no clock that a person sets is asked."""
-    if record.host != socket.gethostname():
-        # Computers that share the folder each count from a start of their own.
+def _at_least_ago(path: Path, record: Record) -> float:
+    """How long ago a record was made, or less, in seconds, while its lock is held."""
+    if record.boot and record.boot == boot_id():
+        # No clock that a person sets is asked.
+        return time.monotonic() - record.created
+    # Another computer may have made it: only the clock of the folder that they share says when.
+    lock = _lock_path(path)
+    try:
+        os.utime(lock)
+        return lock.stat().st_mtime - path.stat().st_mtime
+    except OSError:
         return 0.0
-    now = time.monotonic()
-    # Of an earlier start of this computer: all of the time since this one.
-    return now - record.created if record.boot == boot_id() and now >= record.created else now
 
 
 def _records(paths: Paths) -> Iterator[tuple[Path, Record]]:
