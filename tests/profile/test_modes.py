@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 
-from jrc.errors import ConfigError
+from jrc.cli.run_copies import with_copies
+from jrc.cli.run_options import Copies
+from jrc.cli.terminal import Terminal
+from jrc.errors import ConfigError, JrcError
+from jrc.notebook.saving import Saver
 from jrc.notebook.writers import Writers
 from jrc.profile import files
 from jrc.profile.files import locked, real_path, replace_content, rights_of, write_atomically
@@ -18,6 +22,7 @@ from jrc.profile.logins import note_login
 from jrc.profile.model import Profile
 from jrc.profile.paths import Paths, write_crash_log
 from jrc.profile.store import ProfileStore
+from tests.support.running import Recorder
 
 pytestmark = [
     pytest.mark.attacks,
@@ -123,6 +128,38 @@ def test_another_user_s_link_in_a_shared_folder_is_not_followed(
         pass
     assert (mine / "x").read_bytes() == b"mine"
     assert [each.name for each in mine.iterdir()] == ["x"]
+
+
+@second_user
+def test_what_is_refused_is_named_once_with_a_way_out(
+    tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shared)
+    theirs, ours = Path("out.ipynb"), tmp_path / "ours"
+    theirs.symlink_to(tmp_path / "mine")
+    os.lchown(theirs, OTHER, OTHER)
+    ours.symlink_to(shared / theirs)
+    link = "another user's link, in a folder that everybody can write"
+
+    def said(write: Callable[[], object]) -> str:
+        with pytest.raises(JrcError) as caught:
+            write()
+        return f"{caught.value.message} {caught.value.hint}"
+
+    hint = "Choose a folder that only you can write"
+    assert (
+        said(lambda: write_atomically(theirs, "x"))
+        == f"Can't write {theirs}: it is {link}. {hint}."
+    )
+    whole = shared / theirs
+    assert (
+        said(lambda: write_atomically(ours, "x"))
+        == f"Can't write {ours}: {whole} is {link}. {hint}."
+    )
+    save = Saver(theirs, dict).save
+    assert said(save) == f"Can't write {theirs}: it is {link}. {hint}: -o FOLDER/OTHER.ipynb"
+    copies = with_copies(Recorder(), Copies(stdout=whole), Terminal(), 0o600)
+    assert said(copies.__enter__) == f"Can't write --stdout-file {whole}: it is {link}. {hint}."
 
 
 @second_user

@@ -9,7 +9,7 @@ from jrc.cli.rendering import image_type
 from jrc.cli.run_options import Copies
 from jrc.cli.terminal import Terminal
 from jrc.errors import ConfigError, UsageError
-from jrc.profile.files import open_to_write, write_atomically
+from jrc.profile.files import open_to_write, unwritten, way_out, write_atomically
 from jrc.run.events import CellOutput, Notice, RunEvent
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def with_copies(
             try:
                 file = open_to_write(path, most=most)
             except OSError as error:
-                reason = error.strerror or type(error).__name__
-                raise UsageError(f"Can't write --{stream}-file {path}: {reason}.") from error
+                what = unwritten(f"--{stream}-file {path}", error)
+                raise UsageError(what, hint=way_out(error)) from error
             stack.callback(_close, file)
             files[stream] = file
         if files:

@@ -12,7 +12,7 @@ from pathlib import Path
 from jrc.errors import UsageError
 from jrc.notebook.schema import Json
 from jrc.notebook.writing import notebook_bytes
-from jrc.profile.files import replace_content
+from jrc.profile.files import NotOurs, replace_content, unwritten
 
 EVERY = 5.0
 """Seconds between two saves inside a long cell."""
@@ -134,7 +134,7 @@ class Saver:
             if rescued is None:
                 raise _unsaved(self.path, error) from error
             raise UsageError(
-                f"{_sentence(self.path, error)} What arrived is saved in {rescued}.",
+                f"{unwritten(self.path, error)} What arrived is saved in {rescued}.",
                 hint="Move that file before it is cleaned away.",
             ) from error
 
@@ -204,19 +204,16 @@ def _replace(path: Path, most: int, notebook: Json, sync: bool) -> bool:
     return replace_content(path, notebook_bytes(notebook), most=most, sync=sync) is not None
 
 
-def _sentence(path: Path, error: OSError) -> str:
-    reason = error.strerror or type(error).__name__
-    return f"Can't write {path}: {reason[0].lower()}{reason[1:]}."
-
-
 def _unwritable(path: Path, error: OSError) -> UsageError:
     hint = "Check its folder and free space, or choose -o OTHER.ipynb."
-    return UsageError(_sentence(path, error), hint=hint)
+    if isinstance(error, NotOurs):
+        hint = "Choose a folder that only you can write: -o FOLDER/OTHER.ipynb"
+    return UsageError(unwritten(path, error), hint=hint)
 
 
 def _unsaved(path: Path, error: OSError) -> UnsavedError:
     return UnsavedError(
-        f"{_sentence(path, error)} What arrived does not fit into the folder for temporary files "
+        f"{unwritten(path, error)} What arrived does not fit into the folder for temporary files "
         "either.",
         hint="Make room on the disk before the next run.",
     )

@@ -27,6 +27,10 @@ _READERS_BLOCK_REPLACE = os.name == "nt"
 _AS_IT_IS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
+class NotOurs(PermissionError):  # noqa: N818  it is an OSError to everybody else
+    """Another user may have left, in a folder of everybody, what would be written to."""
+
+
 class Seen(NamedTuple):
     """What distinguishes one content of a file from the next, without reading it."""
 
@@ -146,10 +150,10 @@ def _refuse_foreign(step: Path, found: os.stat_result, asked: Path) -> None:
     name = "it" if step == asked else str(step)
     # Anybody can give a file of ours a name there.
     if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
-        raise PermissionError(errno.EACCES, f"{name} has other names, and is {place}")
+        raise NotOurs(errno.EACCES, f"{name} has other names, and is {place}")
     if found.st_uid not in (os.geteuid(), folder.st_uid):
         what = "link" if stat.S_ISLNK(found.st_mode) else "file"
-        raise PermissionError(errno.EACCES, f"{name} is another user's {what}, {place}")
+        raise NotOurs(errno.EACCES, f"{name} is another user's {what}, {place}")
 
 
 def replace_content(
@@ -443,9 +447,18 @@ def _replace(source: Path, target: Path) -> None:
             return
 
 
-def _unwritable(path: Path, error: OSError) -> ConfigError:
+def unwritten(what: object, error: OSError) -> str:
+    """The sentence about a file that can't be written."""
     reason = error.strerror or str(error) or type(error).__name__
-    return ConfigError(
-        f"Can't write {path}: {reason[0].lower()}{reason[1:]}.",
-        hint="Check the free space and the permissions of its folder.",
-    )
+    return f"Can't write {what}: {reason[0].lower()}{reason[1:]}."
+
+
+def way_out(error: OSError) -> str:
+    """What to do about a file that can't be written."""
+    if isinstance(error, NotOurs):
+        return "Choose a folder that only you can write."
+    return "Check the free space and the permissions of its folder."
+
+
+def _unwritable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(unwritten(path, error), hint=way_out(error))
