@@ -19,13 +19,10 @@ from jrc.tunnel.tcp_table import parse
 from tests.support.command import jrc_command, run_jrc
 from tests.support.forms import login_form
 from tests.support.jupyter import JupyterServer
+from tests.support.users import OTHER, second_user
 
 pytestmark = pytest.mark.attacks
 
-OTHER = 65534
-second_user = pytest.mark.skipif(
-    os.name == "nt" or os.geteuid() != 0, reason="needs a second user: run the tests as root"
-)
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="/proc/net/tcp is Linux's")
 
 ASK = """\

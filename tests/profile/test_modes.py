@@ -23,15 +23,12 @@ from jrc.profile.model import Profile
 from jrc.profile.paths import Paths, write_crash_log
 from jrc.profile.store import ProfileStore
 from tests.support.running import Recorder
+from tests.support.users import OTHER, second_user
 
 pytestmark = [
     pytest.mark.attacks,
     pytest.mark.skipif(os.name == "nt", reason="modes are POSIX"),
 ]
-second_user = pytest.mark.skipif(
-    os.name == "nt" or os.geteuid() != 0, reason="needs a second user: run the tests as root"
-)
-OTHER = 65534
 
 
 def mode(path: Path) -> int:

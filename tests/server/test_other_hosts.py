@@ -28,16 +28,22 @@ PLACES = [
     "http://{hub}@{evil}/user/ann/",
     "http://{hub}\\@{evil}/user/ann/",
     "http://{hub}//{evil}/user/ann/",
-    "http://{evil}/user/ann/",
     "http://{evil}/",
     "http://{evil}#.127.0.0.1/",
 ]
 
 
+ITS_OWN = ["/user/ann/", "http://{hub}/user/ann/"]
+
+BY_ANOTHER_NAME = "http://{evil}/user/ann/"
+"""As a hub says it that is reached another way than it believes: its path is looked for here."""
+
+ANYTHING = Reply(200, b'{"version": "2.0.0", "started": "x", "kernels": 0}')
+
+
 @pytest.fixture
 def evil() -> Iterator[Web]:
-    anything = Reply(200, b'{"version": "2.0.0", "started": "x", "kernels": 0}')
-    with Web({"/user/ann/api/status": anything, "/api/status": anything}) as web:
+    with Web({"/user/ann/api/status": ANYTHING, "/api/status": ANYTHING}) as web:
         yield web
 
 
@@ -50,36 +56,51 @@ def _hub(place: str, evil: Web) -> Web:
     hub._replies |= {
         "/hub/api/user": [Reply(200, json.dumps(me).encode())],
         "/api": [sent],
+        "/hub/api": [ANYTHING],
+        "/user/ann/api/status": [ANYTHING],
     }
     return hub
 
 
+async def _verified(hub: Web) -> str:
+    """Ask the server that a hub says it has. Returns its URL."""
+    auth = TokenAuth(Secret(TOKEN))
+    async with HubClient(ServerAddress.parse(hub.url)[0], auth) as client:
+        found = await client.running_server("", "", None, lambda _: None)
+    assert found is not None
+    async with ServerClient(found, auth) as server:
+        await server.verify()
+    return found.base_url
+
+
 @pytest.mark.parametrize("place", PLACES)
 async def test_the_token_stays_with_the_hub(place: str, evil: Web) -> None:
-    auth = TokenAuth(Secret(TOKEN))
-    with _hub(place, evil) as hub:
-        address = ServerAddress.parse(hub.url)[0]
-        try:
-            async with HubClient(address, auth) as client:
-                found = await client.running_server("", "", None, lambda _: None)
-            assert found is not None
-            async with ServerClient(found, auth) as server:
-                await server.verify()
-        except JrcError:
-            pass
+    with _hub(place, evil) as hub, pytest.raises(JrcError):
+        await _verified(hub)
     assert evil.requests == []
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", [*ITS_OWN, BY_ANOTHER_NAME])
+async def test_the_hub_s_own_server_gets_the_token(place: str, evil: Web) -> None:
+    with _hub(place, evil) as hub:
+        assert await _verified(hub) == f"{hub.url}user/ann/"
+    assert evil.requests == []
+    last = hub.requests[-1]
+    assert (last.path, last.headers["authorization"]) == ("/user/ann/api/status", f"token {TOKEN}")
+
+
+@pytest.mark.parametrize("place", [*PLACES, BY_ANOTHER_NAME])
 async def test_a_redirect_makes_no_other_host_the_hub(place: str, evil: Web) -> None:
-    with _hub(place, evil) as hub:
-        try:
-            found = await detect(ServerAddress.parse(hub.url)[0])
-        except JrcError:
-            pass
-        else:
-            assert found.url.startswith(hub.url)
+    with _hub(place, evil) as hub, pytest.raises(JrcError):
+        await detect(ServerAddress.parse(hub.url)[0])
     assert evil.requests == []
+
+
+@pytest.mark.parametrize("place", ITS_OWN)
+async def test_a_redirect_to_itself_shows_the_hub(place: str, evil: Web) -> None:
+    with _hub(place, evil) as hub:
+        found = await detect(ServerAddress.parse(hub.url)[0])
+    assert (found.kind, found.url) == ("hub", hub.url)
 
 
 async def test_a_404_page_makes_no_other_host_the_server(evil: Web) -> None:
