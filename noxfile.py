@@ -23,6 +23,9 @@ SPLIT = ("--numprocesses=auto", "--dist=loadfile")
 WITHOUT_SERVERS = ["-m", "not servers", *SPLIT]
 """The session ``servers`` runs those: they install hubs and gateways first."""
 
+UNWATCHED = ("-o", "faulthandler_timeout=0")
+"""For tests that may take hours."""
+
 TYPED_BY_HAND = ["noxfile.py", "benchmarks", "docs/_ext", "tools"]
 
 
@@ -90,7 +93,7 @@ def campaign(session: nox.Session) -> None:
     install_tests(session)
     runs = os.environ.get("JRC_CAMPAIGN_RUNS", "300")
     session.run(
-        *("pytest", "tests/run/test_campaign.py", "-s", *session.posargs),
+        *("pytest", "tests/run/test_campaign.py", "-s", *UNWATCHED, *session.posargs),
         env={"PYTHONPATH": None, "JRC_CAMPAIGN_RUNS": runs},
     )
 
@@ -106,7 +109,7 @@ def attacks(session: nox.Session) -> None:
     install_tests(session, *group("attacks"))
     session.run("bandit", "-q", "-c", "pyproject.toml", "-r", "src")
     session.run(
-        *("pytest", "-m", "attacks", "--timeout=3600", *SPLIT, *session.posargs),
+        *("pytest", "-m", "attacks", "--timeout=3600", *UNWATCHED, *SPLIT, *session.posargs),
         env={"PYTHONPATH": None, "JRC_ATTACKS": os.environ.get("JRC_ATTACKS", "20")},
     )
 
