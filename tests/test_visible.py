@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from jrc.visible import visible, visible_lines
-from tests.support.fuzzing import HOSTILE
+from tests.support.fuzzing import HOSTILE, examples
 
 pytestmark = pytest.mark.attacks
 
@@ -30,6 +30,7 @@ def test_what_steers_a_terminal_is_spelled_out(text: str, shown: str) -> None:
     assert visible(text) == shown
 
 
+@examples(100)
 @given(HOSTILE)
 def test_nothing_that_is_not_seen_is_left(text: str) -> None:
     for char in visible(text):

@@ -16,6 +16,7 @@ from typer.main import get_command
 
 from jrc.cli.app import app
 from jrc.cli.completion import answer, beside, safe_word
+from tests.support.fuzzing import examples
 from tests.support.jupyter import JupyterServer
 from tests.support.web import Reply, Web
 
@@ -94,6 +95,7 @@ def test_no_completer_passes_the_gate_by(
     assert seen > {"spec", "profile", "ids", "run", "runs", "name"}
 
 
+@examples(100)
 @given(st.text(), st.text())
 def test_safe_words_are_made_of_safe_characters(word: str, typed: str) -> None:
     if safe_word(word, typed):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jrc.cli.remote_text import RemoteText, own_text
-from tests.support.fuzzing import HOSTILE
+from tests.support.fuzzing import HOSTILE, examples
 from tests.support.screen import Screen
 
 pytestmark = pytest.mark.attacks
@@ -59,6 +59,7 @@ def test_what_passes(text: str, passes: str) -> None:
     assert shown(text) == passes
 
 
+@examples(100)
 @given(TEXTS, st.booleans())
 def test_what_is_usual_is_not_different(text: str, colours: bool) -> None:
     """A style that only the general way knows makes the rest take that way, too."""
@@ -69,6 +70,7 @@ def test_colours_may_be_left_out() -> None:
     assert shown("\x1b[1;31mred\x1b[0m \x1b[2Kx", colours=False) == "red \x1b[2Kx"
 
 
+@examples(100)
 @given(TEXTS, st.booleans(), st.booleans())
 def test_nothing_else_is_sent(text: str, colours: bool, moves: bool) -> None:
     left = re.sub(PASSES, "", shown(text, colours=colours, moves=moves))
@@ -78,12 +80,14 @@ def test_nothing_else_is_sent(text: str, colours: bool, moves: bool) -> None:
     assert own_text(text) == shown(text)
 
 
+@examples(100)
 @given(TEXTS)
 def test_a_sequence_may_come_in_pieces(text: str) -> None:
     pieces = [text[i : i + 1] for i in range(len(text))]
     assert shown(*pieces, moves=True) == shown(text, moves=True)
 
 
+@examples(100)
 @given(st.lists(TEXTS))
 def test_nothing_above_is_written_over(texts: list[str]) -> None:
     """Whatever the code prints, the lines of jrc above it stay."""

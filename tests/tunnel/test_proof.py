@@ -14,6 +14,7 @@ from jrc.tunnel.proof import (
     challenge,
     may_become_question,
 )
+from tests.support.fuzzing import examples
 
 pytestmark = pytest.mark.attacks
 
@@ -28,6 +29,7 @@ HERE = Ends(("127.0.0.1", 40000), ("127.0.0.1", 8888))
 T = TypeVar("T")
 
 
+@examples(100)
 @given(KEYS, ENDS, NONCES, st.binary(max_size=200))
 def test_the_keeper_answers_and_keeps_what_comes_behind(
     key: bytes, ends: Ends, nonce: bytes, rest: bytes
@@ -40,6 +42,7 @@ def test_the_keeper_answers_and_keeps_what_comes_behind(
     assert all(may_become_question(asked.question[:size]) for size in range(len(asked.question)))
 
 
+@examples(100)
 @given(KEYS, ENDS, NONCES, st.data())
 def test_another_key_end_or_nonce_is_no_proof(
     key: bytes, ends: Ends, nonce: bytes, data: st.DataObject
@@ -61,6 +64,7 @@ def test_another_key_end_or_nonce_is_no_proof(
             assert not asked.is_met_by(answer(key, ends._replace(**{name: address}), nonce))
 
 
+@examples(100)
 @given(st.binary(max_size=200))
 def test_other_bytes_are_left_alone(data: bytes) -> None:
     assert answer_to(data, bytes(KEY_BYTES), HERE) == (b"", data)
