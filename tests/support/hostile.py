@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from jrc.notebook.document import load
+from jrc.recorder.in_kernel.frames import METADATA_KEY
 from jrc.recorder.in_kernel.records import IOPUB, NOTE, SHELL, encode_record
 from jrc.runs.manifest import About
+from jrc.wire.message import encode_object
 from tests.support.running import write_notebook
 from tests.support.scripted import busy, idle, reply, stream
 from tests.support.web import Reply, Web
@@ -107,23 +109,20 @@ Frames = tuple[int, list[bytes]]
 """The channel of a recorded message, and its frames."""
 
 
-def messages_of_a_cell() -> list[Frames]:
-    """What a cell that prints a line publishes."""
-    messages = [busy("r"), stream("r", "text\n"), reply("r"), idle("r")]
+def messages_of_a_cell(text: str = "text\n") -> list[Frames]:
+    """What a cell that prints a text publishes, as the recorder numbers it."""
+    messages = [busy("r"), stream("r", text), reply("r"), idle("r")]
     return [
         (
             SHELL if message.channel == "shell" else IOPUB,
             [
-                bytes(part)
-                for part in (
-                    message.header,
-                    message.parent_header,
-                    message.metadata,
-                    message.content,
-                )
+                bytes(message.header),
+                bytes(message.parent_header),
+                encode_object({METADATA_KEY: {"run": RUN, "n": number}}),
+                bytes(message.content),
             ],
         )
-        for message in messages
+        for number, message in enumerate(messages, 1)
     ]
 
 
