@@ -293,5 +293,15 @@ def result_file(found: FoundRun, output: Path | None) -> Path | None:
         return output
     if found.record is not None:
         return Path(found.record.output) if found.record.output else None
-    document = PurePosixPath("" if found.remote is None else found.remote.document)
-    return Path(f"{document.stem}.out.ipynb") if document.suffix == ".ipynb" else None
+    remote = PurePosixPath("" if found.remote is None else found.remote.document)
+    return Path(f"{_harmless(remote.stem)}.out.ipynb") if remote.suffix == ".ipynb" else None
+
+
+def _harmless(name: str) -> str:
+    """A name that others chose, for a file in this folder.
+
+    On Windows it could name another folder or drive. Behind a ``*`` in a command it could be an
+    option.
+    """
+    safe = "".join(c if c.isprintable() and c not in '\\/:*?"<>|' else "_" for c in name)
+    return f"_{safe[1:]}" if safe.startswith("-") else safe
