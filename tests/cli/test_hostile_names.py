@@ -10,10 +10,25 @@ from typing import Any
 import pytest
 
 from tests.support.command import run_jrc
+from tests.support.hostile import (
+    FOLDER,
+    KERNEL,
+    KERNEL_ID,
+    RUN,
+    SESSION,
+    STATE,
+    HostileServer,
+    about,
+    in_base64,
+    journal,
+    jupyter_answers,
+    messages_of_a_cell,
+    notes,
+)
 from tests.support.jupyter import JupyterServer
 from tests.support.notebooks import write
 from tests.support.running import profile_of
-from tests.support.web import Reply, Web
+from tests.support.web import Web
 
 pytestmark = pytest.mark.attacks
 
@@ -21,6 +36,9 @@ EVIL = (
     "x\x1b]52;c;ZXZpbA==\x07\x1b]0;t\x07\x1b[2J\x1b[8m\x1b[6n\x9b31m\x9d0;t\x9c\u202e\x00\x7f"
     "\nerror: forged\nhint: forged\r\n"
 )
+LINE = re.sub(r"[\r\n]", "", EVIL)
+ESCAPED = r"x\x1b]52;c;"
+"""How each of them begins where it is shown."""
 OURS = r"\x1b\[[0-9;:]*m|\x1b\[[02]?K|\x1b\[[0-9]*A"
 """What jrc may send itself: colours, and what takes live rows away."""
 
@@ -38,37 +56,57 @@ def check_output(text: str) -> None:
     check_shown(re.sub("(?m)^(error|hint): forged|\x1b\\[J", "", text))
 
 
-@pytest.fixture
-def hostile() -> Iterator[Web]:
-    kernel = {"id": "k1", "name": EVIL, "execution_state": EVIL, "connections": 1}
-    session = {"id": "s", "path": EVIL, "name": EVIL, "type": EVIL, "kernel": kernel}
+def answers(folder: Path) -> dict[str, Any]:
+    """What a server answers that has a run, with hostile text in each field that has no form."""
+    replies = jupyter_answers(folder)
+    named = {"name": EVIL, "execution_state": EVIL}
+    kernel = {**KERNEL, **named}
+    other = {**kernel, "id": f"k{EVIL}"}
+    run = {**SESSION, "path": f"jrc/{EVIL}@desk/{LINE}.ipynb-{RUN}", "name": EVIL, "type": EVIL}
     spec = {"name": EVIL, "spec": {"display_name": EVIL, "language": EVIL}}
-    replies: dict[str, Any] = {
+    last = {"owner": f"{EVIL}@desk", "document": EVIL, "cells": 1, "name": EVIL, "cell": 1}
+    state = {**STATE, "last": last, "stopped": EVIL, "journal_error": EVIL}
+    told = {**about(folder), "owner": f"{EVIL}@desk", "name": EVIL}
+    recorded = [json.dumps(note).encode() for note in notes(told)]
+    return replies | {
         "/api": {"version": EVIL},
         "/api/me": {"identity": {"username": EVIL, "name": EVIL, "display_name": EVIL}},
         "/api/status": {"started": EVIL, "kernels": 1, "connections": 1},
-        "/api/kernels": [kernel],
-        "/api/sessions": [session],
+        "/api/kernels": [other, kernel],
+        f"/api/kernels/{KERNEL_ID}": kernel,
+        f"/api/kernels/{KERNEL_ID}/restart": kernel,
+        "/api/sessions": [
+            {**run, "kernel": kernel},
+            {**run, "path": EVIL, "id": "s", "kernel": other},
+        ],
         "/api/kernelspecs": {"default": EVIL, "kernelspecs": {EVIL: spec}},
+        f"/api/contents/{FOLDER}/{RUN}.json": in_base64(f"{RUN}.json", json.dumps(state).encode()),
+        f"/api/contents/{FOLDER}/{RUN}.jrcjournal": in_base64(
+            f"{RUN}.jrcjournal", journal(recorded, messages_of_a_cell(LINE))
+        ),
     }
-    with Web(
-        {path: Reply(body=json.dumps(each).encode()) for path, each in replies.items()}
-    ) as web:
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Iterator[Web]:
+    with HostileServer(answers(tmp_path)) as web:
         yield web
 
 
-COMMANDS = (
-    *("kernel list", "kernel start", "kernel start other", "kernel stop k", "kernel restart nope"),
-    *("status", "profile list", "profile show evil", "runs", "runs --all", "doctor evil"),
-    *(
-        "connect evil",
-        "run a.ipynb",
-        "run --kernel other a.ipynb",
-        "attach 3f2a",
-        "-vv kernel list",
-    ),
+SHOWING = (
+    *("kernel list", "-vv kernel list", "kernel stop k", "kernel interrupt k", "kernel restart k"),
+    *("status", "profile show evil", "doctor evil", "runs --all", f"runs rm {RUN}"),
+    *("run a.ipynb", "run --detach a.ipynb", "run --kernel other a.ipynb", f"attach {RUN}"),
+    *(f"logs {RUN}", "connect evil --vscode --yes"),
     "login {url} --profile other --token-stdin",
 )
+"""Commands that show what the server chose."""
+SILENT = (
+    *("kernel start", "kernel start other", "profile list", "runs", f"runs rm --yes {RUN}"),
+    *(f"kernel {verb} {KERNEL_ID[:4]}" for verb in ("stop", "interrupt", "restart")),
+    *("connect evil", "disconnect evil", f"cancel {RUN}"),
+)
+"""Commands that read it and show none of it here: ids and profiles have a form."""
 
 
 def prepared(tmp_path: Path, web: Web) -> dict[str, str]:
@@ -85,7 +123,7 @@ def prepared(tmp_path: Path, web: Web) -> dict[str, str]:
     return {"JRC_PROFILE": "evil"}
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*SHOWING, *SILENT])
 def test_names_steer_no_pipe(command: str, hostile: Web, tmp_path: Path) -> None:
     env = prepared(tmp_path, hostile)
     words = command.format(url=hostile.url).split()
@@ -93,10 +131,11 @@ def test_names_steer_no_pipe(command: str, hostile: Web, tmp_path: Path) -> None
     check_shown(done.stdout)
     check_shown(done.stderr)
     assert done.code != 70, done.stderr
+    assert (command in SHOWING) == (ESCAPED in done.stdout + done.stderr)
 
 
 @pytest.mark.parametrize(
-    "command", ["kernel list", "status", "profile list", "runs", "doctor evil"]
+    "command", ["kernel list", "status", "profile show evil", "runs --all", "doctor evil"]
 )
 def test_json_has_escapes(command: str, hostile: Web, tmp_path: Path) -> None:
     env = prepared(tmp_path, hostile)
@@ -104,8 +143,10 @@ def test_json_has_escapes(command: str, hostile: Web, tmp_path: Path) -> None:
     check_shown(done.stdout)
     check_shown(done.stderr)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert rows
+    assert "forged" in str(rows)
     if command == "kernel list":
-        assert [row["session_path"] for row in rows] == [EVIL]
+        assert rows[0]["session_path"] == EVIL
 
 
 PRINTS = f"""
@@ -144,15 +185,18 @@ def test_output_steers_no_pipe(
 if os.name == "posix":
     from tests.support.dialog import Dialog
 
-    @pytest.mark.parametrize("command", COMMANDS)
+    @pytest.mark.parametrize("command", SHOWING)
     def test_names_steer_no_terminal(command: str, hostile: Web, tmp_path: Path) -> None:
         env = prepared(tmp_path, hostile)
         words = command.format(url=hostile.url).split()
         with Dialog(*words, env=env, cwd=tmp_path, colours=True) as dialog:
             if "stdin" in command:
                 dialog.press("t\n\x04")
+            elif "rm" in command:
+                dialog.answer("[y/N]", "n")
             dialog.end()
         check_shown(dialog.shown)
+        assert ESCAPED in dialog.shown
 
     @pytest.mark.parametrize("code", [PRINTS, FAILS, SHOWS, ASKS])
     @pytest.mark.parametrize("name", ["a.ipynb", "a.py"])
