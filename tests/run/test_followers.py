@@ -101,16 +101,18 @@ async def test_of_two_that_end_together_none_misses_the_other(
     left, go_on = asyncio.Event(), asyncio.Event()
     ask = Followers.who_needs_it
 
-    async def ask_late(self: Followers, *, began_here: bool, owner: str) -> str:
+    async def ask_late(self: Followers, *, began_here: bool, began_by: str) -> str:
         if began_here:
             left.set()
             await go_on.wait()
-        return await ask(self, began_here=began_here, owner=owner)
+        return await ask(self, began_here=began_here, began_by=began_by)
 
     monkeypatch.setattr(Followers, "who_needs_it", ask_late)
     run = await desk.begin(notebook(tmp_path, "print('one')"))
     home = asyncio.create_task(desk.attach(run))
-    await left.wait()
+    leaving = asyncio.create_task(left.wait())
+    await asyncio.wait([home, leaving], return_when=asyncio.FIRST_COMPLETED)
+    assert leaving.done(), home.result()
     heard = Recorder()
     assert await other_desk.attach(run, heard) == 0
     assert not heard.of(Notice)
