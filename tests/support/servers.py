@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -113,7 +114,9 @@ class Servers:
     def jupyter(self, name: str, **options: object) -> JupyterServer:
         """A Jupyter Server of the tests' own environment, or of another one."""
         launch: Callable[..., JupyterServer] = launch_jupyter
-        server = launch(self._folder / name, **options)
+        # A test that runs once more starts another one.
+        folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self._folder))
+        server = launch(folder, **options)
         return self._stack.enter_context(shown_on_failure(server))
 
     def environment(self, name: str) -> Path:
