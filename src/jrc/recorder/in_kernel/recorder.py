@@ -516,8 +516,9 @@ class Recorder:
     def _write_state(self, run: Run) -> None:
         self._state_due.discard(run.id)
         try:
-            if run.journal is not None and run.id in self.archive.runs:
-                run.journal.write_state(self.state_of(run))
+            with self.archive.lock:
+                if run.journal is not None and run.id in self.archive.runs:
+                    run.journal.write_state(self.state_of(run))
         except OSError as error:
             run.journal_error = str(error)
         except Exception as error:

@@ -138,7 +138,9 @@ class JournalFile:
         return self.file.size + size <= self.limit
 
     def write_state(self, state: dict[str, Any]) -> None:
-        """Replace the state file."""
+        """Replace the state file, unless a client took the journal away: then nobody would."""
+        if not os.path.exists(self.path):
+            return
         temporary = self.state_path + ".new"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
